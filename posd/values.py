@@ -1,0 +1,70 @@
+"""The field's own words as types: what a STAN, an RRN, a batch number, an amount is.
+
+Everything here is immutable and safe to log, to journal and to show. A card number is none of these
+things, which is why there is a `CardRef` and no `Pan`: the rooms that decide hold a reference, the
+vault holds the number.
+"""
+
+from dataclasses import dataclass
+from typing import NewType
+
+Tid = NewType("Tid", str)
+"""Terminal id, field 41: 8 characters (reference 1.2)."""
+
+Stan = NewType("Stan", int)
+"""System trace audit number, field 11: 1-999999, wraps to 1 (reference 1.8)."""
+
+BatchNumber = NewType("BatchNumber", int)
+"""The host's number of a batch, field 60.2: 1-999999, an attribute that the host may change (D7)."""
+
+Rrn = NewType("Rrn", str)
+"""Retrieval reference number, field 37: 12 characters, given by the host."""
+
+RequestId = NewType("RequestId", str)
+"""The key under which a request is known for ever: TID/batch/STAN/MTI/processing code (D6)."""
+
+Minor = NewType("Minor", int)
+"""An amount in minor units (fen, cents): 0 to 999_999_999_999, field 4 (reference 1.2)."""
+
+STAN_MAX = 999_999
+BATCH_NUMBER_MAX = 999_999
+AMOUNT_MINOR_MAX = 999_999_999_999
+
+
+def next_stan(stan: Stan) -> Stan:
+    """The trace number after this one; 999999 is followed by 1 (reference 1.8)."""
+    return Stan(1 if stan >= STAN_MAX else stan + 1)
+
+
+def next_batch_number(number: BatchNumber) -> BatchNumber:
+    """The batch number after this one; 999999 is followed by 1 (reference 1.7 step 8)."""
+    return BatchNumber(1 if number >= BATCH_NUMBER_MAX else number + 1)
+
+
+def format_amount(minor: int) -> str:
+    """Decimal text with two places: 12345 -> '123.45'."""
+    return f"{minor // 100}.{minor % 100:02d}"
+
+
+@dataclass(frozen=True, slots=True)
+class CardRef:
+    """A card without its number: enough to show, to compare, and to ask the vault for the rest.
+
+    `masked` is first six, stars, last four. `digest` is a keyed digest of the number (hex), equal for equal
+    cards. The vault knows the number under the request id of the request that brought the card.
+    """
+
+    masked: str
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class Now:
+    """The two clocks at one moment, read by daemon/clock.py alone (house rule 3).
+
+    `wall_ms`: milliseconds since 1970 UTC, for schedules, records and fields 12/13; it may jump.
+    `monotonic_s`: seconds, for limits only; it never jumps and never lasts (D5).
+    """
+
+    wall_ms: int
+    monotonic_s: float
