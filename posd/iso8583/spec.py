@@ -1,0 +1,96 @@
+"""What a dialect says about its fields, as data; and the same said to pyiso8583.
+
+A dialect is a `Spec`; a bank is a spec with a difference (`Spec.changed`). Nothing here reads or writes bytes.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import Enum
+
+PRIMARY_FIELD_MAX = 64
+"""Highest field number of a dialect with one bitmap (reference 1.1)."""
+
+
+class Kind(Enum):
+    """How a field's value is written on the wire."""
+
+    DIGITS = "n"  # packed BCD; the length counts digits
+    TRACK = "z"  # packed nibbles, `=` as D; encrypted tracks hold any nibble; the length counts nibbles
+    TEXT = "an"  # ASCII
+    BYTES_AS_TEXT = "ans"  # any byte (GBK remarks, TLV): latin-1, so that every byte comes back as it was
+    BINARY = "b"  # bytes, shown as upper-case hex; the length counts bytes
+
+
+class Pad(Enum):
+    """On which side of an odd number of digits the filling nibble stands."""
+
+    LEFT = "left_pad"
+    RIGHT = "right_pad"
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One row of a field table.
+
+    `length`: exact when `prefix_bytes` is 0, else the maximum; in digits for DIGITS and TRACK, in bytes otherwise.
+    `prefix_bytes`: width of the BCD length prefix (LL = 1, LLL = 2).
+    """
+
+    number: int
+    name: str
+    kind: Kind
+    length: int
+    prefix_bytes: int = 0
+    pad: Pad = Pad.LEFT
+    pad_nibble: str = "0"
+
+    def as_pyiso8583(self) -> dict[str, object]:
+        """The row in pyiso8583's words; `left_pad` and `right_pad` are never both given (a trap of its)."""
+        match self.kind:
+            case Kind.DIGITS | Kind.TRACK:
+                coding: dict[str, object] = {
+                    "data_enc": "b",
+                    "len_count": "nibbles",
+                    self.pad.value: self.pad_nibble,
+                }
+            case Kind.BINARY:
+                coding = {"data_enc": "b"}
+            case Kind.TEXT:
+                coding = {"data_enc": "ascii"}
+            case Kind.BYTES_AS_TEXT:
+                coding = {"data_enc": "latin-1"}
+        return {"len_enc": "bcd", "len_type": self.prefix_bytes, "max_len": self.length, **coding}
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """A field table under the name of its dialect."""
+
+    name: str
+    fields: Mapping[int, Field]
+
+    @classmethod
+    def of(cls, name: str, fields: Iterable[Field]) -> "Spec":
+        """A spec from rows."""
+        return cls(name, {field.number: field for field in fields})
+
+    def changed(self, name: str, fields: Iterable[Field]) -> "Spec":
+        """This spec with rows replaced or added: a base and a difference."""
+        return Spec(name, {**self.fields, **{field.number: field for field in fields}})
+
+    def as_pyiso8583(self) -> dict[str, dict[str, object]]:
+        """The whole spec in pyiso8583's words.
+
+        Fields that the dialect does not have, and the secondary bitmap, get a coding that always fails, because
+        pyiso8583 answers a missing row with KeyError and loses what it had decoded.
+        """
+        absent: dict[str, object] = {"data_enc": "absent", "len_enc": "bcd", "len_type": 0, "max_len": 1}
+        rows: dict[str, dict[str, object]] = {
+            "h": {"data_enc": "b", "len_enc": "bcd", "len_type": 0, "max_len": 0},
+            "t": {"data_enc": "b", "len_enc": "bcd", "len_type": 0, "max_len": 2},
+            "p": {"data_enc": "b", "len_enc": "bcd", "len_type": 0, "max_len": 8},
+        }
+        for number in range(1, PRIMARY_FIELD_MAX + 1):
+            field = self.fields.get(number)
+            rows[str(number)] = absent if field is None else field.as_pyiso8583()
+        return rows
