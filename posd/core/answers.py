@@ -1,6 +1,12 @@
-"""What an answer means for money, whatever its dialect calls it (D9)."""
+"""What an answer means for money, whatever its dialect calls it (D9, D10).
 
+A profile reads bytes into a `HostAnswer`; the lifecycles read only this. Nothing here knows a field number.
+"""
+
+from dataclasses import dataclass
 from enum import StrEnum
+
+from posd.values import BatchNumber, Rrn, Stan
 
 
 class AnswerClass(StrEnum):
@@ -15,3 +21,101 @@ class AnswerClass(StrEnum):
     DECLINE = "decline"
     ACT_AND_RETRY = "act_and_retry"
     UNCONFIRMED = "unconfirmed"
+
+
+class ExchangeKind(StrEnum):
+    """What one exchange with the host is about: the MTI class and, for 0320 and 08xx, the function (D8)."""
+
+    SIGN_IN = "sign_in"
+    SIGN_OFF = "sign_off"
+    ECHO = "echo"
+    TRANSACTION = "transaction"
+    REVERSAL = "reversal"
+    TOTALS = "totals"
+    UPLOAD = "upload"
+    TRAILER = "trailer"
+
+
+class MacCheck(StrEnum):
+    """GOOD and BAD when the answer carried a MAC; ABSENT when it did not; EXEMPT where none is defined."""
+
+    GOOD = "good"
+    BAD = "bad"
+    ABSENT = "absent"
+    EXEMPT = "exempt"
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerFacts:
+    """What the terminal is told again, now or when it asks again: plain values, none of them card data."""
+
+    code: str
+    rrn: Rrn | None = None
+    approval_code: str | None = None
+    host_date: str | None = None
+    host_time: str | None = None
+    settlement_date: str | None = None
+    acquirer: str | None = None
+    parties: str | None = None
+    balances: str | None = None
+    scheme: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class GroupCount:
+    """Debits and credits of one group (domestic or foreign); amounts in minor units."""
+
+    debit_minor: int = 0
+    debit_count: int = 0
+    credit_minor: int = 0
+    credit_count: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """The two groups of a batch (reference 1.6)."""
+
+    domestic: GroupCount = GroupCount()
+    foreign: GroupCount = GroupCount()
+
+
+class GroupResult(StrEnum):
+    """The host's word on one group."""
+
+    BALANCED = "balanced"
+    UNBALANCED = "unbalanced"
+    UNCLEAR = "unclear"
+
+
+@dataclass(frozen=True, slots=True)
+class HostTotals:
+    """The answer to a settlement request: the host's totals and its word on each group."""
+
+    totals: Totals
+    domestic: GroupResult
+    foreign: GroupResult
+
+
+@dataclass(frozen=True, slots=True)
+class HostAnswer:
+    """One answer of the host, read and checked by the profile.
+
+    `mismatch` names what differs from the request (empty: nothing). `wrapped_keys` are the keys of a sign-in as
+    received, under the TMK (hex), present only if their check values hold; else `key_trouble` says why not.
+    `host_clock` is MMDDhhmmss in the host's zone. `attention` is what the host asks of the terminal beside the
+    answer (UnionPay header digit 6; "0": nothing).
+    """
+
+    kind: ExchangeKind
+    stan: Stan | None
+    answer_class: AnswerClass
+    facts: AnswerFacts
+    mac: MacCheck = MacCheck.EXEMPT
+    mismatch: str = ""
+    amount_minor: int | None = None
+    batch_number: BatchNumber | None = None
+    host_clock: str | None = None
+    wrapped_keys: str | None = None
+    key_trouble: str = ""
+    host_totals: HostTotals | None = None
+    attention: str = "0"

@@ -1,0 +1,211 @@
+"""What happened: everything that the engine of a lane can be told. None of these lasts; records do.
+
+`reply_to` names the door's memory of one message of the terminal, for answering it. `received_s` is the monotonic time
+of receipt, from which the terminal's patience is counted (D17).
+"""
+
+from dataclasses import dataclass
+
+from posd.core.answers import ExchangeKind, HostAnswer, Totals
+from posd.core.rules import TxnKind
+from posd.values import CardRef, Minor, RequestId, Stan
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """The journal has been replayed and the doors are about to open."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """A deadline has passed, or the schedule or the heartbeat woke us. Idempotent."""
+
+
+@dataclass(frozen=True, slots=True)
+class LinkUp:
+    """The line to the host is open."""
+
+
+@dataclass(frozen=True, slots=True)
+class LinkDown:
+    """The line to the host is closed, or could not be opened."""
+
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class HostAnswered:
+    """An answer arrived, was decoded and had its MAC checked."""
+
+    answer: HostAnswer
+
+
+@dataclass(frozen=True, slots=True)
+class HostUnreadable:
+    """Something arrived for this terminal that is not an answer. What could be read of it is given."""
+
+    because: str
+    kind: ExchangeKind | None = None
+    stan: Stan | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OriginalPointer:
+    """How a terminal names an earlier transaction: by RRN, or by its own batch and trace (field 37, field 61)."""
+
+    rrn: str | None
+    terminal_batch: int | None
+    terminal_stan: Stan | None
+
+
+@dataclass(frozen=True, slots=True)
+class TransactionRequested:
+    """A terminal asks for a financial transaction."""
+
+    request_id: RequestId
+    kind: TxnKind
+    amount_minor: Minor
+    terminal_batch: int
+    terminal_stan: Stan
+    fingerprint: str
+    entry_mode: str
+    card: CardRef | None
+    original: OriginalPointer | None
+    has_pin: bool
+    reply_to: str
+    received_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class ReversalRequested:
+    """A terminal's own 0400: `original` is the request id that its original had (D17)."""
+
+    original: RequestId
+    amount_minor: Minor
+    reason: str
+    reply_to: str
+
+
+@dataclass(frozen=True, slots=True)
+class TerminalSignInRequested:
+    """A terminal's 0800."""
+
+    reply_to: str
+    received_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class TerminalSignedOff:
+    """A terminal's 0820 with code 002."""
+
+    reply_to: str
+
+
+@dataclass(frozen=True, slots=True)
+class TerminalEchoed:
+    """A terminal's 0820 with code 301."""
+
+    reply_to: str
+
+
+@dataclass(frozen=True, slots=True)
+class TerminalTotalsGiven:
+    """A terminal's 0500: the totals of its own batch (D25)."""
+
+    terminal_batch: int
+    totals: Totals
+    reply_to: str
+
+
+@dataclass(frozen=True, slots=True)
+class TerminalUploaded:
+    """A terminal's 0320: accepted; the money is settled from our books, not from its."""
+
+    reply_to: str
+
+
+@dataclass(frozen=True, slots=True)
+class RequestUnusable:
+    """A terminal's message was read and cannot be served. `refusal` is a `effects.Refusal` value."""
+
+    refusal: str
+    because: str
+    reply_to: str
+    request_id: RequestId | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EncodingFailed:
+    """What we wanted to send cannot be said in this dialect: its draft was discarded (D1)."""
+
+    kind: ExchangeKind
+    request_id: RequestId | None
+    because: str
+
+
+@dataclass(frozen=True, slots=True)
+class HandedOver:
+    """The answer to this request was given to the terminal's connection."""
+
+    request_id: RequestId
+
+
+@dataclass(frozen=True, slots=True)
+class SettleNow:
+    """A person asks for a settlement."""
+
+    command_id: str
+    by: str
+
+
+@dataclass(frozen=True, slots=True)
+class RetryReversals:
+    """A person asks for the next attempt now; None: of every reversal that is owed or stuck."""
+
+    command_id: str
+    by: str
+    request_id: RequestId | None
+
+
+@dataclass(frozen=True, slots=True)
+class ResolveReversal:
+    """A named person ends a reversal, with a reason."""
+
+    command_id: str
+    by: str
+    reason: str
+    request_id: RequestId
+
+
+@dataclass(frozen=True, slots=True)
+class DecideSettlement:
+    """A named person says whether the host closed an unconfirmed batch (D20)."""
+
+    command_id: str
+    by: str
+    reason: str
+    closed: bool
+
+
+Event = (
+    Started
+    | Tick
+    | LinkUp
+    | LinkDown
+    | HostAnswered
+    | HostUnreadable
+    | TransactionRequested
+    | ReversalRequested
+    | TerminalSignInRequested
+    | TerminalSignedOff
+    | TerminalEchoed
+    | TerminalTotalsGiven
+    | TerminalUploaded
+    | RequestUnusable
+    | EncodingFailed
+    | HandedOver
+    | SettleNow
+    | RetryReversals
+    | ResolveReversal
+    | DecideSettlement
+)

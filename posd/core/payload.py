@@ -1,0 +1,91 @@
+"""Records and states as canonical JSON, and back (D34).
+
+The name of a record in the journal is written here once and never changes. A record whose shape changes gets a
+higher version and an upcast from the older one; a version that is not known is refused, never guessed.
+"""
+
+import json
+import re
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any, cast, get_args
+
+from pydantic import TypeAdapter, ValidationError
+
+from posd.core.records import Record
+from posd.core.state import State
+from posd.errors import StorageFailed
+
+FOLD_VERSION = 1
+"""Goes up whenever `fold.apply` or the shape of the state changes: older snapshots are then not used (D33)."""
+
+VERSIONS: dict[str, int] = {}
+"""Record name -> version, for those that are not at version 1."""
+
+UPCASTS: dict[tuple[str, int], Callable[[dict[str, Any]], dict[str, Any]]] = {}
+"""(record name, version) -> the payload of the next version."""
+
+
+def _name(cls: type) -> str:
+    return re.sub(r"(?<!^)(?=[A-Z])", "_", cls.__name__).lower()
+
+
+NAMES: dict[str, type] = {_name(cls): cls for cls in get_args(Record)}
+_NAME_OF = {cls: name for name, cls in NAMES.items()}
+
+
+@lru_cache(maxsize=128)
+def _adapter(cls: type[object]) -> TypeAdapter[Any]:
+    return TypeAdapter(cls)
+
+
+def record_name(record: Record) -> str:
+    """The journal's name of a record: 'signed_in'."""
+    return _NAME_OF[type(record)]
+
+
+def record_version(name: str) -> int:
+    """The version in which this program writes a record."""
+    return VERSIONS.get(name, 1)
+
+
+def dump_record(record: Record) -> str:
+    """A record's payload as canonical JSON: fields in the order of their definition, no blanks."""
+    cls: type[object] = type(record)
+    return _adapter(cls).dump_json(record).decode()
+
+
+def load_record(name: str, version: int, payload: str) -> Record:
+    """The record of a row; StorageFailed for a name, a version or a shape that this program does not know."""
+    cls = NAMES.get(name)
+    if cls is None or version > record_version(name):
+        raise StorageFailed(
+            f"the journal holds a record {name!r} of version {version} that this posd does not know; "
+            "run the newer posd that wrote it"
+        )
+    try:
+        if version == record_version(name):
+            return cast(Record, _adapter(cls).validate_json(payload))
+        fields = json.loads(payload)
+        for older in range(version, record_version(name)):
+            fields = UPCASTS[name, older](fields)
+        return cast(Record, _adapter(cls).validate_python(fields))
+    except ValidationError as error:
+        raise StorageFailed(f"the journal's record {name!r} does not have its shape: {_safe(error)}") from None
+
+
+def dump_state(state: State) -> str:
+    """A snapshot's text."""
+    return _adapter(State).dump_json(state).decode()
+
+
+def load_state(text: str) -> State | None:
+    """The state of a snapshot; None if it cannot be used: a snapshot is disposable, the records are not."""
+    try:
+        return cast(State, _adapter(State).validate_json(text))
+    except ValidationError:
+        return None
+
+
+def _safe(error: ValidationError) -> str:
+    return "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['type']}" for e in error.errors(include_input=False))

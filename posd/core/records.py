@@ -1,0 +1,441 @@
+"""What is true from now on: the journal's vocabulary. One record is one fact; the state is folded from nothing else.
+
+Records are written before anything leaves (rule 0) and never change their shape: a new shape is a new version with an
+upcast in `posd/core/payload.py` (D34). They hold wall times, counts and the numbers that a decision used, never
+settings, monotonic time or card data (D5). The wall time of a record is that of its row.
+"""
+
+from dataclasses import dataclass
+
+from posd.core.answers import AnswerFacts, HostTotals, Totals
+from posd.core.rules import TxnKind
+from posd.core.state import CloseOutcome, SettlementCause, Why
+from posd.values import BatchNumber, CardRef, Minor, RequestId, Stan, Tid
+
+
+@dataclass(frozen=True, slots=True)
+class LaneOpened:
+    """The first record of a terminal."""
+
+    tid: Tid
+    stan: Stan
+    batch_number: BatchNumber
+
+
+# --- session -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class SignInStarted:
+    """A sign-in is about to leave. `for_settlement`: its answer judges the clock (D24)."""
+
+    stan: Stan
+    for_settlement: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SignedIn:
+    """The host signed us in. `batch_number` is adopted outside settlement only (D7)."""
+
+    stan: Stan
+    wrapped_keys: str
+    batch_number: BatchNumber | None
+    clock_offset_ms: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class SignInFailed:
+    """A sign-in brought no usable keys: the terminal stays signed out."""
+
+    stan: Stan
+    because: str
+
+
+@dataclass(frozen=True, slots=True)
+class SignedOut:
+    """The next thing that this terminal says to the host is a sign-in."""
+
+    because: str
+
+
+@dataclass(frozen=True, slots=True)
+class TerminalKeysGiven:
+    """The terminal's own 0800 was answered with the held keys of this generation (D26)."""
+
+    generation: int
+
+
+@dataclass(frozen=True, slots=True)
+class EchoStarted:
+    """An echo is about to leave; it has no STAN (reference 1.6)."""
+
+
+@dataclass(frozen=True, slots=True)
+class EchoEnded:
+    """The echo was answered, or not."""
+
+    answered: bool
+
+
+# --- transactions ------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class AuthorisationStarted:
+    """A financial request is about to leave. From here on its outcome is owed an explanation."""
+
+    request_id: RequestId
+    kind: TxnKind
+    amount_minor: Minor
+    stan: Stan
+    batch_number: BatchNumber
+    terminal_batch: int
+    terminal_stan: Stan
+    fingerprint: str
+    entry_mode: str
+    card: CardRef | None
+    original: RequestId | None
+
+
+@dataclass(frozen=True, slots=True)
+class Approved:
+    """The host approved, with a good MAC. From this commit on the answer counts as released (D16)."""
+
+    request_id: RequestId
+    facts: AnswerFacts
+
+
+@dataclass(frozen=True, slots=True)
+class Declined:
+    """The host refused: no money moved."""
+
+    request_id: RequestId
+    facts: AnswerFacts
+
+
+@dataclass(frozen=True, slots=True)
+class OutcomeUnknown:
+    """No trustworthy outcome. `approval_seen`: an approval was read, but may not stand (D9, D11)."""
+
+    request_id: RequestId
+    why: Why
+    code: str | None = None
+    approval_seen: bool = False
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class LateAnswer:
+    """An answer to a transaction or reversal that was no longer waited for."""
+
+    request_id: RequestId
+    code: str
+    approval: bool
+    what: str
+
+
+@dataclass(frozen=True, slots=True)
+class RequestRefused:
+    """A terminal's request was answered without the host: nothing was sent."""
+
+    request_id: RequestId | None
+    refusal: str
+    because: str
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerHandedOver:
+    """The approval was given to the terminal's connection, or the terminal went on (D16)."""
+
+    request_id: RequestId
+
+
+# --- reversals ---------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class ReversalOwed:
+    """A reversal is owed until it is acknowledged or a named person ends it."""
+
+    request_id: RequestId
+    why: Why
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReversalAttempted:
+    """An attempt is about to leave."""
+
+    request_id: RequestId
+    attempt: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReversalUnanswered:
+    """The attempt had no answer that can be trusted. `reason` is what the next one says."""
+
+    request_id: RequestId
+    because: Why
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReversalRefused:
+    """The host answered with a code that does not acknowledge."""
+
+    request_id: RequestId
+    code: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReversalNeedsSignIn:
+    """The one sign-in that an answer may trigger for this reversal (D12)."""
+
+    request_id: RequestId
+    code: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReversalAcknowledged:
+    """The host acknowledged. `flagged`: by 12 or 25 after an attempt of ours that went unanswered (D11)."""
+
+    request_id: RequestId
+    code: str
+    flagged: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ReversalStuck:
+    """The attempts are used up: still owed, alerted, retried slowly."""
+
+    request_id: RequestId
+    attempts: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReversalConflict:
+    """The host denies an original that it approved: a person must end this (D11)."""
+
+    request_id: RequestId
+    code: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReversalReopened:
+    """A late approval came after 12 or 25: owed again (D11)."""
+
+    request_id: RequestId
+
+
+@dataclass(frozen=True, slots=True)
+class ReversalRetryWanted:
+    """A person asked for the next attempt now."""
+
+    request_id: RequestId
+    by: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReversalResolved:
+    """A named person ended this, with a reason."""
+
+    request_id: RequestId
+    by: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class OriginalRefusedInAdvance:
+    """A tombstone: the terminal reversed a request that never came; if it comes, it is refused (D17)."""
+
+    request_id: RequestId
+
+
+# --- settlement --------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class SettlementWanted:
+    """A settlement is due for a cause other than the schedule."""
+
+    cause: SettlementCause
+    by: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SettlementPostponed:
+    """It is due and may not begin (D24)."""
+
+    because: str
+
+
+@dataclass(frozen=True, slots=True)
+class SettlementBegun:
+    """The close of the open batch begins; every due moment until now is satisfied (D18)."""
+
+    cause: SettlementCause
+    due_ms: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class BatchSkipped:
+    """There was nothing to settle: the batch ends without a message."""
+
+    cause: SettlementCause
+    due_ms: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class ReversalCarriedOver:
+    """Unacknowledged within the hold: it goes on under its old batch number (D19)."""
+
+    request_id: RequestId
+
+
+@dataclass(frozen=True, slots=True)
+class TotalsAsked:
+    """The 0500 is about to leave; a repeat carries the same STAN and totals (D20)."""
+
+    stan: Stan
+    totals: Totals
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class TotalsUnanswered:
+    """No answer that can be used; the same question is asked again."""
+
+    because: str
+
+
+@dataclass(frozen=True, slots=True)
+class TotalsAnswered:
+    """The 0510 is known: the totals are not asked again (D20). `items` is what the host wants uploaded."""
+
+    host: HostTotals
+    items: tuple[RequestId, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SettlementUnconfirmed:
+    """A repeated question was answered as if the batch were closed: a sign-in or a person decides (D20)."""
+
+    because: str
+
+
+@dataclass(frozen=True, slots=True)
+class UploadSent:
+    """`count` items from the cursor are about to leave; a repeat carries the same STAN."""
+
+    stan: Stan
+    cursor: int
+    count: int
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class UploadAcknowledged:
+    """The cursor moves: only an acknowledged message does that (D21)."""
+
+    cursor: int
+
+
+@dataclass(frozen=True, slots=True)
+class UploadUnanswered:
+    """The items are repeated with their own number."""
+
+    because: str
+
+
+@dataclass(frozen=True, slots=True)
+class UploadSetAside:
+    """The host refused these items: they stay visible and the upload goes on (D21)."""
+
+    request_ids: tuple[RequestId, ...]
+    cursor: int
+    code: str
+
+
+@dataclass(frozen=True, slots=True)
+class TrailerSent:
+    """The end message is about to leave; `uploaded` is its total count."""
+
+    stan: Stan
+    uploaded: int
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class TrailerUnanswered:
+    """The end message is repeated with its own number."""
+
+    because: str
+
+
+@dataclass(frozen=True, slots=True)
+class BatchClosed:
+    """The batch is closed, once; the next one is open."""
+
+    outcome: CloseOutcome
+    totals: Totals
+    next_number: BatchNumber
+    by: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TerminalClosed:
+    """The terminal closed its own batch: its totals against our books of it (D25)."""
+
+    terminal_batch: int
+    theirs: Totals
+    ours: Totals
+
+
+Record = (
+    LaneOpened
+    | SignInStarted
+    | SignedIn
+    | SignInFailed
+    | SignedOut
+    | TerminalKeysGiven
+    | EchoStarted
+    | EchoEnded
+    | AuthorisationStarted
+    | Approved
+    | Declined
+    | OutcomeUnknown
+    | LateAnswer
+    | RequestRefused
+    | AnswerHandedOver
+    | ReversalOwed
+    | ReversalAttempted
+    | ReversalUnanswered
+    | ReversalRefused
+    | ReversalNeedsSignIn
+    | ReversalAcknowledged
+    | ReversalStuck
+    | ReversalConflict
+    | ReversalReopened
+    | ReversalRetryWanted
+    | ReversalResolved
+    | OriginalRefusedInAdvance
+    | SettlementWanted
+    | SettlementPostponed
+    | SettlementBegun
+    | BatchSkipped
+    | ReversalCarriedOver
+    | TotalsAsked
+    | TotalsUnanswered
+    | TotalsAnswered
+    | SettlementUnconfirmed
+    | UploadSent
+    | UploadAcknowledged
+    | UploadUnanswered
+    | UploadSetAside
+    | TrailerSent
+    | TrailerUnanswered
+    | BatchClosed
+    | TerminalClosed
+)

@@ -1,0 +1,59 @@
+"""Business days and what is due: computed from the zone and the last close, never remembered (D18).
+
+It must never read a clock, and never count intervals: a due moment is a local date at a local time, so a power cut,
+a jump of the clock or a change of summer time can neither skip nor double one.
+"""
+
+from collections.abc import Sequence
+from datetime import UTC, date, datetime, time, timedelta
+from functools import lru_cache
+from zoneinfo import ZoneInfo
+
+DAY_MS = 86_400_000
+
+
+@lru_cache(maxsize=64)
+def _zone(name: str) -> ZoneInfo:
+    return ZoneInfo(name)
+
+
+def local(wall_ms: int, zone: str) -> datetime:
+    """The local date and time of a moment."""
+    return datetime.fromtimestamp(wall_ms / 1000, tz=UTC).astimezone(_zone(zone))
+
+
+def _moment_ms(day: date, at: time, zone: str) -> int:
+    """Local date and time as milliseconds. fold=0: in the doubled hour the first; a skipped hour moves forward."""
+    moment = datetime.combine(day, at.replace(fold=0), tzinfo=_zone(zone))
+    return round(moment.timestamp() * 1000)
+
+
+def newest_due_ms(wall_ms: int, times: Sequence[time], zone: str) -> int:
+    """The newest due moment that is not later than `wall_ms`."""
+    today = local(wall_ms, zone).date()
+    days = [today + timedelta(days=offset) for offset in (-2, -1, 0, 1)]
+    return max(m for day in days for at in times if (m := _moment_ms(day, at, zone)) <= wall_ms)
+
+
+def next_due_ms(wall_ms: int, times: Sequence[time], zone: str) -> int:
+    """The first due moment later than `wall_ms`."""
+    today = local(wall_ms, zone).date()
+    days = [today + timedelta(days=offset) for offset in (-1, 0, 1, 2)]
+    return min(m for day in days for at in times if (m := _moment_ms(day, at, zone)) > wall_ms)
+
+
+def host_wall_ms(host_clock: str, near_ms: int, zone: str) -> int | None:
+    """A host's MMDDhhmmss as milliseconds, in the year that brings it nearest to `near_ms` (D24); None: no such date."""
+    year = local(near_ms, zone).year
+    try:
+        month, day = int(host_clock[0:2]), int(host_clock[2:4])
+        at = time(int(host_clock[4:6]), int(host_clock[6:8]), int(host_clock[8:10]))
+    except ValueError:
+        return None
+    candidates = []
+    for candidate in (year - 1, year, year + 1):
+        try:
+            candidates.append(_moment_ms(date(candidate, month, day), at, zone))
+        except ValueError:
+            continue  # 29 February exists in one of these years only
+    return min(candidates, key=lambda moment: abs(moment - near_ms), default=None)

@@ -1,0 +1,231 @@
+"""The state of one lane: what is true of one terminal. Only `fold.apply` makes a new one.
+
+Everything is frozen, so that a draft is a reference and to discard it is to forget it (D1). No monotonic time and no
+setting stands here (D5): this is what a restart finds again.
+"""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from posd.core.answers import AnswerFacts, ExchangeKind, HostTotals, Totals
+from posd.core.rules import TxnKind
+from posd.values import BatchNumber, CardRef, Minor, RequestId, Stan, Tid
+
+
+class TxnStatus(StrEnum):
+    """The statuses of `transactions.py`."""
+
+    SENT = "sent"
+    APPROVED = "approved"
+    DECLINED = "declined"
+    UNKNOWN = "unknown"
+    REVERSED = "reversed"
+    RESOLVED = "resolved"
+
+
+class Why(StrEnum):
+    """Why an outcome is not known, or why an approval may not stand."""
+
+    TIMEOUT = "timeout"
+    LINK = "link"
+    MAC = "mac"
+    UNREADABLE = "unreadable"
+    UNCONFIRMED = "unconfirmed"
+    PARTIAL = "partial"
+    REFUSED_BY_CHIP = "refused_by_chip"
+    RESTART = "restart"
+    TERMINAL = "terminal"
+
+
+class ReversalStatus(StrEnum):
+    """The statuses of `reversals.py`. OWED, STUCK and CONFLICT are unended: nothing drops them."""
+
+    OWED = "owed"
+    STUCK = "stuck"
+    CONFLICT = "conflict"
+    ACKNOWLEDGED = "acknowledged"
+    RESOLVED = "resolved"
+
+
+UNENDED = frozenset({ReversalStatus.OWED, ReversalStatus.STUCK, ReversalStatus.CONFLICT})
+
+
+class SettlementPhase(StrEnum):
+    """The phases of `settlement.py`."""
+
+    OPEN = "open"
+    DRAINING = "draining"
+    TOTALS = "totals"
+    UPLOADING = "uploading"
+    TRAILER = "trailer"
+    UNCONFIRMED = "unconfirmed"
+
+
+class CloseOutcome(StrEnum):
+    """How a batch was closed."""
+
+    AGREED = "agreed"
+    OUT_OF_BALANCE = "out_of_balance"
+    UNCONFIRMED = "unconfirmed"
+    EMPTY = "empty"
+
+
+class SettlementCause(StrEnum):
+    """What made a settlement due."""
+
+    SCHEDULE = "schedule"
+    OPERATOR = "operator"
+    TERMINAL = "terminal"
+    HOST_BATCH_CHANGED = "host_batch_changed"
+
+
+@dataclass(frozen=True, slots=True)
+class Transaction:
+    """One financial request that left, or was about to leave, for the host.
+
+    `batch_number` and `stan` are those it was sent with; the `terminal_` ones are the terminal's own. `secret` facts
+    (card number, expiry) are with the vault under `request_id`, not here.
+    """
+
+    request_id: RequestId
+    kind: TxnKind
+    status: TxnStatus
+    amount_minor: Minor
+    stan: Stan
+    batch: int
+    batch_number: BatchNumber
+    terminal_batch: int
+    terminal_stan: Stan
+    at_ms: int
+    fingerprint: str
+    entry_mode: str
+    card: CardRef | None = None
+    original: RequestId | None = None
+    facts: AnswerFacts | None = None
+    why: Why | None = None
+    approval_seen: bool = False
+    handed_over: bool = False
+
+    @property
+    def foreign(self) -> bool:
+        """In the foreign group of the totals: the answer named a scheme, and not CUP (reference 1.5, 1.6)."""
+        scheme = (self.facts.scheme or "").strip() if self.facts else ""
+        return scheme not in ("", "CUP")
+
+
+@dataclass(frozen=True, slots=True)
+class Reversal:
+    """A reversal that is or was owed for the transaction `request_id`.
+
+    `reason` is what the next attempt says in field 39. `unanswered` counts attempts of ours that no answer followed:
+    only then may 12 and 25 acknowledge what was approved (D11).
+    """
+
+    request_id: RequestId
+    why: Why
+    reason: str
+    owed_at_ms: int
+    status: ReversalStatus = ReversalStatus.OWED
+    attempts: int = 0
+    unanswered: int = 0
+    refused: int = 0
+    last_code: str | None = None
+    last_attempt_ms: int | None = None
+    signed_in_for: bool = False
+    flagged: bool = False
+    carried_over: bool = False
+    resolved_by: str | None = None
+    resolved_reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """Signed in or not, and the keys as the host sent them, under the TMK (D26)."""
+
+    signed_in: bool = False
+    wrapped_keys: str | None = None
+    generation: int = 0
+    signed_in_at_ms: int | None = None
+    clock_offset_ms: int | None = None
+    terminal_generation: int = 0
+    out_because: str = "never signed in"
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """The one host exchange in flight. `request_id` is the transaction's, for transactions and reversals."""
+
+    kind: ExchangeKind
+    stan: Stan | None
+    started_at_ms: int
+    request_id: RequestId | None = None
+    for_settlement: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """The open batch: `identity` is ours and only grows, `number` is the host's (D7)."""
+
+    identity: int
+    number: BatchNumber
+    opened_at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """Where the close of the open batch stands."""
+
+    phase: SettlementPhase = SettlementPhase.OPEN
+    wanted: SettlementCause | None = None
+    cause: SettlementCause | None = None
+    due_ms: int | None = None
+    begun_at_ms: int | None = None
+    stan: Stan | None = None
+    totals: Totals | None = None
+    host: HostTotals | None = None
+    asked: int = 0
+    items: tuple[RequestId, ...] = ()
+    uploaded: int = 0
+    in_flight: int = 0
+    set_aside: tuple[RequestId, ...] = ()
+    trailer_stan: Stan | None = None
+    postponed_because: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class LastClose:
+    """The newest close: what a due moment is judged against (D18)."""
+
+    batch: int
+    batch_number: BatchNumber
+    begun_at_ms: int
+    closed_at_ms: int
+    outcome: CloseOutcome
+    totals: Totals
+    carried_over: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """All that is true of one terminal. `stan` is the next to be used; `closed` keeps the last closed batch (D33)."""
+
+    tid: Tid
+    stan: Stan
+    batch: Batch
+    session: Session = Session()
+    transactions: dict[RequestId, Transaction] = field(default_factory=dict)
+    closed: dict[RequestId, Transaction] = field(default_factory=dict)
+    reversals: dict[RequestId, Reversal] = field(default_factory=dict)
+    tombstones: tuple[RequestId, ...] = ()
+    exchange: Exchange | None = None
+    settlement: Settlement = Settlement()
+    last_close: LastClose | None = None
+
+    def find(self, request_id: RequestId) -> Transaction | None:
+        """The transaction in the open or the last closed batch."""
+        return self.transactions.get(request_id) or self.closed.get(request_id)
+
+    def unended_reversals(self) -> list[Reversal]:
+        """Reversals that are still owed, stuck or in conflict; oldest first."""
+        unended = [r for r in self.reversals.values() if r.status in UNENDED]
+        return sorted(unended, key=lambda reversal: reversal.owed_at_ms)
