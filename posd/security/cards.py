@@ -1,0 +1,103 @@
+"""Card data in memory: what a request brought, masked in every form but its own attributes.
+
+Track data, PIN block and chip data live here until the request is sent and never touch a disk (P5). What may
+be kept, sealed, are the facts that a reversal needs: number, expiry, sequence, entry mode. It must never
+show more of a number than its first six and last four digits.
+"""
+
+import hmac
+import json
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Self
+
+from posd.errors import KeyTrouble
+from posd.security.guarded import Guarded
+from posd.values import CardRef
+
+PAN_DIGITS_MIN = 12
+PAN_DIGITS_MAX = 19
+SHOWN_FIRST = 6
+SHOWN_LAST = 4
+FACTS_VERSION = 1
+FACTS = ("pan", "expiry", "sequence", "entry_mode")
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class CardData(Guarded):
+    """What one request brought of a card; each part as text of its field, or None where the field was absent.
+
+    `pan` field 2, digits. `expiry` field 14, YYMM. `track2`, `track3` fields 35 and 36 with `=`. `sequence`
+    field 23. `pin_block`, `icc` fields 52 and 55, hexadecimal. `entry_mode` field 22, 3 digits.
+    """
+
+    pan: str | None = None
+    expiry: str | None = None
+    track2: str | None = None
+    track3: str | None = None
+    sequence: str | None = None
+    pin_block: str | None = None
+    icc: str | None = None
+    entry_mode: str | None = None
+
+    def __repr__(self) -> str:
+        number = self.number
+        return f"<CardData {masked(number) if number else '***'}>"
+
+    @property
+    def number(self) -> str | None:
+        """The card number: field 2, else what stands before the separator of track 2, if that is a number.
+
+        A track that is encrypted from its first digits on (reference 1.12) gives None.
+        """
+        if self.pan is not None:
+            return self.pan
+        head = (self.track2 or "").partition("=")[0]
+        if PAN_DIGITS_MIN <= len(head) <= PAN_DIGITS_MAX and head.isascii() and head.isdigit():
+            return head
+        return None
+
+    def reference(self, digest_key: bytes) -> CardRef | None:
+        """What the core may hold of this card; None when the request brought no readable number."""
+        number = self.number
+        return CardRef(masked(number), keyed_digest(digest_key, number)) if number is not None else None
+
+    def facts(self) -> bytes:
+        """What a later reversal or upload needs, as canonical JSON to be sealed; nothing else (P5)."""
+        values = {
+            "pan": self.number,
+            "expiry": self.expiry,
+            "sequence": self.sequence,
+            "entry_mode": self.entry_mode,
+        }
+        kept = {name: value for name, value in values.items() if value is not None}
+        return json.dumps({"version": FACTS_VERSION, **kept}, sort_keys=True, separators=(",", ":")).encode("ascii")
+
+    @classmethod
+    def from_facts(cls, facts: bytes) -> Self:
+        """The card of `facts()` again, less what was never kept. Raises KeyTrouble for anything else."""
+        try:
+            values = json.loads(facts)
+        except ValueError:  # its text could carry a part of the facts
+            raise KeyTrouble("sealed card facts: not readable; run: posd journal verify") from None
+        if not isinstance(values, dict) or values.pop("version", None) != FACTS_VERSION:
+            raise KeyTrouble("sealed card facts: of an unknown version; use the posd that wrote them, or a newer one")
+        if not all(name in FACTS and isinstance(value, str) for name, value in values.items()):
+            raise KeyTrouble("sealed card facts: unknown parts; use the posd that wrote them, or a newer one")
+        return cls(**values)
+
+
+def masked(pan: str) -> str:
+    """First six, stars, last four; a number too short to hide anything is all stars."""
+    if len(pan) < PAN_DIGITS_MIN:
+        return "*" * len(pan)
+    return pan[:SHOWN_FIRST] + "*" * (len(pan) - SHOWN_FIRST - SHOWN_LAST) + pan[-SHOWN_LAST:]
+
+
+def keyed_digest(key: bytes, pan: str) -> str:
+    """HMAC-SHA256 of the card number under the machine's "digest" key, hexadecimal: equal for equal cards
+    (D6).
+
+    Keyed, because a plain digest of a card number is undone by trying every number.
+    """
+    return hmac.new(key, pan.encode("ascii"), sha256).hexdigest()

@@ -1,0 +1,35 @@
+"""DES and triple DES on whole blocks, as terminals use them (reference 1.6, 1.11, 1.12).
+
+The library wants 24-byte keys, so 8-byte keys are given three times and 16-byte keys as K1 K2 K1. It must
+never be used for anything but what the field demands: working keys, check values, MACs.
+"""
+
+from cryptography.hazmat.decrepit.ciphers.algorithms import TripleDES
+from cryptography.hazmat.primitives.ciphers import Cipher
+from cryptography.hazmat.primitives.ciphers.modes import ECB
+
+BLOCK_BYTES = 8
+KEY_BYTES_SINGLE = 8
+KEY_BYTES_DOUBLE = 16
+CHECK_VALUE_BYTES = 4
+
+
+def ecb_encrypt(key: bytes, blocks: bytes) -> bytes:
+    """DES (8-byte key) or 3DES (16-byte key) of whole 8-byte blocks."""
+    encryptor = _cipher(key).encryptor()
+    return encryptor.update(blocks) + encryptor.finalize()
+
+
+def ecb_decrypt(key: bytes, blocks: bytes) -> bytes:
+    """The reverse of `ecb_encrypt`."""
+    decryptor = _cipher(key).decryptor()
+    return decryptor.update(blocks) + decryptor.finalize()
+
+
+def check_value(key: bytes) -> bytes:
+    """The first 4 bytes of eight zero bytes encrypted under the clear `key` (reference 1.6)."""
+    return ecb_encrypt(key, bytes(BLOCK_BYTES))[:CHECK_VALUE_BYTES]
+
+
+def _cipher(key: bytes) -> Cipher[ECB]:
+    return Cipher(TripleDES((key * 3)[:24]), ECB())

@@ -1,0 +1,95 @@
+"""Secret files: one hexadecimal key a file, readable by the service's own user alone.
+
+Reading refuses, in one line that names the file and the remedy, whatever is missing, unreadable, open to
+other users or malformed. It must never say a value, not even a part of a malformed one.
+"""
+
+import os
+import stat
+from collections.abc import Collection
+from pathlib import Path
+
+from posd.errors import ConfigError
+
+SECRET_FILE_BYTES_MAX = 256
+"""More than any secret needs; a wrong path (a disk image, a log) is refused without being read."""
+
+OPEN_TO_OTHERS = 0o077
+OPEN_TO_OTHERS_BUT_ACL_MASK = 0o037
+"""systemd grants the service its credentials by an ACL, whose mask shows as the group's read bit."""
+
+FOLDER_MODE = 0o700
+FILE_MODE = 0o600
+
+
+def read_secret_hex(path: Path, digits: Collection[int], what: str) -> bytes:
+    """The key in the file at `path`: hexadecimal, surrounding white space ignored, `digits` = permitted
+    lengths.
+
+    `what` names the secret in errors ("machine key", "TMK of 10000001"). Raises ConfigError, one line,
+    without any of the content.
+    """
+    text = _read_private(path, what).strip()
+    wanted = " or ".join(str(length) for length in sorted(digits))
+    if len(text) not in digits:
+        raise ConfigError(f"{what}: {path}: {len(text)} characters; write {wanted} hexadecimal digits")
+    if not all(byte in b"0123456789abcdefABCDEF" for byte in text):
+        raise ConfigError(f"{what}: {path}: not hexadecimal; write {wanted} hexadecimal digits")
+    return bytes.fromhex(text.decode("ascii"))
+
+
+def write_new_secret(path: Path, content: bytes) -> None:
+    """Create `path` with `content`, mode 0600, whole and durable (file and folder synced) or not at all.
+
+    Raises FileExistsError rather than replace a secret, OSError when the disk refuses.
+    """
+    draft = path.with_name(f".{path.name}.{os.getpid()}.new")
+    draft.unlink(missing_ok=True)
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, FILE_MODE)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.link(draft, path)  # unlike a rename, a link never replaces what is there
+    finally:
+        draft.unlink(missing_ok=True)
+    _sync_folder(path.parent)
+
+
+def _read_private(path: Path, what: str) -> bytes:
+    try:
+        # O_NONBLOCK: a FIFO at the path must not hang the start
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    except OSError as error:
+        raise ConfigError(f"{what}: {path}: {_reason(error)}; create it, mode 0600 and owned by posd's user") from None
+    try:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            raise ConfigError(f"{what}: {path}: not a regular file; give the path of the key file")
+        if status.st_mode & _forbidden_bits(path):
+            raise ConfigError(f"{what}: {path}: open to other users; run: chmod 600 {path}")
+        if status.st_size > SECRET_FILE_BYTES_MAX:
+            raise ConfigError(f"{what}: {path}: {status.st_size} bytes, too long for a key file")
+        return os.read(descriptor, SECRET_FILE_BYTES_MAX)
+    finally:
+        os.close(descriptor)
+
+
+def _forbidden_bits(path: Path) -> int:
+    credentials = os.environ.get("CREDENTIALS_DIRECTORY")
+    if credentials and path.is_relative_to(credentials):
+        return OPEN_TO_OTHERS_BUT_ACL_MASK
+    return OPEN_TO_OTHERS
+
+
+def _reason(error: OSError) -> str:
+    return (error.strerror or "cannot be opened").lower()
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
