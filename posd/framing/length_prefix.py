@@ -14,7 +14,7 @@ FRAME_BYTES_LIMIT = 65_535
 
 
 class BrokenStream(MalformedMessage):
-    """The stream cannot be read on. `frames`: the whole frames that stood before the fault in the same bytes."""
+    """The stream cannot be read on. `frames`: whole frames that stood before the fault in the same bytes."""
 
     def __init__(self, what: str, *, frames: list[bytes]) -> None:
         super().__init__(what, field="length")
@@ -65,7 +65,7 @@ class LengthPrefixed:
 
 
 def with_length(frame: bytes) -> bytes:
-    """The frame with its two-byte prefix. Raises CannotEncode when it is empty or longer than the prefix can say."""
+    """The frame with its two-byte prefix. Raises CannotEncode when empty or longer than the prefix can say."""
     if not 0 < len(frame) <= FRAME_BYTES_LIMIT:
         raise CannotEncode(f"a frame of {len(frame)} bytes cannot be sent: 1 to {FRAME_BYTES_LIMIT} bytes")
     return len(frame).to_bytes(LENGTH_BYTES, "big") + frame

@@ -1,6 +1,8 @@
-"""What stands between the length and the message: TPDU, an optional LRI block, the message header (reference 1.1).
+"""What stands between the length and the message: TPDU, an optional LRI block, the message header
+(reference 1.1).
 
-Opaque bytes to us, except that an answer goes back with destination and source exchanged. Never reads the message.
+Opaque bytes to us, except that an answer goes back with destination and source exchanged. Never reads the
+message.
 """
 
 from dataclasses import dataclass, replace
@@ -16,7 +18,7 @@ HEADER_BYTES = 6
 
 @dataclass(frozen=True, slots=True)
 class Envelope:
-    """`tpdu`: id 1, destination 2, source 2 bytes. `lri`: 33 bytes or none. `header`: as long as the dialect says."""
+    """`tpdu`: id 1, destination 2, source 2 bytes. `lri`: 33 bytes or none. `header`: 0, 2 or 6 bytes."""
 
     tpdu: bytes
     lri: bytes
@@ -31,8 +33,8 @@ class Envelope:
 def split(frame: bytes, header_bytes: int) -> tuple[Envelope, bytes]:
     """A frame (without length prefix) as envelope and message bytes.
 
-    An LRI block is recognised by its first three bytes after the TPDU. Raises MalformedMessage naming `TPDU`, `LRI`
-    or `header` when the frame ends before the message begins.
+    An LRI block is recognised by its first three bytes after the TPDU. Raises MalformedMessage naming
+    `TPDU`, `LRI` or `header` when the frame ends before the message begins.
     """
     if len(frame) < TPDU_BYTES:
         raise MalformedMessage(f"{len(frame)} bytes, expecting {TPDU_BYTES}", field="TPDU", offset=0)
@@ -47,9 +49,7 @@ def split(frame: bytes, header_bytes: int) -> tuple[Envelope, bytes]:
         raise MalformedMessage(
             f"{len(frame) - header_at} bytes, expecting {header_bytes}", field="header", offset=header_at
         )
-    return Envelope(frame[:TPDU_BYTES], frame[TPDU_BYTES:header_at], frame[header_at:body_at]), frame[
-        body_at:
-    ]
+    return Envelope(frame[:TPDU_BYTES], frame[TPDU_BYTES:header_at], frame[header_at:body_at]), frame[body_at:]
 
 
 def join(envelope: Envelope, body: bytes) -> bytes:

@@ -1,8 +1,8 @@
 """Bytes to `Message` and back, in one dialect, on pyiso8583.
 
-Total: any bytes give a Message or `Unreadable`, never another exception. Errors name field and offset and never
-carry values: pyiso8583's own exceptions hold the whole card, so they are dropped before ours is raised (not even
-`__context__` keeps them).
+Total: any bytes give a Message or `Unreadable`, never another exception. Errors name field and offset and
+never carry values: pyiso8583's own exceptions hold the whole card, so they are dropped before ours is
+raised (not even `__context__` keeps them).
 """
 
 from collections.abc import Mapping
@@ -22,7 +22,7 @@ _NAMES = {"t": "MTI", "p": "bitmap"}
 
 
 class Unreadable(MalformedMessage):
-    """Bytes that this dialect cannot read. `partial`: what was decoded before the fault, None without an MTI."""
+    """Bytes that are no message of the dialect. `partial`: what stood before the fault, None without an MTI."""
 
     def __init__(self, what: str, *, field: str, offset: int, partial: Message | None) -> None:
         super().__init__(what, field=field, offset=offset)
@@ -108,9 +108,7 @@ class Codec:
         if error.msg.startswith("Extra data"):
             partial: Message | None = self._message(decoded)
             what = f"{len(error.s) - error.pos} bytes after the last field"
-            return Unreadable(
-                what, field=_NAMES.get(error.field, error.field), offset=error.pos, partial=partial
-            )
+            return Unreadable(what, field=_NAMES.get(error.field, error.field), offset=error.pos, partial=partial)
         decoded.pop(error.field, None)
         partial = self._message(decoded) if "t" in decoded else None
         number = self._numbers.get(error.field)

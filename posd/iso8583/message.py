@@ -1,7 +1,7 @@
 """A message as a value: its MTI and its fields, whatever the bytes were.
 
-It must never show card data: `repr`, `str` and f-strings give the values of harmless fields only. For a fuller,
-still safe view see `masking.masked_fields`.
+It must never show card data: `repr`, `str` and f-strings give the values of harmless fields only. For a
+fuller, still safe view see `masking.masked_fields`.
 """
 
 from collections.abc import Mapping
@@ -15,8 +15,9 @@ SHOWN_FIELDS = frozenset({3, 4, 11, 12, 13, 15, 22, 23, 24, 25, 26, 32, 37, 38, 
 class Message:
     """One ISO 8583 message (reference 1.2).
 
-    `mti`: four digits. `fields`: by number; digits and text as they stand on the wire (padding included), binary
-    fields (52, 55, 62, 64) as upper-case hex, tracks with `=` as the separator. The mapping is not to be changed.
+    `mti`: four digits. `fields`: by number; digits and text as they stand on the wire (padding included),
+    binary fields (52, 55, 62, 64) as upper-case hex, tracks with `=` as the separator. The mapping is not
+    to be changed.
     """
 
     mti: str

@@ -1,6 +1,7 @@
 """What a dialect says about its fields, as data; and the same said to pyiso8583.
 
-A dialect is a `Spec`; a bank is a spec with a difference (`Spec.changed`). Nothing here reads or writes bytes.
+A dialect is a `Spec`; a bank is a spec with a difference (`Spec.changed`). Nothing here reads or writes
+bytes.
 """
 
 from collections.abc import Iterable, Mapping
@@ -32,8 +33,8 @@ class Pad(Enum):
 class Field:
     """One row of a field table.
 
-    `length`: exact when `prefix_bytes` is 0, else the maximum; in digits for DIGITS and TRACK, in bytes otherwise.
-    `prefix_bytes`: width of the BCD length prefix (LL = 1, LLL = 2).
+    `length`: exact when `prefix_bytes` is 0, else the maximum; in digits for DIGITS and TRACK, in bytes
+    otherwise. `prefix_bytes`: width of the BCD length prefix (LL = 1, LLL = 2).
     """
 
     number: int
@@ -81,8 +82,8 @@ class Spec:
     def as_pyiso8583(self) -> dict[str, dict[str, object]]:
         """The whole spec in pyiso8583's words.
 
-        Fields that the dialect does not have, and the secondary bitmap, get a coding that always fails, because
-        pyiso8583 answers a missing row with KeyError and loses what it had decoded.
+        Fields that the dialect does not have, and the secondary bitmap, get a coding that always fails,
+        because pyiso8583 answers a missing row with KeyError and loses what it had decoded.
         """
         absent: dict[str, object] = {"data_enc": "absent", "len_enc": "bcd", "len_type": 0, "max_len": 1}
         rows: dict[str, dict[str, object]] = {

@@ -1,7 +1,7 @@
 """The sub-fields of fields 48, 60 and 61 as values (reference 1.3, 1.4, 1.6, 1.7).
 
-Each has `parse` (raises MalformedMessage naming the sub-field, "60.2") and `format` (raises CannotEncode). No card
-number is shown by any `repr` here. What the values decide is not said here.
+Each has `parse` (raises MalformedMessage naming the sub-field, "60.2") and `format` (raises CannotEncode).
+No card number is shown by any `repr` here. What the values decide is not said here.
 """
 
 from dataclasses import dataclass, field
@@ -38,10 +38,11 @@ def _all_digits(text: str, name: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Field60:
-    """Field 60 (reference 1.3): type code 60.1 (2 digits), batch 60.2, code 60.3 (3 digits or absent), and the rest.
+    """Field 60 (reference 1.3): type code 60.1 (2 digits), batch 60.2, code 60.3 (3 digits or absent), and
+    the rest.
 
-    `rest` holds 60.4 to 60.7 as far as they were sent: right-truncation is normal. Batch 0 is read (a terminal
-    that never signed in).
+    `rest` holds 60.4 to 60.7 as far as they were sent: right-truncation is normal. Batch 0 is read (a
+    terminal that never signed in).
     """
 
     type_code: str
@@ -60,9 +61,7 @@ class Field60:
     def format(self) -> str:
         """The digits of the field, truncated from the right as given."""
         if len(self.type_code) != 2 or len(self.code) not in (0, 3) or (self.rest and not self.code):
-            raise CannotEncode(
-                "field 60: 60.1 has two digits, 60.3 three, and nothing follows an absent 60.3"
-            )
+            raise CannotEncode("field 60: 60.1 has two digits, 60.3 three, and nothing follows an absent 60.3")
         return f"{self.type_code}{_number(self.batch, 6, '60.2')}{self.code}{self.rest}"
 
     @property
@@ -88,7 +87,8 @@ class Field60:
 
 @dataclass(frozen=True, slots=True)
 class Field61:
-    """Field 61 (reference 1.4, and 1.10 for reversals): original batch, original trace, date MMDD, and the rest.
+    """Field 61 (reference 1.4, and 1.10 for reversals): original batch, original trace, date MMDD, and the
+    rest.
 
     `rest` holds the authorisation mode (2 digits) and the authorising institution (up to 11), as far as sent.
     """
@@ -131,10 +131,7 @@ class GroupTotals:
         """From exactly 31 digits."""
         if len(text) != GROUP_DIGITS:
             raise MalformedMessage(f"{len(text)} digits, expecting {GROUP_DIGITS}", field=name)
-        parts = [
-            _digits(text, name, start, length)
-            for start, length in ((0, 12), (12, 3), (15, 12), (27, 3), (30, 1))
-        ]
+        parts = [_digits(text, name, start, length) for start, length in ((0, 12), (12, 3), (15, 12), (27, 3), (30, 1))]
         return cls(*(int(part) for part in parts))
 
     def format(self, name: str = "48.1") -> str:
@@ -150,7 +147,7 @@ class GroupTotals:
 
 @dataclass(frozen=True, slots=True)
 class Field48Totals:
-    """Field 48 of a settlement (reference 1.6): the domestic group, and the foreign one unless 31 digits are used."""
+    """Field 48 of a settlement (reference 1.6): the domestic group, and the foreign one unless 31 digits."""
 
     domestic: GroupTotals
     foreign: GroupTotals | None = None
@@ -191,9 +188,7 @@ class UploadRecord:
     def format(self, name: str = "48.2") -> str:
         """The 40 digits of the record."""
         if len(self.card_class) != 2 or len(self.pan) > PAN_SLOT_DIGITS or not self.pan.isdigit():
-            raise CannotEncode(
-                f"field {name}: the card class has two digits, the card number up to {PAN_SLOT_DIGITS}"
-            )
+            raise CannotEncode(f"field {name}: the card class has two digits, the card number up to {PAN_SLOT_DIGITS}")
         if not 0 <= self.amount_minor <= AMOUNT_MINOR_MAX:
             raise CannotEncode(f"field {name}: the amount does not fit 12 digits")
         stan = _number(self.stan, 6, name)
@@ -225,9 +220,7 @@ class Field48Upload:
     def format(self) -> str:
         """2 + 40·n digits."""
         if not 0 < len(self.records) <= UPLOAD_RECORDS_MAX:
-            raise CannotEncode(
-                f"field 48: {len(self.records)} records, a message takes 1 to {UPLOAD_RECORDS_MAX}"
-            )
+            raise CannotEncode(f"field 48: {len(self.records)} records, a message takes 1 to {UPLOAD_RECORDS_MAX}")
         parts = [record.format(f"48.{place}") for place, record in enumerate(self.records, start=2)]
         return f"{len(self.records):02d}{''.join(parts)}"
 
