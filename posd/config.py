@@ -1,0 +1,147 @@
+"""The configuration file, read, checked as a whole, and checked against the machine it is to run on.
+
+`load` refuses every contradiction before anything starts, all at once, each with its place;
+`check_environment` finds what only this machine can tell. Neither may change anything on disk.
+"""
+
+import os
+from pathlib import Path
+
+from posd.errors import ConfigError
+from posd.security.keys import load_tmk
+from posd.security.machine import load_machine_key
+from posd.settings import FOLDER, Settings
+from posd.yamlmarks import ConfigProblems, Document, Place, Problem, read_document, shown_path
+
+
+def load(path: Path) -> Settings:
+    """The settings in the YAML file at `path`; relative paths in it start at the file's folder.
+
+    Raises ConfigProblems (a ConfigError): every problem, one a line, as `file:line:column: path: what; hint`.
+    """
+    return load_document(path)[0]
+
+
+def load_document(path: Path) -> tuple[Settings, Document]:
+    """As `load`, with the document, so that later findings can name their line too."""
+    document = read_document(path)
+    settings = document.validate(Settings, {FOLDER: path.resolve().parent})
+    problems = [
+        *_header_length(settings, document),
+        *_time_budget(settings, document),
+        *_gaps(settings, document),
+        *_terminals_distinct(settings, document),
+        *_open_door(settings, document),
+    ]
+    if problems:
+        raise ConfigProblems(problems)
+    return settings, document
+
+
+def check_environment(settings: Settings, document: Document | None = None) -> list[Problem]:
+    """What this machine lacks: key files, folders. Empty when posd could start (a used port shows only then).
+
+    `document` gives the findings their lines. Changes nothing; a folder that can be made is no problem.
+    """
+    found: list[tuple[Place, str, str]] = []
+    try:
+        load_machine_key(settings.machine_key_file)
+    except ConfigError as error:
+        found.append((("machine_key_file",), str(error), ""))
+    for number, terminal in enumerate(settings.terminals):
+        try:
+            load_tmk(terminal.tmk_file, terminal.tid)
+        except ConfigError as error:
+            found.append((("terminals", number, "tmk_file"), str(error), ""))
+    found += [(("state_dir",), *problem) for problem in _folder_problem(settings.state_dir)]
+    found += [(("control_socket",), *problem) for problem in _folder_problem(settings.control_socket.parent)]
+    if document is None:
+        return [Problem("", 0, 0, shown_path(place), what, hint) for place, what, hint in found]
+    return [document.problem(place, what, hint) for place, what, hint in found]
+
+
+def shipped(name: str) -> Path:
+    """A file that ships with posd, by its path in the project: "config/posd.example.yaml" (D39).
+
+    In an installed wheel it lies below posd/shipped, in a checkout below the project's root.
+    """
+    here = Path(__file__).resolve().parent
+    for folder in (here / "shipped", here.parent):
+        if (folder / name).is_file():
+            return folder / name
+    raise ConfigError(f"{name}: does not ship with this posd; install it again")
+
+
+def _header_length(settings: Settings, document: Document) -> list[Problem]:
+    host = settings.host
+    if len(host.header) == 2 * host.header_bytes:
+        return []
+    what = (
+        f"{host.header_bytes} bytes are {2 * host.header_bytes} digits, but host.header "
+        f"({document.place(('host', 'header'))}) has {len(host.header)}"
+    )
+    return [document.problem(("host", "header_bytes"), what, "make both agree")]
+
+
+def _time_budget(settings: Settings, document: Document) -> list[Problem]:
+    host, door = settings.host, settings.door
+    needed_s = host.connect_timeout_s + host.reply_timeout_s
+    if door.terminal_timeout_s > needed_s:
+        return []
+    connect, reply = (document.place(("host", name)) for name in ("connect_timeout_s", "reply_timeout_s"))
+    what = (
+        f"{door.terminal_timeout_s:g} s is not longer than host.connect_timeout_s ({host.connect_timeout_s:g} s, "
+        f"{connect}) + host.reply_timeout_s ({host.reply_timeout_s:g} s, {reply})"
+    )
+    hint = f"the terminal would give up first: raise this above {needed_s:g}, or lower those"
+    return [document.problem(("door", "terminal_timeout_s"), what, hint)]  # D17
+
+
+def _gaps(settings: Settings, document: Document) -> list[Problem]:
+    problems = []
+    for place, gaps in (
+        (("host", "reconnect"), settings.host.reconnect),
+        (("reversal", "retry"), settings.reversal.retry),
+        (("settlement", "retry"), settings.settlement.retry),
+    ):
+        if gaps.first_s > gaps.max_s:
+            longest = f"{'.'.join(place)}.max_s ({gaps.max_s:g} s, {document.place((*place, 'max_s'))})"
+            what = f"{gaps.first_s:g} s is longer than {longest}"
+            problems.append(document.problem((*place, "first_s"), what, "gaps grow from the first to the longest"))
+    return problems
+
+
+def _terminals_distinct(settings: Settings, document: Document) -> list[Problem]:
+    first: dict[str, int] = {}
+    problems = []
+    for number, terminal in enumerate(settings.terminals):
+        other = first.setdefault(terminal.tid, number)
+        if other != number:
+            what = f"terminal {terminal.tid} stands already at {document.place(('terminals', other, 'tid'))}"
+            problems.append(document.problem(("terminals", number, "tid"), what, "each terminal once"))
+    return problems
+
+
+def _open_door(settings: Settings, document: Document) -> list[Problem]:
+    """D28: what others on the network can reach must prove itself."""
+    if settings.door.listen.is_loopback:
+        return []
+    where = document.place(("door", "listen"))
+    what = f"must be required, because door.listen ({where}) can be reached from other machines"
+    hint = 'write "mac: required", or listen on 127.0.0.1'
+    return [
+        document.problem(("terminals", number, "mac"), what, hint)
+        for number, terminal in enumerate(settings.terminals)
+        if terminal.mac != "required"
+    ]
+
+
+def _folder_problem(folder: Path) -> list[tuple[str, str]]:
+    user = f"user id {os.geteuid()}"
+    existing = next(parent for parent in (folder, *folder.parents) if parent.exists())
+    if not existing.is_dir():
+        return [(f"{existing} is a file, not a folder", "give another path, or move the file away")]
+    if not os.access(existing, os.W_OK | os.X_OK):
+        done = "written to" if existing == folder else "made"
+        return [(f"{folder} cannot be {done} by {user}", f"run: chown posd {existing}, or run posd as its owner")]
+    return []

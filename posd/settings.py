@@ -1,0 +1,296 @@
+"""The settings of posd: their names, types, defaults and limits, as frozen models.
+
+Durations are in seconds and end in `_s`, sizes in bytes and say so. What one value alone can get wrong is
+said here, in the form `what; hint`; what several say together is in config.py. No text here may echo a
+value.
+"""
+
+import ipaddress
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import time
+from pathlib import Path
+from typing import Annotated, Literal
+from zoneinfo import ZoneInfo, available_timezones
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    ValidationInfo,
+)
+
+from posd.yamlmarks import did_you_mean
+
+FOLDER = "folder"
+"""The key of the validation context under which relative paths find their folder."""
+
+PORT_MAX = 65_535
+SECONDS_MAX = 604_800.0
+FRAME_BYTES_MIN = 128
+FRAME_BYTES_MAX = 65_535
+SOCKET_PATH_BYTES_MAX = 107
+CONNECTIONS_MAX = 4_096
+TERMINALS_MAX = 1_024
+HEADER_BYTES = (0, 2, 6)
+SUCCESS_CODE = "00"
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """A TCP address. `host` is a name or an IP address without brackets."""
+
+    host: str
+    port: int
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether only this machine can reach it: 127.0.0.0/8, ::1 or the name localhost."""
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return self.host == "localhost"
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+def _address(text: object) -> Address:
+    if isinstance(text, Address):
+        return text
+    match = re.fullmatch(r"(?:\[([0-9A-Fa-f:.]+)\]|([A-Za-z0-9._-]+)):([0-9]{1,5})", str(text), re.ASCII)
+    if match is None:
+        raise ValueError('must be an address and a port; write it as "10.0.0.1:5000" or "host.example:5000"')
+    port = int(match[3])
+    if not 1 <= port <= PORT_MAX:
+        raise ValueError(f"the port must be 1 to {PORT_MAX}; correct the number after the colon")
+    host = match[1] or match[2]
+    if match[1] or re.fullmatch(r"[0-9.]+", host):
+        try:
+            ipaddress.ip_address(host)
+        except ValueError:
+            raise ValueError("not an IP address; correct the part before the port") from None
+    return Address(host, port)
+
+
+def _time_of_day(text: object) -> time:
+    if isinstance(text, time):
+        return text
+    match = re.fullmatch(r"([01][0-9]|2[0-3]):([0-5][0-9])(?::([0-5][0-9]))?", str(text), re.ASCII)
+    if match is None:
+        raise ValueError('must be a time of day; write "23:00" or "23:00:30"')
+    return time(int(match[1]), int(match[2]), int(match[3] or 0))
+
+
+def _listed(value: object) -> object:
+    return [value] if isinstance(value, str) else value
+
+
+def _distinct(values: tuple[object, ...]) -> tuple[object, ...]:
+    if len(set(values)) != len(values):
+        raise ValueError("the same item stands here twice; keep one")
+    return values
+
+
+def _zone(name: str) -> str:
+    try:
+        ZoneInfo(name)
+    except (OSError, ValueError, KeyError):  # a missing zone is a KeyError, a folder of zones an OSError
+        hint = did_you_mean(name, available_timezones())
+        raise ValueError(f"not a time zone; {hint or 'write an IANA name such as Asia/Shanghai'}") from None
+    return name
+
+
+def _path(text: object, info: ValidationInfo) -> Path:
+    if isinstance(text, Path):
+        return text
+    if not isinstance(text, str) or not text or "\0" in text:
+        raise ValueError("must be a path; write where the file is")
+    if re.fullmatch(r"[0-9A-Fa-f]{16,64}", text):
+        raise ValueError("looks like a key; write the path of a file that holds the key, never the key itself")
+    folder = (info.context or {}).get(FOLDER)
+    return Path(folder) / text if isinstance(folder, Path) else Path(text)
+
+
+def _socket(path: Path) -> Path:
+    if len(bytes(path)) > SOCKET_PATH_BYTES_MAX:
+        raise ValueError(f"longer than {SOCKET_PATH_BYTES_MAX} bytes, too long for a Unix socket; use a shorter one")
+    return path
+
+
+def _matching(pattern: str, problem: str) -> Callable[[str], str]:
+    compiled = re.compile(pattern, re.ASCII)
+
+    def check(text: str) -> str:
+        if compiled.fullmatch(text) is None:
+            raise ValueError(problem)
+        return text
+
+    return check
+
+
+def _header_bytes(count: int) -> int:
+    if count not in HEADER_BYTES:
+        raise ValueError("must be 6, 2 or 0; 6 is the usual one")
+    return count
+
+
+def _version(number: int) -> int:
+    if number != 1:
+        raise ValueError("this posd reads version 1 only; write version: 1, or use a newer posd")
+    return number
+
+
+def _with_success(codes: tuple[str, ...]) -> tuple[str, ...]:
+    if SUCCESS_CODE not in codes:
+        raise ValueError('must contain "00"; without it no reversal would ever be acknowledged')
+    return codes
+
+
+Seconds = Annotated[float, Field(gt=0, le=SECONDS_MAX, allow_inf_nan=False)]
+SecondsOrOff = Annotated[float, Field(ge=0, le=SECONDS_MAX, allow_inf_nan=False)]
+AddressText = Annotated[Address, PlainValidator(_address)]
+PathText = Annotated[Path, PlainValidator(_path)]
+SocketPath = Annotated[PathText, AfterValidator(_socket)]
+ZoneName = Annotated[str, AfterValidator(_zone)]
+TimesOfDay = Annotated[
+    tuple[Annotated[time, PlainValidator(_time_of_day)], ...],
+    BeforeValidator(_listed),
+    Field(min_length=1),
+    AfterValidator(_distinct),
+]
+FrameBytes = Annotated[int, Field(ge=FRAME_BYTES_MIN, le=FRAME_BYTES_MAX)]
+Tpdu = Annotated[str, AfterValidator(_matching("[0-9]{10}", 'must be 10 digits; write it as "6000030000"'))]
+Header = Annotated[str, AfterValidator(_matching("([0-9]{4}|[0-9]{12})?", "must be 12, 4 or no digits; quote it"))]
+ResponseCode = Annotated[str, AfterValidator(_matching("[0-9A-Z]{2}", 'must be 2 characters; write it as "25"'))]
+Operator = Annotated[str, AfterValidator(_matching("[ -~]{3}", 'must be 3 characters; write it as "01 "'))]
+Tid = Annotated[str, AfterValidator(_matching("[!-~]{8}", "must be 8 characters without blanks (field 41)"))]
+Mid = Annotated[str, AfterValidator(_matching("[!-~]{15}", "must be 15 characters without blanks (field 42)"))]
+
+
+class Section(BaseModel):
+    """A mapping of the file: nothing unknown, nothing changed later."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class LogSettings(Section):
+    format: Literal["json", "console"] = "json"
+    level: Literal["debug", "info", "warning", "error"] = "info"
+
+
+class ReconnectSettings(Section):
+    first_s: Seconds = 1.0
+    max_s: Seconds = 60.0
+
+
+class HostSettings(Section):
+    """The acquirer and its dialect's knobs (reference, "Dialect knobs")."""
+
+    profile: Literal["unionpay"] = "unionpay"
+    address: AddressText
+    connect_timeout_s: Seconds = 10.0
+    reply_timeout_s: Seconds = 30.0
+    reconnect: ReconnectSettings = ReconnectSettings()
+    echo_interval_s: SecondsOrOff = 0.0
+    tpdu: Tpdu = "6000030000"
+    header: Header = "603100310100"
+    header_bytes: Annotated[int, AfterValidator(_header_bytes)] = 6
+    lri: Literal["accept", "refuse"] = "accept"
+    sign_in: Literal["001", "003", "004"] = "004"
+    unmaced_decline: Literal["accept", "reverse"] = "accept"
+    reversal_success_codes: Annotated[
+        tuple[ResponseCode, ...], AfterValidator(_distinct), AfterValidator(_with_success)
+    ] = ("00", "12", "25")
+    operator: Operator = "01 "
+    frame_bytes_max: FrameBytes = 4_096
+
+
+class DoorSettings(Section):
+    """Where terminals connect; their TPDU and header are as long as the host's."""
+
+    listen: AddressText = Address("127.0.0.1", 7000)
+    connections_max: Annotated[int, Field(ge=1, le=CONNECTIONS_MAX)] = 64
+    terminal_timeout_s: Seconds = 75.0
+    frame_bytes_max: FrameBytes = 4_096
+
+
+class ReversalRetry(Section):
+    first_s: Seconds = 5.0
+    max_s: Seconds = 300.0
+
+
+class ReversalSettings(Section):
+    attempts: Annotated[int, Field(ge=1, le=99)] = 4
+    retry: ReversalRetry = ReversalRetry()
+    stuck_retry_s: Seconds = 1_800.0
+    on_stuck: Literal["continue", "block"] = "continue"
+
+
+class SettlementRetry(Section):
+    first_s: Seconds = 60.0
+    max_s: Seconds = 900.0
+
+
+class SettlementSettings(Section):
+    at: TimesOfDay = (time(23, 0),)
+    zone: ZoneName = "Asia/Shanghai"
+    hold_max_s: SecondsOrOff = 900.0
+    retry: SettlementRetry = SettlementRetry()
+    clock_skew_max_s: Seconds = 300.0
+
+
+class JournalSettings(Section):
+    free_bytes_min: Annotated[int, Field(ge=0)] = 67_108_864
+    ballast_bytes: Annotated[int, Field(ge=0)] = 8_388_608
+    unreadable_per_minute_max: Annotated[int, Field(ge=1, le=10_000)] = 10
+
+
+class TerminalSettlement(Section):
+    """What one terminal has otherwise than `settlement` says."""
+
+    at: TimesOfDay | None = None
+    zone: ZoneName | None = None
+
+
+class TerminalSettings(Section):
+    tid: Tid
+    mid: Mid
+    tmk_file: PathText
+    mac: Literal["none", "required"] = "none"
+    pin: Literal["passthrough", "refused"] = "passthrough"
+    settlement: TerminalSettlement = TerminalSettlement()
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """When a terminal's settlement is due: local times of day in the zone `zone` (IANA name)."""
+
+    at: tuple[time, ...]
+    zone: str
+
+
+class Settings(Section):
+    """Everything that config/posd.example.yaml explains."""
+
+    version: Annotated[int, AfterValidator(_version)]
+    state_dir: PathText = Path("/var/lib/posd")
+    control_socket: SocketPath = Path("/run/posd/control.sock")
+    machine_key_file: PathText = Path("/etc/posd/machine.key")
+    log: LogSettings = LogSettings()
+    drain_timeout_s: Seconds = 10.0
+    host: HostSettings
+    door: DoorSettings = DoorSettings()
+    reversal: ReversalSettings = ReversalSettings()
+    settlement: SettlementSettings = SettlementSettings()
+    journal: JournalSettings = JournalSettings()
+    terminals: Annotated[tuple[TerminalSettings, ...], Field(min_length=1, max_length=TERMINALS_MAX)]
+
+    def schedule_of(self, terminal: TerminalSettings) -> Schedule:
+        """The terminal's own settlement times and zone, or the common ones where it has none."""
+        own = terminal.settlement
+        return Schedule(own.at or self.settlement.at, own.zone or self.settlement.zone)
