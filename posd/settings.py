@@ -35,7 +35,7 @@ FRAME_BYTES_MIN = 128
 FRAME_BYTES_MAX = 65_535
 SOCKET_PATH_BYTES_MAX = 107
 CONNECTIONS_MAX = 4_096
-TERMINALS_MAX = 1_024
+ITEMS_MAX = 1_024
 HEADER_BYTES = (0, 2, 6)
 SUCCESS_CODE = "00"
 
@@ -93,6 +93,14 @@ def _listed(value: object) -> object:
 def _distinct(values: tuple[object, ...]) -> tuple[object, ...]:
     if len(set(values)) != len(values):
         raise ValueError("the same item stands here twice; keep one")
+    return values
+
+
+def _some(values: tuple[object, ...]) -> tuple[object, ...]:
+    if not values:  # pydantic's own min_length also complains when an item is wrong
+        raise ValueError("must not be empty; write one item a line, each after '- '")
+    if len(values) > ITEMS_MAX:
+        raise ValueError(f"more than {ITEMS_MAX} items; remove some")
     return values
 
 
@@ -160,7 +168,7 @@ ZoneName = Annotated[str, AfterValidator(_zone)]
 TimesOfDay = Annotated[
     tuple[Annotated[time, PlainValidator(_time_of_day)], ...],
     BeforeValidator(_listed),
-    Field(min_length=1),
+    AfterValidator(_some),
     AfterValidator(_distinct),
 ]
 FrameBytes = Annotated[int, Field(ge=FRAME_BYTES_MIN, le=FRAME_BYTES_MAX)]
@@ -288,7 +296,7 @@ class Settings(Section):
     reversal: ReversalSettings = ReversalSettings()
     settlement: SettlementSettings = SettlementSettings()
     journal: JournalSettings = JournalSettings()
-    terminals: Annotated[tuple[TerminalSettings, ...], Field(min_length=1, max_length=TERMINALS_MAX)]
+    terminals: Annotated[tuple[TerminalSettings, ...], AfterValidator(_some)]
 
     def schedule_of(self, terminal: TerminalSettings) -> Schedule:
         """The terminal's own settlement times and zone, or the common ones where it has none."""

@@ -262,10 +262,8 @@ def _words(model: type[BaseModel], error: ErrorDetails) -> tuple[str, str]:
         case "value_error":
             what, _, hint = str(context["error"]).partition("; ")
             return what, hint
-        case "too_short":
-            return "must not be empty", ""
         case _:
-            return error["msg"].removeprefix("Input should be ").removeprefix("Value error, "), ""
+            return error["msg"].replace("Input should be", "must be"), ""
 
 
 def _fields_at(model: type[BaseModel], path: Sequence[str | int]) -> list[str]:
