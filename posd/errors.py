@@ -34,3 +34,7 @@ class CannotEncode(PosdError):
 
 class KeyTrouble(PosdError):
     """A key is missing, malformed, or does not have the check value that it should have."""
+
+
+class InvariantBroken(AssertionError):
+    """posd would contradict itself: a bug of ours. The lane is fenced, nothing of the step is applied (D4)."""

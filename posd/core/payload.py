@@ -35,7 +35,7 @@ _NAME_OF = {cls: name for name, cls in NAMES.items()}
 
 
 @lru_cache(maxsize=128)
-def _adapter(cls: type[object]) -> TypeAdapter[Any]:
+def _adapter(cls: Any) -> TypeAdapter[Any]:
     return TypeAdapter(cls)
 
 
@@ -51,8 +51,7 @@ def record_version(name: str) -> int:
 
 def dump_record(record: Record) -> str:
     """A record's payload as canonical JSON: fields in the order of their definition, no blanks."""
-    cls: type[object] = type(record)
-    return _adapter(cls).dump_json(record).decode()
+    return _adapter(NAMES[record_name(record)]).dump_json(record).decode()
 
 
 def load_record(name: str, version: int, payload: str) -> Record:

@@ -8,8 +8,8 @@ settings, monotonic time or card data (D5). The wall time of a record is that of
 from dataclasses import dataclass
 
 from posd.core.answers import AnswerFacts, HostTotals, Totals
-from posd.core.rules import TxnKind
-from posd.core.state import CloseOutcome, SettlementCause, Why
+from posd.core.rules import TxnKind, Why
+from posd.core.state import CloseOutcome, SettlementCause
 from posd.values import BatchNumber, CardRef, Minor, RequestId, Stan, Tid
 
 

@@ -1,7 +1,7 @@
 """The numbers and choices that a dialect or a shop sets. The engine reads them, records never depend on them (D5)."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import time
 from enum import StrEnum
 from zlib import crc32
@@ -13,6 +13,20 @@ class TxnKind(StrEnum):
     SALE = "sale"
     VOID = "void"
     BALANCE = "balance"
+
+
+class Why(StrEnum):
+    """Why an outcome is not known, or why an approval may not stand."""
+
+    TIMEOUT = "timeout"
+    LINK = "link"
+    MAC = "mac"
+    UNREADABLE = "unreadable"
+    UNCONFIRMED = "unconfirmed"
+    PARTIAL = "partial"
+    REFUSED_BY_CHIP = "refused_by_chip"
+    RESTART = "restart"
+    TERMINAL = "terminal"
 
 
 class Side(StrEnum):
@@ -76,13 +90,16 @@ class Rules:
     unmaced_decline: UnmacedDecline = UnmacedDecline.ACCEPT
     reversal_success_codes: frozenset[str] = frozenset({"00", "12", "25"})
     reversal_attempts_max: int = 4
+    reversal_reasons: Mapping[Why, str] = field(default_factory=dict)
     reversal_retry: Gaps = Gaps(5.0, 300.0)
     stuck_retry_s: float = 1800.0
     on_stuck: OnStuck = OnStuck.CONTINUE
     settle_hold_max_s: float = 900.0
     settle_retry: Gaps = Gaps(60.0, 900.0)
     clock_skew_max_s: float = 300.0
+    sign_in_after_close: bool = True
     upload_records_max: int = 8
+    settle_attempts_max: int = 4
     queue_max: int = 16
 
     @property

@@ -28,8 +28,14 @@ def _moment_ms(day: date, at: time, zone: str) -> int:
     return round(moment.timestamp() * 1000)
 
 
-def newest_due_ms(wall_ms: int, times: Sequence[time], zone: str) -> int:
+def newest_due_ms(wall_ms: int, times: tuple[time, ...], zone: str) -> int:
     """The newest due moment that is not later than `wall_ms`."""
+    return _newest_due_ms(wall_ms // 1000 * 1000, times, zone)
+
+
+@lru_cache(maxsize=32)
+def _newest_due_ms(wall_ms: int, times: tuple[time, ...], zone: str) -> int:
+    """Due moments are whole seconds: the answer is the same for all milliseconds of one."""
     today = local(wall_ms, zone).date()
     days = [today + timedelta(days=offset) for offset in (-2, -1, 0, 1)]
     return max(m for day in days for at in times if (m := _moment_ms(day, at, zone)) <= wall_ms)
@@ -43,7 +49,7 @@ def next_due_ms(wall_ms: int, times: Sequence[time], zone: str) -> int:
 
 
 def host_wall_ms(host_clock: str, near_ms: int, zone: str) -> int | None:
-    """A host's MMDDhhmmss as milliseconds, in the year that brings it nearest to `near_ms` (D24); None: no such date."""
+    """A host's MMDDhhmmss as milliseconds, in the year that brings it nearest (D24); None: there is no such date."""
     year = local(near_ms, zone).year
     try:
         month, day = int(host_clock[0:2]), int(host_clock[2:4])

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from posd.core.answers import AnswerFacts, ExchangeKind, HostTotals, Totals
-from posd.core.rules import TxnKind
+from posd.core.rules import TxnKind, Why
 from posd.values import BatchNumber, CardRef, Minor, RequestId, Stan, Tid
 
 
@@ -21,20 +21,6 @@ class TxnStatus(StrEnum):
     UNKNOWN = "unknown"
     REVERSED = "reversed"
     RESOLVED = "resolved"
-
-
-class Why(StrEnum):
-    """Why an outcome is not known, or why an approval may not stand."""
-
-    TIMEOUT = "timeout"
-    LINK = "link"
-    MAC = "mac"
-    UNREADABLE = "unreadable"
-    UNCONFIRMED = "unconfirmed"
-    PARTIAL = "partial"
-    REFUSED_BY_CHIP = "refused_by_chip"
-    RESTART = "restart"
-    TERMINAL = "terminal"
 
 
 class ReversalStatus(StrEnum):
@@ -207,7 +193,10 @@ class LastClose:
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """All that is true of one terminal. `stan` is the next to be used; `closed` keeps the last closed batch (D33)."""
+    """All that is true of one terminal. `stan` is the next to be used; `closed` keeps the last closed batch (D33).
+
+    `unconfirmed` are approvals of which it is not known that the terminal has them (D16).
+    """
 
     tid: Tid
     stan: Stan
@@ -216,6 +205,7 @@ class State:
     transactions: dict[RequestId, Transaction] = field(default_factory=dict)
     closed: dict[RequestId, Transaction] = field(default_factory=dict)
     reversals: dict[RequestId, Reversal] = field(default_factory=dict)
+    unconfirmed: tuple[RequestId, ...] = ()
     tombstones: tuple[RequestId, ...] = ()
     exchange: Exchange | None = None
     settlement: Settlement = Settlement()

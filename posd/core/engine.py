@@ -1,0 +1,300 @@
+"""handle(event, now) -> Draft: the heart of a lane, pure.
+
+The caller makes the draft's records and messages durable, then adopts the draft, then performs it (D1; the order is
+kept by daemon/runner.py alone). The engine never waits, never reads a clock, never touches the world.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import assert_never
+
+from posd.core import events as e
+from posd.core import records as r
+from posd.core import reversals, session, settlement, transactions
+from posd.core.answers import AnswerFacts, ExchangeKind, HostAnswer
+from posd.core.draft import Agenda, Draft
+from posd.core.effects import CommandDone, Refusal, Result, ToTerminal
+from posd.core.next_action import Step, next_step, queue_wait_s, waits_until
+from posd.core.rules import Rules, Why
+from posd.core.state import Exchange, SettlementCause, SettlementPhase, State, Transaction
+from posd.core.verdict import judge
+from posd.errors import InvariantBroken
+from posd.values import Now
+
+STEPS_MAX = 64
+"""More steps than this for one event is a loop, and a bug of ours."""
+
+
+class Engine:
+    """One terminal's lane. `state` is what is durable, `agenda` what is not."""
+
+    def __init__(self, rules: Rules, state: State) -> None:
+        self.rules = rules
+        self.state = state
+        self.agenda = Agenda()
+
+    def handle(self, event: e.Event, now: Now) -> Draft:
+        """What this event leads to. Raises InvariantBroken: the lane has to be fenced (D4)."""
+        draft = Draft(self.rules, self.state, self.agenda, now)
+        _happened(draft, event)
+        _expire(draft)
+        _advance(draft)
+        _ride_along(draft)
+        return draft
+
+    def adopt(self, draft: Draft) -> None:
+        """The draft's records are durable: it is true."""
+        self.state, self.agenda = draft.state, draft.agenda
+
+    def next_deadline_s(self, now: Now) -> float | None:
+        """The monotonic time of the next `Tick` that can change something; None: only an event can."""
+        times = waits_until(Draft(self.rules, self.state, self.agenda, now))
+        return min(times, default=None)
+
+
+def _happened(draft: Draft, event: e.Event) -> None:
+    match event:
+        case e.Started():
+            _lost(draft, Why.RESTART, "posd was restarted")
+            if draft.state.settlement.phase is SettlementPhase.DRAINING:
+                draft.start_draining()
+        case e.Tick():
+            pass
+        case e.LinkUp():
+            draft.agenda = replace(draft.agenda, link_up=True)
+            draft.at_once(session.SIGN_IN)
+            draft.wait(session.ECHO, draft.rules.echo_interval_s)
+        case e.LinkDown():
+            draft.agenda = replace(draft.agenda, link_up=False)
+            _lost(draft, Why.LINK, f"the line was lost: {event.why}")
+        case e.HostAnswered():
+            _host_answered(draft, event.answer)
+        case e.HostUnreadable():
+            _host_unreadable(draft, event)
+        case e.EncodingFailed():
+            _encoding_failed(draft, event)
+        case e.HandedOver():
+            draft.agenda = replace(draft.agenda, handed_over=(*draft.agenda.handed_over, event.request_id))
+        case e.SettleNow() | e.RetryReversals() | e.ResolveReversal() | e.DecideSettlement():
+            _command(draft, event)
+        case _:
+            _terminal_asked(draft, event)
+
+
+def _terminal_asked(
+    draft: Draft,
+    event: e.TransactionRequested
+    | e.ReversalRequested
+    | e.TerminalSignInRequested
+    | e.TerminalSignedOff
+    | e.TerminalEchoed
+    | e.TerminalTotalsGiven
+    | e.TerminalUploaded
+    | e.RequestUnusable,
+) -> None:
+    match event:
+        case e.TransactionRequested():
+            transactions.requested(draft, event)
+        case e.ReversalRequested():
+            reversals.requested_by_terminal(draft, event)
+        case e.TerminalSignInRequested():
+            session.terminal_wants_keys(draft, event)
+        case e.TerminalSignedOff() | e.TerminalEchoed():
+            draft.answer(ToTerminal(event.reply_to, Result(AnswerFacts("00"))))
+        case e.TerminalTotalsGiven():
+            settlement.terminal_closes(draft, event)
+        case e.TerminalUploaded():
+            settlement.terminal_uploads(draft, event)
+        case e.RequestUnusable():
+            draft.refuse(event.reply_to, Refusal(event.refusal), event.because, event.request_id)
+        case _:
+            assert_never(event)
+
+
+def _host_answered(draft: Draft, answer: HostAnswer) -> None:
+    """To the exchange in flight if it matches by class and STAN (D8), else late, and never dropped in silence."""
+    exchange = draft.state.exchange
+    if exchange is None or exchange.kind is not answer.kind or exchange.stan != answer.stan:
+        _late(draft, answer)
+        return
+    match exchange.kind:
+        case ExchangeKind.SIGN_IN:
+            session.answered(draft, answer, exchange.for_settlement)
+        case ExchangeKind.ECHO:
+            session.echo_ended(draft, answered=True)
+        case ExchangeKind.TRANSACTION:
+            transactions.answered(draft, _transaction(draft, exchange), answer)
+        case ExchangeKind.REVERSAL:
+            assert exchange.request_id is not None
+            reversals.answered(draft, draft.state.reversals[exchange.request_id], answer)
+        case ExchangeKind.TOTALS:
+            settlement.totals_answered(draft, answer)
+        case ExchangeKind.UPLOAD:
+            settlement.upload_answered(draft, answer)
+        case ExchangeKind.TRAILER:
+            settlement.trailer_answered(draft, answer)
+        case ExchangeKind.SIGN_OFF:
+            draft.end_exchange()
+        case _:
+            assert_never(exchange.kind)
+
+
+def _late(draft: Draft, answer: HostAnswer) -> None:
+    """Nobody waits for it: logged with its key, and an approval is remembered (D11)."""
+    draft.note("answer_matches_nothing", kind=answer.kind.value, stan=answer.stan or 0, code=answer.facts.code)
+    if answer.kind is not ExchangeKind.TRANSACTION or answer.stan is None:
+        return
+    every = [*draft.state.transactions.values(), *draft.state.closed.values()]
+    txn = next((t for t in reversed(every) if t.stan == answer.stan), None)
+    if txn is None or (txn.facts is not None and txn.facts.code == answer.facts.code):
+        return  # unknown here, or a duplicate of what was taken
+    verdict = judge(answer, draft.rules)
+    draft.record(r.LateAnswer(txn.request_id, answer.facts.code, verdict.approval_seen, answer.kind.value))
+    if verdict.approval_seen:
+        reversals.late_approval(draft, txn)
+
+
+def _host_unreadable(draft: Draft, event: e.HostUnreadable) -> None:
+    """If it can be told to which exchange it belongs, that one has no outcome; else the reply limit will say so."""
+    exchange = draft.state.exchange
+    draft.note("answer_unreadable", because=event.because)
+    if exchange is not None and exchange.kind is event.kind and exchange.stan == event.stan:
+        _lost(draft, Why.UNREADABLE, event.because)
+
+
+def _transaction(draft: Draft, exchange: Exchange) -> Transaction:
+    txn = draft.state.find(exchange.request_id) if exchange.request_id else None
+    if txn is None:
+        raise InvariantBroken("the exchange in flight has no transaction")
+    return txn
+
+
+def _lost(draft: Draft, why: Why, detail: str) -> None:
+    """No answer will be taken any more for what is in flight: the one road of every unknown outcome."""
+    exchange = draft.state.exchange
+    if exchange is None:
+        return
+    match exchange.kind:
+        case ExchangeKind.TRANSACTION:
+            transactions.lost(draft, _transaction(draft, exchange), why, detail)
+        case ExchangeKind.REVERSAL:
+            assert exchange.request_id is not None
+            reversals.lost(draft, draft.state.reversals[exchange.request_id], why)
+        case ExchangeKind.SIGN_IN:
+            session.failed(draft, detail)
+        case ExchangeKind.ECHO:
+            session.echo_ended(draft, answered=False)
+        case ExchangeKind.SIGN_OFF:
+            draft.end_exchange()
+        case ExchangeKind.TOTALS | ExchangeKind.UPLOAD | ExchangeKind.TRAILER:
+            settlement.lost(draft, exchange.kind, detail)
+        case _:
+            assert_never(exchange.kind)
+
+
+def _encoding_failed(draft: Draft, event: e.EncodingFailed) -> None:
+    """D1: alerted, still owed, and not tried again in a loop."""
+    draft.alert("cannot_encode", kind=event.kind.value, because=event.because)
+    match event.kind:
+        case ExchangeKind.TRANSACTION:
+            assert event.request_id is not None
+            for reply_to in draft.take_waiters(event.request_id):
+                draft.refuse(reply_to, Refusal.MALFORMED, event.because, event.request_id)
+            draft.drop_queued(event.request_id)
+        case ExchangeKind.REVERSAL:
+            assert event.request_id is not None
+            draft.wait(reversals.due_key(event.request_id), draft.rules.stuck_retry_s)
+            transactions.refuse_waiting(draft, "a reversal is owed and cannot be encoded")
+        case ExchangeKind.SIGN_IN | ExchangeKind.SIGN_OFF:
+            draft.back_off(session.SIGN_IN, draft.rules.sign_in_retry)
+        case ExchangeKind.ECHO:
+            draft.wait(session.ECHO, draft.rules.echo_interval_s)
+        case ExchangeKind.TOTALS | ExchangeKind.UPLOAD | ExchangeKind.TRAILER:
+            draft.back_off(settlement.SETTLE, draft.rules.settle_retry)
+        case _:
+            assert_never(event.kind)
+
+
+def _command(draft: Draft, event: e.SettleNow | e.RetryReversals | e.ResolveReversal | e.DecideSettlement) -> None:
+    match event:
+        case e.SettleNow():
+            ok, text = _settle_now(draft, event.by)
+        case e.RetryReversals():
+            ok, text = True, reversals.retry(draft, event.by, event.request_id)
+        case e.ResolveReversal():
+            why_not = reversals.resolve(draft, event.by, event.reason, event.request_id)
+            ok, text = why_not is None, why_not or f"resolved by {event.by}"
+        case e.DecideSettlement():
+            why_not = settlement.decide(draft, event.by, event.closed)
+            ok, text = why_not is None, why_not or f"decided by {event.by}"
+        case _:
+            assert_never(event)
+    draft.effects.append(CommandDone(event.command_id, ok, text))
+
+
+def _settle_now(draft: Draft, by: str) -> tuple[bool, str]:
+    phase = draft.state.settlement.phase
+    if phase is not SettlementPhase.OPEN:
+        return False, f"a settlement is under way ({phase}); nothing is asked twice"
+    if settlement.nothing_to_settle(draft):
+        return False, "there is nothing to settle in the open batch"
+    draft.at_once(settlement.SETTLE)
+    if draft.state.settlement.wanted is None:
+        draft.record(r.SettlementWanted(SettlementCause.OPERATOR, by))
+    return True, "the settlement is due now"
+
+
+def _expire(draft: Draft) -> None:
+    """What was waited for in vain until now."""
+    deadline_s = draft.agenda.exchange_deadline_s
+    if deadline_s is not None and deadline_s <= draft.now.monotonic_s:
+        _lost(draft, Why.TIMEOUT, "the host did not answer in time")
+    transactions.refuse_waiting(draft, _why_waiting(draft), queue_wait_s(draft))
+    session.refuse_waiting_terminals(draft)
+
+
+def _why_waiting(draft: Draft) -> str:
+    if not draft.agenda.link_up:
+        return "the line to the host is down"
+    if not draft.state.session.signed_in:
+        return f"not signed in: {draft.state.session.out_because}"
+    return "it could not be sent in time"
+
+
+def _advance(draft: Draft) -> None:
+    """Do what comes next until the host has to answer or nothing is left to do."""
+    for _ in range(STEPS_MAX):
+        step = next_step(draft)
+        if step is None:
+            return
+        _STEPS[step](draft)
+    raise InvariantBroken(f"no rest after {STEPS_MAX} steps")
+
+
+def _ride_along(draft: Draft) -> None:
+    """That an answer was handed over is worth a record, but no commit of its own (D16)."""
+    if not draft.records:
+        return
+    for request_id in draft.agenda.handed_over:
+        if request_id in draft.state.unconfirmed:
+            draft.record(r.AnswerHandedOver(request_id))
+    draft.agenda = replace(draft.agenda, handed_over=())
+
+
+def _reverse(draft: Draft) -> None:
+    reversal = reversals.next_owed(draft, force=bool(draft.agenda.queue))
+    assert reversal is not None
+    reversals.attempt(draft, reversal)
+
+
+_STEPS: dict[Step, Callable[[Draft], None]] = {
+    Step.SIGN_IN: lambda draft: session.sign_in(draft, for_settlement=False),
+    Step.REVERSE: _reverse,
+    Step.ASK_TOTALS: settlement.ask_totals,
+    Step.UPLOAD: settlement.upload_next,
+    Step.TRAILER: settlement.send_trailer,
+    Step.SEND_REQUEST: transactions.send_next,
+    Step.SIGN_IN_TO_SETTLE: lambda draft: session.sign_in(draft, for_settlement=True),
+    Step.SKIP_BATCH: settlement.skip,
+    Step.ECHO: session.echo,
+}

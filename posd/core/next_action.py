@@ -1,0 +1,114 @@
+"""The one priority list: what this terminal does next with the host.
+
+One exchange at a time, as the dialect demands. From the top:
+
+1. sign in, if signed out: nothing else is possible;
+2. the settlement's totals, upload and end message, once they have begun: nothing else until the batch is closed;
+3. an owed reversal whose time has come, or before the next request, or before the totals;
+4. the totals, when a begun settlement has drained (and there is still something to settle);
+5. a waiting request of the terminal;
+6. a settlement that is due: skip an empty batch, else the sign-in that judges the clock;
+7. an echo, if the line is idle.
+
+`waits_until` answers for the same list when the next of these becomes possible. Keep the two beside each other.
+"""
+
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from posd.core import reversals, session, settlement
+from posd.core.state import SettlementPhase
+
+if TYPE_CHECKING:
+    from posd.core.draft import Draft
+
+
+class Step(StrEnum):
+    """What to do next."""
+
+    SIGN_IN = "sign_in"
+    REVERSE = "reverse"
+    ASK_TOTALS = "ask_totals"
+    UPLOAD = "upload"
+    TRAILER = "trailer"
+    SEND_REQUEST = "send_request"
+    SIGN_IN_TO_SETTLE = "sign_in_to_settle"
+    SKIP_BATCH = "skip_batch"
+    ECHO = "echo"
+
+
+CLOSING = {
+    SettlementPhase.TOTALS: Step.ASK_TOTALS,
+    SettlementPhase.UPLOADING: Step.UPLOAD,
+    SettlementPhase.TRAILER: Step.TRAILER,
+}
+
+
+def next_step(draft: "Draft") -> Step | None:
+    """The first of the list that can be done now; None: nothing."""
+    state = draft.state
+    if state.exchange is not None:
+        return None
+    if not draft.agenda.link_up:
+        return _without_line(draft)
+    if not state.session.signed_in:
+        return Step.SIGN_IN if draft.may(session.SIGN_IN) else None
+    phase = state.settlement.phase
+    if phase in CLOSING:
+        return CLOSING[phase] if draft.may(settlement.SETTLE) else None
+    if phase is SettlementPhase.UNCONFIRMED:
+        return None  # D20: the sign-in above may decide it, else a person does
+    if reversals.next_owed(draft, force=bool(draft.agenda.queue)) is not None:
+        return Step.REVERSE
+    if phase is SettlementPhase.DRAINING and settlement.drained(draft):
+        return Step.SKIP_BATCH if settlement.nothing_to_settle(draft) else Step.ASK_TOTALS
+    if draft.agenda.queue:
+        return Step.SEND_REQUEST
+    if settlement.due(draft) is not None and draft.may(settlement.SETTLE):
+        return Step.SKIP_BATCH if settlement.nothing_to_settle(draft) else Step.SIGN_IN_TO_SETTLE
+    if draft.rules.echo_interval_s and draft.may(session.ECHO):
+        return Step.ECHO
+    return None
+
+
+def _without_line(draft: "Draft") -> Step | None:
+    """An empty batch needs no host."""
+    if settlement.due(draft) is not None and settlement.nothing_to_settle(draft) and not draft.agenda.queue:
+        return Step.SKIP_BATCH
+    return None
+
+
+def waits_until(draft: "Draft") -> list[float]:
+    """The monotonic times at which something becomes possible or impossible; only what can act now counts (D4)."""
+    agenda = draft.agenda
+    times = [agenda.exchange_deadline_s] if agenda.exchange_deadline_s is not None else []
+    times += [give_up_s for _, give_up_s in agenda.sign_in_waiters]
+    times += [event.received_s + queue_wait_s(draft) for event in agenda.queue]
+    if draft.state.exchange is None and agenda.link_up:
+        times += [agenda.not_before_s[what] for what in _held_back(draft) if what in agenda.not_before_s]
+        if draft.state.settlement.phase is SettlementPhase.DRAINING and agenda.drain_until_s is not None:
+            times.append(agenda.drain_until_s)
+    return times
+
+
+def queue_wait_s(draft: "Draft") -> float:
+    """How long after receipt a request may wait: less when there is no line (D17)."""
+    longest_s = draft.rules.queue_wait_max_s
+    return longest_s if draft.agenda.link_up else min(longest_s, draft.rules.connect_timeout_s)
+
+
+def _held_back(draft: "Draft") -> list[str]:
+    """What would be done now if its gap were over."""
+    state = draft.state
+    if not state.session.signed_in:
+        return [session.SIGN_IN]
+    if state.settlement.phase in CLOSING:
+        return [settlement.SETTLE]
+    if state.settlement.phase is SettlementPhase.UNCONFIRMED:
+        return []
+    held = [reversals.due_key(rev.request_id) for rev in state.unended_reversals()]
+    if settlement.due(draft) is not None:
+        held.append(settlement.SETTLE)
+    if draft.rules.echo_interval_s:
+        held.append(session.ECHO)
+    return held

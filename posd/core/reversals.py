@@ -1,0 +1,244 @@
+"""A reversal: owed → acknowledged | stuck | conflict; never dropped.
+
+    status        unanswered  refused  exhausted  acknowledged  contradicted  retry  reopened  resolved
+    owed          OWED        OWED     STUCK      ACKNOWLEDGED  CONFLICT      OWED   -         RESOLVED
+    stuck         STUCK       STUCK    -          ACKNOWLEDGED  CONFLICT      OWED   -         RESOLVED
+    conflict      -           -        -          -             -             -      -         RESOLVED
+    acknowledged  -           -        -          -             -             -      OWED      -
+    resolved      -           -        -          -             -             -      -         -
+
+- Where it is decided: `transactions._unknown` and `requested_by_terminal` below. Durable: the record `ReversalOwed` in
+  the same commit. Sent: `attempt`, before the next online request, then with growing gaps.
+- 00 acknowledges. 12 and 25 acknowledge only what the host was never seen to approve and whose batch is open, or what
+  an unanswered attempt of ours may already have reversed (flagged); else the reversal is in *conflict* (D11).
+- A late approval after 12 or 25 opens it again (D11).
+- Attempts are durable and counted when they leave; a line that is down is not an attempt. After the limit it is
+  *stuck*: alerted, shown, still owed, retried slowly. Only an acknowledgement or a named person with a reason ends it.
+- An answer may trigger one sign-in for each reversal; the second such answer counts as an attempt (D12).
+"""
+
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from posd.core import records as r
+from posd.core.answers import AnswerFacts, ExchangeKind, HostAnswer
+from posd.core.effects import Refusal, Result, SendReversal, ToTerminal
+from posd.core.events import ReversalRequested
+from posd.core.rules import Why
+from posd.core.state import UNENDED, Reversal, ReversalStatus, Transaction, TxnStatus
+from posd.core.transactions import refuse_waiting, voided_by
+from posd.core.verdict import Worth, judge
+from posd.errors import InvariantBroken
+from posd.values import RequestId
+
+if TYPE_CHECKING:
+    from posd.core.draft import Draft
+
+
+class Input(StrEnum):
+    """What moves a reversal."""
+
+    UNANSWERED = "unanswered"
+    REFUSED = "refused"
+    EXHAUSTED = "exhausted"
+    ACKNOWLEDGED = "acknowledged"
+    CONTRADICTED = "contradicted"
+    RETRY = "retry"
+    REOPENED = "reopened"
+    RESOLVED = "resolved"
+
+
+_S, _I = ReversalStatus, Input
+TABLE: dict[tuple[ReversalStatus, Input], ReversalStatus] = {
+    (_S.OWED, _I.UNANSWERED): _S.OWED,
+    (_S.OWED, _I.REFUSED): _S.OWED,
+    (_S.OWED, _I.EXHAUSTED): _S.STUCK,
+    (_S.OWED, _I.ACKNOWLEDGED): _S.ACKNOWLEDGED,
+    (_S.OWED, _I.CONTRADICTED): _S.CONFLICT,
+    (_S.OWED, _I.RETRY): _S.OWED,
+    (_S.OWED, _I.RESOLVED): _S.RESOLVED,
+    (_S.STUCK, _I.UNANSWERED): _S.STUCK,
+    (_S.STUCK, _I.REFUSED): _S.STUCK,
+    (_S.STUCK, _I.ACKNOWLEDGED): _S.ACKNOWLEDGED,
+    (_S.STUCK, _I.CONTRADICTED): _S.CONFLICT,
+    (_S.STUCK, _I.RETRY): _S.OWED,
+    (_S.STUCK, _I.RESOLVED): _S.RESOLVED,
+    (_S.CONFLICT, _I.RESOLVED): _S.RESOLVED,
+    (_S.ACKNOWLEDGED, _I.REOPENED): _S.OWED,
+}
+
+
+def move(status: ReversalStatus, what: Input) -> ReversalStatus:
+    """The next status; a pair that the table does not have is refused by name."""
+    if (status, what) not in TABLE:
+        raise InvariantBroken(f"a reversal that is {status} cannot become {what}")
+    return TABLE[status, what]
+
+
+DENIALS = frozenset({"12", "25"})
+"""Codes with which a host says that it knows of no original (D11)."""
+
+REASON_NO_ANSWER, REASON_OTHER, REASON_MAC = Why.TIMEOUT, Why.UNREADABLE, Why.MAC
+"""What the next attempt names as its reason, after each kind of failed attempt (reference 1.10)."""
+
+
+def due_key(request_id: RequestId) -> str:
+    """The agenda's name for the next attempt of a reversal."""
+    return f"reversal:{request_id}"
+
+
+def next_owed(draft: "Draft", force: bool) -> Reversal | None:
+    """The oldest reversal whose turn it is; `force` (a request waits): an owed one need not wait for its gap."""
+    for reversal in draft.state.unended_reversals():
+        if reversal.status is ReversalStatus.CONFLICT:
+            continue
+        if draft.may(due_key(reversal.request_id)) or (force and reversal.status is ReversalStatus.OWED):
+            return reversal
+    return None
+
+
+def attempt(draft: "Draft", reversal: Reversal) -> None:
+    """Record the attempt, then it may leave. It is encoded anew each time, from facts (D1)."""
+    txn = _transaction_of(draft, reversal.request_id)
+    original = draft.state.find(txn.original) if txn.original else None
+    draft.record(r.ReversalAttempted(reversal.request_id, reversal.attempts + 1, reversal.reason))
+    draft.send(ExchangeKind.REVERSAL, SendReversal(txn, original, reversal.reason), reversal.request_id)
+
+
+def answered(draft: "Draft", reversal: Reversal, answer: HostAnswer) -> None:
+    """The host's answer to the attempt in flight."""
+    draft.end_exchange()
+    of, code = reversal.request_id, answer.facts.code
+    verdict = judge(answer, draft.rules)
+    if verdict.why is Why.MAC:
+        _failed(draft, r.ReversalUnanswered(of, Why.MAC, _reason(draft, REASON_MAC)))
+    elif answer.mismatch:
+        _failed(draft, r.ReversalUnanswered(of, Why.UNREADABLE, _reason(draft, REASON_OTHER)))
+    elif code in draft.rules.reversal_success_codes and code in DENIALS:
+        _denied(draft, reversal, code)
+    elif code in draft.rules.reversal_success_codes:
+        _acknowledged(draft, reversal, code, flagged=False)
+    elif verdict.worth is Worth.RETRY and not reversal.signed_in_for:
+        draft.record(r.ReversalNeedsSignIn(of, code))
+        draft.record(r.SignedOut(f"the host answered {code} to a reversal"))
+    else:
+        if verdict.worth is Worth.RETRY:
+            draft.record(r.SignedOut(f"the host answered {code} to a reversal"))
+        _failed(draft, r.ReversalRefused(of, code, _reason(draft, REASON_OTHER)))
+
+
+def _acknowledged(draft: "Draft", reversal: Reversal, code: str, flagged: bool) -> None:
+    draft.record(r.ReversalAcknowledged(reversal.request_id, code, flagged))
+    draft.at_once(due_key(reversal.request_id))
+    draft.note("reversal_acknowledged", request_id=reversal.request_id, code=code, attempts=reversal.attempts)
+
+
+def _denied(draft: "Draft", reversal: Reversal, code: str) -> None:
+    """12 or 25 (D11)."""
+    txn = _transaction_of(draft, reversal.request_id)
+    batch_open = txn.batch == draft.state.batch.identity
+    if not txn.approval_seen and batch_open:
+        _acknowledged(draft, reversal, code, flagged=False)
+    elif reversal.unanswered > 0:
+        _acknowledged(draft, reversal, code, flagged=True)
+    else:
+        draft.record(r.ReversalConflict(reversal.request_id, code))
+        draft.alert("reversal_conflict", request_id=reversal.request_id, code=code)
+
+
+def lost(draft: "Draft", reversal: Reversal, why: Why) -> None:
+    """No answer will be taken any more for the attempt in flight."""
+    draft.end_exchange()
+    _failed(draft, r.ReversalUnanswered(reversal.request_id, why, _reason(draft, REASON_NO_ANSWER)))
+
+
+def _failed(draft: "Draft", record: r.ReversalUnanswered | r.ReversalRefused) -> None:
+    """One attempt more is gone; what comes next is a gap, or *stuck*."""
+    draft.record(record)
+    reversal = draft.state.reversals[record.request_id]
+    key = due_key(record.request_id)
+    if reversal.status is ReversalStatus.OWED and reversal.attempts >= draft.rules.reversal_attempts_max:
+        draft.record(r.ReversalStuck(record.request_id, reversal.attempts))
+        draft.alert("reversal_stuck", request_id=record.request_id, attempts=reversal.attempts)
+    if draft.state.reversals[record.request_id].status is ReversalStatus.OWED:
+        draft.wait(key, draft.rules.reversal_retry.after(reversal.attempts, record.request_id))
+        refuse_waiting(draft, "a reversal is owed and could not be delivered")
+    else:
+        draft.wait(key, draft.rules.stuck_retry_s)
+
+
+def _reason(draft: "Draft", why: Why) -> str:
+    return draft.rules.reversal_reasons[why]
+
+
+def late_approval(draft: "Draft", txn: Transaction) -> None:
+    """An approval came when nobody waited for it any more."""
+    reversal = draft.state.reversals.get(txn.request_id)
+    if reversal is None or reversal.status is ReversalStatus.RESOLVED:
+        draft.alert("late_approval", request_id=txn.request_id, status=txn.status.value)
+    elif reversal.status is ReversalStatus.ACKNOWLEDGED and reversal.last_code in DENIALS:
+        draft.record(r.ReversalReopened(txn.request_id))
+        draft.at_once(due_key(txn.request_id))
+        draft.alert("reversal_reopened", request_id=txn.request_id)
+
+
+def requested_by_terminal(draft: "Draft", event: ReversalRequested) -> None:
+    """The terminal's own 0400: answered 00 as soon as the owed reversal is durable; then it is ours (D16, D17)."""
+    waiting = next((q for q in draft.agenda.queue if q.request_id == event.original), None)
+    txn = draft.state.find(event.original)
+    if waiting is not None:
+        _cancel_unsent(draft, event)
+    elif txn is None:
+        draft.record(r.OriginalRefusedInAdvance(event.original))
+        draft.refuse(event.reply_to, Refusal.NO_ORIGINAL, "there is no such request", event.original)
+    elif event.amount_minor != txn.amount_minor:
+        draft.refuse(event.reply_to, Refusal.AMOUNT_DIFFERS, "the amount is not that of the original", event.original)
+    elif not draft.rules.kinds[txn.kind].reversible or voided_by(draft.state.transactions, txn.request_id):
+        draft.alert("terminal_reversal_refused", request_id=txn.request_id)
+        draft.refuse(event.reply_to, Refusal.NOT_REVERSIBLE, "this request cannot be reversed", event.original)
+    else:
+        if txn.status in (TxnStatus.SENT, TxnStatus.APPROVED):
+            draft.record(r.ReversalOwed(txn.request_id, Why.TERMINAL, event.reason))
+        draft.answer(ToTerminal(event.reply_to, Result(AnswerFacts("00"), event.original)))
+
+
+def _cancel_unsent(draft: "Draft", event: ReversalRequested) -> None:
+    """It was not sent and will not be: nothing is owed (D17)."""
+    queue = draft.agenda.queue
+    draft.record(r.OriginalRefusedInAdvance(event.original))
+    for reply_to in draft.take_waiters(event.original):
+        draft.refuse(reply_to, Refusal.NOT_SENT, "the terminal took it back before it was sent", event.original)
+    draft.drop_queued(event.original)
+    assert len(draft.agenda.queue) == len(queue) - 1
+    draft.answer(ToTerminal(event.reply_to, Result(AnswerFacts("00"), event.original)))
+
+
+def retry(draft: "Draft", by: str, request_id: RequestId | None) -> str:
+    """A person wants the next attempt now. Returns what to tell them."""
+    wanted = [
+        rev
+        for rev in draft.state.unended_reversals()
+        if request_id in (None, rev.request_id) and rev.status is not ReversalStatus.CONFLICT
+    ]
+    for reversal in wanted:
+        draft.record(r.ReversalRetryWanted(reversal.request_id, by))
+        draft.at_once(due_key(reversal.request_id))
+    return f"{len(wanted)} reversal(s) will be tried now" if wanted else "no such reversal is owed or stuck"
+
+
+def resolve(draft: "Draft", by: str, reason: str, request_id: RequestId) -> str | None:
+    """A named person ends a reversal. Returns why not, or None."""
+    reversal = draft.state.reversals.get(request_id)
+    if reversal is None or reversal.status not in UNENDED:
+        return "no such reversal is owed, stuck or in conflict"
+    in_flight = draft.state.exchange
+    if in_flight is not None and in_flight.request_id == request_id:
+        return "an attempt is on its way to the host; wait for its answer, then try again"
+    draft.record(r.ReversalResolved(request_id, by, reason))
+    return None
+
+
+def _transaction_of(draft: "Draft", request_id: RequestId) -> Transaction:
+    txn = draft.state.find(request_id)
+    assert txn is not None, f"the reversal of {request_id} has no transaction"
+    return txn

@@ -1,0 +1,43 @@
+"""What the books say: totals of a batch, and what an unbalanced group has to upload (reference 1.6, 1.7).
+
+A voided sale stays in debit and its void counts in credit. Declined, unknown and reversed requests count nowhere.
+"""
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from posd.core.answers import GroupCount, GroupResult, HostTotals, Totals
+from posd.core.rules import Rules, Side
+from posd.core.state import Transaction, TxnStatus
+from posd.values import RequestId
+
+
+def counts(txn: Transaction, rules: Rules) -> bool:
+    """It stands in the totals."""
+    return txn.status is TxnStatus.APPROVED and rules.kinds[txn.kind].side is not Side.NEITHER
+
+
+def totals_of(transactions: Iterable[Transaction], rules: Rules) -> Totals:
+    """Both groups, debits and credits."""
+    domestic, foreign = GroupCount(), GroupCount()
+    for txn in transactions:
+        if not counts(txn, rules):
+            continue
+        side = rules.kinds[txn.kind].side
+        if txn.foreign:
+            foreign = _add(foreign, side, txn.amount_minor)
+        else:
+            domestic = _add(domestic, side, txn.amount_minor)
+    return Totals(domestic, foreign)
+
+
+def _add(group: GroupCount, side: Side, minor: int) -> GroupCount:
+    if side is Side.DEBIT:
+        return replace(group, debit_minor=group.debit_minor + minor, debit_count=group.debit_count + 1)
+    return replace(group, credit_minor=group.credit_minor + minor, credit_count=group.credit_count + 1)
+
+
+def to_upload(transactions: Iterable[Transaction], host: HostTotals, rules: Rules) -> tuple[RequestId, ...]:
+    """The items of the groups that the host did not call balanced, oldest first."""
+    wanted = {False: host.domestic is not GroupResult.BALANCED, True: host.foreign is not GroupResult.BALANCED}
+    return tuple(txn.request_id for txn in transactions if counts(txn, rules) and wanted[txn.foreign])

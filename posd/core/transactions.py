@@ -1,0 +1,251 @@
+"""One financial request: sent → approved | declined | unknown.
+
+    status    approved   declined   unknown    acknowledged  reopened   resolved
+    sent      APPROVED   DECLINED   UNKNOWN    -             -          -
+    approved  -          -          UNKNOWN    -             -          -
+    declined  -          -          -          -             -          -
+    unknown   -          -          UNKNOWN    REVERSED      -          RESOLVED
+    reversed  -          -          -          -             UNKNOWN    -
+    resolved  -          -          -          -             -          -
+
+- A request that the terminal sends again is answered from here, never sent again (D6, D12).
+- Time-out, lost line, bad MAC, unreadable or unconfirmed answer, restart and the terminal's own reversal are one fact:
+  *unknown*. The terminal is told "failed" and, if the kind is reversible, a reversal is owed (D9).
+- An approved request becomes unknown only when the terminal takes it back (its own 0400).
+- What cannot be sent in time is answered "not sent" and is not sent (D17).
+"""
+
+from dataclasses import replace
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from posd.core import records as r
+from posd.core.answers import ExchangeKind, HostAnswer
+from posd.core.effects import ForgetCard, Refusal, Refused, Result, SendTransaction, ToTerminal
+from posd.core.events import OriginalPointer, TransactionRequested
+from posd.core.rules import OnStuck, TxnKind, Why
+from posd.core.state import ReversalStatus, Transaction, TxnStatus
+from posd.core.verdict import Verdict, Worth, judge
+from posd.errors import InvariantBroken
+from posd.values import RequestId
+
+if TYPE_CHECKING:
+    from posd.core.draft import Draft
+
+
+class Input(StrEnum):
+    """What moves a transaction."""
+
+    APPROVED = "approved"
+    DECLINED = "declined"
+    UNKNOWN = "unknown"
+    ACKNOWLEDGED = "acknowledged"
+    REOPENED = "reopened"
+    RESOLVED = "resolved"
+
+
+TABLE: dict[tuple[TxnStatus, Input], TxnStatus] = {
+    (TxnStatus.SENT, Input.APPROVED): TxnStatus.APPROVED,
+    (TxnStatus.SENT, Input.DECLINED): TxnStatus.DECLINED,
+    (TxnStatus.SENT, Input.UNKNOWN): TxnStatus.UNKNOWN,
+    (TxnStatus.APPROVED, Input.UNKNOWN): TxnStatus.UNKNOWN,
+    (TxnStatus.UNKNOWN, Input.UNKNOWN): TxnStatus.UNKNOWN,
+    (TxnStatus.UNKNOWN, Input.ACKNOWLEDGED): TxnStatus.REVERSED,
+    (TxnStatus.UNKNOWN, Input.RESOLVED): TxnStatus.RESOLVED,
+    (TxnStatus.REVERSED, Input.REOPENED): TxnStatus.UNKNOWN,
+}
+
+
+def move(status: TxnStatus, what: Input) -> TxnStatus:
+    """The next status; a pair that the table does not have is refused by name."""
+    if (status, what) not in TABLE:
+        raise InvariantBroken(f"a transaction that is {status} cannot become {what}")
+    return TABLE[status, what]
+
+
+def requested(draft: "Draft", event: TransactionRequested) -> None:
+    """A terminal asks. A known key is answered from state; a new one is queued for its turn."""
+    known = draft.state.find(event.request_id)
+    waiting = next((q for q in draft.agenda.queue if q.request_id == event.request_id), None)
+    if known is not None or waiting is not None:
+        fingerprint = known.fingerprint if known else waiting.fingerprint if waiting else ""
+        if fingerprint != event.fingerprint:
+            _key_reused(draft, event)
+        elif known is not None and known.status is not TxnStatus.SENT:
+            _answer_from_state(draft, known, event.reply_to)
+        else:
+            draft.add_waiter(event.request_id, event.reply_to)
+        return
+    refusal = _refusal(draft, event)
+    if refusal is not None:
+        _refuse(draft, event, *refusal)
+        return
+    _confirm_earlier(draft)
+    draft.add_waiter(event.request_id, event.reply_to)
+    draft.agenda = replace(draft.agenda, queue=(*draft.agenda.queue, event))
+
+
+def _key_reused(draft: "Draft", event: TransactionRequested) -> None:
+    """D6: the same key with another amount or card is never answered from state."""
+    draft.alert("request_key_reused", request_id=event.request_id)
+    draft.refuse(event.reply_to, Refusal.KEY_REUSED, "this trace number was used for another request", event.request_id)
+
+
+def _refuse(draft: "Draft", event: TransactionRequested, refusal: Refusal, because: str) -> None:
+    draft.refuse(event.reply_to, refusal, because, event.request_id)
+    draft.effects.append(ForgetCard(event.request_id))
+
+
+def _answer_from_state(draft: "Draft", txn: Transaction, reply_to: str) -> None:
+    if txn.status in (TxnStatus.APPROVED, TxnStatus.DECLINED) and txn.facts is not None:
+        draft.answer(ToTerminal(reply_to, Result(txn.facts, txn.request_id)))
+    else:
+        draft.answer(
+            ToTerminal(reply_to, Refused(Refusal.OUTCOME_UNKNOWN, f"its outcome is {txn.status}", txn.request_id))
+        )
+
+
+def _refusal(draft: "Draft", event: TransactionRequested) -> tuple[Refusal, str] | None:
+    """Why this request will not go to the host at all; None: it may."""
+    session = draft.state.session
+    kind = draft.rules.kinds[event.kind]
+    if event.request_id in draft.state.tombstones:
+        return Refusal.REVERSED_IN_ADVANCE, "the terminal reversed this request before it came"  # D17
+    if event.has_pin and not draft.rules.pin_allowed:
+        return Refusal.NOT_SUPPORTED, "PIN entry is refused for this terminal by its configuration"
+    if event.has_pin and session.terminal_generation != session.generation:
+        return Refusal.SIGN_IN_FIRST, "the terminal's PIN key is not the current one"  # D26
+    if event.amount_minor == 0 and event.kind is not TxnKind.BALANCE:
+        return Refusal.AMOUNT_INVALID, "the amount is zero"
+    stuck = any(rev.status is ReversalStatus.STUCK for rev in draft.state.reversals.values())
+    if stuck and kind.reversible and draft.rules.on_stuck is OnStuck.BLOCK:
+        return Refusal.BLOCKED, "a reversal is stuck and the configuration blocks new transactions"
+    if len(draft.agenda.queue) >= draft.rules.queue_max:
+        return Refusal.BUSY, "too many requests of this terminal are waiting"
+    return None
+
+
+def _confirm_earlier(draft: "Draft") -> None:
+    """The terminal goes on: it has our earlier answers (D16)."""
+    for request_id in draft.state.unconfirmed:
+        draft.record(r.AnswerHandedOver(request_id))
+
+
+def send_next(draft: "Draft") -> None:
+    """The oldest waiting request has its turn: record it, then it may leave."""
+    event, *later = draft.agenda.queue
+    draft.agenda = replace(draft.agenda, queue=tuple(later))
+    original = _original(draft, event.original) if event.original else None
+    if draft.rules.kinds[event.kind].needs_original:
+        refusal = _void_refusal(draft, event, original)
+        if refusal is not None:
+            for reply_to in draft.take_waiters(event.request_id):
+                draft.refuse(reply_to, *refusal, event.request_id)
+            draft.effects.append(ForgetCard(event.request_id))
+            return
+    draft.record(
+        r.AuthorisationStarted(
+            request_id=event.request_id,
+            kind=event.kind,
+            amount_minor=event.amount_minor,
+            stan=draft.state.stan,
+            batch_number=draft.state.batch.number,
+            terminal_batch=event.terminal_batch,
+            terminal_stan=event.terminal_stan,
+            fingerprint=event.fingerprint,
+            entry_mode=event.entry_mode,
+            card=event.card,
+            original=original.request_id if original else None,
+        )
+    )
+    message = SendTransaction(draft.state.transactions[event.request_id], original)
+    draft.send(ExchangeKind.TRANSACTION, message, event.request_id)
+
+
+def _original(draft: "Draft", pointer: OriginalPointer) -> Transaction | None:
+    """The transaction of the open batch that the terminal means: by its own batch and trace, and by RRN if given."""
+    for txn in draft.state.transactions.values():
+        same_key = (txn.terminal_batch, txn.terminal_stan) == (pointer.terminal_batch, pointer.terminal_stan)
+        same_rrn = txn.facts is not None and txn.facts.rrn is not None and txn.facts.rrn == pointer.rrn
+        named = pointer.terminal_stan is not None
+        if txn.kind is TxnKind.SALE and (same_key if named else same_rrn) and (same_rrn or pointer.rrn is None):
+            return txn
+    return None
+
+
+def _void_refusal(
+    draft: "Draft", event: TransactionRequested, original: Transaction | None
+) -> tuple[Refusal, str] | None:
+    if original is None or original.status is not TxnStatus.APPROVED:
+        return Refusal.NO_ORIGINAL, "there is no approved sale of the open batch to void"
+    if voided_by(draft.state.transactions, original.request_id):
+        return Refusal.ALREADY_VOIDED, "this sale was voided already"
+    if original.amount_minor != event.amount_minor:
+        return Refusal.AMOUNT_DIFFERS, "the amount is not that of the sale"
+    if original.card and event.card and original.card.digest != event.card.digest:
+        return Refusal.CARD_DIFFERS, "the card is not that of the sale"
+    return None
+
+
+def voided_by(transactions: dict[RequestId, Transaction], sale: RequestId) -> RequestId | None:
+    """The void of this sale that was approved or whose outcome is still open."""
+    standing = (TxnStatus.SENT, TxnStatus.APPROVED, TxnStatus.UNKNOWN)
+    voids = (t for t in transactions.values() if t.kind is TxnKind.VOID and t.original == sale)
+    return next((void.request_id for void in voids if void.status in standing), None)
+
+
+def answered(draft: "Draft", txn: Transaction, answer: HostAnswer) -> None:
+    """The host's answer to the request in flight."""
+    verdict = judge(answer, draft.rules)
+    draft.end_exchange()
+    if txn.status is TxnStatus.UNKNOWN:  # the terminal took it back while it was in flight (D17)
+        draft.record(r.OutcomeUnknown(txn.request_id, Why.TERMINAL, answer.facts.code, verdict.approval_seen))
+        return
+    match verdict.worth:
+        case Worth.APPROVED:
+            draft.record(r.Approved(txn.request_id, answer.facts))
+        case Worth.DECLINED | Worth.RETRY:
+            draft.record(r.Declined(txn.request_id, answer.facts))
+        case Worth.UNKNOWN:
+            _unknown(draft, txn, verdict, answer.facts.code)
+            return
+    if verdict.worth is Worth.RETRY:
+        # The next request needs it; this one is never sent again (D12).
+        draft.record(r.SignedOut(f"the host answered {answer.facts.code}"))
+    draft.effects.append(ForgetCard(txn.request_id))
+    for reply_to in draft.take_waiters(txn.request_id):
+        draft.answer(ToTerminal(reply_to, Result(answer.facts, txn.request_id)))
+
+
+def lost(draft: "Draft", txn: Transaction, why: Why, detail: str) -> None:
+    """No answer will be taken any more for the request in flight."""
+    draft.end_exchange()
+    if txn.status is TxnStatus.UNKNOWN:
+        draft.record(r.OutcomeUnknown(txn.request_id, Why.TERMINAL, None, False, detail))
+    else:
+        _unknown(draft, txn, Verdict(Worth.UNKNOWN, why, detail), None)
+
+
+def _unknown(draft: "Draft", txn: Transaction, verdict: Verdict, code: str | None) -> None:
+    """The one road of every outcome that is not known."""
+    why = verdict.why or Why.UNREADABLE
+    draft.record(r.OutcomeUnknown(txn.request_id, why, code, verdict.approval_seen, verdict.detail))
+    draft.note("outcome_unknown", request_id=txn.request_id, why=why.value, detail=verdict.detail)
+    if draft.rules.kinds[txn.kind].reversible:
+        draft.record(r.ReversalOwed(txn.request_id, why, draft.rules.reversal_reasons[why]))
+    draft.effects.append(ForgetCard(txn.request_id))
+    for reply_to in draft.take_waiters(txn.request_id):
+        draft.answer(ToTerminal(reply_to, Refused(Refusal.OUTCOME_UNKNOWN, verdict.detail, txn.request_id)))
+
+
+def refuse_waiting(draft: "Draft", because: str, send_by_s: float | None = None) -> None:
+    """Answer "not sent" to waiting requests: to all, or to those that had to be sent by `send_by_s` after receipt."""
+    kept = []
+    for event in draft.agenda.queue:
+        if send_by_s is not None and event.received_s + send_by_s > draft.now.monotonic_s:
+            kept.append(event)
+            continue
+        for reply_to in draft.take_waiters(event.request_id):
+            draft.refuse(reply_to, Refusal.NOT_SENT, because, event.request_id)
+        draft.effects.append(ForgetCard(event.request_id))
+    draft.agenda = replace(draft.agenda, queue=tuple(kept))
