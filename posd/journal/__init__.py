@@ -1,0 +1,1 @@
+"""REMEMBERS: the append-only, chained journal. Nothing leaves the process before its record is durable here."""

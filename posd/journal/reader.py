@@ -1,0 +1,126 @@
+"""Reading the journal beside a running daemon, or when it is down: for `posd journal show` and `export`, for status.
+
+Read-only, in short reads that hold nothing back (D30); what it shows was masked before it was written. It opens
+no sealed text and checks no chain: that is verify's work.
+"""
+
+from collections.abc import Iterator
+from heapq import merge
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from posd.journal.chain import MESSAGE_COLUMNS, RECORD_COLUMNS
+from posd.journal.connect import JOURNAL_FILE, open_reader, query
+from posd.journal.contract import MessageView, RecordView
+
+PAGE_ROWS = 500
+"""Rows of one short read."""
+
+_RECORDS = f"SELECT {', '.join(RECORD_COLUMNS)} FROM record"
+_MESSAGES = f"SELECT {', '.join(MESSAGE_COLUMNS)} FROM message"
+
+
+class JournalReader:
+    """`path`: the journal's folder, or its file. Raises ConfigError: no journal, not ours, or a newer one.
+
+    Filters are joined by AND; None means any. `after`: only rows with a larger sequence; `limit`: at most so
+    many rows. Rows come in sequence order; with `newest_first` in the opposite one, and `after` then means
+    *before*: only rows with a smaller sequence. Every method raises StorageFailed when the file cannot be read.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._connection = open_reader(path / JOURNAL_FILE if path.is_dir() else path)
+
+    def records(
+        self,
+        *,
+        tid: str | None = None,
+        request_id: str | None = None,
+        stan: int | None = None,
+        rrn: str | None = None,
+        batch: int | None = None,
+        kind: str | None = None,
+        limit: int | None = None,
+        after: int | None = None,
+        newest_first: bool = False,
+    ) -> Iterator[RecordView]:
+        """The records that fit."""
+        wanted = {"tid": tid, "request_id": request_id, "stan": stan, "rrn": rrn, "batch": batch, "kind": kind}
+        for row in self._pages(_RECORDS, wanted, limit, after, newest_first):
+            yield RecordView.of(row)
+
+    def messages(
+        self,
+        *,
+        tid: str | None = None,
+        request_id: str | None = None,
+        stan: int | None = None,
+        rrn: str | None = None,
+        batch: int | None = None,
+        mti: str | None = None,
+        limit: int | None = None,
+        after: int | None = None,
+        newest_first: bool = False,
+    ) -> Iterator[MessageView]:
+        """The messages that fit."""
+        wanted = {"tid": tid, "request_id": request_id, "stan": stan, "rrn": rrn, "batch": batch, "mti": mti}
+        for row in self._pages(_MESSAGES, wanted, limit, after, newest_first):
+            yield MessageView.of(row)
+
+    def merged(
+        self,
+        *,
+        tid: str | None = None,
+        request_id: str | None = None,
+        stan: int | None = None,
+        rrn: str | None = None,
+        batch: int | None = None,
+        limit: int | None = None,
+        after: int | None = None,
+        newest_first: bool = False,
+    ) -> Iterator[RecordView | MessageView]:
+        """Records and messages in one sequence."""
+        wanted = {"tid": tid, "request_id": request_id, "stan": stan, "rrn": rrn, "batch": batch}
+        records: Iterator[RecordView | MessageView] = map(
+            RecordView.of, self._pages(_RECORDS, wanted, limit, after, newest_first)
+        )
+        messages: Iterator[RecordView | MessageView] = map(
+            MessageView.of, self._pages(_MESSAGES, wanted, limit, after, newest_first)
+        )
+        rows = merge(records, messages, key=lambda row: row.sequence, reverse=newest_first)
+        for count, row in enumerate(rows):
+            if limit is not None and count >= limit:
+                return
+            yield row
+
+    def close(self) -> None:
+        """Safe to call twice."""
+        self._connection.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _pages(
+        self, select: str, wanted: dict[str, str | int | None], limit: int | None, after: int | None, newest_first: bool
+    ) -> Iterator[tuple[Any, ...]]:
+        names = [name for name, value in wanted.items() if value is not None]
+        values = [wanted[name] for name in names]
+        order, compare = ("DESC", "<") if newest_first else ("ASC", ">")
+        left = limit
+        while left is None or left > 0:
+            bounds = [] if after is None else [f"sequence {compare} ?"]
+            conditions = " AND ".join([*(f"{name} = ?" for name in names), *bounds])
+            page = PAGE_ROWS if left is None else min(PAGE_ROWS, left)
+            sql = f"{select}{' WHERE ' if conditions else ''}{conditions} ORDER BY sequence {order} LIMIT {page}"
+            rows = query(self._connection, sql, [*values, *([] if after is None else [after])])
+            yield from rows
+            if len(rows) < page:
+                return
+            after = rows[-1][0]
+            left = None if left is None else left - len(rows)

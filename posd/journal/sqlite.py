@@ -1,0 +1,235 @@
+"""The journal on a real disk: SQLite in WAL mode with synchronous=FULL, one fdatasync for each commit.
+
+Any error while writing means that it is unknown whether the rows are durable (a failed commit may be): the
+store is dead from then on, and only a new start, which reads what is there, may go on (P3). It must never
+retry, and never touch a row that was written.
+"""
+
+import errno
+import threading
+from collections.abc import Iterator, Sequence
+from typing import NoReturn
+
+import apsw
+
+from posd.errors import StorageFailed
+from posd.journal.anchor import Anchor
+from posd.journal.chain import LINK_BYTES, MESSAGE_COLUMNS, RECORD_COLUMNS, Chain
+from posd.journal.connect import Identity, query, read_head, read_link, storage_failed
+from posd.journal.contract import Head, Replay, Row, Sealed, StoredRecord
+from posd.journal.lock import Lock
+from posd.journal.room import Ballast
+from posd.journal.stamp import Stamp
+from posd.journal.verify import anchor_finding, first_finding, snapshot_fits
+
+WAL_CHECKPOINT_PAGES = 1000
+"""Pages of 4 KiB in the write-ahead log after which it is copied into the database: about 4 MB."""
+REPLAY_ROWS = 1000
+"""Records of one short read during replay."""
+
+_INSERT_RECORD = f"INSERT INTO record VALUES ({', '.join('?' * (len(RECORD_COLUMNS) + 1))})"
+_INSERT_MESSAGE = f"INSERT INTO message VALUES ({', '.join('?' * (len(MESSAGE_COLUMNS) + 1))})"
+_REPLAY = (
+    "SELECT sequence, tid, kind, version, at_ms, payload FROM record"
+    " WHERE tid = ? AND sequence > ? ORDER BY sequence LIMIT ?"
+)
+_TIDS = (  # hops from one terminal to the next in the index, instead of reading all of it
+    "WITH RECURSIVE hop(tid) AS (SELECT min(tid) FROM record UNION ALL"
+    " SELECT (SELECT min(tid) FROM record WHERE tid > hop.tid) FROM hop WHERE hop.tid IS NOT NULL)"
+    " SELECT tid FROM hop WHERE tid IS NOT NULL"
+)
+_SECRET = (
+    "SELECT tid, sequence, key_id, nonce, sealed FROM record"
+    " WHERE request_id = ? AND sealed IS NOT NULL ORDER BY sequence DESC LIMIT 1"
+)
+_SNAPSHOT = "SELECT tid, sequence, fold_version, state, mac FROM snapshot WHERE tid = ? AND fold_version = ?"
+
+
+class SqliteStore:
+    """Implements Store; made by open_store. Reads may come from another thread than writes."""
+
+    def __init__(
+        self,
+        *,
+        writer: apsw.Connection,
+        reader: apsw.Connection,
+        identity: Identity,
+        anchor: Anchor,
+        lock: Lock,
+        ballast: Ballast,
+        chain: Chain,
+        stamp: Stamp,
+    ) -> None:
+        self._writer, self._reader, self._reading = writer, reader, threading.Lock()
+        self._anchor, self._lock, self._ballast = anchor, lock, ballast
+        self._chain, self._stamp, self._base = chain, stamp, identity.base
+        self._head = read_head(reader, identity.base)
+        self._verified_after = self._head.sequence
+        self._dead: str | None = None
+        self._closed = False
+        self._wal_pages, self._checkpoint_at = 0, WAL_CHECKPOINT_PAGES
+        writer.set_wal_hook(self._committed)
+
+    # -- opening ---------------------------------------------------------------------------------------------
+
+    def check_tail(self) -> None:
+        """Compare with the anchor and verify the chain from the anchor's row to the head. Raises StorageFailed."""
+        anchored = self._anchor.reading.head
+        why = anchor_finding(self._reader, self._base, self._head, anchored)
+        if why is not None:
+            raise StorageFailed(f"journal: {why}")
+        self._require_verified(max(anchored.sequence - 1, self._base.sequence))
+        # a killed predecessor's last rows may be in the page cache only: copy them into the database, durably,
+        # before anything is built on them and before the anchor names them
+        if self._checkpoint():
+            self._write_anchor()
+
+    def _require_verified(self, after: int) -> None:
+        """Every row after `after` fits the chain. Each row is read once in a run."""
+        if after >= self._verified_after:
+            return
+        link = self._base.link if after == self._base.sequence else read_link(self._reader, after)
+        if not isinstance(link, bytes) or len(link) != LINK_BYTES:
+            raise StorageFailed(f"journal: row {after}: missing or damaged; run: posd journal verify")
+        finding = first_finding(self._reader, self._chain, Head(after, link), self._verified_after)
+        if finding is not None:
+            raise StorageFailed(f"journal: {finding}; run: posd journal verify")
+        self._verified_after = after
+
+    # -- writing, by one thread ------------------------------------------------------------------------------
+
+    def write(self, groups: Sequence[Sequence[Row]]) -> int:
+        self._refuse_if_dead()
+        if not any(groups):
+            return self._head.sequence
+        stamped = self._stamp.rows(groups, self._head)
+        step = "begin"
+        try:
+            self._writer.execute("BEGIN IMMEDIATE")
+            step = "insert"
+            if stamped.records:
+                self._writer.executemany(_INSERT_RECORD, stamped.records)
+            if stamped.messages:
+                self._writer.executemany(_INSERT_MESSAGE, stamped.messages)
+            step = "commit"
+            self._writer.execute("COMMIT")
+        except apsw.Error as error:
+            self._die(step, error)
+        self._head = stamped.head
+        self._write_anchor()  # D31: only after the commit returned
+        return stamped.head.sequence
+
+    def _write_anchor(self) -> None:
+        try:
+            self._anchor.write(self._head)
+        except OSError as error:
+            self._die("anchor", error)
+
+    def save_snapshot(self, tid: str, sequence: int, fold_version: int, state: str) -> None:
+        self._refuse_if_dead()
+        link = self._base.link if sequence == self._base.sequence else read_link(self._writer, sequence)
+        if not isinstance(link, bytes):
+            raise ValueError(f"there is no row {sequence} to take a snapshot after")
+        mac = self._chain.snapshot(tid, sequence, fold_version, state, link)
+        try:
+            self._writer.execute(
+                "INSERT OR REPLACE INTO snapshot VALUES (?, ?, ?, ?, ?)", (tid, sequence, fold_version, state, mac)
+            )
+        except apsw.Error as error:
+            self._die("snapshot", error)
+
+    def upkeep(self) -> None:
+        self._refuse_if_dead()
+        if self._wal_pages >= self._checkpoint_at:
+            self._checkpoint()
+
+    def sync_anchor(self) -> None:
+        self._refuse_if_dead()
+        try:
+            self._anchor.sync()
+        except OSError as error:
+            self._die("anchor sync", error)
+
+    def _committed(self, connection: apsw.Connection, name: str, pages: int) -> int:
+        """SQLite's WAL hook: how long the log is now. A shorter one has begun anew."""
+        if pages < self._wal_pages:
+            self._checkpoint_at = WAL_CHECKPOINT_PAGES
+        self._wal_pages = pages
+        return apsw.SQLITE_OK
+
+    def _checkpoint(self) -> bool:
+        """Copy the log into the database, both durable; whether all of it was copied.
+
+        A reader in the middle of a read leaves a rest, which the next turn takes: never a reason to wait.
+        """
+        self._checkpoint_at = self._wal_pages + WAL_CHECKPOINT_PAGES
+        try:
+            pages, copied = self._writer.wal_checkpoint("main", apsw.SQLITE_CHECKPOINT_PASSIVE)
+            self._anchor.sync()
+        except apsw.BusyError:
+            return False
+        except (apsw.Error, OSError) as error:
+            self._die("checkpoint", error)
+        return pages == copied
+
+    def _refuse_if_dead(self) -> None:
+        if self._dead is not None:
+            raise StorageFailed(self._dead)
+
+    def _die(self, step: str, error: apsw.Error | OSError) -> NoReturn:
+        if isinstance(error, apsw.FullError) or getattr(error, "errno", None) == errno.ENOSPC:
+            self._ballast.release()  # D32: so that the next start has room for what is owed
+        failure = storage_failed(step, error)
+        self._dead = str(failure)
+        raise failure from error
+
+    # -- reading ---------------------------------------------------------------------------------------------
+
+    def head(self) -> Head:
+        return self._head
+
+    def tids(self) -> list[str]:
+        with self._reading:
+            return [row[0] for row in query(self._reader, _TIDS)]
+
+    def replay(self, tid: str, fold_version: int) -> Replay:
+        with self._reading:
+            sequence, state = self._base.sequence, None
+            for row in query(self._reader, _SNAPSHOT, (tid, fold_version)):
+                if snapshot_fits(self._reader, self._chain, self._base, self._head, row):
+                    sequence, state = row[1], row[3]
+            self._require_verified(sequence)
+        return Replay(state, sequence, self._records_after(tid, sequence))
+
+    def _records_after(self, tid: str, sequence: int) -> Iterator[StoredRecord]:
+        while True:
+            with self._reading:
+                rows = query(self._reader, _REPLAY, (tid, sequence, REPLAY_ROWS))
+            for row in rows:
+                yield StoredRecord(*row)
+            if len(rows) < REPLAY_ROWS:
+                return
+            sequence = rows[-1][0]
+
+    def secret(self, request_id: str) -> bytes | None:
+        with self._reading:
+            rows = query(self._reader, _SECRET, (request_id,))
+        for tid, sequence, key_id, nonce, sealed in rows:
+            return self._stamp.open(tid, sequence, Sealed(key_id, nonce, sealed))
+        return None
+
+    # -- the end ---------------------------------------------------------------------------------------------
+
+    def close(self) -> None:
+        if self._closed:
+            return
+        self._closed = True
+        try:
+            if self._dead is None:
+                self._checkpoint()
+                self._dead = "journal: it is closed"
+        finally:
+            self._anchor.close()
+            self._reader.close()
+            self._writer.close()
+            self._lock.release()
