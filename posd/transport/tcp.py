@@ -6,6 +6,7 @@ It must never retry, frame or interpret anything.
 """
 
 import asyncio
+import os
 import socket
 import struct
 from collections.abc import Callable
@@ -156,6 +157,10 @@ async def connect_tcp(host: str, port: int, timeout_s: float) -> Channel:
             _, channel = await loop.create_connection(TcpChannel, host, port)
     except TimeoutError:
         raise TimeoutError(f"no connection to {host}:{port} within {timeout_s:g} s") from None
+    except OSError as error:
+        # gaierror counts from -1 down, and several addresses give one error without a number.
+        why = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror or str(error)
+        raise OSError(error.errno or 0, f"cannot connect to {host}:{port}: {why}") from None
     return channel
 
 
