@@ -10,6 +10,7 @@ the clear.
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -40,6 +41,19 @@ class Sealed:
     key_id: str
     nonce: bytes
     ciphertext: bytes
+
+
+class SealedText(Protocol):
+    """The three attributes that opening needs; a journal's own row type has them too."""
+
+    @property
+    def key_id(self) -> str: ...
+
+    @property
+    def nonce(self) -> bytes: ...
+
+    @property
+    def ciphertext(self) -> bytes: ...
 
 
 class DataKeys(Guarded):
@@ -87,7 +101,7 @@ class DataKeys(Guarded):
         nonce = os.urandom(NONCE_BYTES)
         return Sealed(self._key_id, nonce, self._ciphers[self._key_id].encrypt(nonce, plain, aad))
 
-    def open(self, sealed: Sealed, aad: bytes) -> bytes:
+    def open(self, sealed: SealedText, aad: bytes) -> bytes:
         """The plain bytes again. Raises KeyTrouble: key file missing or damaged, row changed or moved."""
         cipher = self._ciphers.get(sealed.key_id)
         if cipher is None:
