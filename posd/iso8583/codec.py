@@ -102,21 +102,30 @@ class Codec:
 
     def _fault(self, error: DecodeError) -> Unreadable:
         decoded = dict(error.doc_dec)
+        trailing = error.msg.startswith("Extra data")
+        if not trailing:
+            decoded.pop(error.field, None)
         bad = self._first_without_digits(decoded)
         if bad is not None:  # earlier than what pyiso8583 stumbled over
             return self._no_digits(bad, decoded, error.doc_enc)
-        if error.msg.startswith("Extra data"):
-            partial: Message | None = self._message(decoded)
-            what = f"{len(error.s) - error.pos} bytes after the last field"
-            return Unreadable(what, field=_NAMES.get(error.field, error.field), offset=error.pos, partial=partial)
-        decoded.pop(error.field, None)
-        partial = self._message(decoded) if "t" in decoded else None
         number = self._numbers.get(error.field)
-        if number is not None and number not in self.spec.fields:
+        if trailing:
+            what = f"{len(error.s) - error.pos} bytes after the last field"
+        elif number is not None and number not in self.spec.fields:
             what = "the bitmap names a field that this dialect does not have"
         else:
-            what = _say(error.msg)
+            what = self._pad_fault(error, number) or _say(error.msg)
+        partial = self._message(decoded) if "t" in decoded else None
         return Unreadable(what, field=_NAMES.get(error.field, error.field), offset=error.pos, partial=partial)
+
+    def _pad_fault(self, error: DecodeError, number: int | None) -> str | None:
+        """pyiso8583 reports a wrong filling nibble as a length one too long."""
+        field = None if number is None else self.spec.fields.get(number)
+        data: bytes = error.doc_enc.get(error.field, {}).get("data", b"")
+        nibbles = len(data) * 2
+        if field is None or not nibbles or not error.msg.endswith(f"is {nibbles} nibbles, expecting {nibbles - 1}"):
+            return None
+        return f"the nibble that fills up an odd length is not {field.pad_nibble}"
 
     def _no_digits(
         self, bad: str, decoded: Mapping[str, str], encoded: Mapping[str, Mapping[str, bytes]]

@@ -7,17 +7,13 @@ Must never give back: a whole card number, expiry, track, PIN block, IC data tha
 import re
 
 from posd.errors import MalformedMessage
+from posd.iso8583.emv_tags import SHOWN_TAGS
 from posd.iso8583.message import SHOWN_FIELDS, Message
 from posd.iso8583.subfields import Field48Upload
 from posd.iso8583.tlv import parse
 
 PAN_DIGITS_MIN = 12
 """Shorter numbers are masked whole: first six and last four would be nearly all of them."""
-SHOWN_TAGS = frozenset(
-    "4F 50 71 72 82 84 8A 91 95 9A 9B 9C 5F2A 9F01 9F02 9F03 9F06 9F07 9F08 9F09 9F0D 9F0E 9F0F 9F10 9F12 "
-    "9F15 9F16 9F1A 9F1C 9F1E 9F21 9F26 9F27 9F33 9F34 9F35 9F36 9F37 9F39 9F40 9F41 9F53 9F63 9F6C 9F74 DF31 DF32 DF33".split()
-)
-"""EMV tags whose values may be shown; every other tag is masked."""
 
 _SHOWN_WITH_CARE = frozenset({44, 63})
 _SHOWN_ALSO = frozenset({53})
@@ -25,7 +21,7 @@ _LONG_NUMBER = re.compile(r"\d{13,19}")
 
 
 def mask_pan(pan: str) -> str:
-    """First six, stars, last four: `622588******6789`; shorter than 12 characters, or no digits: stars only."""
+    """First six, stars, last four: `622588******6789`; shorter than 12, or not digits: stars only."""
     if len(pan) < PAN_DIGITS_MIN or not pan.isdigit():
         return "*" * len(pan)
     return f"{pan[:6]}{'*' * (len(pan) - 10)}{pan[-4:]}"
@@ -63,7 +59,7 @@ def starred(value: str) -> str:
 
 
 def masked_tag(tag: str, value: bytes) -> str:
-    """One EMV element's value in hex, or stars unless the tag is known to be harmless; 5A as a masked number."""
+    """One EMV element's value in hex; stars unless the tag is known to be harmless; 5A as a masked number."""
     if tag == "5A":
         return mask_pan(value.hex().upper().rstrip("F"))
     return value.hex().upper() if tag in SHOWN_TAGS else starred(value.hex())
