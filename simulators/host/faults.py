@@ -1,0 +1,135 @@
+"""Faults by rule: which message meets which trouble (lost, late, garbled, refused).
+
+Pure: a rule matches by MTI, amount, card, terminal, n-th, every n-th or chance (out of the seed), and acts at
+most `times` times. It only names the trouble; acquirer.py and server.py make it.
+"""
+
+import hashlib
+from dataclasses import dataclass, field
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from posd.iso8583.message import Message
+
+Action = Literal[
+    "lose_request",
+    "lose_answer",
+    "delay",
+    "delay_request",
+    "duplicate",
+    "wrong_stan",
+    "wrong_mac",
+    "no_mac",
+    "garbage",
+    "partial",
+    "close",
+    "never_read",
+    "refuse",
+    "answer_code",
+    "forget_keys",
+]
+NEEDS_CODE = ("refuse", "answer_code")
+NEEDS_MS = ("delay", "delay_request")
+CHANCE_STEPS = 1 << 32
+
+
+def _ends(value: object) -> object:
+    """An amount rule: '12.34' the exact amount, '*34' its last two digits; held as digits or '*' and digits."""
+    if not isinstance(value, str):
+        return value
+    if value.startswith("*"):
+        return value
+    whole, _, cents = value.partition(".")
+    return f"{whole}{cents.ljust(2, '0')}".lstrip("0") or "0"
+
+
+class Rule(BaseModel):
+    """One rule: every condition that is given must hold; `do` says what happens."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    do: Action
+    mti: str | None = Field(default=None, pattern=r"^[0-9]{4}$")
+    code60: str | None = Field(default=None, pattern=r"^[0-9]{3}$", description="60.3, e.g. 207")
+    amount: Annotated[str | None, BeforeValidator(_ends), Field(pattern=r"^(\*[0-9]{2}|[0-9]{1,12})$")] = None
+    card: str | None = Field(default=None, pattern=r"^[0-9]{4}$", description="the last four digits")
+    tid: str | None = None
+    nth: int | None = Field(default=None, ge=1, description="only the n-th message that matches")
+    every: int | None = Field(default=None, ge=1, description="each n-th message that matches")
+    probability: float | None = Field(default=None, ge=0, le=1)
+    times: int | None = Field(default=None, ge=1, description="act at most so often; empty: always")
+    ms: int = Field(default=0, ge=0, le=600_000, description="delay, delay_request: how long")
+    code: str | None = Field(default=None, pattern=r"^[0-9A-Z]{2}$")
+    when: Literal["before", "after"] = "after"
+
+    @model_validator(mode="after")
+    def _complete(self) -> "Rule":
+        if self.do in NEEDS_CODE and self.code is None:
+            raise ValueError(f"{self.do} needs code: the two characters of field 39")
+        if self.do in NEEDS_MS and self.ms == 0:
+            raise ValueError(f"{self.do} needs ms: how long in milliseconds")
+        return self
+
+    def matches(self, message: Message) -> bool:
+        """Do the message's own properties fit? (nth, every, probability and times are counted elsewhere.)"""
+        return (
+            self.mti in (None, message.mti)
+            and self.tid in (None, message.get(41))
+            and (self.code60 is None or (message.get(60) or "")[8:11] == self.code60)
+            and (self.card is None or pan_of(message)[-4:] == self.card)
+            and (self.amount is None or _amount_fits(self.amount, message.get(4)))
+        )
+
+
+@dataclass(slots=True)
+class Faults:
+    """The rules and what they have counted. `plan` is called once for each message that arrives."""
+
+    rules: tuple[Rule, ...]
+    seed: int = 0
+    seen: list[int] = field(default_factory=list)
+    used: list[int] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.seen = [0] * len(self.rules)
+        self.used = [0] * len(self.rules)
+
+    def plan(self, message: Message) -> Rule | None:
+        """The first rule that matches and has uses left; every matching rule counts the message."""
+        chosen: int | None = None
+        for index, rule in enumerate(self.rules):
+            if not rule.matches(message):
+                continue
+            self.seen[index] += 1
+            if chosen is None and self._acts(index, rule):
+                chosen = index
+        if chosen is None:
+            return None
+        self.used[chosen] += 1
+        return self.rules[chosen]
+
+    def _acts(self, index: int, rule: Rule) -> bool:
+        seen = self.seen[index]
+        if rule.times is not None and self.used[index] >= rule.times:
+            return False
+        if rule.nth is not None and seen != rule.nth:
+            return False
+        if rule.every is not None and seen % rule.every != 0:
+            return False
+        return rule.probability is None or self._chance(index, seen) < rule.probability
+
+    def _chance(self, index: int, seen: int) -> float:
+        digest = hashlib.sha256(f"{self.seed}|{index}|{seen}".encode()).digest()
+        return int.from_bytes(digest[:4], "big") / CHANCE_STEPS
+
+
+def pan_of(message: Message) -> str:
+    """The card number of field 2, or of field 35 up to its separator; '' if neither is there."""
+    return message.get(2) or (message.get(35) or "").split("=")[0]
+
+
+def _amount_fits(wanted: str, amount: str | None) -> bool:
+    if amount is None:
+        return False
+    return amount.endswith(wanted[1:]) if wanted.startswith("*") else (amount.lstrip("0") or "0") == wanted

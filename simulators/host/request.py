@@ -1,0 +1,109 @@
+"""One request as the acquirer reads it, and the answer fields that every kind of answer shares (1.6, 1.8, 1.10).
+
+Knows nothing of money: what an answer says is decided in financial.py, reversal.py, settlement.py, session.py.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+from posd.iso8583.message import Message
+from simulators.fields import Field60, Unreadable
+from simulators.host.books import DOMESTIC_SCHEME, Books, Terminal
+from simulators.host.faults import pan_of
+from simulators.host.settings import Behaviour
+
+APPROVED = "00"
+APPROVE_CODES = frozenset({"00", "10", "11", "A2", "A4", "A5", "A6"})
+MAC_MTIS = frozenset({"0100", "0200", "0220", "0400", "0620"})
+ECHOED = {
+    "0200": (3, 4, 11, 14, 25, 41, 42, 49, 53, 60),
+    "0220": (3, 4, 11, 14, 25, 41, 42, 49, 53, 60),
+    "0400": (2, 3, 4, 11, 14, 23, 25, 41, 42, 49, 60),
+    "0500": (11, 41, 42, 49, 60, 63),
+}
+ECHOED_ELSE = (11, 41, 42, 60)
+WITH_SETTLEMENT_DATE = frozenset({"0200", "0220", "0400", "0500"})
+MONEY = frozenset({"0200", "0220", "0400"})
+INSTITUTION_CHARS = 11
+SEQUENCE_MAX = 1_000_000
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Request:
+    """A readable request of a known terminal. `refuse`: a code that a fault rule asks for."""
+
+    message: Message
+    terminal: Terminal
+    books: Books
+    behaviour: Behaviour
+    field60: Field60
+    stan: int
+    now_ms: int
+    refuse: str | None = None
+    remarks: list[str] = field(default_factory=list)
+
+    @property
+    def pan(self) -> str:
+        return pan_of(self.message)
+
+    @property
+    def amount_minor(self) -> int:
+        """Field 4 in minor units; 0 when it is absent."""
+        return int(self.message.get(4) or "0")
+
+    @property
+    def local_time(self) -> datetime:
+        """The host's own wall clock, for fields 12, 13 and 15."""
+        zone = timedelta(minutes=self.behaviour.utc_offset_minutes)
+        return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=self.now_ms) + zone
+
+    @property
+    def current_batch(self) -> bool:
+        return self.field60.batch == self.terminal.batch.number
+
+    def next_rrn(self) -> str:
+        """A retrieval reference: year digit, day of the year, hour, six digits that never repeat in a run."""
+        self.books.sequence += 1
+        return f"{self.local_time:%y%j%H}"[1:] + f"{self.books.sequence % SEQUENCE_MAX:06d}"
+
+    def reply(self, code: str | None, more: Mapping[int, str | None] | None = None) -> Message:
+        """The answer with echoed fields, host time, institution, a new reference and field 39 (None: without).
+
+        `more` is added last, None removes a field. Field 64 is the acquirer's business.
+        """
+        mti, now = self.message.mti, self.local_time
+        fields = {number: self.message.get(number) for number in ECHOED.get(mti, ECHOED_ELSE)}
+        fields |= {12: f"{now:%H%M%S}", 13: f"{now:%m%d}", 32: self.behaviour.institution, 39: code}
+        fields[37] = self.next_rrn()
+        if mti in WITH_SETTLEMENT_DATE:
+            fields[15] = f"{now:%m%d}"
+        if mti in MONEY:
+            fields |= self._card_fields()
+        fields |= more or {}
+        return Message(answer_mti(mti), {n: value for n, value in sorted(fields.items()) if value is not None})
+
+    def _card_fields(self) -> dict[int, str | None]:
+        card = self.books.cards.get(self.pan)
+        issuer = self.pan[:8] if card else ""
+        institutions = (issuer, self.behaviour.institution)
+        text = "".join(name[:INSTITUTION_CHARS].ljust(INSTITUTION_CHARS) for name in institutions)
+        fields: dict[int, str | None] = {44: text}
+        if self.message.mti != "0400":
+            fields |= {2: self.pan or None, 63: card.settings.scheme if card else DOMESTIC_SCHEME}
+        return fields
+
+
+def answer_mti(mti: str) -> str:
+    """0200 -> 0210: the request's MTI plus ten."""
+    return f"{int(mti) + 10:04d}"
+
+
+def read_stan(message: Message, *, needed: bool) -> int:
+    """Field 11; 0 when it may be absent (echo) and is. Unreadable otherwise."""
+    text = message.get(11)
+    if text is None and not needed:
+        return 0
+    if text is None or not text.isdecimal() or int(text) == 0:
+        raise Unreadable("field 11: a trace number from 1 to 999999 expected")
+    return int(text)

@@ -1,0 +1,81 @@
+"""What the simulated acquirer is told: its terminals, its cards, and the choices real hosts differ in.
+
+Values only, frozen; amounts are written as decimals ("100.00") and held in minor units. Never a clock or a path.
+"""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from simulators.host.faults import Rule
+
+Digits = Annotated[str, Field(pattern=r"^[0-9]+$")]
+
+
+def minor_units(value: object) -> object:
+    """'12.30' or '12' -> 1230; an int is minor units already. Anything else is left to fail."""
+    if not isinstance(value, str):
+        return value
+    whole, _, cents = value.partition(".")
+    if not (whole.isascii() and whole.isdecimal() and len(cents) <= 2 and (cents == "" or cents.isdecimal())):
+        raise ValueError("an amount like 1234.56 is expected")
+    return int(whole) * 100 + int(cents.ljust(2, "0"))
+
+
+Amount = Annotated[int, BeforeValidator(minor_units), Field(ge=0, le=999_999_999_999)]
+
+
+class Model(BaseModel):
+    """Frozen; an unknown setting is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class TerminalSettings(Model):
+    """One terminal of the acquirer. `tmk`: 16 or 32 hex digits; `batch`: the number it starts with."""
+
+    tid: str = Field(min_length=8, max_length=8)
+    mid: str = Field(min_length=15, max_length=15)
+    tmk: str = Field(pattern=r"^([0-9A-Fa-f]{16}|[0-9A-Fa-f]{32})$", repr=False)
+    batch: int = Field(default=1, ge=1, le=999_999)
+
+
+class CardSettings(Model):
+    """One card. `scheme` CUP is domestic, anything else foreign; `pin` set means that it is checked."""
+
+    pan: str = Field(pattern=r"^[0-9]{13,19}$", repr=False)
+    balance: Amount = 1_000_000
+    scheme: str = Field(default="CUP", min_length=3, max_length=3)
+    expiry: str | None = Field(default=None, pattern=r"^[0-9]{2}(0[1-9]|1[0-2])$", description="YYMM")
+    pin: str | None = Field(default=None, pattern=r"^[0-9]{4,12}$", repr=False)
+
+
+class Behaviour(Model):
+    """Where real hosts differ (reference, "dialect knobs" and "open questions")."""
+
+    reverse_unknown: Literal["approve_later", "refuse_later"] = "approve_later"
+    close_at: Literal["end", "totals"] = "end"
+    repeat_after_close: Literal["77", "zero"] = "77"
+    unbalance: Literal["none", "domestic", "foreign", "both"] = "none"
+    mac_declines: bool = True
+    header_bytes: int = Field(default=6, ge=0, le=64)
+    utc_offset_minutes: int = Field(default=480, ge=-720, le=840)
+    institution: Digits = Field(default="48020000", max_length=11)
+
+
+class HostSettings(Model):
+    """The whole configuration file of `posd-host-sim`."""
+
+    terminals: tuple[TerminalSettings, ...] = Field(min_length=1)
+    cards: tuple[CardSettings, ...] = ()
+    behaviour: Behaviour = Behaviour()
+    faults: tuple[Rule, ...] = ()
+    listen: str = "127.0.0.1:0"
+    seed: int = 0
+
+    @model_validator(mode="after")
+    def _unique(self) -> Self:
+        for name, values in (("tid", [t.tid for t in self.terminals]), ("pan", [c.pan for c in self.cards])):
+            if len(set(values)) != len(values):
+                raise ValueError(f"two entries have the same {name}")
+        return self
