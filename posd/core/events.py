@@ -74,6 +74,8 @@ class TransactionRequested:
     has_pin: bool
     reply_to: str
     received_s: float
+    options: str = ""
+    """What the dialect must say again in a reversal (UnionPay: 60.3 to 60.7)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -183,6 +183,7 @@ def _started(state: State, record: r.AuthorisationStarted, at_ms: int) -> State:
         at_ms=at_ms,
         fingerprint=record.fingerprint,
         entry_mode=record.entry_mode,
+        options=record.options,
         card=record.card,
         original=record.original,
     )

@@ -95,6 +95,7 @@ class AuthorisationStarted:
     entry_mode: str
     card: CardRef | None
     original: RequestId | None
+    options: str = ""
 
 
 @dataclass(frozen=True, slots=True)

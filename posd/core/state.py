@@ -85,6 +85,7 @@ class Transaction:
     at_ms: int
     fingerprint: str
     entry_mode: str
+    options: str = ""
     card: CardRef | None = None
     original: RequestId | None = None
     facts: AnswerFacts | None = None

@@ -156,6 +156,7 @@ def send_next(draft: "Draft") -> None:
             entry_mode=event.entry_mode,
             card=event.card,
             original=original.request_id if original else None,
+            options=event.options,
         )
     )
     message = SendTransaction(draft.state.transactions[event.request_id], original)
