@@ -45,12 +45,15 @@ def test_without_systemd_nothing_happens() -> None:
 
 
 def test_a_systemd_that_went_away_or_does_not_read_stops_nobody(tmp_path: Path) -> None:
-    Notifier({"NOTIFY_SOCKET": str(tmp_path / "gone")}).ready()
+    gone = Notifier({"NOTIFY_SOCKET": str(tmp_path / "gone")})
+    gone.ready()
+    gone.close()
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as server:
         server.bind(str(tmp_path / "deaf"))
         notifier = Notifier({"NOTIFY_SOCKET": str(tmp_path / "deaf")})
         for _ in range(5000):
             notifier.watchdog()
+        notifier.close()
 
 
 @pytest.mark.parametrize(
