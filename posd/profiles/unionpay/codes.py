@@ -1,7 +1,7 @@
-"""Field 39 of the UnionPay dialect: every code of reference 1.13, as data, with what it means for money (D9).
+"""The codes of the UnionPay dialect as data: field 39 with what it means for money (D9), 60.1, 60.3, reasons.
 
-The glosses are ours; classes A to E are the older annex's. A reversal reads some codes differently (D11):
-that is the reversal's affair, not this table's.
+Field 39 holds every code of reference 1.13. The glosses are ours; classes A to E are the older annex's. A
+reversal reads some codes differently (D11): that is the reversal's affair, not this table's.
 """
 
 from collections.abc import Mapping
@@ -123,3 +123,80 @@ def classify(code: str) -> AnswerClass:
     """The class of a code; a code that the table does not know is unconfirmed (D9)."""
     row = CODES.get(code)
     return AnswerClass.UNCONFIRMED if row is None else row.answer_class
+
+
+TRANSACTION_TYPES: Mapping[str, str] = MappingProxyType(
+    {
+        "00": "management",
+        "01": "balance inquiry",
+        "10": "pre-authorisation",
+        "11": "pre-authorisation void",
+        "20": "completion (request)",
+        "21": "completion void",
+        "22": "sale",
+        "23": "sale void",
+        "24": "completion (notice)",
+        "25": "refund",
+        "27": "IC offline refund",
+        "30": "offline settlement",
+        "32": "settlement adjust",
+        "34": "tip adjust",
+        "36": "IC offline sale",
+        "45": "designated load",
+        "46": "cash load",
+        "47": "non-designated load",
+        "51": "cash load void",
+    }
+)
+"""Field 60.1 (reference 1.8)."""
+
+NETWORK_CODES: Mapping[str, str] = MappingProxyType(
+    {
+        "000": "financial, default",
+        "001": "sign-in, single-length keys",
+        "003": "sign-in, double-length keys",
+        "004": "sign-in, double-length keys and track key",
+        "006": "sign-in, national (SM4) keys",
+        "002": "sign-off",
+        "101": "initialisation",
+        "201": "settlement, or batch upload",
+        "202": "batch upload end, totals had not balanced",
+        "207": "batch upload end, totals had balanced",
+        "203": "IC approved details, balanced",
+        "205": "IC approved details, unbalanced",
+        "204": "IC failed details, balanced",
+        "206": "IC failed details, unbalanced",
+        "301": "echo test",
+        "360": "parameter download",
+        "362": "status upload",
+        "370": "CA key download",
+        "371": "CA key download end",
+        "372": "CA key query",
+        "373": "national-algorithm CA keys",
+        "380": "IC parameter download",
+        "381": "IC parameter download end",
+        "382": "IC parameter query",
+        "390": "blacklist download",
+        "391": "blacklist download end",
+        "394": "contactless parameter download",
+        "395": "contactless parameter download end",
+        "396": "QPS table download",
+        "397": "QPS table download",
+        "398": "QPS table download",
+        "399": "QPS table download",
+        "401": "cashier points sign-in",
+        "800": "electronic receipt upload",
+        "951": "IC script result notice",
+    }
+)
+"""Field 60.3 (reference 1.3)."""
+
+REVERSAL_REASONS: Mapping[str, str] = MappingProxyType(
+    {
+        "98": "no answer in time",
+        "A0": "MAC of the answer wrong",
+        "06": "answer not readable, or another reason",
+        "96": "approved, but the terminal failed",
+    }
+)
+"""Field 39 of a 0400 (reference 1.10)."""

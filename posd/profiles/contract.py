@@ -1,0 +1,127 @@
+"""What the daemon asks of a dialect: the only bridge between the core's meanings and the bytes on a wire.
+
+A profile is data plus small functions. It holds no state between messages, never decides about money, and never
+journals or sends anything.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from posd.core.answers import ExchangeKind, HostAnswer
+from posd.core.effects import HostMessage, ToTerminal
+from posd.core.events import Event
+from posd.core.rules import KindRules, TxnKind, Why
+from posd.core.state import Session
+from posd.framing.tpdu import Envelope
+from posd.iso8583.message import Message
+from posd.security.cards import CardData
+from posd.security.keys import Tmk
+from posd.values import Now, RequestId, Rrn, Stan, Tid
+
+
+@dataclass(frozen=True, slots=True)
+class Terminal:
+    """A terminal as its acquirer knows it. `mac_required`: its own messages must carry a MAC (D28)."""
+
+    tid: Tid
+    mid: str
+    tmk: Tmk
+    mac_required: bool
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Arrived:
+    """One message that was read off a wire: its envelope, its bytes from the MTI on, and its fields."""
+
+    envelope: Envelope
+    body: bytes
+    message: Message
+
+    @property
+    def tid(self) -> Tid | None:
+        """Field 41, the lane it belongs to."""
+        text = self.message.get(41)
+        return Tid(text) if text is not None else None
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Outgoing:
+    """One message ready to leave. `frame` is without its length; `masked` is what may be journalled and shown.
+
+    `echoed`: fields of a request that its answer must repeat. `pan` is to be sealed beside the message.
+    """
+
+    frame: bytes
+    mti: str
+    masked: Mapping[str, str]
+    echoed: Mapping[int, str]
+    stan: Stan | None = None
+    rrn: Rrn | None = None
+    batch: int | None = None
+    pan: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Material:
+    """What an encoding needs beside the core's meaning; it lives no longer than that.
+
+    `requests`: what the terminal sent, while it is waiting to be sent on. `cards`: sealed facts, opened.
+    """
+
+    requests: Mapping[RequestId, Message]
+    cards: Mapping[RequestId, CardData]
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class ReadRequest:
+    """A terminal's message as an event, with the card that it brought."""
+
+    event: Event
+    card: CardData | None = None
+
+
+class Profile(Protocol):
+    """A dialect, configured for one acquirer."""
+
+    kinds: Mapping[TxnKind, KindRules]
+    reversal_reasons: Mapping[Why, str]
+
+    def arrive(self, frame: bytes) -> Arrived:
+        """Read a frame (without length) of either side. Raises MalformedMessage."""
+
+    def answer_key(self, arrived: Arrived) -> tuple[ExchangeKind, Stan | None] | None:
+        """What an answer answers (D8); None: it is no answer of this dialect."""
+
+    def encode(self, message: HostMessage, terminal: Terminal, session: Session, material: Material) -> Outgoing:
+        """A message to the host, with its MAC. Raises CannotEncode."""
+
+    def read_answer(
+        self, arrived: Arrived, terminal: Terminal, session: Session, echoed: Mapping[int, str] | None
+    ) -> HostAnswer:
+        """An answer, checked against what its request said (None: not known) and for its MAC.
+
+        Raises MalformedMessage when it cannot be an answer at all.
+        """
+
+    def read_request(
+        self,
+        arrived: Arrived,
+        terminal: Terminal,
+        session: Session,
+        digest_key: bytes,
+        reply_to: str,
+        received_s: float,
+    ) -> ReadRequest:
+        """A terminal's message as an event; what cannot be served is an event too, never an error."""
+
+    def encode_answer(
+        self, request: Arrived, answer: ToTerminal, terminal: Terminal, session: Session, now: Now
+    ) -> Outgoing:
+        """The answer to a terminal's message, with the terminal's own trace, batch, header and MAC."""
+
+    def refuse(self, envelope: Envelope, message: Message, refusal: str, now: Now) -> Outgoing | None:
+        """An answer to what could be read of a message; None where the MTI says that it wants none."""
+
+    def masked(self, message: Message) -> Mapping[str, str]:
+        """What may be shown of a message."""

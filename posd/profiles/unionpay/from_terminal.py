@@ -1,0 +1,197 @@
+"""What a terminal asks of us, as events: the terminal speaks the same dialect, with its own trace and batch.
+
+It must never let a message reach the core that the dialect does not know: such a message is an event too,
+`RequestUnusable`, so that it is journalled and answered like any other.
+"""
+
+from collections.abc import Callable
+
+from posd.core import events as e
+from posd.core.answers import GroupCount, Totals
+from posd.core.effects import Refusal
+from posd.core.rules import TxnKind
+from posd.core.state import Session
+from posd.errors import KeyTrouble, MalformedMessage
+from posd.iso8583.message import Message
+from posd.iso8583.subfields import Field48Totals, Field60, Field61, GroupTotals
+from posd.profiles.contract import Arrived, ReadRequest, Terminal
+from posd.profiles.unionpay.data import CURRENCY, ECHO, KIND_OF, MATRIX, REASONS, SIGN_OFF
+from posd.profiles.unionpay.seal import mac_is_good, mak_of
+from posd.security.cards import CardData, keyed_digest
+from posd.values import STAN_MAX, Minor, RequestId, Stan
+
+
+class Unusable(Exception):
+    """This message cannot be served, and this is what its terminal is told."""
+
+    def __init__(self, refusal: Refusal, because: str) -> None:
+        self.refusal, self.because = refusal, because
+        super().__init__(because)
+
+
+class RequestReader:
+    """Reads the messages of the terminals of one door; `sign_in` is the only layout of keys that we hold."""
+
+    def __init__(self, sign_in: str) -> None:
+        self._sign_in = sign_in
+
+    def read(
+        self,
+        arrived: Arrived,
+        terminal: Terminal,
+        session: Session,
+        digest_key: bytes,
+        reply_to: str,
+        received_s: float,
+    ) -> ReadRequest:
+        """One message as an event; never an error."""
+        try:
+            self._check(arrived, terminal, session)
+            return self._event(arrived.message, terminal, digest_key, reply_to, received_s)
+        except Unusable as error:
+            return ReadRequest(e.RequestUnusable(error.refusal.value, error.because, reply_to))
+        except MalformedMessage as error:
+            return ReadRequest(e.RequestUnusable(Refusal.MALFORMED.value, str(error), reply_to))
+
+    def _check(self, arrived: Arrived, terminal: Terminal, session: Session) -> None:
+        message = arrived.message
+        if message.get(42) != terminal.mid:
+            raise Unusable(Refusal.UNKNOWN_TERMINAL, "field 42 is not this terminal's merchant")
+        if terminal.mac_required and message.mti in ("0200", "0400"):
+            try:
+                good = mac_is_good(arrived, mak_of(terminal, session, self._sign_in))
+            except KeyTrouble as error:
+                raise Unusable(Refusal.BAD_MAC, str(error)) from None
+            if not good:
+                raise Unusable(Refusal.BAD_MAC, "the terminal's MAC is missing or wrong")  # D28
+
+    def _event(
+        self, message: Message, terminal: Terminal, digest_key: bytes, reply_to: str, received_s: float
+    ) -> ReadRequest:
+        match message.mti:
+            case "0800":
+                code = Field60.parse(_need(message, 60)).code
+                if code != self._sign_in:
+                    raise Unusable(Refusal.NOT_SUPPORTED, f"sign-in code {code}: this host is signed in to otherwise")
+                _trace(message)
+                return ReadRequest(e.TerminalSignInRequested(reply_to, received_s))
+            case "0820":
+                return ReadRequest(_management(message, reply_to))
+            case "0200":
+                return _transaction(message, terminal, digest_key, reply_to, received_s)
+            case "0400":
+                return ReadRequest(_reversal(message, terminal, reply_to))
+            case "0500":
+                field_60 = Field60.parse(_need(message, 60))
+                return ReadRequest(e.TerminalTotalsGiven(field_60.batch, _totals(_need(message, 48)), reply_to))
+            case "0320":
+                return ReadRequest(e.TerminalUploaded(reply_to))
+            case _:
+                raise Unusable(Refusal.NOT_SUPPORTED, f"MTI {message.mti} is not served here")
+
+
+def _management(message: Message, reply_to: str) -> e.Event:
+    kinds: dict[str, Callable[[str], e.Event]] = {SIGN_OFF: e.TerminalSignedOff, ECHO: e.TerminalEchoed}
+    code = Field60.parse(_need(message, 60)).code
+    if code not in kinds:
+        raise Unusable(Refusal.NOT_SUPPORTED, f"network management code {code} is not served here")
+    return kinds[code](reply_to)
+
+
+def _transaction(
+    message: Message, terminal: Terminal, digest_key: bytes, reply_to: str, received_s: float
+) -> ReadRequest:
+    field_60 = Field60.parse(_need(message, 60))
+    kind = KIND_OF.get((message.mti, _need(message, 3), _need(message, 25), field_60.type_code))
+    if kind is None:
+        raise Unusable(Refusal.NOT_SUPPORTED, "no transaction has this processing, condition and type code")
+    if message.get(49) != CURRENCY:
+        raise Unusable(Refusal.MALFORMED, f"field 49 is not {CURRENCY}")
+    card = _card(message)
+    original = _original(message) if kind is TxnKind.VOID else None
+    event = e.TransactionRequested(
+        request_id=_request_id(message, terminal, field_60, message.mti),
+        kind=kind,
+        amount_minor=Minor(int(_need(message, 4)) if MATRIX[kind].has_amount else 0),
+        terminal_batch=field_60.batch,
+        terminal_stan=_trace(message),
+        fingerprint=_fingerprint(message, card, digest_key),
+        entry_mode=_need(message, 22),
+        card=card.reference(digest_key),
+        original=original,
+        has_pin=card.pin_block is not None,
+        reply_to=reply_to,
+        received_s=received_s,
+        options=f"{field_60.code}{field_60.rest}",
+    )
+    return ReadRequest(event, card)
+
+
+def _card(message: Message) -> CardData:
+    card = CardData(
+        pan=message.get(2),
+        expiry=message.get(14),
+        track2=message.get(35),
+        track3=message.get(36),
+        sequence=message.get(23),
+        pin_block=message.get(52),
+        icc=message.get(55),
+        entry_mode=message.get(22),
+    )
+    if card.pan is None and card.track2 is None and card.track3 is None:
+        raise Unusable(Refusal.MALFORMED, "there is no card: fields 2, 35 and 36 are absent")
+    return card
+
+
+def _fingerprint(message: Message, card: CardData, digest_key: bytes) -> str:
+    """Amount and a keyed digest of the card (D6); of the track as it came, where no number can be read from it."""
+    shown = card.number or card.track2 or card.track3 or ""
+    return f"{message.get(4) or '-'}:{keyed_digest(digest_key, shown)}"
+
+
+def _original(message: Message) -> e.OriginalPointer:
+    rrn = message.get(37)
+    text = message.get(61)
+    if text is None and rrn is None:
+        raise Unusable(Refusal.NO_ORIGINAL, "the void names no original: fields 37 and 61 are absent")
+    named = Field61.parse(text) if text is not None else None
+    return e.OriginalPointer(rrn, named.batch if named else None, Stan(named.stan) if named else None)
+
+
+def _reversal(message: Message, terminal: Terminal, reply_to: str) -> e.Event:
+    field_60 = Field60.parse(_need(message, 60))
+    reason = message.get(39) or ""
+    return e.ReversalRequested(
+        original=_request_id(message, terminal, field_60, "0200"),
+        amount_minor=Minor(int(_need(message, 4))),
+        reason=reason if reason in REASONS else "98",
+        reply_to=reply_to,
+    )
+
+
+def _request_id(message: Message, terminal: Terminal, field_60: Field60, mti: str) -> RequestId:
+    """D6: TID, the terminal's own batch, its trace, MTI and processing code."""
+    return RequestId(f"{terminal.tid}/{field_60.batch:06d}/{_trace(message):06d}/{mti}/{_need(message, 3)}")
+
+
+def _trace(message: Message) -> Stan:
+    number = int(_need(message, 11))
+    if not 1 <= number <= STAN_MAX:
+        raise MalformedMessage("a trace number is 000001 to 999999", field="11")
+    return Stan(number)
+
+
+def _need(message: Message, field: int) -> str:
+    value = message.get(field)
+    if value is None:
+        raise MalformedMessage("is missing", field=str(field))
+    return value
+
+
+def _totals(text: str) -> Totals:
+    parsed = Field48Totals.parse(text)
+    return Totals(_group(parsed.domestic), _group(parsed.foreign or GroupTotals(0, 0, 0, 0)))
+
+
+def _group(group: GroupTotals) -> GroupCount:
+    return GroupCount(group.debit_minor, group.debit_count, group.credit_minor, group.credit_count)

@@ -1,0 +1,109 @@
+"""The UnionPay direct-connect dialect, configured for one acquirer (reference, Profile 1)."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from posd.core.answers import ExchangeKind, HostAnswer
+from posd.core.effects import HostMessage, Refusal, ToTerminal
+from posd.core.rules import KindRules, TxnKind, Why
+from posd.core.state import Session
+from posd.errors import KeyTrouble, MalformedMessage
+from posd.framing.tpdu import Envelope, split
+from posd.iso8583.masking import masked_fields
+from posd.iso8583.message import Message
+from posd.iso8583.unionpay import UNIONPAY
+from posd.profiles.contract import Arrived, Material, Outgoing, ReadRequest, Terminal
+from posd.profiles.unionpay import from_host, to_host, to_terminal
+from posd.profiles.unionpay.data import KINDS, MAC_COVERED, REVERSAL_REASONS
+from posd.profiles.unionpay.from_terminal import RequestReader
+from posd.profiles.unionpay.seal import host_mak, mak_of, pack
+from posd.values import Now, Stan
+
+
+@dataclass(frozen=True, slots=True)
+class Knobs:
+    """What differs between acquirers. `header` decides how many header bytes both sides have."""
+
+    tpdu: bytes = bytes.fromhex("6000030000")
+    header: bytes = bytes.fromhex("603100310100")
+    lri_accepted: bool = True
+    sign_in: str = "004"
+    operator: str = "01 "
+    zone: str = "Asia/Shanghai"
+
+
+class UnionPay:
+    """The profile; see `posd.profiles.contract.Profile` for what each method promises."""
+
+    kinds: Mapping[TxnKind, KindRules] = KINDS
+    reversal_reasons: Mapping[Why, str] = REVERSAL_REASONS
+
+    def __init__(self, knobs: Knobs) -> None:
+        self.knobs = knobs
+        self._codec = UNIONPAY
+        self._envelope = Envelope(knobs.tpdu, b"", knobs.header)
+        self._reader = RequestReader(knobs.sign_in)
+
+    def arrive(self, frame: bytes) -> Arrived:
+        """Raises MalformedMessage; `Unreadable` with what could be read, where something could."""
+        envelope, body = split(frame, len(self.knobs.header))
+        if envelope.lri and not self.knobs.lri_accepted:
+            raise MalformedMessage("an LRI block; allow it with host.lri: accept", field="LRI", offset=5)
+        return Arrived(envelope, body, self._codec.decode(body))
+
+    def answer_key(self, arrived: Arrived) -> tuple[ExchangeKind, Stan | None] | None:
+        return from_host.answer_key(arrived.message)
+
+    def encode(self, message: HostMessage, terminal: Terminal, session: Session, material: Material) -> Outgoing:
+        built = to_host.build(message, terminal, material, self.knobs.sign_in, self.knobs.operator)
+        mak = host_mak(terminal, session, self.knobs.sign_in, built.mti)
+        return pack(self._codec, self._envelope, built, mak)
+
+    def read_answer(
+        self, arrived: Arrived, terminal: Terminal, session: Session, echoed: Mapping[int, str] | None
+    ) -> HostAnswer:
+        return from_host.read_answer(arrived, terminal, session, echoed, self.knobs.sign_in)
+
+    def read_request(
+        self,
+        arrived: Arrived,
+        terminal: Terminal,
+        session: Session,
+        digest_key: bytes,
+        reply_to: str,
+        received_s: float,
+    ) -> ReadRequest:
+        return self._reader.read(arrived, terminal, session, digest_key, reply_to, received_s)
+
+    def encode_answer(
+        self, request: Arrived, answer: ToTerminal, terminal: Terminal, session: Session, now: Now
+    ) -> Outgoing:
+        built = to_terminal.build(request.message, answer, session, now, self.knobs.zone)
+        return pack(self._codec, _answered(request.envelope), built, self._terminal_mak(built, terminal, session))
+
+    def refuse(self, envelope: Envelope, message: Message, refusal: str, now: Now) -> Outgoing | None:
+        if not to_terminal.wants_an_answer(message.mti):
+            return None
+        built = to_terminal.refusal(message, Refusal(refusal), Session(), now, self.knobs.zone)
+        return pack(self._codec, _answered(envelope), built, None)
+
+    def masked(self, message: Message) -> Mapping[str, str]:
+        return masked_fields(message)
+
+    def _terminal_mak(self, message: Message, terminal: Terminal, session: Session) -> bytes | None:
+        """A terminal with a MAC of its own gets one back (D28)."""
+        if not terminal.mac_required or message.mti not in MAC_COVERED:
+            return None
+        try:
+            return mak_of(terminal, session, self.knobs.sign_in)
+        except KeyTrouble:
+            return None
+
+
+def _answered(envelope: Envelope) -> Envelope:
+    """TPDU turned round; header as it came, its request for attention (digit 6) cleared (reference 1.1)."""
+    turned = envelope.answered()
+    header = turned.header
+    if len(header) == 6:
+        header = header[:2] + bytes([header[2] & 0xF0]) + header[3:]
+    return Envelope(turned.tpdu, turned.lri, header)

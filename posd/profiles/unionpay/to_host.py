@@ -1,0 +1,175 @@
+"""What we say to the host: one function for each message, from the core's meaning to fields (reference 1.6-1.10)."""
+
+from collections.abc import Mapping
+from typing import assert_never
+
+from posd.core import effects as fx
+from posd.core.answers import GroupCount, Totals
+from posd.core.rules import TxnKind
+from posd.core.state import Transaction
+from posd.errors import CannotEncode
+from posd.iso8583.message import Message
+from posd.iso8583.subfields import Field48End, Field48Totals, Field48Upload, Field60, Field61, GroupTotals, UploadRecord
+from posd.profiles.contract import Material, Terminal
+from posd.profiles.unionpay.data import (
+    CURRENCY,
+    DATE_DIGITS,
+    ECHO,
+    END_BALANCED,
+    END_UNBALANCED,
+    MATRIX,
+    PAN_IN_REVERSAL,
+    SETTLEMENT,
+)
+from posd.security.cards import CardData
+from posd.values import BatchNumber, RequestId, Stan
+
+NO_SECURITY_CONTROL = "0600000000000000"
+"""Field 53 of a void without PIN: no PIN block, double-length keys (sample B7)."""
+
+
+def build(message: fx.HostMessage, terminal: Terminal, material: Material, sign_in: str, operator: str) -> Message:
+    """The fields of a message to the host, without its MAC. Raises CannotEncode."""
+    match message:
+        case fx.SendSignIn():
+            fields = {11: _trace(message.stan), 60: _management(message.batch_number, sign_in), 63: operator}
+            return _message("0800", terminal, fields)
+        case fx.SendEcho():
+            return _message("0820", terminal, {60: _management(message.batch_number, ECHO)})
+        case fx.SendTransaction():
+            return _transaction(message, terminal, material)
+        case fx.SendReversal():
+            return _reversal(message, terminal, material)
+        case fx.SendTotals():
+            fields = {
+                11: _trace(message.stan),
+                48: totals_48(message.totals).format(),
+                49: CURRENCY,
+                60: _management(message.batch_number, SETTLEMENT),
+                63: operator,
+            }
+            return _message("0500", terminal, fields)
+        case fx.SendUpload():
+            return _upload(message, terminal, material)
+        case fx.SendTrailer():
+            code = END_BALANCED if message.balanced else END_UNBALANCED
+            fields = {
+                11: _trace(message.stan),
+                48: Field48End(message.uploaded).format(),
+                60: _management(message.batch_number, code),
+            }
+            return _message("0320", terminal, fields)
+        case _:
+            assert_never(message)
+
+
+def _message(mti: str, terminal: Terminal, fields: Mapping[int, str]) -> Message:
+    return Message(mti, {**fields, 41: terminal.tid, 42: terminal.mid})
+
+
+def _trace(stan: Stan) -> str:
+    return f"{stan:06d}"
+
+
+def _management(batch: BatchNumber, code: str) -> str:
+    return Field60("00", batch, code).format()
+
+
+def _financial_60(txn: Transaction) -> str:
+    """The same in the request and in its reversal (reference 1.10): our batch, the terminal's capabilities."""
+    options = txn.options
+    return Field60(MATRIX[txn.kind].type_code, txn.batch_number, options[:3], options[3:]).format()
+
+
+def _transaction(message: fx.SendTransaction, terminal: Terminal, material: Material) -> Message:
+    txn = message.transaction
+    row = MATRIX[txn.kind]
+    request = material.requests.get(txn.request_id)
+    if request is None:
+        raise CannotEncode(f"{row.mti}: what the terminal sent is no longer in memory; the terminal must ask again")
+    fields = {field: value for field in row.passed_on if (value := request.get(field)) is not None}
+    fields |= {3: row.processing_code, 11: _trace(txn.stan), 25: row.condition_code, 49: CURRENCY}
+    fields |= {60: _financial_60(txn)}
+    if row.has_amount:
+        fields[4] = f"{txn.amount_minor:012d}"
+    if txn.kind is TxnKind.VOID:
+        fields |= {53: fields.get(53, NO_SECURITY_CONTROL)} | _original_fields(message.original)
+    return _message(row.mti, terminal, fields)
+
+
+def _original_fields(original: Transaction | None) -> dict[int, str]:
+    """Fields 37, 38 and 61 of a void: the sale, by its own batch and trace towards the host (reference 1.4)."""
+    if original is None or original.facts is None:
+        raise CannotEncode("0200: the sale that this void names is not known")
+    facts = original.facts
+    date = facts.host_date if facts.host_date and len(facts.host_date) == DATE_DIGITS else None
+    fields = {61: Field61(original.batch_number, original.stan, date).format()}
+    if facts.rrn:
+        fields[37] = facts.rrn
+    if facts.approval_code:
+        fields[38] = facts.approval_code
+    return fields
+
+
+def _reversal(message: fx.SendReversal, terminal: Terminal, material: Material) -> Message:
+    """Fields exactly as reference 1.10: field 11 is the original's; 26, 35, 36, 37 and 52 are absent."""
+    txn = message.transaction
+    row = MATRIX[txn.kind]
+    fields = {
+        3: row.processing_code,
+        4: f"{txn.amount_minor:012d}",
+        11: _trace(txn.stan),
+        22: txn.entry_mode,
+        25: row.condition_code,
+        39: message.reason,
+        49: CURRENCY,
+        60: _financial_60(txn),
+    }
+    card = material.cards.get(txn.request_id, CardData())
+    if txn.entry_mode[:2] in PAN_IN_REVERSAL:
+        if card.number is None:
+            raise CannotEncode("0400: the card number of the original cannot be read; see the vault's data keys")
+        fields[2] = card.number
+    if card.expiry:
+        fields[14] = card.expiry
+    if card.sequence:
+        fields[23] = card.sequence
+    if approval := _approval_code(txn, message.original):
+        fields[38] = approval
+    if txn.kind is TxnKind.VOID:
+        # The void's own batch and trace, not those of the sale.
+        fields[61] = Field61(txn.batch_number, txn.stan).format()
+    return _message("0400", terminal, fields)
+
+
+def _approval_code(txn: Transaction, original: Transaction | None) -> str | None:
+    for carrier in (txn, original):
+        if carrier is not None and carrier.facts is not None and carrier.facts.approval_code:
+            return carrier.facts.approval_code
+    return None
+
+
+def totals_48(totals: Totals) -> Field48Totals:
+    """Both groups, results 0."""
+    return Field48Totals(_group(totals.domestic), _group(totals.foreign))
+
+
+def _group(group: GroupCount) -> GroupTotals:
+    return GroupTotals(group.debit_minor, group.debit_count, group.credit_minor, group.credit_count)
+
+
+def _upload(message: fx.SendUpload, terminal: Terminal, material: Material) -> Message:
+    records = tuple(_record(txn, material.cards) for txn in message.transactions)
+    fields = {
+        11: _trace(message.stan),
+        48: Field48Upload(records).format(),
+        60: _management(message.batch_number, SETTLEMENT),
+    }
+    return _message("0320", terminal, fields)
+
+
+def _record(txn: Transaction, cards: Mapping[RequestId, CardData]) -> UploadRecord:
+    card = cards.get(txn.request_id)
+    if card is None or card.number is None:
+        raise CannotEncode(f"0320: the card number of {txn.request_id} cannot be read; see the vault's data keys")
+    return UploadRecord("01" if txn.foreign else "00", txn.stan, card.number, txn.amount_minor)

@@ -1,0 +1,95 @@
+"""What we answer to a terminal: its own trace, batch and header again, and the host's word or ours."""
+
+from typing import assert_never
+
+from posd.core import effects as fx
+from posd.core.answers import AnswerFacts, GroupResult
+from posd.core.schedule import local
+from posd.core.state import Session
+from posd.iso8583.message import Message
+from posd.iso8583.subfields import Field48Totals, GroupTotals
+from posd.profiles.unionpay.data import REFUSALS
+from posd.profiles.unionpay.to_host import totals_48
+from posd.values import Now
+
+ECHOED = {
+    "0200": (2, 3, 4, 11, 25, 41, 42, 49, 53, 60),
+    "0400": (2, 3, 4, 11, 25, 41, 42, 49, 60),
+    "0500": (11, 41, 42, 49, 60, 63),
+    "0320": (11, 41, 42, 48, 60),
+    "0800": (11, 41, 42, 60),
+    "0820": (11, 41, 42, 60),
+}
+"""What an answer repeats of the terminal's message (reference 1.6, 1.8, 1.10)."""
+
+ECHOED_OTHERWISE = (3, 11, 41, 42, 60)
+
+RESULTS = {GroupResult.BALANCED: 1, GroupResult.UNBALANCED: 2, GroupResult.UNCLEAR: 3}
+
+
+def build(request: Message, answer: fx.ToTerminal, session: Session, now: Now, zone: str) -> Message:
+    """The fields of the answer, without its MAC."""
+    fields = _base(request, session, now, zone)
+    match answer.answer:
+        case fx.Result(facts=facts):
+            fields |= _told(facts)
+        case fx.Refused(refusal=refusal):
+            fields[39] = REFUSALS[refusal]
+        case fx.SignInResult(wrapped_keys=keys):
+            fields |= {39: "00", 62: keys}
+        case fx.TotalsResult() as totals:
+            fields[48] = _field_48(totals)
+        case _:
+            assert_never(answer.answer)
+    return Message(answer_mti(request.mti), fields)
+
+
+def refusal(request: Message, refusal: fx.Refusal, session: Session, now: Now, zone: str) -> Message:
+    """An answer to what could be read of a message."""
+    return Message(answer_mti(request.mti), {**_base(request, session, now, zone), 39: REFUSALS[refusal]})
+
+
+def answer_mti(mti: str) -> str:
+    """0200 -> 0210."""
+    return f"{mti[:2]}{int(mti[2]) + 1}{mti[3]}"
+
+
+def wants_an_answer(mti: str) -> bool:
+    """A request or advice; answers (x1xx function digit odd) want none."""
+    return len(mti) == 4 and mti.isdigit() and mti[2] in "024"
+
+
+def _base(request: Message, session: Session, now: Now, zone: str) -> dict[int, str]:
+    """The terminal's own fields, and the host's time as far as we know it."""
+    echoed = ECHOED.get(request.mti, ECHOED_OTHERWISE)
+    fields = {field: value for field in echoed if (value := request.get(field)) is not None}
+    moment = local(now.wall_ms + (session.clock_offset_ms or 0), zone)
+    return fields | {12: moment.strftime("%H%M%S"), 13: moment.strftime("%m%d")}
+
+
+def _told(facts: AnswerFacts) -> dict[int, str]:
+    told = {
+        12: facts.host_time,
+        13: facts.host_date,
+        15: facts.settlement_date,
+        32: facts.acquirer,
+        37: facts.rrn,
+        38: facts.approval_code,
+        39: facts.code,
+        44: facts.parties,
+        54: facts.balances,
+        63: facts.scheme,
+    }
+    return {field: value for field, value in told.items() if value is not None}
+
+
+def _field_48(answer: fx.TotalsResult) -> str:
+    ours = totals_48(answer.totals)
+    assert ours.foreign is not None
+    return Field48Totals(
+        _with_result(ours.domestic, answer.domestic), _with_result(ours.foreign, answer.foreign)
+    ).format()
+
+
+def _with_result(group: GroupTotals, result: GroupResult) -> GroupTotals:
+    return GroupTotals(group.debit_minor, group.debit_count, group.credit_minor, group.credit_count, RESULTS[result])
