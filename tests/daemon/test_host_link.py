@@ -57,10 +57,15 @@ class Host:
 
     def __init__(self) -> None:
         self.channels: asyncio.Queue[Channel] = asyncio.Queue()
+        self.all: list[Channel] = []
         self.listener: TcpListener | None = None
 
     async def open(self, port: int = 0) -> None:
-        self.listener = await listen_tcp("127.0.0.1", port, self.channels.put_nowait)
+        self.listener = await listen_tcp("127.0.0.1", port, self._arrive)
+
+    def _arrive(self, channel: Channel) -> None:
+        self.all.append(channel)
+        self.channels.put_nowait(channel)
 
     @property
     def port(self) -> int:
@@ -70,6 +75,8 @@ class Host:
     def close(self) -> None:
         assert self.listener is not None
         self.listener.close()
+        for channel in self.all:
+            channel.abort()
 
 
 class Frames:
@@ -112,8 +119,7 @@ def play(story: Story) -> None:
             finally:
                 await link.stop()
                 host.close()
-                while not host.channels.empty():
-                    host.channels.get_nowait().abort()
+                await asyncio.sleep(0)
 
     asyncio.run(run())
 

@@ -52,12 +52,19 @@ def play(story: Story, idle_timeout_s: float = 60) -> None:
                 await story(door, heard)
             finally:
                 await door.stop()
+                while KNOCKED:
+                    KNOCKED.pop().abort()
+                await asyncio.sleep(0)
 
     asyncio.run(run())
 
 
+KNOCKED: list[Channel] = []
+
+
 async def knock(door: TerminalDoor) -> Channel:
-    return await connect_tcp("127.0.0.1", door.port, 5)
+    KNOCKED.append(await connect_tcp("127.0.0.1", door.port, 5))
+    return KNOCKED[-1]
 
 
 async def one_frame(channel: Channel) -> bytes | None:
