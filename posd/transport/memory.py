@@ -107,9 +107,7 @@ class MemoryChannel:
         self._flushed.set()
 
 
-def memory_pair(
-    capacity_bytes: int = CAPACITY_BYTES, one_byte: bool = False
-) -> tuple[MemoryChannel, MemoryChannel]:
+def memory_pair(capacity_bytes: int = CAPACITY_BYTES, one_byte: bool = False) -> tuple[MemoryChannel, MemoryChannel]:
     """Two connected ends. Call it inside a running event loop."""
     left = MemoryChannel("memory:right", capacity_bytes, one_byte)
     right = MemoryChannel("memory:left", capacity_bytes, one_byte)
