@@ -11,7 +11,7 @@ from posd.iso8583.message import Message
 from posd.iso8583.unionpay import UNIONPAY
 from simulators.crypto import BLOCK_BYTES, ecb_mac
 from simulators.fields import Field60, Unreadable
-from simulators.host.books import Books, Terminal
+from simulators.host.books import Batch, Books, Terminal
 from simulators.host.conformance import deviations
 from simulators.host.financial import authorise
 from simulators.host.request import (
@@ -97,6 +97,12 @@ class Acquirer:
         terminal = self.books.terminals.get(tid or "")
         if terminal is not None:
             terminal.keys = None
+
+    def move_batch(self, tid: str | None, number: int) -> None:
+        """Go on with another batch number of the host's own; the old batch stays as it is (D7's trouble)."""
+        terminal = self.books.terminals.get(tid or "")
+        if terminal is not None and terminal.batch.number != number:
+            terminal.batches.append(Batch(number))
 
     def seal(self, tid: str | None, message: Message) -> bytes:
         """Encode an answer; a placeholder in field 64 becomes a MAC under the terminal's present key."""

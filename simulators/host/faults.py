@@ -28,6 +28,8 @@ Action = Literal[
     "refuse",
     "answer_code",
     "forget_keys",
+    "header_digit",
+    "move_batch",
 ]
 NEEDS_CODE = ("refuse", "answer_code")
 NEEDS_MS = ("delay", "delay_request")
@@ -61,7 +63,9 @@ class Rule(BaseModel):
     times: int | None = Field(default=None, ge=1, description="act at most so often; empty: always")
     ms: int = Field(default=0, ge=0, le=600_000, description="delay, delay_request: how long")
     code: str | None = Field(default=None, pattern=r"^[0-9A-Z]{2}$")
-    when: Literal["before", "after"] = "after"
+    when: Literal["before", "after"] = Field(default="after", description="close: before or after the booking")
+    digit: int = Field(default=3, ge=0, le=9, description="header_digit: what the host asks for (1.1)")
+    number: int | None = Field(default=None, ge=1, le=999_999, description="move_batch: the new number")
 
     @model_validator(mode="after")
     def _complete(self) -> "Rule":
@@ -69,6 +73,8 @@ class Rule(BaseModel):
             raise ValueError(f"{self.do} needs code: the two characters of field 39")
         if self.do in NEEDS_MS and self.ms == 0:
             raise ValueError(f"{self.do} needs ms: how long in milliseconds")
+        if self.do == "move_batch" and self.number is None:
+            raise ValueError("move_batch needs number: the batch number that the host goes on with")
         return self
 
     def matches(self, message: Message) -> bool:
