@@ -14,6 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from posd.core.records import Record
 from posd.core.state import State
+from posd.core.station import StationRecord
 from posd.errors import StorageFailed
 
 FOLD_VERSION = 1
@@ -30,7 +31,7 @@ def _name(cls: type) -> str:
     return re.sub(r"(?<!^)(?=[A-Z])", "_", cls.__name__).lower()
 
 
-NAMES: dict[str, type] = {_name(cls): cls for cls in get_args(Record)}
+NAMES: dict[str, type] = {_name(cls): cls for cls in (*get_args(Record), *get_args(StationRecord))}
 _NAME_OF = {cls: name for name, cls in NAMES.items()}
 
 
@@ -39,7 +40,7 @@ def _adapter(cls: Any) -> TypeAdapter[Any]:
     return TypeAdapter(cls)
 
 
-def record_name(record: Record) -> str:
+def record_name(record: Record | StationRecord) -> str:
     """The journal's name of a record: 'signed_in'."""
     return _NAME_OF[type(record)]
 
@@ -49,7 +50,7 @@ def record_version(name: str) -> int:
     return VERSIONS.get(name, 1)
 
 
-def dump_record(record: Record) -> str:
+def dump_record(record: Record | StationRecord) -> str:
     """A record's payload as canonical JSON: fields in the order of their definition, no blanks."""
     return _adapter(NAMES[record_name(record)]).dump_json(record).decode()
 

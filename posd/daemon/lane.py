@@ -1,0 +1,316 @@
+"""One terminal's lane without the waiting: an item of its inbox becomes steps, each of which is first made durable.
+
+`steps` yields; whoever drives it must make a step's rows durable and then call `adopt`, before the step is performed
+and before the next one is taken. daemon/runner.py does that with the real journal, simulators/world.py with a simulated
+one.
+It must never send, write or wait.
+"""
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import assert_never
+
+from posd.core import effects as fx
+from posd.core import events as e
+from posd.core.draft import Draft
+from posd.core.engine import Engine
+from posd.core.payload import dump_record, record_name, record_version
+from posd.core.records import AuthorisationStarted, Record
+from posd.core.state import Transaction
+from posd.errors import CannotEncode, InvariantBroken, KeyTrouble, MalformedMessage
+from posd.iso8583.message import Message
+from posd.journal.contract import MessageRow, RecordRow, Row
+from posd.profiles.contract import Arrived, Material, Outgoing, Profile, Terminal
+from posd.security.cards import CardData
+from posd.values import Now, RequestId
+
+RIDING_ROWS_MAX = 64
+"""Messages that were read and led to nothing yet wait for the next commit, up to this many."""
+
+UNSAYABLE_MAX = 8
+"""More sends than this that cannot be encoded, for one event, is a bug of ours."""
+
+
+@dataclass(frozen=True, slots=True)
+class FromHost:
+    """A frame of the host for this terminal."""
+
+    arrived: Arrived
+
+
+@dataclass(frozen=True, slots=True)
+class FromTerminal:
+    """A frame of the terminal; `reply_to` is the door's name for it."""
+
+    arrived: Arrived
+    reply_to: str
+    received_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Happened:
+    """Anything that is an event already."""
+
+    event: e.Event
+
+
+Item = FromHost | FromTerminal | Happened
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Step:
+    """One decision: rows to make durable, then what leaves, then the effects. `rows` empty: nothing leaves either."""
+
+    draft: Draft
+    rows: tuple[Row, ...]
+    to_host: tuple[fx.ToHost, Outgoing] | None
+    to_terminal: tuple[tuple[fx.ToTerminal, Outgoing], ...]
+
+
+@dataclass(slots=True)
+class _Memory:
+    """What lives in memory until it is sent, and never longer (P5)."""
+
+    requests: dict[RequestId, Message] = field(default_factory=dict)
+    cards: dict[RequestId, CardData] = field(default_factory=dict)
+    asked: dict[str, Arrived] = field(default_factory=dict)
+    echoed: Mapping[int, str] | None = None
+    riding: list[Row] = field(default_factory=list)
+
+
+class Lane:
+    """An engine with its dialect. `sealed_facts` opens the journal's sealed card facts of a request (or None)."""
+
+    def __init__(
+        self,
+        terminal: Terminal,
+        engine: Engine,
+        profile: Profile,
+        digest_key: bytes,
+        sealed_facts: Callable[[str], bytes | None],
+    ) -> None:
+        self.terminal, self.engine, self.profile = terminal, engine, profile
+        self._digest_key, self._sealed_facts = digest_key, sealed_facts
+        self._memory = _Memory()
+
+    def steps(self, item: Item, now: Now) -> Iterator[Step]:
+        """What follows from one item of the inbox. Raises InvariantBroken: the lane has to be fenced (D4)."""
+        event = self._read(item, now)
+        if event is None:
+            return
+        for _ in range(UNSAYABLE_MAX):
+            draft = self.engine.handle(event, now)
+            try:
+                outgoing = self._encode(draft)
+            except CannotEncode as error:
+                assert draft.to_host is not None
+                # D1: the draft is discarded; that it failed is an event of its own, then the first one comes again.
+                failed = e.EncodingFailed(draft.to_host.kind, draft.to_host.request_id, str(error))
+                yield self._step(self.engine.handle(failed, now), None)
+                continue
+            yield self._step(draft, outgoing)
+            return
+        raise InvariantBroken(f"more than {UNSAYABLE_MAX} messages in a row cannot be encoded")
+
+    def adopt(self, step: Step) -> None:
+        """The step's rows are durable: it is true."""
+        self.engine.adopt(step.draft)
+        if step.rows:
+            self._memory.riding.clear()
+        if step.to_host is not None:
+            self._memory.echoed = step.to_host[1].echoed
+        for answer, _ in step.to_terminal:
+            self._memory.asked.pop(answer.reply_to, None)
+        for effect in step.draft.effects:
+            if isinstance(effect, fx.ForgetCard):
+                self._memory.requests.pop(effect.request_id, None)
+                self._memory.cards.pop(effect.request_id, None)
+
+    def forget_asker(self, reply_to: str) -> None:
+        """The connection is gone: nobody can be answered there. What was asked goes on (D16)."""
+        self._memory.asked.pop(reply_to, None)
+
+    # --- reading -----------------------------------------------------------------------------------------------
+
+    def _read(self, item: Item, now: Now) -> e.Event | None:
+        match item:
+            case Happened(event=event):
+                return event
+            case FromHost(arrived=arrived):
+                self._ride(self._incoming(arrived, "host", now))
+                return self._host_event(arrived)
+            case FromTerminal(arrived=arrived, reply_to=reply_to, received_s=received_s):
+                return self._terminal_event(arrived, reply_to, received_s, now)
+            case _:
+                assert_never(item)
+
+    def _host_event(self, arrived: Arrived) -> e.Event:
+        key = self.profile.answer_key(arrived)
+        exchange = self.engine.state.exchange
+        awaited = exchange is not None and key == (exchange.kind, exchange.stan)
+        echoed = self._memory.echoed if awaited else None
+        try:
+            answer = self.profile.read_answer(arrived, self.terminal, self.engine.state.session, echoed)
+        except MalformedMessage as error:
+            kind, stan = key if key is not None else (None, None)
+            return e.HostUnreadable(str(error), kind, stan)
+        return e.HostAnswered(answer)
+
+    def _terminal_event(self, arrived: Arrived, reply_to: str, received_s: float, now: Now) -> e.Event:
+        read = self.profile.read_request(
+            arrived, self.terminal, self.engine.state.session, self._digest_key, reply_to, received_s
+        )
+        self._memory.asked[reply_to] = arrived
+        request_id = read.event.request_id if isinstance(read.event, e.TransactionRequested) else None
+        if request_id is not None and read.card is not None and self._is_new(request_id):
+            self._memory.requests[request_id] = arrived.message
+            self._memory.cards[request_id] = read.card
+        self._ride(self._incoming(arrived, "terminal", now, request_id))
+        return read.event
+
+    def _is_new(self, request_id: RequestId) -> bool:
+        """A repeat must not replace what the first one brought, nor be remembered for ever."""
+        known = self.engine.state.find(request_id) is not None
+        return not known and request_id not in self._memory.requests
+
+    # --- encoding ----------------------------------------------------------------------------------------------
+
+    def _encode(self, draft: Draft) -> Outgoing | None:
+        if draft.to_host is None:
+            return None
+        message = draft.to_host.message
+        material = Material(self._memory.requests, self._cards(message))
+        return self.profile.encode(message, self.terminal, draft.state.session, material)
+
+    def _cards(self, message: fx.HostMessage) -> Mapping[RequestId, CardData]:
+        """The facts of the cards that this message speaks of: from memory, else opened from the journal (D1)."""
+        match message:
+            case fx.SendReversal(transaction=txn):
+                return self._facts_of((txn,))
+            case fx.SendUpload(transactions=transactions):
+                return self._facts_of(transactions)
+            case _:
+                return {}
+
+    def _facts_of(self, transactions: tuple[Transaction, ...]) -> dict[RequestId, CardData]:
+        cards = {}
+        for txn in transactions:
+            held = self._memory.cards.get(txn.request_id)
+            try:
+                facts = None if held is not None else self._sealed_facts(txn.request_id)
+                if held is not None or facts is not None:
+                    cards[txn.request_id] = held if held is not None else CardData.from_facts(facts or b"")
+            except KeyTrouble as error:
+                raise CannotEncode(str(error)) from None
+        return cards
+
+    def _answers(self, draft: Draft) -> tuple[tuple[fx.ToTerminal, Outgoing], ...]:
+        """Those answers whose asker is still there."""
+        encoded = []
+        for answer in draft.to_terminal:
+            request = self._memory.asked.get(answer.reply_to)
+            if request is None:
+                continue
+            try:
+                outgoing = self.profile.encode_answer(request, answer, self.terminal, draft.state.session, draft.now)
+            except CannotEncode as error:
+                draft.alert("cannot_encode_answer", because=str(error))
+                continue
+            encoded.append((answer, outgoing))
+        return tuple(encoded)
+
+    # --- rows --------------------------------------------------------------------------------------------------
+
+    def _step(self, draft: Draft, outgoing: Outgoing | None) -> Step:
+        answers = self._answers(draft)
+        rows: list[Row] = [self._record_row(record, draft.now) for record in draft.records]
+        if outgoing is not None and draft.to_host is not None:
+            rows.append(self._outgoing_row(outgoing, "host", draft.now, draft.to_host.request_id))
+        for answer, encoded in answers:
+            rows.append(self._outgoing_row(encoded, "terminal", draft.now, _request_of(answer)))
+        if rows or len(self._memory.riding) >= RIDING_ROWS_MAX:
+            rows = [*self._memory.riding, *rows]
+        to_host = (draft.to_host, outgoing) if draft.to_host is not None and outgoing is not None else None
+        return Step(draft, tuple(rows), to_host, answers)
+
+    def _ride(self, row: Row) -> None:
+        """What came in is kept with the next commit: it explains nothing that has left yet."""
+        self._memory.riding.append(row)
+
+    def _record_row(self, record: Record, now: Now) -> RecordRow:
+        name = record_name(record)
+        request_id = getattr(record, "request_id", None)
+        txn = self.engine.state.find(request_id) if request_id is not None else None
+        secret = None
+        if isinstance(record, AuthorisationStarted) and (card := self._memory.cards.get(record.request_id)):
+            secret = card.facts()
+        return RecordRow(
+            tid=self.terminal.tid,
+            kind=name,
+            version=record_version(name),
+            at_ms=now.wall_ms,
+            payload=dump_record(record),
+            request_id=request_id,
+            stan=getattr(record, "stan", txn.stan if txn else None),
+            rrn=getattr(getattr(record, "facts", None), "rrn", None),
+            batch=getattr(record, "batch_number", txn.batch_number if txn else self.engine.state.batch.number),
+            secret=secret,
+        )
+
+    def _outgoing_row(self, outgoing: Outgoing, peer: str, now: Now, request_id: RequestId | None) -> MessageRow:
+        return MessageRow(
+            tid=self.terminal.tid,
+            at_ms=now.wall_ms,
+            direction="out",
+            peer=peer,
+            mti=outgoing.mti,
+            fields=json.dumps(outgoing.masked, ensure_ascii=False, separators=(",", ":")),
+            raw=outgoing.frame,
+            request_id=request_id,
+            stan=outgoing.stan,
+            rrn=outgoing.rrn,
+            batch=outgoing.batch,
+            secret=outgoing.pan,
+        )
+
+    def _incoming(self, arrived: Arrived, peer: str, now: Now, request_id: RequestId | None = None) -> MessageRow:
+        message = arrived.message
+        trace, code, number = message.get(11), message.get(60) or "", message.get(2)
+        return MessageRow(
+            tid=self.terminal.tid,
+            at_ms=now.wall_ms,
+            direction="in",
+            peer=peer,
+            mti=message.mti,
+            fields=json.dumps(self.profile.masked(message), ensure_ascii=False, separators=(",", ":")),
+            raw=arrived.body,
+            request_id=request_id or self._request_in_flight(arrived, peer),
+            stan=int(trace) if trace else None,
+            rrn=message.get(37),
+            batch=int(code[2:8]) if len(code) >= 8 else None,
+            secret=number.encode() if number else None,
+        )
+
+    def _request_in_flight(self, arrived: Arrived, peer: str) -> RequestId | None:
+        """An answer of the host belongs to the request that waits for it."""
+        exchange = self.engine.state.exchange
+        if peer != "host" or exchange is None:
+            return None
+        return exchange.request_id if self.profile.answer_key(arrived) == (exchange.kind, exchange.stan) else None
+
+
+def _request_of(answer: fx.ToTerminal) -> RequestId | None:
+    match answer.answer:
+        case fx.Result(request_id=request_id) | fx.Refused(request_id=request_id):
+            return request_id
+        case _:
+            return None
+
+
+def approval_of(answer: fx.ToTerminal) -> RequestId | None:
+    """The request whose outcome this answer hands over (D16)."""
+    return _request_of(answer) if isinstance(answer.answer, fx.Result) else None
+
+
+__all__ = ["FromHost", "FromTerminal", "Happened", "Item", "Lane", "Step", "approval_of"]
