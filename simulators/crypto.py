@@ -48,10 +48,10 @@ def check_value(key: bytes) -> bytes:
 
 def ecb_mac(mak: bytes, data: bytes) -> bytes:
     """The UnionPay ECB MAC over MTI to the byte before field 64: 8 ASCII hex characters (reference 1.11)."""
-    folded = bytes(BLOCK_BYTES)
+    folded = 0
     for start in range(0, len(data), BLOCK_BYTES):
-        folded = _xor(folded, data[start : start + BLOCK_BYTES].ljust(BLOCK_BYTES, b"\0"))
-    text = folded.hex().upper().encode()
+        folded ^= int.from_bytes(data[start : start + BLOCK_BYTES].ljust(BLOCK_BYTES, b"\0"), "big")
+    text = f"{folded:016X}".encode()
     first = encrypt(mak, text[:BLOCK_BYTES])
     second = encrypt(mak, _xor(first, text[BLOCK_BYTES:]))
     return second.hex().upper().encode()[:BLOCK_BYTES]
@@ -122,4 +122,4 @@ def _odd_parity(key: bytes) -> bytes:
 
 
 def _xor(left: bytes, right: bytes) -> bytes:
-    return bytes(a ^ b for a, b in zip(left, right, strict=True))
+    return (int.from_bytes(left, "big") ^ int.from_bytes(right, "big")).to_bytes(len(left), "big")

@@ -175,9 +175,7 @@ def _expired(request: Request, card: Card) -> bool:
     track = (request.message.get(35) or "").partition("=")[2][:4]
     shown = request.message.get(14) or track
     known = card.settings.expiry
-    return (known is not None and shown not in ("", known)) or (
-        (known or shown or "9912") < f"{request.local_time:%y%m}"
-    )
+    return (known is not None and shown not in ("", known)) or ((known or shown or "9912") < request.clock.yymm)
 
 
 def _pin_fits(request: Request, card: Card) -> bool:

@@ -6,6 +6,7 @@ Knows nothing of money: what an answer says is decided in financial.py, reversal
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 
 from posd.iso8583.message import Message
 from simulators.fields import Field60, Unreadable
@@ -27,6 +28,24 @@ WITH_SETTLEMENT_DATE = frozenset({"0200", "0220", "0400", "0500"})
 MONEY = frozenset({"0200", "0220", "0400"})
 INSTITUTION_CHARS = 11
 SEQUENCE_MAX = 1_000_000
+MILLISECONDS = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class HostClock:
+    """One second of the host's local time as fields 12, 13/15, 14 and the head of field 37 say it."""
+
+    hhmmss: str
+    mmdd: str
+    yymm: str
+    rrn_prefix: str
+
+
+@lru_cache(maxsize=4)
+def host_clock(wall_s: int, utc_offset_minutes: int) -> HostClock:
+    """The clock at a second since 1970 UTC; kept for the requests of the same second."""
+    local = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=wall_s, minutes=utc_offset_minutes)
+    return HostClock(f"{local:%H%M%S}", f"{local:%m%d}", f"{local:%y%m}", f"{local:%y%j%H}"[1:])
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -53,10 +72,9 @@ class Request:
         return int(self.message.get(4) or "0")
 
     @property
-    def local_time(self) -> datetime:
-        """The host's own wall clock, for fields 12, 13 and 15."""
-        zone = timedelta(minutes=self.behaviour.utc_offset_minutes)
-        return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=self.now_ms) + zone
+    def clock(self) -> "HostClock":
+        """The host's own wall clock at this request."""
+        return host_clock(self.now_ms // MILLISECONDS, self.behaviour.utc_offset_minutes)
 
     @property
     def current_batch(self) -> bool:
@@ -65,19 +83,19 @@ class Request:
     def next_rrn(self) -> str:
         """A retrieval reference: year digit, day of the year, hour, six digits that never repeat in a run."""
         self.books.sequence += 1
-        return f"{self.local_time:%y%j%H}"[1:] + f"{self.books.sequence % SEQUENCE_MAX:06d}"
+        return f"{self.clock.rrn_prefix}{self.books.sequence % SEQUENCE_MAX:06d}"
 
     def reply(self, code: str | None, more: Mapping[int, str | None] | None = None) -> Message:
         """The answer with echoed fields, host time, institution, a new reference and field 39 (None: without).
 
         `more` is added last, None removes a field. Field 64 is the acquirer's business.
         """
-        mti, now = self.message.mti, self.local_time
+        mti, clock = self.message.mti, self.clock
         fields = {number: self.message.get(number) for number in ECHOED.get(mti, ECHOED_ELSE)}
-        fields |= {12: f"{now:%H%M%S}", 13: f"{now:%m%d}", 32: self.behaviour.institution, 39: code}
+        fields |= {12: clock.hhmmss, 13: clock.mmdd, 32: self.behaviour.institution, 39: code}
         fields[37] = self.next_rrn()
         if mti in WITH_SETTLEMENT_DATE:
-            fields[15] = f"{now:%m%d}"
+            fields[15] = clock.mmdd
         if mti in MONEY:
             fields |= self._card_fields()
         fields |= more or {}

@@ -95,6 +95,8 @@ class TerminalClient:
                 return terminal.balance(_card(step))
             case "void":
                 return terminal.void(int(str(step["of_stan"])))
+            case "refund":
+                return terminal.refund(_card(step), _amount(step), str(step["rrn"]), str(step["date"]))
             case "reverse":
                 return terminal.reverse(int(str(step["stan"])), str(step.get("reason") or "98"))
             case "repeat":

@@ -22,7 +22,7 @@ TRACK_TAIL = "2010000012345678"
 TRACK_DIGITS_MAX = 37
 APPROVED_CODES = frozenset({"00", "10", "11", "A2", "A4", "A5", "A6"})
 DOMESTIC_SCHEME = "CUP"
-SALE, VOID, BALANCE = ("000000", "22"), ("200000", "23"), ("310000", "01")
+SALE, VOID, BALANCE, REFUND = ("000000", "22"), ("200000", "23"), ("310000", "01"), ("200000", "25")
 REASON_NO_ANSWER = "98"
 
 
@@ -104,6 +104,13 @@ class Terminal:
         self.log[sent.stan].credit = True
         return sent
 
+    def refund(self, card: CardInHand, amount_minor: int, rrn: str, date: str) -> Sent:
+        """A 0220 refund of a sale of another batch: its reference and its date MMDD (1.4, 1.8)."""
+        more = {4: f"{amount_minor:012d}", 37: rrn, 61: Field61(0, 0, date).format(), 63: "000"}
+        sent = self._financial("refund", REFUND, card, more, mti="0220")
+        self.log[sent.stan].credit = True
+        return sent
+
     def reverse(self, stan: int, reason: str = REASON_NO_ANSWER) -> Sent:
         """The 0400 of a logged request: its trace, its fields 3, 4 and 60; field 61 for a void (1.10)."""
         logged = self.log[stan]
@@ -169,7 +176,7 @@ class Terminal:
             case "settle_end" if answer.get(39) == "00":
                 self.batch = int(next_batch_number(BatchNumber(self.batch)))
                 self.log.clear()
-            case "sale" | "void" if answer.get(39) in APPROVED_CODES:
+            case "sale" | "void" | "refund" if answer.get(39) in APPROVED_CODES:
                 self._approved(self.log[sent.stan], answer)
             case "reverse" if answer.get(39) == "00":
                 self.log[sent.stan].approved = False
@@ -220,7 +227,7 @@ class Terminal:
         fields: dict[int, str | None] = {3: kind[0], 11: self._next_stan(), 22: card.entry, 25: "00"}
         fields |= {**self._identity(), 49: CURRENCY, 60: self._field60(kind[1], f"000{FINANCIAL_REST}")}
         fields |= self._card_fields(card) | dict(more)
-        message = Message("0200", {n: value for n, value in sorted(fields.items()) if value is not None})
+        message = Message(mti, {n: value for n, value in sorted(fields.items()) if value is not None})
         sent = self._sent(do, self._with_mac(message))
         self.log[sent.stan] = Logged(sent, card.pan)
         return sent

@@ -165,6 +165,16 @@ def test_void_of_nothing_of_another_reference_or_amount() -> None:
     assert bench.entry(stan)["state"] == "approved"
 
 
+def test_a_refund_counts_in_credit_and_cannot_be_reversed() -> None:
+    bench = Bench.signed_in()
+    refund = bench.terminal.refund(DOMESTIC, 700, "632612000001", "1121")
+    assert bench.take(refund)["outcome"] == "approved"
+    assert bench.spent() == -700
+    assert bench.say(bench.terminal.reverse(refund.stan)).get(39) == "12"
+    assert bench.take(bench.terminal.settle())["outcome"] == "balanced"
+    assert bench.books["batches"][0]["totals"]["domestic"]["credit_minor"] == 700
+
+
 def test_several_reversals_of_one_original_count_once() -> None:
     bench = Bench.signed_in()
     stan = bench.sale(1_000)
