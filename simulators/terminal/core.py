@@ -106,7 +106,7 @@ class Terminal:
 
     def refund(self, card: CardInHand, amount_minor: int, rrn: str, date: str) -> Sent:
         """A 0220 refund of a sale of another batch: its reference and its date MMDD (1.4, 1.8)."""
-        more = {4: f"{amount_minor:012d}", 37: rrn, 61: Field61(0, 0, date).format(), 63: "000"}
+        more: dict[int, str | None] = {4: f"{amount_minor:012d}", 37: rrn, 61: Field61(0, 0, date).format(), 63: "000"}
         sent = self._financial("refund", REFUND, card, more, mti="0220")
         self.log[sent.stan].credit = True
         return sent
@@ -223,7 +223,9 @@ class Terminal:
         logged.amount_minor = int(answer.get(4) or "0")
         logged.foreign = (answer.get(63) or DOMESTIC_SCHEME)[:3] != DOMESTIC_SCHEME
 
-    def _financial(self, do: str, kind: tuple[str, str], card: CardInHand, more: Mapping[int, str | None]) -> Sent:
+    def _financial(
+        self, do: str, kind: tuple[str, str], card: CardInHand, more: Mapping[int, str | None], *, mti: str = "0200"
+    ) -> Sent:
         fields: dict[int, str | None] = {3: kind[0], 11: self._next_stan(), 22: card.entry, 25: "00"}
         fields |= {**self._identity(), 49: CURRENCY, 60: self._field60(kind[1], f"000{FINANCIAL_REST}")}
         fields |= self._card_fields(card) | dict(more)
