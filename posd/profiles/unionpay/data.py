@@ -12,7 +12,6 @@ from posd.core.effects import Refusal
 from posd.core.rules import KindRules, Side, TxnKind, Why
 
 CURRENCY = "156"
-DATE_DIGITS = 4
 BATCH_ADOPTED_MAX = 999_998
 """A number in an 0810 is adopted from 1 to this (reference 1.6)."""
 

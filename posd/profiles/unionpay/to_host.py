@@ -13,7 +13,6 @@ from posd.iso8583.subfields import Field48End, Field48Totals, Field48Upload, Fie
 from posd.profiles.contract import Material, Terminal
 from posd.profiles.unionpay.data import (
     CURRENCY,
-    DATE_DIGITS,
     ECHO,
     END_BALANCED,
     END_UNBALANCED,
@@ -98,12 +97,14 @@ def _transaction(message: fx.SendTransaction, terminal: Terminal, material: Mate
 
 
 def _original_fields(original: Transaction | None) -> dict[int, str]:
-    """Fields 37, 38 and 61 of a void: the sale, by its own batch and trace towards the host (reference 1.4)."""
+    """Fields 37, 38 and 61 of a void: the sale, by its own batch and trace towards the host (reference 1.4).
+
+    Its date is cut off, as sample B7 has it: a void names a sale of the open batch.
+    """
     if original is None or original.facts is None:
         raise CannotEncode("0200: the sale that this void names is not known")
     facts = original.facts
-    date = facts.host_date if facts.host_date and len(facts.host_date) == DATE_DIGITS else None
-    fields = {61: Field61(original.batch_number, original.stan, date).format()}
+    fields = {61: Field61(original.batch_number, original.stan).format()}
     if facts.rrn:
         fields[37] = facts.rrn
     if facts.approval_code:
