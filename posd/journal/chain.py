@@ -1,8 +1,9 @@
 """The keyed chain over the rows of both tables: what makes a changed, lost, added or moved row visible.
 
-link = HMAC-SHA256(chain key, previous link || table || integers || lengths || texts and blobs). Integers and
-lengths are signed 64-bit big-endian, NULL is the smallest of them; the sequence is the first integer. The chain
-covers the ciphertext and never the plain text (D29). It must never be computed without the key.
+link = HMAC-SHA256(chain key, previous link || table || 0 || integers and lengths || columns never NULL ||
+lengths || columns that may be NULL). Integers and lengths are signed 64-bit big-endian, NULL is the smallest of
+them; the order within each part is the table's, integers before lengths. The chain covers the ciphertext and
+never the plain text (D29). It must never be computed without the key.
 """
 
 import hashlib
@@ -27,44 +28,58 @@ WRONG_TYPE = (struct.error, AttributeError, TypeError, UnicodeError)
 """What encoding a damaged row raises: a column that holds another type than it was stored with."""
 
 _NULL = -(2**63)
-_RECORD_NUMBERS = struct.Struct(">13q").pack
-_MESSAGE_NUMBERS = struct.Struct(">15q").pack
+_RECORD_NUMBERS = struct.Struct(">8q").pack
+_MESSAGE_NUMBERS = struct.Struct(">10q").pack
+_OPTIONAL_NUMBERS = struct.Struct(">5q").pack
 _BLOCK_BYTES = 64
 
 
 def encode_record(row: tuple[Any, ...]) -> bytes:
     """The bytes of a record that the chain covers; `row` in the order of RECORD_COLUMNS."""
     sequence, tid, kind, version, at_ms, payload, request_id, stan, rrn, batch, key_id, nonce, sealed = row
-    texts = (
-        *(tid.encode(), kind.encode(), payload.encode()),
-        *(_text(request_id), _text(rrn), _text(key_id), nonce, sealed),
+    tid, kind, payload = tid.encode(), kind.encode(), payload.encode()
+    numbers = _RECORD_NUMBERS(
+        *(sequence, version, at_ms, _NULL if stan is None else stan, _NULL if batch is None else batch),
+        *(len(tid), len(kind), len(payload)),
     )
-    numbers = (sequence, version, at_ms, _NULL if stan is None else stan, _NULL if batch is None else batch)
-    return b"".join((b"record\0", _RECORD_NUMBERS(*numbers, *map(_length, texts)), *filter(None, texts)))
+    return b"".join((b"record\0", numbers, tid, kind, payload, *_optional(request_id, rrn, key_id, nonce, sealed)))
 
 
 def encode_message(row: tuple[Any, ...]) -> bytes:
     """The bytes of a message that the chain covers; `row` in the order of MESSAGE_COLUMNS."""
-    sequence, tid, at_ms, direction, peer, mti, fields, digest = row[:8]
+    (sequence, tid, at_ms, direction, peer, mti, fields, digest) = row[:8]
     request_id, stan, rrn, batch, key_id, nonce, sealed = row[8:]
-    texts = (
-        *(tid.encode(), direction.encode(), peer.encode(), mti.encode(), fields.encode(), digest),
-        *(_text(request_id), _text(rrn), _text(key_id), nonce, sealed),
+    tid, direction, peer = tid.encode(), direction.encode(), peer.encode()
+    mti, fields = mti.encode(), fields.encode()
+    numbers = _MESSAGE_NUMBERS(
+        *(sequence, at_ms, _NULL if stan is None else stan, _NULL if batch is None else batch),
+        *(len(tid), len(direction), len(peer), len(mti), len(fields), _blob_length(digest)),
     )
-    numbers = (sequence, at_ms, _NULL if stan is None else stan, _NULL if batch is None else batch)
-    return b"".join((b"message\0", _MESSAGE_NUMBERS(*numbers, *map(_length, texts)), *filter(None, texts)))
+    head = (b"message\0", numbers, tid, direction, peer, mti, fields, digest)
+    return b"".join((*head, *_optional(request_id, rrn, key_id, nonce, sealed)))
 
 
-def _text(value: str | None) -> bytes | None:
-    return None if value is None else value.encode()
+def _optional(
+    request_id: str | None, rrn: str | None, key_id: str | None, nonce: bytes | None, sealed: bytes | None
+) -> tuple[bytes, bytes, bytes, bytes, bytes, bytes]:
+    """The columns that may be NULL: their lengths, then their bytes."""
+    request = b"" if request_id is None else request_id.encode()
+    reference = b"" if rrn is None else rrn.encode()
+    key = b"" if key_id is None else key_id.encode()
+    lengths = _OPTIONAL_NUMBERS(
+        _NULL if request_id is None else len(request),
+        _NULL if rrn is None else len(reference),
+        _NULL if key_id is None else len(key),
+        _NULL if nonce is None else _blob_length(nonce),
+        _NULL if sealed is None else _blob_length(sealed),
+    )
+    return lengths, request, reference, key, nonce or b"", sealed or b""
 
 
-def _length(value: bytes | None) -> int:
-    if value.__class__ is bytes:
-        return len(value)
-    if value is None:
-        return _NULL
-    raise TypeError("a blob column holds another type")
+def _blob_length(value: bytes) -> int:
+    if value.__class__ is not bytes:
+        raise TypeError("a blob column holds another type")
+    return len(value)
 
 
 class Chain:

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from contextlib import closing
+from ctypes import addressof, c_int
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,9 @@ def test_settings_of_the_connections(opened: Any) -> None:
     assert writer.pragma("locking_mode") == "normal"
     assert writer.pragma("wal_autocheckpoint") == 0
     assert store._reader.readonly("main")
+    persistent = c_int(-1)  # asks, does not set
+    writer.file_control("main", apsw.SQLITE_FCNTL_PERSIST_WAL, addressof(persistent))
+    assert persistent.value == 1
 
 
 def test_a_second_posd_is_refused_and_the_first_named(opened: Any) -> None:
