@@ -6,7 +6,6 @@ one.
 It must never send, write or wait.
 """
 
-import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import assert_never
@@ -18,6 +17,7 @@ from posd.core.engine import Engine
 from posd.core.payload import dump_record, record_name, record_version
 from posd.core.records import AuthorisationStarted, Record
 from posd.core.state import Transaction
+from posd.daemon.message_rows import incoming_row, outgoing_row
 from posd.errors import CannotEncode, InvariantBroken, KeyTrouble, MalformedMessage
 from posd.iso8583.message import Message
 from posd.journal.contract import MessageRow, RecordRow, Row
@@ -62,10 +62,11 @@ Item = FromHost | FromTerminal | Happened
 class Step:
     """One decision: rows to make durable, then what leaves, then the effects. `rows` empty: nothing leaves either."""
 
-    draft: Draft
     rows: tuple[Row, ...]
-    to_host: tuple[fx.ToHost, Outgoing] | None
-    to_terminal: tuple[tuple[fx.ToTerminal, Outgoing], ...]
+    effects: tuple[fx.Effect, ...] = ()
+    to_host: tuple[fx.ToHost, Outgoing] | None = None
+    to_terminal: tuple[tuple[fx.ToTerminal, Outgoing], ...] = ()
+    draft: Draft | None = None
 
 
 @dataclass(slots=True)
@@ -115,6 +116,7 @@ class Lane:
 
     def adopt(self, step: Step) -> None:
         """The step's rows are durable: it is true."""
+        assert step.draft is not None
         self.engine.adopt(step.draft)
         if step.rows:
             self._memory.riding.clear()
@@ -122,14 +124,34 @@ class Lane:
             self._memory.echoed = step.to_host[1].echoed
         for answer, _ in step.to_terminal:
             self._memory.asked.pop(answer.reply_to, None)
-        for effect in step.draft.effects:
+        for effect in step.effects:
             if isinstance(effect, fx.ForgetCard):
                 self._memory.requests.pop(effect.request_id, None)
                 self._memory.cards.pop(effect.request_id, None)
 
-    def forget_asker(self, reply_to: str) -> None:
+    def forget_askers(self, connection: str) -> None:
         """The connection is gone: nobody can be answered there. What was asked goes on (D16)."""
-        self._memory.asked.pop(reply_to, None)
+        gone = [reply_to for reply_to in self._memory.asked if connection_of(reply_to) == connection]
+        for reply_to in gone:
+            del self._memory.asked[reply_to]
+
+    def fenced_step(self, item: Item, now: Now) -> Step | None:
+        """Behind a fence nothing is applied: what came is kept, and a terminal is told (D4)."""
+        match item:
+            case FromTerminal(arrived=arrived, reply_to=reply_to):
+                refused = fx.ToTerminal(reply_to, fx.Refused(fx.Refusal.FENCED, "the lane is fenced"))
+                encoded = self.profile.refuse(arrived.envelope, arrived.message, fx.Refusal.FENCED.value, now)
+                rows: tuple[Row, ...] = (self._incoming(arrived, "terminal", now),)
+                if encoded is None:
+                    return Step(rows)
+                out = outgoing_row(self.terminal.tid, encoded, "terminal", now, None)
+                return Step((*rows, out), to_terminal=((refused, encoded),))
+            case FromHost(arrived=arrived):
+                return Step((self._incoming(arrived, "host", now),))
+            case Happened():
+                return None
+            case _:
+                assert_never(item)
 
     # --- reading -----------------------------------------------------------------------------------------------
 
@@ -226,13 +248,13 @@ class Lane:
         answers = self._answers(draft)
         rows: list[Row] = [self._record_row(record, draft.now) for record in draft.records]
         if outgoing is not None and draft.to_host is not None:
-            rows.append(self._outgoing_row(outgoing, "host", draft.now, draft.to_host.request_id))
+            rows.append(outgoing_row(self.terminal.tid, outgoing, "host", draft.now, draft.to_host.request_id))
         for answer, encoded in answers:
-            rows.append(self._outgoing_row(encoded, "terminal", draft.now, _request_of(answer)))
+            rows.append(outgoing_row(self.terminal.tid, encoded, "terminal", draft.now, _request_of(answer)))
         if rows or len(self._memory.riding) >= RIDING_ROWS_MAX:
             rows = [*self._memory.riding, *rows]
         to_host = (draft.to_host, outgoing) if draft.to_host is not None and outgoing is not None else None
-        return Step(draft, tuple(rows), to_host, answers)
+        return Step(tuple(rows), tuple(draft.effects), to_host, answers, draft)
 
     def _ride(self, row: Row) -> None:
         """What came in is kept with the next commit: it explains nothing that has left yet."""
@@ -258,39 +280,10 @@ class Lane:
             secret=secret,
         )
 
-    def _outgoing_row(self, outgoing: Outgoing, peer: str, now: Now, request_id: RequestId | None) -> MessageRow:
-        return MessageRow(
-            tid=self.terminal.tid,
-            at_ms=now.wall_ms,
-            direction="out",
-            peer=peer,
-            mti=outgoing.mti,
-            fields=json.dumps(outgoing.masked, ensure_ascii=False, separators=(",", ":")),
-            raw=outgoing.frame,
-            request_id=request_id,
-            stan=outgoing.stan,
-            rrn=outgoing.rrn,
-            batch=outgoing.batch,
-            secret=outgoing.pan,
-        )
-
     def _incoming(self, arrived: Arrived, peer: str, now: Now, request_id: RequestId | None = None) -> MessageRow:
-        message = arrived.message
-        trace, code, number = message.get(11), message.get(60) or "", message.get(2)
-        return MessageRow(
-            tid=self.terminal.tid,
-            at_ms=now.wall_ms,
-            direction="in",
-            peer=peer,
-            mti=message.mti,
-            fields=json.dumps(self.profile.masked(message), ensure_ascii=False, separators=(",", ":")),
-            raw=arrived.body,
-            request_id=request_id or self._request_in_flight(arrived, peer),
-            stan=int(trace) if trace else None,
-            rrn=message.get(37),
-            batch=int(code[2:8]) if len(code) >= 8 else None,
-            secret=number.encode() if number else None,
-        )
+        masked = self.profile.masked(arrived.message)
+        known = request_id or self._request_in_flight(arrived, peer)
+        return incoming_row(self.terminal.tid, arrived, masked, peer, now, known)
 
     def _request_in_flight(self, arrived: Arrived, peer: str) -> RequestId | None:
         """An answer of the host belongs to the request that waits for it."""
@@ -298,6 +291,16 @@ class Lane:
         if peer != "host" or exchange is None:
             return None
         return exchange.request_id if self.profile.answer_key(arrived) == (exchange.kind, exchange.stan) else None
+
+
+def reply_name(connection: str, number: int) -> str:
+    """The door's name for one message: its connection and the message's number there."""
+    return f"{connection}|{number}"
+
+
+def connection_of(reply_to: str) -> str:
+    """The connection to which an answer goes."""
+    return reply_to.rpartition("|")[0]
 
 
 def _request_of(answer: fx.ToTerminal) -> RequestId | None:
@@ -311,6 +314,3 @@ def _request_of(answer: fx.ToTerminal) -> RequestId | None:
 def approval_of(answer: fx.ToTerminal) -> RequestId | None:
     """The request whose outcome this answer hands over (D16)."""
     return _request_of(answer) if isinstance(answer.answer, fx.Result) else None
-
-
-__all__ = ["FromHost", "FromTerminal", "Happened", "Item", "Lane", "Step", "approval_of"]

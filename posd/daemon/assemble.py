@@ -1,0 +1,182 @@
+"""The only place that knows the concrete classes: settings in, a daemon out, an exit status at the end.
+
+Exit status: 0 stopped as told; 2 the configuration, the keys, the place on disk or a port cannot be used; 3 the journal
+failed, or posd found itself wrong. Every text is one line.
+"""
+
+import asyncio
+import random
+import sys
+from pathlib import Path
+
+from posd.config import check_environment, load_document
+from posd.core.engine import Engine
+from posd.core.rules import Rules
+from posd.core.station import STATION, Station
+from posd.daemon.backoff import Backoff
+from posd.daemon.clock import SystemClock
+from posd.daemon.control import Control
+from posd.daemon.control_socket import ControlServer
+from posd.daemon.daemon import Daemon
+from posd.daemon.host_link import HostLink
+from posd.daemon.lane import Lane
+from posd.daemon.log import alert, set_up, take_over_strays
+from posd.daemon.notify import Notifier
+from posd.daemon.recover import owes, recover
+from posd.daemon.router import DoorSide, Exits, HostSide, Lanes
+from posd.daemon.rules import rules_of
+from posd.daemon.runner import LaneRunner, Runner
+from posd.daemon.station_lane import StationLane
+from posd.daemon.terminal_door import TerminalDoor
+from posd.errors import ConfigError, PosdError
+from posd.journal.opening import open_store
+from posd.journal.sqlite import SqliteStore
+from posd.journal.writer import Writer
+from posd.profiles.contract import Profile, Terminal
+from posd.profiles.unionpay.profile import Knobs, UnionPay
+from posd.security.keys import load_tmk
+from posd.security.machine import MachineKey, load_machine_key
+from posd.security.vault import DataKeys
+from posd.settings import Settings, TerminalSettings
+from posd.transport.tcp import connect_tcp
+from posd.values import Tid
+from posd.yamlmarks import ConfigProblems
+
+DATA_KEYS_FOLDER = "keys"
+"""Below the state folder, and outside the journal's database and backups (D29)."""
+
+JOURNAL_FOLDER = "journal"
+
+DOOR_IDLE_S = 3600.0
+"""A terminal that says nothing for so long is hung up on; it may come back at any time."""
+
+
+def run(config_path: Path) -> int:
+    """`posd run`: the daemon until it is told to stop. Returns the exit status."""
+    try:
+        settings, document = load_document(config_path)
+        problems = check_environment(settings, document)
+        if problems:
+            raise ConfigProblems(problems)
+        set_up(settings.log.format, settings.log.level)
+        take_over_strays()
+        return asyncio.run(_live(settings))
+    except ConfigError as error:
+        return _say(error, 2)
+    except PosdError as error:
+        return _say(error, 3)
+
+
+def _say(error: PosdError, status: int) -> int:
+    print(f"posd: {error}", file=sys.stderr)
+    return status
+
+
+async def _live(settings: Settings) -> int:
+    daemon = assemble(settings)
+    await daemon.live()
+    return 0
+
+
+def assemble(settings: Settings) -> Daemon:
+    """Everything, recovered and connected, not yet started. Raises ConfigError, StorageFailed."""
+    clock = SystemClock()
+    machine_key = load_machine_key(settings.machine_key_file)
+    settings.state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    settings.control_socket.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+    store = _store(settings, machine_key)
+    try:
+        return _assemble(settings, clock, machine_key, store)
+    except PosdError:
+        store.close()
+        raise
+
+
+def _assemble(settings: Settings, clock: SystemClock, machine_key: MachineKey, store: SqliteStore) -> Daemon:
+    profile = profile_of(settings)
+    writer = Writer(store)
+    exits = Exits()
+    table = Lanes(profile, len(bytes.fromhex(settings.host.header)))
+    digest_key = machine_key.derive("digest")
+    for terminal in settings.terminals:
+        rules = rules_of(settings, terminal, profile)
+        recovered = recover(store, Tid(terminal.tid), clock.now().wall_ms)
+        lane = Lane(_terminal(terminal), Engine(rules, recovered.state), profile, digest_key, store.secret)
+        table.lanes[Tid(terminal.tid)] = LaneRunner(lane, writer, exits, clock.now, recovered.fenced)
+        if recovered.fenced:
+            alert("lane_fenced", tid=terminal.tid, because=recovered.fenced)
+        _refuse_forgotten(settings, store, rules, clock)
+    station = Station(settings.journal.unreadable_per_minute_max)
+    table.station = Runner(StationLane(station, profile), writer, exits, clock.now)
+    host_side = HostSide(table)
+    link = exits.link = host_side.link = _link(settings, host_side, clock)
+    door = exits.door = _door(settings, DoorSide(table, clock.now))
+    daemon = Daemon(settings, clock, store, writer, table, table.station, link, door, Notifier())
+    control = Control(daemon)
+    daemon.control = ControlServer(settings.control_socket, control.handle, control.verbs)
+    return daemon
+
+
+def profile_of(settings: Settings) -> Profile:
+    """The dialect that the settings name."""
+    host = settings.host
+    knobs = Knobs(
+        tpdu=bytes.fromhex(host.tpdu),
+        header=bytes.fromhex(host.header),
+        lri_accepted=host.lri == "accept",
+        sign_in=host.sign_in,
+        operator=host.operator,
+        zone=settings.settlement.zone,
+    )
+    return UnionPay(knobs)
+
+
+def _store(settings: Settings, machine_key: MachineKey) -> SqliteStore:
+    keys = DataKeys(settings.state_dir / DATA_KEYS_FOLDER, machine_key)
+    store = open_store(
+        settings.state_dir / JOURNAL_FOLDER,
+        machine_key.derive("chain"),
+        machine_key.derive("digest"),
+        keys,
+        ballast_bytes=settings.journal.ballast_bytes,
+        free_bytes_min=settings.journal.free_bytes_min,
+    )
+    keys.begin()  # D29: a new data key at every start
+    return store
+
+
+def _terminal(terminal: TerminalSettings) -> Terminal:
+    tmk = load_tmk(terminal.tmk_file, terminal.tid)
+    return Terminal(Tid(terminal.tid), terminal.mid, tmk, terminal.mac == "required")
+
+
+def _refuse_forgotten(settings: Settings, store: SqliteStore, rules: Rules, clock: SystemClock) -> None:
+    """D35: a terminal cannot be configured away while it has an open batch or owes anything."""
+    configured = {terminal.tid for terminal in settings.terminals}
+    for tid in store.tids():
+        if tid in configured or tid == STATION:
+            continue
+        why = owes(recover(store, Tid(tid), clock.now().wall_ms).state, rules)
+        if why:
+            raise ConfigError(
+                f"terminal {tid} is not in the configuration any more, but {why}; "
+                "put it back, settle it (posd settle), then remove it"
+            )
+
+
+def _link(settings: Settings, listener: HostSide, clock: SystemClock) -> HostLink:
+    host = settings.host
+    backoff = Backoff(host.reconnect.first_s, host.reconnect.max_s, random.Random())
+    return HostLink(
+        lambda: connect_tcp(host.address.host, host.address.port, host.connect_timeout_s),
+        listener,
+        host.frame_bytes_max,
+        backoff,
+        clock.monotonic_s,
+    )
+
+
+def _door(settings: Settings, listener: DoorSide) -> TerminalDoor:
+    door = settings.door
+    address = door.listen
+    return TerminalDoor(address.host, address.port, listener, door.connections_max, door.frame_bytes_max, DOOR_IDLE_S)

@@ -1,0 +1,206 @@
+"""The running daemon: starts its parts in order, keeps them alive, stops them in order.
+
+READY means: the journal is open and the doors are up. The watchdog is fed by the lanes' progress, not by a timer. A
+part that ends by an error ends the whole; starting again is recovering (house rule 2).
+"""
+
+import asyncio
+import signal
+from collections.abc import Mapping
+from typing import Any
+
+from posd.core import events as e
+from posd.daemon.clock import SystemClock
+from posd.daemon.control_socket import ControlServer
+from posd.daemon.host_link import HostLink
+from posd.daemon.lane import Happened
+from posd.daemon.log import alert, log
+from posd.daemon.notify import Notifier
+from posd.daemon.router import Lanes
+from posd.daemon.runner import LaneRunner, Runner
+from posd.daemon.terminal_door import TerminalDoor
+from posd.daemon.wakeups import Wakeups
+from posd.errors import PosdError
+from posd.journal.contract import Store
+from posd.journal.writer import Writer
+from posd.settings import Settings
+from posd.values import Tid
+
+ANCHOR_SYNC_S = 5.0
+"""How often the anchor is made durable (D31)."""
+
+HEART_S = 2.0
+"""How often the lanes are asked for progress when no watchdog asks for more."""
+
+DRAIN_POLL_S = 0.05
+
+
+class Broken(PosdError):
+    """A part of the daemon ended by an error that no rule expects: the process stops with status 3."""
+
+
+class Daemon:
+    """Everything that was assembled, and its life."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        clock: SystemClock,
+        store: Store,
+        writer: Writer,
+        lanes: Lanes,
+        station: Runner,
+        link: HostLink,
+        door: TerminalDoor,
+        notifier: Notifier,
+    ) -> None:
+        self.settings, self.clock = settings, clock
+        self.started_at_ms = clock.now().wall_ms
+        self._store, self._writer, self._station = store, writer, station
+        self._table, self._link, self._door, self._notifier = lanes, link, door, notifier
+        self.control: ControlServer | None = None
+        self._wakeups = Wakeups(_times(self.lanes), self._wake, clock, clock_stepped=self._clock_stepped)
+        self._stop = asyncio.Event()
+        self._broken: asyncio.Future[None] | None = None
+
+    @property
+    def lanes(self) -> Mapping[Tid, LaneRunner]:
+        """The terminals."""
+        return self._table.lanes
+
+    @property
+    def link_up(self) -> bool:
+        """Whether the line to the host is open."""
+        return self._table.link_is_up
+
+    @property
+    def link_why(self) -> str:
+        """Why it is not."""
+        return self._table.link_why
+
+    async def live(self) -> None:
+        """Until SIGTERM or SIGINT. Raises StorageFailed, ConfigError (a door that cannot be had), Broken."""
+        loop = asyncio.get_running_loop()
+        self._broken = loop.create_future()
+        loop.set_exception_handler(self._on_broken)
+        for name in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(name, self._stop.set)
+        self._writer.start(loop)
+        tasks = [asyncio.create_task(runner.run()) for runner in (self._station, *self.lanes.values())]
+        try:
+            await self._open(tasks)
+            await self._until_told(tasks)
+            await self._drain()
+        finally:
+            await self._shut(tasks)
+
+    async def _open(self, tasks: list[asyncio.Task[None]]) -> None:
+        """Recovery first, then the doors, then the line (no terminal is refused while posd still folds)."""
+        self._table.tell_all(Happened(e.Started()))
+        await self._door.start()
+        if self.control is not None:
+            await self.control.start()
+        self._link.start()
+        self._wakeups.start()
+        tasks.append(asyncio.create_task(self._keep_anchor()))
+        tasks.append(asyncio.create_task(self._beat()))
+        self._notifier.ready(self._summary())
+        log.info("ready", door=f"{self.settings.door.listen.host}:{self._door.port}", terminals=len(self.lanes))
+
+    async def _until_told(self, tasks: list[asyncio.Task[None]]) -> None:
+        """Wait for a signal, or for the first part that breaks."""
+        assert self._broken is not None
+        failed = asyncio.create_task(self._writer.failed())
+        stop = asyncio.create_task(self._stop.wait())
+        try:
+            watched: list[asyncio.Future[Any]] = [*tasks, failed, stop, self._broken]
+            await asyncio.wait(watched, return_when=asyncio.FIRST_COMPLETED)
+            if failed.done():
+                raise failed.result()
+            for ended in [*tasks, self._broken]:
+                if ended.done():
+                    ended.result()
+                    raise Broken("a part of the daemon ended by itself")
+        finally:
+            failed.cancel()
+            stop.cancel()
+
+    async def _drain(self) -> None:
+        """Finish what is in flight within the limit; what is not finished is recovered at the next start."""
+        self._notifier.stopping("finishing what is in flight")
+        log.info("stopping", limit_s=self.settings.drain_timeout_s)
+        self._door.stop_accepting()
+        self._wakeups.stop()
+        try:
+            async with asyncio.timeout(self.settings.drain_timeout_s):
+                while any(not runner.resting or _busy(runner) for runner in self.lanes.values()):
+                    await asyncio.sleep(DRAIN_POLL_S)
+        except TimeoutError:
+            log.warning("drain_timed_out", limit_s=self.settings.drain_timeout_s)
+
+    async def _shut(self, tasks: list[asyncio.Task[None]]) -> None:
+        """In the order that loses nothing: no new input, then the line, then the journal."""
+        self._wakeups.stop()
+        await self._door.stop()
+        await self._link.stop()
+        if self.control is not None:
+            await self.control.stop()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        if self._writer.failure is None:
+            await self._writer.sync_anchor()
+        await self._writer.close()
+        self._store.close()
+        log.info("stopped")
+
+    async def _keep_anchor(self) -> None:
+        while True:
+            await asyncio.sleep(ANCHOR_SYNC_S)
+            await self._writer.sync_anchor()
+
+    async def _beat(self) -> None:
+        """Feed the watchdog when every lane has lived through a tick since the last time."""
+        interval_s = min(HEART_S, self._notifier.watchdog_interval_s or HEART_S)
+        told = ""
+        while True:
+            before = {tid: runner.lived_through for tid, runner in self.lanes.items()}
+            self._wake()
+            await asyncio.sleep(interval_s)
+            if all(runner.lived_through > before[tid] for tid, runner in self.lanes.items()):
+                self._notifier.watchdog()
+            if (summary := self._summary()) != told:
+                self._notifier.status(told := summary)
+
+    def _wake(self) -> None:
+        """One idempotent tick for every lane: what is due is computed by the engine (D18)."""
+        self._table.tell_all(Happened(e.Tick()))
+
+    def _clock_stepped(self, seconds: float) -> None:
+        alert("clock_stepped", seconds=round(seconds, 1))
+
+    def _on_broken(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """An exception that nobody awaited is our bug: stop, restart, recover."""
+        error = context.get("exception")
+        if self._broken is not None and not self._broken.done():
+            why = error if isinstance(error, PosdError) else Broken(f"{context.get('message')}: {type(error).__name__}")
+            self._broken.set_exception(why)
+            log.error("broken", because=str(why), exc_info=error)
+
+    def _summary(self) -> str:
+        """One line for `systemctl status`."""
+        states = [runner.lane.engine.state for runner in self.lanes.values()]
+        signed_in = sum(1 for state in states if state.session.signed_in)
+        owed = sum(len(state.unended_reversals()) for state in states)
+        line = "line up" if self.link_up else f"line down ({self.link_why})"
+        return f"{line}, {signed_in} of {len(states)} terminals signed in, {owed} reversals owed"
+
+
+def _busy(runner: LaneRunner) -> bool:
+    return not runner.fenced and runner.lane.engine.state.exchange is not None
+
+
+def _times(lanes: Mapping[Tid, LaneRunner]) -> list[tuple[int, int, int, str]]:
+    """The distinct due times of all terminals."""
+    rules = [runner.lane.engine.rules for runner in lanes.values()]
+    return sorted({(at.hour, at.minute, at.second, rule.zone) for rule in rules for at in rule.due_times})

@@ -1,0 +1,52 @@
+"""What the journal keeps of a message: masked fields, and the exact bytes for their digest only (design, "journal")."""
+
+import json
+from collections.abc import Mapping
+
+from posd.journal.contract import MessageRow
+from posd.profiles.contract import Arrived, Outgoing
+from posd.values import Now, RequestId
+
+
+def outgoing_row(tid: str, outgoing: Outgoing, peer: str, now: Now, request_id: RequestId | None) -> MessageRow:
+    """A message that is about to leave."""
+    return MessageRow(
+        tid=tid,
+        at_ms=now.wall_ms,
+        direction="out",
+        peer=peer,
+        mti=outgoing.mti,
+        fields=_text(outgoing.masked),
+        raw=outgoing.frame,
+        request_id=request_id,
+        stan=outgoing.stan,
+        rrn=outgoing.rrn,
+        batch=outgoing.batch,
+        secret=outgoing.pan,
+    )
+
+
+def incoming_row(
+    tid: str, arrived: Arrived, masked: Mapping[str, str], peer: str, now: Now, request_id: RequestId | None
+) -> MessageRow:
+    """A message that came."""
+    message = arrived.message
+    trace, management, number = message.get(11), message.get(60) or "", message.get(2)
+    return MessageRow(
+        tid=tid,
+        at_ms=now.wall_ms,
+        direction="in",
+        peer=peer,
+        mti=message.mti,
+        fields=_text(masked),
+        raw=arrived.body,
+        request_id=request_id,
+        stan=int(trace) if trace else None,
+        rrn=message.get(37),
+        batch=int(management[2:8]) if len(management) >= 8 else None,
+        secret=number.encode() if number else None,
+    )
+
+
+def _text(masked: Mapping[str, str]) -> str:
+    return json.dumps(masked, ensure_ascii=False, separators=(",", ":"))

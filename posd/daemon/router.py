@@ -1,0 +1,165 @@
+"""Frames to lanes, and lanes to frames: who a message is for, and what becomes of one that is for nobody.
+
+`HostSide` and `DoorSide` hear the line and the door; `Exits` is where the runners' steps lead. They read a message as
+far as its terminal id and never decide anything about money.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from posd.core import effects as fx
+from posd.core import events as e
+from posd.core.answers import ExchangeKind
+from posd.daemon.host_link import HostLink
+from posd.daemon.lane import FromHost, FromTerminal, Happened, Item, reply_name
+from posd.daemon.log import alert, log
+from posd.daemon.runner import LaneRunner, Runner
+from posd.daemon.station_lane import Garbage, Line, StationItem, Turnaway, Unmatched
+from posd.daemon.terminal_door import TerminalDoor
+from posd.errors import CannotEncode, MalformedMessage
+from posd.framing.tpdu import split
+from posd.iso8583.codec import Unreadable
+from posd.profiles.contract import Arrived, Outgoing, Profile
+from posd.values import Now, Stan, Tid
+
+
+@dataclass(slots=True)
+class Lanes:
+    """Everybody who has an inbox."""
+
+    profile: Profile
+    header_bytes: int
+    lanes: dict[Tid, LaneRunner] = field(default_factory=dict)
+    station: Runner | None = None
+    link_is_up: bool = False
+    link_why: str = "not connected yet"
+
+    def tell_station(self, item: StationItem) -> None:
+        """What belongs to no terminal; more than it can take is only logged."""
+        if self.station is None or not self.station.offer(item):
+            log.warning("station_busy", item=type(item).__name__)
+
+    def tell_all(self, item: Item) -> None:
+        """Every lane hears it: a lane's inbox keeps room for this."""
+        for runner in self.lanes.values():
+            runner.offer(item)
+
+    def partly(self, frame: bytes, error: MalformedMessage) -> Arrived | None:
+        """What could be read of a message that cannot be read whole; None: not even an MTI."""
+        if not isinstance(error, Unreadable) or error.partial is None:
+            return None
+        envelope, body = split(frame, self.header_bytes)
+        return Arrived(envelope, body, error.partial)
+
+
+class HostSide:
+    """Hears the line (LinkListener)."""
+
+    def __init__(self, lanes: Lanes) -> None:
+        self._lanes = lanes
+        self.link: HostLink | None = None
+
+    def link_up(self) -> None:
+        self._lanes.link_is_up, self._lanes.link_why = True, ""
+        self._lanes.tell_station(Line(True, ""))
+        self._lanes.tell_all(Happened(e.LinkUp()))
+
+    def link_down(self, why: str) -> None:
+        self._lanes.link_is_up, self._lanes.link_why = False, why
+        self._lanes.tell_station(Line(False, why))
+        self._lanes.tell_all(Happened(e.LinkDown(why)))
+
+    def withdrawn(self, token: str) -> None:
+        log.debug("frame_withdrawn", token=token)
+
+    def unreadable(self, error: MalformedMessage, length: int) -> None:
+        self._lanes.tell_station(Garbage("host", length, str(error)))
+
+    def frame(self, frame: bytes) -> None:
+        profile = self._lanes.profile
+        try:
+            arrived = profile.arrive(frame)
+        except MalformedMessage as error:
+            self._unreadable_frame(frame, error)
+            return
+        runner = self._lanes.lanes.get(arrived.tid) if arrived.tid is not None else None
+        if runner is None:
+            self._lanes.tell_station(Unmatched(arrived, "it is for no terminal of ours"))
+        elif profile.answer_key(arrived) is None:
+            self._lanes.tell_station(Unmatched(arrived, "it is not an answer"))
+        elif not runner.offer(FromHost(arrived)) and self.link is not None:
+            self.link.abort("the host floods a terminal with answers")
+
+    def _unreadable_frame(self, frame: bytes, error: MalformedMessage) -> None:
+        """If its terminal could be read, that one has no outcome; its reply limit need not pass first."""
+        self._lanes.tell_station(Garbage("host", len(frame), str(error)))
+        partial = self._lanes.partly(frame, error)
+        runner = self._lanes.lanes.get(partial.tid) if partial is not None and partial.tid is not None else None
+        if partial is None or runner is None:
+            return
+        kind: ExchangeKind | None
+        stan: Stan | None
+        kind, stan = self._lanes.profile.answer_key(partial) or (None, None)
+        runner.offer(Happened(e.HostUnreadable(str(error), kind, stan)))
+
+
+class DoorSide:
+    """Hears the terminals (DoorListener)."""
+
+    def __init__(self, lanes: Lanes, now: Callable[[], Now]) -> None:
+        self._lanes, self._now = lanes, now
+        self._frames = 0
+
+    def frame(self, connection: str, frame: bytes) -> None:
+        self._frames += 1
+        reply_to = reply_name(connection, self._frames)
+        try:
+            arrived = self._lanes.profile.arrive(frame)
+        except MalformedMessage as error:
+            self._unreadable_frame(frame, error, reply_to)
+            return
+        runner = self._lanes.lanes.get(arrived.tid) if arrived.tid is not None else None
+        if runner is None:
+            why = f"terminal {arrived.tid or '-'} is not in the configuration"
+            self._lanes.tell_station(Turnaway(arrived, reply_to, fx.Refusal.UNKNOWN_TERMINAL, why))
+        elif not runner.offer(FromTerminal(arrived, reply_to, self._now().monotonic_s)):
+            self._lanes.tell_station(Turnaway(arrived, reply_to, fx.Refusal.BUSY, "too much waits for this terminal"))
+
+    def _unreadable_frame(self, frame: bytes, error: MalformedMessage, reply_to: str) -> None:
+        """Code 30 where the MTI could be read, else it is only logged."""
+        partial = self._lanes.partly(frame, error)
+        if partial is None:
+            self._lanes.tell_station(Garbage("terminal", len(frame), str(error)))
+        else:
+            self._lanes.tell_station(Turnaway(partial, reply_to, fx.Refusal.MALFORMED, str(error)))
+
+    def unreadable(self, connection: str, error: MalformedMessage, head: bytes) -> None:
+        self._lanes.tell_station(Garbage("terminal", len(head), str(error)))
+
+    def closed(self, connection: str) -> None:
+        for runner in self._lanes.lanes.values():
+            runner.lane.forget_askers(connection)
+
+
+class Exits:
+    """Where the runners' steps lead (Outlets): hand over, never wait (D2)."""
+
+    def __init__(self) -> None:
+        self.link: HostLink | None = None
+        self.door: TerminalDoor | None = None
+
+    def to_host(self, message: fx.ToHost, outgoing: Outgoing) -> None:
+        """A message that the line does not take has its reply limit, or the line's end, as any other."""
+        if self.link is None or not self.link.send(message.token, outgoing.frame, message.deadline_s):
+            log.warning("line_took_nothing", token=message.token, kind=message.kind.value)
+
+    def withdraw(self, token: str) -> None:
+        if self.link is not None:
+            self.link.withdraw(token)
+
+    def to_terminal(self, connection: str, outgoing: Outgoing) -> bool:
+        try:
+            return self.door is not None and self.door.answer(connection, outgoing.frame)
+        except CannotEncode as error:
+            alert("answer_too_long", because=str(error))
+            return False

@@ -1,0 +1,31 @@
+"""The settings of one terminal as the core's rules: the only place where one becomes the other."""
+
+from posd.core.rules import Gaps, OnStuck, Rules, UnmacedDecline
+from posd.profiles.contract import Profile
+from posd.settings import Settings, TerminalSettings
+
+
+def rules_of(settings: Settings, terminal: TerminalSettings, profile: Profile) -> Rules:
+    """What the engine of this terminal goes by."""
+    schedule = settings.schedule_of(terminal)
+    host, reversal, settlement = settings.host, settings.reversal, settings.settlement
+    return Rules(
+        kinds=profile.kinds,
+        due_times=schedule.at,
+        zone=schedule.zone,
+        reply_timeout_s=host.reply_timeout_s,
+        terminal_timeout_s=settings.door.terminal_timeout_s,
+        connect_timeout_s=host.connect_timeout_s,
+        echo_interval_s=host.echo_interval_s,
+        pin_allowed=terminal.pin == "passthrough",
+        unmaced_decline=UnmacedDecline(host.unmaced_decline),
+        reversal_success_codes=frozenset(host.reversal_success_codes),
+        reversal_attempts_max=reversal.attempts,
+        reversal_reasons=profile.reversal_reasons,
+        reversal_retry=Gaps(reversal.retry.first_s, reversal.retry.max_s),
+        stuck_retry_s=reversal.stuck_retry_s,
+        on_stuck=OnStuck(reversal.on_stuck),
+        settle_hold_max_s=settlement.hold_max_s,
+        settle_retry=Gaps(settlement.retry.first_s, settlement.retry.max_s),
+        clock_skew_max_s=settlement.clock_skew_max_s,
+    )

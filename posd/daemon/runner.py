@@ -1,0 +1,217 @@
+"""Rule 0, once: a step's rows are durable, then it is true, then it is done. Nobody else may order this.
+
+A runner lives one inbox: a terminal's lane, or the station. It must never send anything itself before `append` has
+returned, and never go on after a failed write: StorageFailed ends the process (P3).
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Iterator
+from typing import Any, Protocol
+
+from posd.core import effects as fx
+from posd.core import events as e
+from posd.core.payload import FOLD_VERSION, dump_state
+from posd.daemon.lane import FromTerminal, Happened, Item, Lane, Step, approval_of, connection_of
+from posd.daemon.log import alert, log
+from posd.journal.writer import Writer
+from posd.profiles.contract import Outgoing
+from posd.values import Now
+
+INBOX_ITEMS_MAX = 256
+"""Items of one terminal that may wait; more are answered busy (D3)."""
+
+INBOX_ANSWERS_MAX = 1024
+"""Frames of the host for one terminal that may wait; a host that floods loses its line."""
+
+SNAPSHOT_ROWS = 5000
+"""Rows of a lane after which the next snapshot is taken: what a restart has to fold at most (D33)."""
+
+DEADLINE_CLAMP_S = 1.0
+"""A deadline in the past is a bug of ours: alerted, and tried again after this (D4)."""
+
+COMMANDS_REMEMBERED = 64
+
+
+class Outlets(Protocol):
+    """Where a step leads: bounded outboxes that never wait (D2)."""
+
+    def to_host(self, message: fx.ToHost, outgoing: Outgoing) -> None:
+        """Hand a message to the line."""
+
+    def withdraw(self, token: str) -> None:
+        """Take a message back if the line has not got it."""
+
+    def to_terminal(self, connection: str, outgoing: Outgoing) -> bool:
+        """Hand an answer to the door; False: nobody is there."""
+
+
+class Steps(Protocol):
+    """Whoever turns an item of its own kind into steps: a Lane, or the StationLane."""
+
+    def steps(self, item: Any, now: Now) -> Iterator[Step]: ...
+
+    def adopt(self, step: Step) -> None: ...
+
+
+class Runner:
+    """The loop of one inbox."""
+
+    def __init__(self, steps: Steps, writer: Writer, outlets: Outlets, now: Callable[[], Now]) -> None:
+        self._steps, self._writer, self._outlets, self._now = steps, writer, outlets, now
+        self._inbox: deque[Any] = deque()
+        self._wake = asyncio.Event()
+        self._changed = asyncio.Event()
+        self.lived_through = 0
+        """Items done: the watchdog is fed by its growth, not by a timer."""
+
+    def offer(self, item: Any) -> bool:
+        """Put an item into the inbox; False: it is full."""
+        limit = INBOX_ITEMS_MAX if isinstance(item, FromTerminal) else INBOX_ANSWERS_MAX
+        if len(self._inbox) >= limit:
+            return False
+        self._inbox.append(item)
+        self._wake.set()
+        return True
+
+    async def run(self) -> None:
+        """For ever. Raises StorageFailed."""
+        while True:
+            while self._inbox:
+                await self._live_through(self._inbox.popleft())
+                self.lived_through += 1
+                self._changed.set()
+                self._changed = asyncio.Event()
+            self._wake.clear()
+            self._before_rest()
+            await self._wake.wait()
+
+    async def wait_change(self) -> None:
+        """Until the next item has been lived through."""
+        await self._changed.wait()
+
+    @property
+    def resting(self) -> bool:
+        """The inbox is empty."""
+        return not self._inbox
+
+    async def _live_through(self, item: Any) -> None:
+        """Decide, remember, do (D1): the order on which everything hangs."""
+        for step in self._steps.steps(item, self._now()):
+            sequence = await self._writer.append(step.rows) if step.rows else None
+            self._steps.adopt(step)
+            self._perform(step)
+            if sequence is not None:
+                await self._remembered(step, sequence)
+
+    def _perform(self, step: Step) -> None:
+        """Hand over, never wait. Withdrawals come before what is sent, so no request follows its own reversal (D2)."""
+        for effect in step.effects:
+            self._effect(effect)
+        if step.to_host is not None:
+            self._outlets.to_host(*step.to_host)
+        for answer, outgoing in step.to_terminal:
+            handed = self._outlets.to_terminal(connection_of(answer.reply_to), outgoing)
+            if handed and (request_id := approval_of(answer)) is not None:
+                self.offer(Happened(e.HandedOver(request_id)))
+
+    def _effect(self, effect: fx.Effect) -> None:
+        match effect:
+            case fx.Withdraw(token=token):
+                self._outlets.withdraw(token)
+            case fx.Alert(event=event, facts=facts):
+                alert(event, **facts)
+            case fx.Note(event=event, facts=facts):
+                log.info(event, **facts)
+            case fx.ForgetCard() | fx.CommandDone() | fx.BatchEnded():
+                pass
+
+    async def _remembered(self, step: Step, sequence: int) -> None:
+        """After a step with rows; `sequence` is that of its last row."""
+
+    def _before_rest(self) -> None:
+        """Before waiting for the next item."""
+
+
+class LaneRunner(Runner):
+    """A terminal's loop: besides the above its deadlines, snapshots, commands and fence."""
+
+    def __init__(self, lane: Lane, writer: Writer, outlets: Outlets, now: Callable[[], Now], fenced: str = "") -> None:
+        super().__init__(lane, writer, outlets, now)
+        self.lane = lane
+        self.fenced = fenced
+        self._timer: asyncio.TimerHandle | None = None
+        self._rows_since_snapshot = 0
+        self._commands: dict[str, asyncio.Future[fx.CommandDone]] = {}
+
+    async def command(
+        self, event: e.SettleNow | e.RetryReversals | e.ResolveReversal | e.DecideSettlement
+    ) -> fx.CommandDone:
+        """A person's command, once for each command id: asked again, it gives the first answer (D36)."""
+        known = self._commands.get(event.command_id)
+        if known is None:
+            known = self._commands[event.command_id] = asyncio.get_running_loop().create_future()
+            self._forget_old_commands()
+            if self.fenced or not self.offer(Happened(event)):
+                why = f"the terminal is fenced: {self.fenced}" if self.fenced else "the terminal is too busy"
+                known.set_result(fx.CommandDone(event.command_id, False, why))
+        return await asyncio.shield(known)
+
+    def _forget_old_commands(self) -> None:
+        while len(self._commands) > COMMANDS_REMEMBERED:
+            oldest = next(iter(self._commands))
+            if not self._commands[oldest].done():
+                return
+            del self._commands[oldest]
+
+    async def _live_through(self, item: Item) -> None:
+        if self.fenced:
+            await self._live_behind_fence(item)
+            return
+        try:
+            await super()._live_through(item)
+        except AssertionError as error:  # InvariantBroken is one: our bug, this terminal's fence (D4)
+            self.fenced = str(error) or "an assertion failed"
+            alert("lane_fenced", tid=self.lane.terminal.tid, because=self.fenced)
+            await self._live_behind_fence(item)
+
+    async def _live_behind_fence(self, item: Item) -> None:
+        """Nothing is applied; the terminal is told (D4)."""
+        step = self.lane.fenced_step(item, self._now())
+        if step is not None:
+            await self._writer.append(step.rows)
+            self._perform(step)
+
+    def _effect(self, effect: fx.Effect) -> None:
+        super()._effect(effect)
+        if isinstance(effect, fx.CommandDone):
+            waiting = self._commands.get(effect.command_id)
+            if waiting is not None and not waiting.done():
+                waiting.set_result(effect)
+
+    async def _remembered(self, step: Step, sequence: int) -> None:
+        self._rows_since_snapshot += len(step.rows)
+        ended = any(isinstance(effect, fx.BatchEnded) for effect in step.effects)
+        if ended or self._rows_since_snapshot >= SNAPSHOT_ROWS:
+            self._rows_since_snapshot = 0
+            state = self.lane.engine.state
+            await self._writer.snapshot(state.tid, sequence, FOLD_VERSION, dump_state(state))
+        if ended:
+            await self._writer.sync_anchor()  # D31
+
+    def _before_rest(self) -> None:
+        """Set the alarm for the engine's next deadline."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self.fenced:
+            return
+        now = self._now()
+        deadline_s = self.lane.engine.next_deadline_s(now)
+        if deadline_s is None:
+            return
+        wait_s = deadline_s - now.monotonic_s
+        if wait_s <= 0:
+            alert("deadline_in_the_past", tid=self.lane.terminal.tid, late_ms=round(-wait_s * 1000))
+            wait_s = DEADLINE_CLAMP_S
+        self._timer = asyncio.get_running_loop().call_later(wait_s, self.offer, Happened(e.Tick()))

@@ -1,0 +1,111 @@
+"""The station's inbox: the line's changes, answers for nobody, unreadable bytes, and refusals of what has no lane.
+
+It drives the same runner as a lane, so that nothing of it leaves before its row is durable either. It must never touch
+a terminal's money.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import assert_never
+
+from posd.core import effects as fx
+from posd.core.payload import dump_record, record_name, record_version
+from posd.core.station import STATION, Station, StationRecord
+from posd.daemon.lane import Step
+from posd.daemon.message_rows import incoming_row, outgoing_row
+from posd.journal.contract import RecordRow, Row
+from posd.profiles.contract import Arrived, Profile
+from posd.values import Now
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """The line to the host came up or went down."""
+
+    up: bool
+    why: str
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Unmatched:
+    """A message of the host for no terminal of ours."""
+
+    arrived: Arrived
+    because: str
+
+
+@dataclass(frozen=True, slots=True)
+class Garbage:
+    """Bytes that are no message."""
+
+    peer: str
+    length: int
+    because: str
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Turnaway:
+    """A terminal's message that no lane will see. `arrived` may hold only what could be read of it."""
+
+    arrived: Arrived
+    reply_to: str
+    refusal: fx.Refusal
+    because: str
+
+
+StationItem = Line | Unmatched | Garbage | Turnaway
+
+
+class StationLane:
+    """Turns station items into steps."""
+
+    def __init__(self, station: Station, profile: Profile) -> None:
+        self._station, self._profile = station, profile
+
+    def steps(self, item: StationItem, now: Now) -> Iterator[Step]:
+        """Nothing for input whose minute is used up (D32)."""
+        match item:
+            case Line(up=up, why=why):
+                record, effect = self._station.line(up, why)
+                yield Step((_row(record, now),), (effect,))
+            case Unmatched(arrived=arrived, because=because):
+                message = arrived.message
+                trace = message.get(11)
+                record, effect = self._station.unmatched(
+                    message.mti, arrived.tid, int(trace) if trace else None, because
+                )
+                came = incoming_row(STATION, arrived, self._profile.masked(message), "host", now, None)
+                yield Step((came, _row(record, now)), (effect,))
+            case Garbage(peer=peer, length=length, because=because):
+                noted = self._station.unreadable(peer, length, because, now)
+                if noted is not None:
+                    yield Step((_row(noted[0], now),), (noted[1],))
+            case Turnaway():
+                yield from self._turn_away(item, now)
+            case _:
+                assert_never(item)
+
+    def adopt(self, step: Step) -> None:
+        """The station has nothing to become true."""
+
+    def _turn_away(self, item: Turnaway, now: Now) -> Iterator[Step]:
+        arrived = item.arrived
+        encoded = self._profile.refuse(arrived.envelope, arrived.message, item.refusal.value, now)
+        noted = self._station.unreadable("terminal", len(arrived.body), item.because, now)
+        rows: list[Row] = []
+        if noted is not None:
+            masked = self._profile.masked(arrived.message)
+            rows += [incoming_row(STATION, arrived, masked, "terminal", now, None), _row(noted[0], now)]
+        effects = (noted[1],) if noted is not None else ()
+        if encoded is None:
+            if rows:
+                yield Step(tuple(rows), effects)
+            return
+        rows.append(outgoing_row(STATION, encoded, "terminal", now, None))
+        answer = fx.ToTerminal(item.reply_to, fx.Refused(item.refusal, item.because))
+        yield Step(tuple(rows), effects, to_terminal=((answer, encoded),))
+
+
+def _row(record: StationRecord, now: Now) -> RecordRow:
+    name = record_name(record)
+    return RecordRow(STATION, name, record_version(name), now.wall_ms, dump_record(record))
