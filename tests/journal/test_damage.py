@@ -54,7 +54,7 @@ def test_an_intact_journal_has_no_findings(written: Path, chain_key: bytes) -> N
     assert (report.rows, report.head.sequence, report.anchor_sequence) == (12, 12, 12)
 
 
-CHANGES = {int: "{0} + 1", str: "'x' || substr({0}, 2)", bytes: "CAST('x' || substr({0}, 2) AS BLOB)"}
+CHANGES = {int: "{0} + 1", str: "'x' || substr({0}, 2)", bytes: "zeroblob(length({0}))"}
 NUMBERS = {"version", "at_ms", "stan", "batch"}
 BLOBS = {"digest", "nonce", "sealed", "link"}
 
