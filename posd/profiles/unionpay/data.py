@@ -70,7 +70,11 @@ REASONS = frozenset(REVERSAL_REASONS.values())
 PAN_IN_REVERSAL = frozenset({"01", "05", "07", "95", "96", "98"})
 """Entry modes, first two digits, with which a 0400 carries field 2 (reference 1.10)."""
 
-SIGN_IN_CODES = frozenset({"001", "003", "004"})
+SERVED_BY: Mapping[str, tuple[str, ...]] = MappingProxyType({"004": ("004", "003")})
+"""Sign-in codes of a terminal that our own answer can serve: a 004 block begins with a 003 block (reference 1.6)."""
+
+BLOCK_003_BYTES = 40
+
 SIGN_OFF, ECHO = "002", "301"
 SETTLEMENT, END_UNBALANCED, END_BALANCED = "201", "202", "207"
 

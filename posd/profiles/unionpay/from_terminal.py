@@ -15,7 +15,7 @@ from posd.errors import KeyTrouble, MalformedMessage
 from posd.iso8583.message import Message
 from posd.iso8583.subfields import Field48Totals, Field60, Field61, GroupTotals
 from posd.profiles.contract import Arrived, ReadRequest, Terminal
-from posd.profiles.unionpay.data import CURRENCY, ECHO, KIND_OF, MATRIX, REASONS, SIGN_OFF
+from posd.profiles.unionpay.data import CURRENCY, ECHO, KIND_OF, MATRIX, REASONS, SERVED_BY, SIGN_OFF
 from posd.profiles.unionpay.seal import mac_is_good, mak_of
 from posd.security.cards import CardData, keyed_digest
 from posd.values import STAN_MAX, Minor, RequestId, Stan
@@ -57,7 +57,8 @@ class RequestReader:
         message = arrived.message
         if message.get(42) != terminal.mid:
             raise Unusable(Refusal.UNKNOWN_TERMINAL, "field 42 is not this terminal's merchant")
-        if terminal.mac_required and message.mti in ("0200", "0400"):
+        has_mac = message.get(64) is not None
+        if message.mti in ("0200", "0400") and (terminal.mac_required or has_mac):
             try:
                 good = mac_is_good(arrived, mak_of(terminal, session, self._sign_in))
             except KeyTrouble as error:
@@ -71,7 +72,7 @@ class RequestReader:
         match message.mti:
             case "0800":
                 code = Field60.parse(_need(message, 60)).code
-                if code != self._sign_in:
+                if code not in SERVED_BY.get(self._sign_in, (self._sign_in,)):
                     raise Unusable(Refusal.NOT_SUPPORTED, f"sign-in code {code}: this host is signed in to otherwise")
                 _trace(message)
                 return ReadRequest(e.TerminalSignInRequested(reply_to, received_s))

@@ -79,7 +79,8 @@ class UnionPay:
         self, request: Arrived, answer: ToTerminal, terminal: Terminal, session: Session, now: Now
     ) -> Outgoing:
         built = to_terminal.build(request.message, answer, session, now, self.knobs.zone)
-        return pack(self._codec, _answered(request.envelope), built, self._terminal_mak(built, terminal, session))
+        mak = self._terminal_mak(request.message, built, terminal, session)
+        return pack(self._codec, _answered(request.envelope), built, mak)
 
     def refuse(self, envelope: Envelope, message: Message, refusal: str, now: Now) -> Outgoing | None:
         if not to_terminal.wants_an_answer(message.mti):
@@ -90,9 +91,10 @@ class UnionPay:
     def masked(self, message: Message) -> Mapping[str, str]:
         return masked_fields(message)
 
-    def _terminal_mak(self, message: Message, terminal: Terminal, session: Session) -> bytes | None:
+    def _terminal_mak(self, request: Message, answer: Message, terminal: Terminal, session: Session) -> bytes | None:
         """A terminal with a MAC of its own gets one back (D28)."""
-        if not terminal.mac_required or message.mti not in MAC_COVERED:
+        has_mac = terminal.mac_required or request.get(64) is not None
+        if not has_mac or answer.mti not in MAC_COVERED:
             return None
         try:
             return mak_of(terminal, session, self.knobs.sign_in)

@@ -6,9 +6,10 @@ from posd.core import effects as fx
 from posd.core.answers import AnswerFacts, GroupResult
 from posd.core.schedule import local
 from posd.core.state import Session
+from posd.errors import CannotEncode
 from posd.iso8583.message import Message
 from posd.iso8583.subfields import Field48Totals, GroupTotals
-from posd.profiles.unionpay.data import REFUSALS
+from posd.profiles.unionpay.data import BLOCK_003_BYTES, REFUSALS
 from posd.profiles.unionpay.to_host import totals_48
 from posd.values import Now
 
@@ -28,7 +29,9 @@ RESULTS = {GroupResult.BALANCED: 1, GroupResult.UNBALANCED: 2, GroupResult.UNCLE
 
 
 def build(request: Message, answer: fx.ToTerminal, session: Session, now: Now, zone: str) -> Message:
-    """The fields of the answer, without its MAC."""
+    """The fields of the answer, without its MAC. Raises CannotEncode for what is no request."""
+    if not wants_an_answer(request.mti):
+        raise CannotEncode(f"MTI {request.mti} is no request: there is no answer to it")
     fields = _base(request, session, now, zone)
     match answer.answer:
         case fx.Result(facts=facts):
@@ -36,7 +39,7 @@ def build(request: Message, answer: fx.ToTerminal, session: Session, now: Now, z
         case fx.Refused(refusal=refusal):
             fields[39] = REFUSALS[refusal]
         case fx.SignInResult(wrapped_keys=keys):
-            fields |= {39: "00", 62: keys}
+            fields |= {39: "00", 62: _served(request, keys)}
         case fx.TotalsResult() as totals:
             fields[48] = _field_48(totals)
         case _:
@@ -81,6 +84,12 @@ def _told(facts: AnswerFacts) -> dict[int, str]:
         63: facts.scheme,
     }
     return {field: value for field, value in told.items() if value is not None}
+
+
+def _served(request: Message, keys: str) -> str:
+    """The held block, or the part of it that the terminal's sign-in code asks for."""
+    code = (request.get(60) or "")[8:11]
+    return keys[: 2 * BLOCK_003_BYTES] if code == "003" else keys
 
 
 def _field_48(answer: fx.TotalsResult) -> str:
