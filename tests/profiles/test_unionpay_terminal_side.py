@@ -1,0 +1,314 @@
+"""A terminal's messages as events, and our answers in its own trace, batch, header and TPDU. Part B as its voice."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from posd.core import effects as fx
+from posd.core import events as e
+from posd.core.answers import AnswerFacts, GroupCount, GroupResult, Totals
+from posd.core.rules import TxnKind
+from posd.core.state import Session
+from posd.errors import CannotEncode, MalformedMessage
+from posd.framing.tpdu import Envelope, join
+from posd.iso8583.message import Message
+from posd.iso8583.unionpay import UNIONPAY
+from posd.profiles.contract import Arrived, ReadRequest, Terminal
+from posd.profiles.unionpay.data import REFUSALS
+from posd.profiles.unionpay.profile import Knobs, UnionPay
+from posd.security.keys import Tmk
+from posd.values import Now, RequestId, Rrn, Tid
+
+FromLine = Callable[[str], Arrived]
+Read = Callable[..., ReadRequest]
+DIGEST_KEY = bytes(32)
+NOW = Now(1_795_400_000_000, 100.0)
+PAN = "6225880123456789"
+
+
+@pytest.fixture
+def read(profile: UnionPay, terminal: Terminal, session: Session) -> Read:
+    def request(arrived: Arrived, at: Terminal = terminal) -> ReadRequest:
+        return profile.read_request(arrived, at, session, DIGEST_KEY, "asker", 7.0)
+
+    return request
+
+
+def said_again(arrived: Arrived, changes: dict[int, str | None], mti: str | None = None) -> Arrived:
+    message = arrived.message.with_(changes, mti=mti)
+    return replace(arrived, message=message, body=UNIONPAY.encode(message))
+
+
+def test_a_sale(read: Read, arrived: FromLine) -> None:
+    got = read(arrived("B3"))
+    event = got.event
+    assert isinstance(event, e.TransactionRequested)
+    assert event.request_id == "10000001/000008/000124/0200/000000"  # D6
+    assert (event.kind, event.amount_minor, event.entry_mode) == (TxnKind.SALE, 12345, "021")
+    assert (event.terminal_batch, event.terminal_stan, event.options) == (8, 124, "000500")
+    assert (event.has_pin, event.reply_to, event.received_s, event.original) == (True, "asker", 7.0, None)
+    assert event.card is not None
+    assert event.card.masked == "622588******6789"
+    assert got.card is not None
+    assert got.card.number == PAN
+    assert PAN not in repr(event)
+
+
+def test_a_void_points_at_its_sale(read: Read, arrived: FromLine) -> None:
+    event = read(arrived("B7")).event
+    assert isinstance(event, e.TransactionRequested)
+    assert (event.kind, event.has_pin) == (TxnKind.VOID, False)
+    assert event.original == e.OriginalPointer("112200000124", 8, 124)
+
+
+def test_the_fingerprint_is_amount_and_card_and_nothing_else(read: Read, arrived: FromLine) -> None:
+    def fingerprint(changes: dict[int, str | None]) -> str:
+        event = read(said_again(arrived("B3"), changes)).event
+        assert isinstance(event, e.TransactionRequested)
+        return event.fingerprint
+
+    same = fingerprint({})
+    assert fingerprint({52: None, 53: None, 22: "022", 64: None, 26: None}) == same
+    assert fingerprint({2: PAN}) == same
+    assert fingerprint({4: "000000012346"}) != same
+    assert fingerprint({35: "6225880123456788=30122010000012345678"}) != same
+    assert PAN not in same
+
+
+def test_its_reversal_names_the_request_it_takes_back(read: Read, arrived: FromLine) -> None:
+    event = read(arrived("B5")).event
+    assert event == e.ReversalRequested(RequestId("10000001/000008/000124/0200/000000"), 12345, "98", "asker")
+    odd = read(said_again(arrived("B5"), {39: "XX"})).event
+    assert isinstance(odd, e.ReversalRequested)
+    assert odd.reason == "98"
+
+
+def test_its_management(read: Read, arrived: FromLine) -> None:
+    assert read(arrived("B1")).event == e.TerminalSignInRequested("asker", 7.0)
+    assert read(arrived("B15")).event == e.TerminalSignedOff("asker")
+    assert read(arrived("B16")).event == e.TerminalEchoed("asker")
+    assert read(arrived("B8")).event == e.TerminalTotalsGiven(8, Totals(GroupCount(17345, 2, 12345, 1)), "asker")
+    for name in ("B11", "B13", "B14"):
+        assert read(arrived(name)).event == e.TerminalUploaded("asker")
+
+
+REFUSED = {
+    "another merchant": ("B3", {42: "898100012345679"}, None, fx.Refusal.UNKNOWN_TERMINAL),
+    "no merchant": ("B3", {42: None}, None, fx.Refusal.UNKNOWN_TERMINAL),
+    "another currency": ("B3", {49: "840"}, None, fx.Refusal.MALFORMED),
+    "no currency": ("B3", {49: None}, None, fx.Refusal.MALFORMED),
+    "no amount": ("B3", {4: None}, None, fx.Refusal.MALFORMED),
+    "no trace": ("B3", {11: None}, None, fx.Refusal.MALFORMED),
+    "trace zero": ("B3", {11: "000000"}, None, fx.Refusal.MALFORMED),
+    "no card": ("B3", {35: None}, None, fx.Refusal.MALFORMED),
+    "no entry mode": ("B3", {22: None}, None, fx.Refusal.MALFORMED),
+    "no field 60": ("B3", {60: None}, None, fx.Refusal.MALFORMED),
+    "short field 60": ("B3", {60: "22000"}, None, fx.Refusal.MALFORMED),
+    "another type code": ("B3", {60: "25000008"}, None, fx.Refusal.NOT_SUPPORTED),
+    "another condition": ("B3", {25: "06"}, None, fx.Refusal.NOT_SUPPORTED),
+    "a void of nothing": ("B7", {37: None, 61: None}, None, fx.Refusal.NO_ORIGINAL),
+    "a void with a short field 61": ("B7", {61: "00000800"}, None, fx.Refusal.MALFORMED),
+    "a reversal without amount": ("B5", {4: None}, None, fx.Refusal.MALFORMED),
+    "a reversal without field 60": ("B5", {60: None}, None, fx.Refusal.MALFORMED),
+    "another sign-in code": ("B1", {60: "00000007001"}, None, fx.Refusal.NOT_SUPPORTED),
+    "a sign-in without trace": ("B1", {11: None}, None, fx.Refusal.MALFORMED),
+    "another management code": ("B16", {60: "00000009999"}, None, fx.Refusal.NOT_SUPPORTED),
+    "short totals": ("B8", {48: "00"}, None, fx.Refusal.MALFORMED),
+    "no totals": ("B8", {48: None}, None, fx.Refusal.MALFORMED),
+    "an unknown MTI": ("B3", {}, "0220", fx.Refusal.NOT_SUPPORTED),
+    "an answer": ("B3", {}, "0210", fx.Refusal.NOT_SUPPORTED),
+}
+
+
+@pytest.mark.parametrize("what", REFUSED)
+def test_what_cannot_be_served_is_an_event_with_its_refusal(read: Read, arrived: FromLine, what: str) -> None:
+    name, changes, mti, refusal = REFUSED[what]
+    event = read(said_again(arrived(name), changes, mti)).event
+    assert isinstance(event, e.RequestUnusable)
+    assert (event.refusal, event.reply_to) == (refusal.value, "asker")
+    assert event.because
+    assert PAN not in event.because
+
+
+def test_an_unserved_sign_in_code_says_which_one(read: Read, arrived: FromLine) -> None:
+    event = read(said_again(arrived("B1"), {60: "00000007003"})).event
+    assert isinstance(event, e.RequestUnusable)
+    assert "003" in event.because
+
+
+@pytest.mark.parametrize("name", ["B3", "B5", "B7"])
+def test_a_terminal_with_a_mac_must_have_a_good_one(
+    read: Read, arrived: FromLine, terminal: Terminal, name: str
+) -> None:
+    strict = replace(terminal, mac_required=True)
+    assert not isinstance(read(arrived(name), strict).event, e.RequestUnusable)
+    for changes in ({64: None}, {64: "00" * 8}, {4: "000000099999"}):
+        event = read(said_again(arrived(name), changes), strict).event
+        assert isinstance(event, e.RequestUnusable)
+        assert event.refusal == fx.Refusal.BAD_MAC.value
+
+
+# --- answers ------------------------------------------------------------------------------------------------------
+
+FACTS = AnswerFacts(
+    "00", Rrn("112200000124"), "654321", "1122", "093105", "1122", "48020000", "03080000   48020000   ", None, "CUP"
+)
+
+
+@pytest.fixture
+def answer(profile: UnionPay, terminal: Terminal, session: Session) -> Callable[..., Arrived]:
+    def to(request: Arrived, what: object, at: Terminal = terminal) -> Arrived:
+        out = profile.encode_answer(request, fx.ToTerminal("asker", what), at, session, NOW)  # type: ignore[arg-type]
+        return profile.arrive(out.frame)
+
+    return to
+
+
+def test_an_approval_has_the_terminals_own_numbers(answer: Callable[..., Arrived], arrived: FromLine) -> None:
+    request = said_again(arrived("B3"), {11: "004711", 60: "22000321000500"})
+    request = replace(request, envelope=Envelope(bytes.fromhex("6012345678"), b"", bytes.fromhex("612200310199")))
+    got = answer(request, fx.Result(FACTS, RequestId("the sale")))
+    assert got.envelope == Envelope(bytes.fromhex("6056781234"), b"", bytes.fromhex("612200310199"))
+    assert got.message.mti == "0210"
+    wanted = {3: "000000", 4: "000000012345", 11: "004711", 25: "00", 49: "156", 60: "22000321000500"}
+    wanted |= {12: "093105", 13: "1122", 15: "1122", 32: "48020000", 37: "112200000124", 38: "654321", 39: "00"}
+    wanted |= {41: "10000001", 42: "898100012345678", 44: "03080000   48020000   ", 53: "2600000000000000", 63: "CUP"}
+    assert got.message.fields == wanted
+
+
+def test_header_digit_six_is_cleared(answer: Callable[..., Arrived], arrived: FromLine) -> None:
+    request = arrived("B3")
+    request = replace(request, envelope=replace(request.envelope, header=bytes.fromhex("603113131313")))
+    assert answer(request, fx.Result(FACTS)).envelope.header == bytes.fromhex("603110131313")
+
+
+def test_a_terminal_with_a_mac_gets_one_that_it_can_check(
+    answer: Callable[..., Arrived], arrived: FromLine, terminal: Terminal, profile: UnionPay, session: Session
+) -> None:
+    strict = replace(terminal, mac_required=True)
+    got = answer(arrived("B3"), fx.Result(FACTS), strict)
+    assert profile.read_answer(got, strict, session, None).mac.value == "good"
+    assert answer(arrived("B8"), fx.TotalsResult(Totals(), GroupResult.BALANCED, GroupResult.BALANCED), strict)
+    assert answer(arrived("B3"), fx.Result(FACTS)).message.get(64) is None
+
+
+@pytest.mark.parametrize("refusal", fx.Refusal)
+def test_every_refusal_has_a_code_that_is_no_approval(
+    answer: Callable[..., Arrived], arrived: FromLine, refusal: fx.Refusal
+) -> None:
+    message = answer(arrived("B3"), fx.Refused(refusal, "because")).message
+    assert (message.mti, message.get(39)) == ("0210", REFUSALS[refusal])
+    assert message.get(39) not in ("00", "10", "11", "A2", "A4", "A5", "A6")
+    assert not {37, 38} & set(message.fields)
+
+
+def test_the_held_keys_are_given_as_the_host_sent_them(
+    answer: Callable[..., Arrived], arrived: FromLine, session: Session
+) -> None:
+    assert session.wrapped_keys is not None
+    got = answer(arrived("B1"), fx.SignInResult(session.wrapped_keys, 0)).message
+    assert (got.mti, got.get(39), got.get(62)) == ("0810", "00", session.wrapped_keys)
+    assert (got.get(11), got.get(60)) == ("000123", "00000007004")
+
+
+def test_its_totals_are_answered_group_by_group(answer: Callable[..., Arrived], arrived: FromLine) -> None:
+    ours = Totals(GroupCount(1, 2, 3, 4), GroupCount(5, 6, 7, 8))
+    got = answer(arrived("B8"), fx.TotalsResult(ours, GroupResult.BALANCED, GroupResult.UNBALANCED)).message
+    assert got.mti == "0510"
+    assert got.get(48) == "0000000000010020000000000030041" + "0000000000050060000000000070082"
+    assert got.get(39) is None
+
+
+@pytest.mark.parametrize(("name", "mti"), [("B5", "0410"), ("B11", "0330"), ("B15", "0830"), ("B16", "0830")])
+def test_the_rest_is_answered_with_its_own_mti(
+    answer: Callable[..., Arrived], arrived: FromLine, name: str, mti: str
+) -> None:
+    got = answer(arrived(name), fx.Result(AnswerFacts("00"))).message
+    assert (got.mti, got.get(39)) == (mti, "00")
+    assert (got.get(11), got.get(41)) == (arrived(name).message.get(11), "10000001")
+
+
+def test_a_message_that_is_half_read_is_refused_where_its_mti_wants_an_answer(
+    profile: UnionPay, arrived: FromLine
+) -> None:
+    request = arrived("B3")
+    out = profile.refuse(request.envelope, Message("0200", {11: "000124"}), "malformed", NOW)
+    assert out is not None
+    got = profile.arrive(out.frame).message
+    assert (got.mti, got.get(39), got.get(11), got.get(41)) == ("0210", "30", "000124", None)
+    for mti in ("0210", "0410", "0830", "9999"):
+        assert profile.refuse(request.envelope, Message(mti, {}), "malformed", NOW) is None
+
+
+# --- any bytes ----------------------------------------------------------------------------------------------------
+
+DIGITS = "0123456789"
+NUMBERS = {3: 6, 4: 12, 11: 6, 12: 6, 13: 4, 14: 4, 22: 3, 23: 3, 25: 2, 26: 2, 53: 16}
+TEXTS = {37: 12, 38: 6, 39: 2, 49: 3}
+LONG = {2: 19, 32: 11, 48: 322, 60: 19, 61: 29}
+
+
+def some(alphabet: str, least: int, most: int) -> st.SearchStrategy[str]:
+    return st.text(alphabet, min_size=least, max_size=most)
+
+
+ANY_FIELDS = st.fixed_dictionaries(
+    {},
+    optional={
+        **{field: some(DIGITS, digits, digits) for field, digits in NUMBERS.items()},
+        **{field: some(DIGITS + "AZ ", length, length) for field, length in TEXTS.items()},
+        **{field: some(DIGITS, 0, length) for field, length in LONG.items()},
+        35: some(DIGITS + "=", 0, 37),
+        36: some(DIGITS + "=", 0, 104),
+        52: st.binary(min_size=8, max_size=8).map(lambda data: data.hex().upper()),
+        55: st.binary(max_size=255).map(lambda data: data.hex().upper()),
+        62: st.binary(max_size=60).map(lambda data: data.hex().upper()),
+        63: st.text(st.characters(max_codepoint=255), max_size=163),
+        64: st.binary(min_size=8, max_size=8).map(lambda data: data.hex().upper()),
+    },
+)
+LIKELY = st.fixed_dictionaries(
+    {
+        42: st.sampled_from(["898100012345678", "898100012345678", "000000000000000"]),
+        41: st.just("10000001"),
+        49: st.sampled_from(["156", "840"]),
+        25: st.sampled_from(["00", "06"]),
+        3: st.sampled_from(["000000", "200000", "310000"]),
+        60: st.sampled_from(["22000008000500", "23000008", "01000008000", "00000008004", "00000008301", "00000008201"]),
+    }
+)
+MTIS = st.sampled_from(["0200", "0400", "0500", "0320", "0800", "0820", "0220", "0100", "0210", "0290", "1234"])
+
+
+@settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
+@given(MTIS, ANY_FIELDS, LIKELY, st.booleans())
+def test_any_message_becomes_an_event_that_can_be_answered(
+    session: Session, mti: str, fields: dict[int, str], likely: dict[int, str], mac_required: bool
+) -> None:
+    profile = UnionPay(Knobs())
+    terminal = Terminal(Tid("10000001"), "898100012345678", Tmk(bytes(range(16))), mac_required)
+    envelope = Envelope(bytes.fromhex("6000030000"), b"", bytes.fromhex("603100310100"))
+    frame = join(envelope, UNIONPAY.encode(Message(mti, {**fields, **likely})))
+    arrived = profile.arrive(frame)
+    event = profile.read_request(arrived, terminal, session, DIGEST_KEY, "asker", 0.0).event
+    assert event.reply_to == "asker"  # type: ignore[union-attr]
+    answer = fx.ToTerminal("asker", fx.Refused(fx.Refusal.MALFORMED, ""))
+    if mti in ("0210", "0290", "1234"):
+        with pytest.raises(CannotEncode, match="no answer"):
+            profile.encode_answer(arrived, answer, terminal, session, NOW)
+    else:
+        assert profile.encode_answer(arrived, answer, terminal, session, NOW).frame
+
+
+@given(st.binary(max_size=300))
+def test_any_bytes_arrive_or_are_malformed(data: bytes) -> None:
+    profile = UnionPay(Knobs())
+    terminal = Terminal(Tid("10000001"), "898100012345678", Tmk(bytes(range(16))), mac_required=False)
+    try:
+        arrived = profile.arrive(bytes.fromhex("6000030000603100310100") + data)
+    except MalformedMessage:
+        return
+    profile.read_request(arrived, terminal, Session(), DIGEST_KEY, "asker", 0.0)
