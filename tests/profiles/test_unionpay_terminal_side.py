@@ -38,7 +38,8 @@ def read(profile: UnionPay, terminal: Terminal, session: Session) -> Read:
 
 
 def said_again(arrived: Arrived, changes: dict[int, str | None], mti: str | None = None) -> Arrived:
-    message = arrived.message.with_(changes, mti=mti)
+    """The same message with other fields; without a MAC, unless the changes bring one."""
+    message = arrived.message.with_({64: None} | changes, mti=mti)
     return replace(arrived, message=message, body=UNIONPAY.encode(message))
 
 
@@ -113,7 +114,7 @@ REFUSED = {
     "a void with a short field 61": ("B7", {61: "00000800"}, None, fx.Refusal.MALFORMED),
     "a reversal without amount": ("B5", {4: None}, None, fx.Refusal.MALFORMED),
     "a reversal without field 60": ("B5", {60: None}, None, fx.Refusal.MALFORMED),
-    "another sign-in code": ("B1", {60: "00000007001"}, None, fx.Refusal.NOT_SUPPORTED),
+    "a sign-in code that our keys cannot serve": ("B1", {60: "00000007001"}, None, fx.Refusal.NOT_SUPPORTED),
     "a sign-in without trace": ("B1", {11: None}, None, fx.Refusal.MALFORMED),
     "another management code": ("B16", {60: "00000009999"}, None, fx.Refusal.NOT_SUPPORTED),
     "short totals": ("B8", {48: "00"}, None, fx.Refusal.MALFORMED),
@@ -134,21 +135,26 @@ def test_what_cannot_be_served_is_an_event_with_its_refusal(read: Read, arrived:
 
 
 def test_an_unserved_sign_in_code_says_which_one(read: Read, arrived: FromLine) -> None:
-    event = read(said_again(arrived("B1"), {60: "00000007003"})).event
+    event = read(said_again(arrived("B1"), {60: "00000007101"})).event
     assert isinstance(event, e.RequestUnusable)
-    assert "003" in event.because
+    assert "101" in event.because
 
 
 @pytest.mark.parametrize("name", ["B3", "B5", "B7"])
-def test_a_terminal_with_a_mac_must_have_a_good_one(
+def test_a_mac_is_checked_where_there_is_one_and_demanded_where_it_is_required(
     read: Read, arrived: FromLine, terminal: Terminal, name: str
 ) -> None:
     strict = replace(terminal, mac_required=True)
-    assert not isinstance(read(arrived(name), strict).event, e.RequestUnusable)
-    for changes in ({64: None}, {64: "00" * 8}, {4: "000000099999"}):
-        event = read(said_again(arrived(name), changes), strict).event
-        assert isinstance(event, e.RequestUnusable)
-        assert event.refusal == fx.Refusal.BAD_MAC.value
+    good, none = arrived(name), said_again(arrived(name), {})
+    zeros, stale = said_again(good, {64: "00" * 8}), said_again(good, {64: good.message.get(64), 4: "000000099999"})
+    verdicts = {
+        at.mac_required: [isinstance(read(one, at).event, e.RequestUnusable) for one in (good, none, zeros, stale)]
+        for at in (terminal, strict)
+    }
+    assert verdicts == {False: [False, False, True, True], True: [False, True, True, True]}
+    event = read(zeros, strict).event
+    assert isinstance(event, e.RequestUnusable)
+    assert event.refusal == fx.Refusal.BAD_MAC.value
 
 
 # --- answers ------------------------------------------------------------------------------------------------------
@@ -191,8 +197,20 @@ def test_a_terminal_with_a_mac_gets_one_that_it_can_check(
     strict = replace(terminal, mac_required=True)
     got = answer(arrived("B3"), fx.Result(FACTS), strict)
     assert profile.read_answer(got, strict, session, None).mac.value == "good"
-    assert answer(arrived("B8"), fx.TotalsResult(Totals(), GroupResult.BALANCED, GroupResult.BALANCED), strict)
-    assert answer(arrived("B3"), fx.Result(FACTS)).message.get(64) is None
+    own = answer(arrived("B3"), fx.Result(FACTS))
+    assert profile.read_answer(own, terminal, session, None).mac.value == "good"
+    totals = answer(arrived("B8"), fx.TotalsResult(Totals(), GroupResult.BALANCED, GroupResult.BALANCED), strict)
+    assert totals.message.get(64) is None
+    assert answer(said_again(arrived("B3"), {}), fx.Result(FACTS)).message.get(64) is None
+
+
+def test_a_003_terminal_is_served_from_a_004_block(
+    answer: Callable[..., Arrived], arrived: FromLine, session: Session
+) -> None:
+    assert session.wrapped_keys is not None
+    request = said_again(arrived("B1"), {60: "00000007003"})
+    got = answer(request, fx.SignInResult(session.wrapped_keys, 0)).message
+    assert got.get(62) == session.wrapped_keys[:80]
 
 
 @pytest.mark.parametrize("refusal", fx.Refusal)
