@@ -1,0 +1,191 @@
+"""What `posd status` says of one terminal, and what of it a person must know.
+
+Pure, like views.py: it reads an adopted state, decides nothing, shows nothing that is not masked.
+"""
+
+from collections.abc import Iterable
+
+from posd.core import settlement
+from posd.core.draft import Draft
+from posd.core.schedule import next_due_ms
+from posd.core.state import CloseOutcome, LastClose, ReversalStatus, SettlementPhase, State
+from posd.core.totals import counts, totals_of
+from posd.daemon import words
+from posd.daemon.views import Around, View, totals_view
+
+LATE_AFTER_S = 120
+"""A settlement that is due and has not begun for so long is late."""
+
+ALERT, NOTE = "alert", "note"
+
+
+def terminal_view(state: State, around: Around) -> View:
+    """Everything that `posd status` says of one terminal, but the findings."""
+    transactions = list(state.transactions.values())
+    statuses = [reversal.status for reversal in state.reversals.values()]
+    session = state.session
+    return {
+        "tid": state.tid,
+        "fenced": around.fenced,
+        "signed_in": session.signed_in,
+        "signed_in_at": around.when(session.signed_in_at_ms) if session.signed_in else None,
+        "signed_out_because": session.out_because,
+        "clock_offset_s": round(session.clock_offset_ms / 1000) if session.clock_offset_ms is not None else None,
+        "batch": {"number": state.batch.number, "opened_at": around.when(state.batch.opened_at_ms)},
+        "transactions": {
+            "count": len(transactions),
+            "in_totals": sum(counts(txn, around.rules) for txn in transactions),
+            "by_status": _count(txn.status.value for txn in transactions),
+        },
+        "totals": totals_view(totals_of(transactions, around.rules)),
+        "reversals": {
+            "owed": statuses.count(ReversalStatus.OWED),
+            "stuck": statuses.count(ReversalStatus.STUCK),
+            "conflict": statuses.count(ReversalStatus.CONFLICT),
+        },
+        "unconfirmed_approvals": list(state.unconfirmed),
+        "settlement": settlement_view(state, around),
+        "last_close": close_view(state.last_close, around) if state.last_close else None,
+    }
+
+
+def settlement_view(state: State, around: Around) -> View:
+    """Where the close of the open batch stands, when it is due, since when it is late, and what it waits for."""
+    closing, now = state.settlement, around.now
+    draft = Draft(around.rules, state, around.agenda, now)
+    due = settlement.due(draft)
+    nothing = settlement.nothing_to_settle(draft)
+    due_since_ms = due[1] if due else closing.due_ms
+    return {
+        "phase": closing.phase.value,
+        "text": words.PHASE[closing.phase],
+        "cause": (due[0].value if due else None) or (closing.cause.value if closing.cause else None),
+        "next_due_at": around.when(next_due_ms(now.wall_ms, around.rules.due_times, around.rules.zone)),
+        "due": due is not None or closing.phase is not SettlementPhase.OPEN,
+        "due_since": around.when(due_since_ms),
+        "begun_at": around.when(closing.begun_at_ms),
+        "late": not nothing and _is_late(state, around, due_since_ms if due else None),
+        "nothing_to_settle": nothing,
+        "items": len(closing.items),
+        "uploaded": closing.uploaded,
+        "set_aside": len(closing.set_aside),
+        "blocked_by": blockers(state, around) if due or closing.phase is not SettlementPhase.OPEN else [],
+    }
+
+
+def _is_late(state: State, around: Around, due_since_ms: int | None) -> bool:
+    closing = state.settlement
+    if closing.phase is SettlementPhase.UNCONFIRMED:
+        return True
+    if closing.phase is not SettlementPhase.OPEN:
+        longest_s = around.rules.settle_hold_max_s + LATE_AFTER_S
+        return closing.begun_at_ms is not None and around.age_s(closing.begun_at_ms) > longest_s
+    if due_since_ms is not None:
+        return around.age_s(due_since_ms) > LATE_AFTER_S
+    return closing.wanted is not None and bool(closing.postponed_because)
+
+
+def blockers(state: State, around: Around) -> list[View]:
+    """What keeps this terminal's settlement from going on, the outermost first: `code` and `text` each."""
+    found: list[tuple[str, str]] = []
+    if not around.running:
+        found.append(("daemon_down", "posd is not running"))
+    elif around.fenced:
+        found.append(("fenced", f"the terminal is fenced: {around.fenced}"))
+    elif not around.link_up:
+        found.append(("link_down", f"the line to the host is down{': ' if around.link_why else ''}{around.link_why}"))
+    elif not state.session.signed_in:
+        found.append(("signed_out", f"not signed in: {state.session.out_because}"))
+    owed = [reversal for reversal in state.unended_reversals() if not reversal.carried_over]
+    if state.settlement.phase is SettlementPhase.UNCONFIRMED:
+        found.append(("unconfirmed", "it is not known whether the host closed the batch; a person decides"))
+    elif state.settlement.phase is SettlementPhase.DRAINING and owed:
+        longest_s = round(around.rules.settle_hold_max_s)
+        found.append(("reversals", f"{len(owed)} reversal(s) not acknowledged yet; they hold it {longest_s} s at most"))
+    if state.settlement.postponed_because:
+        found.append(("postponed", state.settlement.postponed_because))
+    return [{"code": code, "text": text} for code, text in found]
+
+
+def close_view(close: LastClose, around: Around) -> View:
+    """How a batch was closed."""
+    return {
+        "batch": close.batch_number,
+        "outcome": close.outcome.value,
+        "text": words.OUTCOME[close.outcome],
+        "begun_at": around.when(close.begun_at_ms),
+        "closed_at": around.when(close.closed_at_ms),
+        "totals": totals_view(close.totals),
+        "carried_over": close.carried_over,
+    }
+
+
+def _count(values: Iterable[str]) -> dict[str, int]:
+    counted: dict[str, int] = {}
+    for value in values:
+        counted[value] = counted.get(value, 0) + 1
+    return counted
+
+
+# --- what a person must know -------------------------------------------------------------------------------------
+
+
+def findings(view: View) -> list[View]:
+    """What of a terminal's view is not as it should be: `code`, `level` ("alert" or "note"), `text`, `to_do`."""
+    return [{"tid": view["tid"], **finding} for finding in (*_money(view), *_settlement(view), *_session(view))]
+
+
+def link_down(why: str) -> View:
+    """The finding of a line that is down."""
+    text = f"the line to the host is down{': ' if why else ''}{why}"
+    return {"tid": None, **_finding("link_down", NOTE, text, "posd connects again by itself", why=why)}
+
+
+def daemon_down() -> View:
+    """The finding of a journal that no daemon holds."""
+    text = "posd is not running: nothing is sold, reversed or settled; this is what the journal says"
+    return {"tid": None, **_finding("daemon_down", ALERT, text, "start it: systemctl start posd, or posd run")}
+
+
+def _finding(code: str, level: str, text: str, to_do: str = "", **facts: object) -> View:
+    return {"code": code, "level": level, "text": text, "to_do": to_do, "facts": facts}
+
+
+def _money(view: View) -> Iterable[View]:
+    listed = f"posd reversals list --tid {view['tid']}"
+    owed = view["reversals"]
+    if count := owed["conflict"]:
+        text = f"{count} reversal(s) in conflict with the host: a person must end this"
+        yield _finding("reversals_conflict", ALERT, text, listed, count=count)
+    if count := owed["stuck"]:
+        text = f"{count} reversal(s) stuck: still owed, somebody should look"
+        yield _finding("reversals_stuck", ALERT, text, listed, count=count)
+    if count := owed["owed"]:
+        yield _finding("reversals_owed", NOTE, f"{count} reversal(s) owed, posd delivers them", listed, count=count)
+
+
+def _settlement(view: View) -> Iterable[View]:
+    closing, last = view["settlement"], view["last_close"]
+    decide = f"posd settle --tid {view['tid']} --decide closed|open --by NAME --reason TEXT"
+    if closing["phase"] == SettlementPhase.UNCONFIRMED:
+        text = "it is not known whether the host closed the batch; ask the acquirer"
+        yield _finding("settlement_unconfirmed", ALERT, text, decide)
+    elif closing["late"]:
+        since = closing["due_since"] or closing["begun_at"] or ""
+        why = "; ".join(blocker["text"] for blocker in closing["blocked_by"])
+        text = f"the settlement is late{' (due since ' + since + ')' if since else ''}{': ' if why else ''}{why}"
+        to_do = f"when the cause is gone, posd settles by itself; to try at once: posd settle --tid {view['tid']}"
+        yield _finding("settlement_late", ALERT, text, to_do, since=since, why=why)
+    if last and last["outcome"] in (CloseOutcome.OUT_OF_BALANCE, CloseOutcome.UNCONFIRMED):
+        text = f"batch {last['batch']:06d}: {last['text']}"
+        to_do = f"compare with the acquirer: posd txn list --tid {view['tid']} --batch {last['batch']}"
+        yield _finding("last_close", NOTE, text, to_do, batch=last["batch"], outcome=last["outcome"])
+
+
+def _session(view: View) -> Iterable[View]:
+    if view["fenced"]:
+        text = f"fenced, nothing is done for this terminal: {view['fenced']}"
+        yield _finding("fenced", ALERT, text, "restart posd; if it comes again, report it", why=view["fenced"])
+    elif not view["signed_in"]:
+        why = view["signed_out_because"]
+        yield _finding("signed_out", NOTE, f"not signed in: {why}", "posd signs in by itself", why=why)

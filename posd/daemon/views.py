@@ -1,0 +1,173 @@
+"""What a person may see of one terminal, one transaction, one reversal: plain, JSON-able dictionaries in plain words.
+
+Pure functions of an adopted state and what is around it. They decide nothing and change nothing, and everything they
+show is masked already: a state holds no card number. Amounts come twice, as text ("12.30") and in minor units; times
+are local ISO 8601 in the terminal's own zone.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from posd.core.answers import GroupCount, Totals
+from posd.core.draft import Agenda
+from posd.core.reversals import due_key
+from posd.core.rules import Rules
+from posd.core.schedule import local
+from posd.core.state import Reversal, ReversalStatus, State, Transaction, TxnStatus
+from posd.core.totals import counts
+from posd.daemon import words
+from posd.values import Now, format_amount
+
+View = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Around:
+    """What is true around a state. `running`: a daemon holds it; else the journal was read, and the line is unknown.
+
+    `meanings`: response code -> what it means, in the dialect's words.
+    """
+
+    rules: Rules
+    now: Now
+    running: bool = True
+    agenda: Agenda = field(default_factory=Agenda)
+    link_up: bool = False
+    link_why: str = ""
+    fenced: str = ""
+    meanings: Mapping[str, str] = field(default_factory=dict)
+
+    def when(self, wall_ms: int | None) -> str | None:
+        """A moment in the terminal's zone: '2026-03-02T23:00:00+08:00'."""
+        return None if wall_ms is None else local(wall_ms, self.rules.zone).isoformat(timespec="seconds")
+
+    def age_s(self, wall_ms: int) -> float:
+        """Seconds since a moment."""
+        return (self.now.wall_ms - wall_ms) / 1000
+
+
+# --- one transaction ---------------------------------------------------------------------------------------------
+
+
+def transaction_view(txn: Transaction, state: State, around: Around) -> View:
+    """One transaction, with its reversal if it has one."""
+    reversal = state.reversals.get(txn.request_id)
+    facts = txn.facts
+    code = facts.code if facts else None
+    return {
+        "request_id": txn.request_id,
+        "tid": state.tid,
+        "kind": txn.kind.value,
+        "status": txn.status.value,
+        "text": words.TRANSACTION[txn.status],
+        "amount": format_amount(txn.amount_minor),
+        "amount_minor": txn.amount_minor,
+        "card": txn.card.masked if txn.card else None,
+        "entry_mode": txn.entry_mode,
+        "at": around.when(txn.at_ms),
+        "batch": txn.batch_number,
+        "stan": txn.stan,
+        "terminal_batch": txn.terminal_batch,
+        "terminal_stan": txn.terminal_stan,
+        "rrn": facts.rrn if facts else None,
+        "approval_code": facts.approval_code if facts else None,
+        "code": code,
+        "meaning": around.meanings.get(code, "") if code else "",
+        "why_unknown": words.WHY[txn.why] if txn.why and txn.status is not TxnStatus.APPROVED else "",
+        "approval_seen": txn.approval_seen,
+        "given_to_terminal": _given(txn, state),
+        "original": txn.original,
+        "in_totals": counts(txn, around.rules),
+        "reversal": reversal_view(reversal, state, around) if reversal else None,
+    }
+
+
+def _given(txn: Transaction, state: State) -> bool | None:
+    """Whether the terminal is known to have the approval; None: there is none to give (D16)."""
+    if txn.status is not TxnStatus.APPROVED:
+        return None
+    return txn.handed_over or txn.request_id not in state.unconfirmed
+
+
+def every_transaction(state: State) -> list[Transaction]:
+    """Those of the last closed batch (and older ones that still owe), then those of the open one."""
+    return [*state.closed.values(), *state.transactions.values()]
+
+
+def named(state: State, name: str) -> list[Transaction]:
+    """Those that a person may mean: by request id, by RRN, or by TID/STAN (the host's or the terminal's own)."""
+    return [txn for txn in every_transaction(state) if _is_named(txn, state, name)]
+
+
+def _is_named(txn: Transaction, state: State, name: str) -> bool:
+    if name in (txn.request_id, txn.facts.rrn if txn.facts else None):
+        return True
+    tid, slash, stan = name.partition("/")
+    return bool(slash) and tid == state.tid and stan.isdecimal() and int(stan) in (txn.stan, txn.terminal_stan)
+
+
+# --- one reversal ------------------------------------------------------------------------------------------------
+
+
+def reversal_view(reversal: Reversal, state: State, around: Around) -> View:
+    """One reversal: why it is owed, what was tried, when it is tried next, what a person can do."""
+    txn = state.find(reversal.request_id)
+    return {
+        "request_id": reversal.request_id,
+        "tid": state.tid,
+        "status": reversal.status.value,
+        "text": words.REVERSAL[reversal.status],
+        "kind": txn.kind.value if txn else None,
+        "amount": format_amount(txn.amount_minor) if txn else None,
+        "amount_minor": txn.amount_minor if txn else None,
+        "card": txn.card.masked if txn and txn.card else None,
+        "batch": txn.batch_number if txn else None,
+        "stan": txn.stan if txn else None,
+        "why_owed": words.WHY[reversal.why],
+        "reason": reversal.reason,
+        "owed_since": around.when(reversal.owed_at_ms),
+        "attempts": reversal.attempts,
+        "attempts_max": around.rules.reversal_attempts_max,
+        "unanswered": reversal.unanswered,
+        "refused": reversal.refused,
+        "last_attempt_at": around.when(reversal.last_attempt_ms),
+        "last_code": reversal.last_code,
+        "meaning": around.meanings.get(reversal.last_code, "") if reversal.last_code else "",
+        "approval_seen": txn.approval_seen if txn else None,
+        "carried_over": reversal.carried_over,
+        "flagged": reversal.flagged,
+        "resolved_by": reversal.resolved_by,
+        "resolved_reason": reversal.resolved_reason,
+        "on_its_way": bool(state.exchange and state.exchange.request_id == reversal.request_id),
+        "next_try_at": _next_try(reversal, around),
+        "to_do": words.TO_DO[reversal.status].format(id=reversal.request_id),
+    }
+
+
+def _next_try(reversal: Reversal, around: Around) -> str | None:
+    """When its gap is over, if that is known; the line may still be down then."""
+    not_before_s = around.agenda.not_before_s.get(due_key(reversal.request_id))
+    if not_before_s is None or reversal.status not in (ReversalStatus.OWED, ReversalStatus.STUCK):
+        return None
+    wait_ms = max(0, round((not_before_s - around.now.monotonic_s) * 1000))
+    return around.when(around.now.wall_ms + wait_ms)
+
+
+# --- totals --------------------------------------------------------------------------------------------------------
+
+
+def totals_view(totals: Totals) -> View:
+    """Both groups of a batch."""
+    return {"domestic": _group(totals.domestic), "foreign": _group(totals.foreign)}
+
+
+def _group(group: GroupCount) -> View:
+    return {
+        "debit": format_amount(group.debit_minor),
+        "debit_minor": group.debit_minor,
+        "debit_count": group.debit_count,
+        "credit": format_amount(group.credit_minor),
+        "credit_minor": group.credit_minor,
+        "credit_count": group.credit_count,
+    }
