@@ -1,0 +1,241 @@
+"""What the verbs of the control socket do (D36): questions are answered from adopted states, commands are put to the
+terminals' lanes as events with the client's id, so that a repeated wish acts once.
+
+It must never change a state itself, and the leaving of a client must never cancel what was begun: `settle` only
+watches.
+"""
+
+from collections.abc import AsyncIterator, Mapping
+from functools import partial
+from typing import Any, Protocol
+
+from posd.core import events as e
+from posd.core.effects import CommandDone
+from posd.core.engine import Engine
+from posd.core.state import ReversalStatus, SettlementPhase, State
+from posd.daemon.control_socket import ControlFailed, Reply, Request
+from posd.daemon.log import log
+from posd.daemon.logmask import mask_text
+from posd.daemon.questions import MEANINGS, QUESTIONS, Seen, answer, checked, chosen, find_one, version
+from posd.daemon.terminal_view import link_down
+from posd.daemon.views import Around, View, reversal_view
+from posd.daemon.watch import Watched, watch
+from posd.errors import ConfigError
+from posd.values import Now, RequestId, Tid
+
+COMMANDS: Mapping[str, Mapping[str, type]] = {
+    "reversals.retry": {"id": str, "tid": str, "by": str},
+    "reversals.resolve": {"id": str, "by": str, "reason": str},
+    "settle": {"tid": str, "by": str},
+    "settle.decide": {"tid": str, "closed": bool, "by": str, "reason": str},
+}
+"""Verb -> its arguments."""
+
+VERBS = (*QUESTIONS, *COMMANDS)
+
+NAME_CHARACTERS_MAX = 64
+REASON_CHARACTERS_MAX = 500
+
+
+class LaneAt(Protocol):
+    """A terminal's lane, as far as it is looked at here."""
+
+    @property
+    def engine(self) -> Engine: ...
+
+
+class RunnerAt(Protocol):
+    """What runs a lane (daemon/runner.py)."""
+
+    @property
+    def lane(self) -> LaneAt: ...
+    @property
+    def fenced(self) -> str: ...
+    async def command(
+        self, event: e.SettleNow | e.RetryReversals | e.ResolveReversal | e.DecideSettlement
+    ) -> CommandDone: ...
+    async def wait_change(self) -> None: ...
+
+
+class Clock(Protocol):
+    """The two clocks."""
+
+    def now(self) -> Now: ...
+
+
+class DaemonAt(Protocol):
+    """The daemon, as far as it is looked at here (daemon/daemon.py)."""
+
+    @property
+    def lanes(self) -> Mapping[Tid, RunnerAt]: ...
+    @property
+    def clock(self) -> Clock: ...
+    @property
+    def link_up(self) -> bool: ...
+    @property
+    def link_why(self) -> str: ...
+    @property
+    def started_at_ms(self) -> int: ...
+
+
+class Control:
+    """The handler of a ControlServer."""
+
+    verbs = VERBS
+
+    def __init__(self, daemon: DaemonAt) -> None:
+        self._daemon = daemon
+
+    async def handle(self, request: Request) -> AsyncIterator[Reply]:
+        """Answer one request. Raises ConfigError for arguments, ControlFailed for what a lane refuses."""
+        match request.verb:
+            case verb if verb in QUESTIONS:
+                yield Reply("result", answer(verb, request.args, self._everything(), self._posd()))
+            case "reversals.retry":
+                yield Reply("result", await self._retry(request))
+            case "reversals.resolve":
+                yield Reply("result", await self._resolve(request))
+            case "settle.decide":
+                yield Reply("result", await self._decide(request))
+            case "settle":
+                async for reply in self._settle(request):
+                    yield reply
+            case verb:
+                raise ConfigError(f"unknown verb {verb!r}; there are {', '.join(VERBS)}")
+
+    # --- what is asked about -------------------------------------------------------------------------------------
+
+    def _everything(self) -> dict[Tid, Seen]:
+        return {tid: Seen(runner.lane.engine.state, self._around(runner)) for tid, runner in self._daemon.lanes.items()}
+
+    def _look(self, runner: RunnerAt) -> tuple[State, Around]:
+        return runner.lane.engine.state, self._around(runner)
+
+    def _around(self, runner: RunnerAt) -> Around:
+        engine = runner.lane.engine
+        return Around(
+            rules=engine.rules,
+            now=self._daemon.clock.now(),
+            agenda=engine.agenda,
+            link_up=self._daemon.link_up,
+            link_why=self._daemon.link_why,
+            fenced=runner.fenced,
+            meanings=MEANINGS,
+        )
+
+    def _posd(self) -> View:
+        daemon = self._daemon
+        down = [] if daemon.link_up else [link_down(daemon.link_why)]
+        return {
+            "running": True,
+            "version": version(),
+            "up_s": max(0, (daemon.clock.now().wall_ms - daemon.started_at_ms) // 1000),
+            "link_up": daemon.link_up,
+            "link_why": daemon.link_why,
+            "findings": down,
+        }
+
+    # --- commands ------------------------------------------------------------------------------------------------
+
+    async def _retry(self, request: Request) -> View:
+        """One reversal by its id, or every one of a terminal or of all that is owed or stuck."""
+        given = checked(request.verb, request.args, COMMANDS[request.verb])
+        by = _by(request, given, mandatory=False)
+        if "id" in given:
+            state, _, txn = find_one(request.verb, given["id"], self._everything())
+            return await self._retry_of(request, by, [state.tid], txn.request_id)
+        asked = chosen(self._everything(), given.get("tid"))
+        return await self._retry_of(request, by, [tid for tid, seen in asked if _can_retry(seen)], None)
+
+    async def _retry_of(self, request: Request, by: str, tids: list[Tid], request_id: RequestId | None) -> View:
+        done = []
+        for tid in tids:
+            text = await self._command(tid, e.RetryReversals(f"{request.id}:{tid}", by, request_id))
+            done.append({"tid": tid, "text": text})
+        return {"done": done}
+
+    async def _resolve(self, request: Request) -> View:
+        """By a named person with a reason; nothing else but the host's acknowledgement ends a reversal."""
+        given = checked(request.verb, request.args, COMMANDS[request.verb])
+        by, reason = _by(request, given, mandatory=True), _reason(request.verb, given)
+        state, _, txn = find_one(request.verb, given.get("id", ""), self._everything())
+        text = await self._command(
+            state.tid, e.ResolveReversal(f"{request.id}:{state.tid}", by, reason, txn.request_id)
+        )
+        log.info("reversal_resolved", request_id=txn.request_id, by=by, reason=reason, uid=request.uid)
+        runner = self._daemon.lanes[state.tid]
+        now = runner.lane.engine.state
+        ended = now.reversals.get(txn.request_id)  # a batch that closed meanwhile forgets it
+        return {"text": text, "reversal": reversal_view(ended, now, self._around(runner)) if ended else None}
+
+    async def _decide(self, request: Request) -> View:
+        """A person says whether the host closed a batch that is unconfirmed (D20)."""
+        given = checked(request.verb, request.args, COMMANDS[request.verb])
+        by, reason = _by(request, given, mandatory=True), _reason(request.verb, given)
+        if "closed" not in given:
+            raise ConfigError(f"{request.verb}: say 'closed': true if the host closed the batch, false if not")
+        tid = self._only_one(request.verb, given.get("tid"))
+        text = await self._command(tid, e.DecideSettlement(f"{request.id}:{tid}", by, reason, given["closed"]))
+        log.info("settlement_decided", tid=tid, by=by, reason=reason, closed=given["closed"], uid=request.uid)
+        return {"tid": tid, "text": text}
+
+    def _only_one(self, verb: str, tid: str | None) -> Tid:
+        found = chosen(self._everything(), tid)
+        if len(found) == 1:
+            return found[0][0]
+        unsure = [
+            known
+            for known, runner in self._daemon.lanes.items()
+            if runner.lane.engine.state.settlement.phase is SettlementPhase.UNCONFIRMED
+        ]
+        hint = f"unconfirmed: {', '.join(unsure)}" if unsure else "no settlement is unconfirmed"
+        raise ConfigError(f"{verb}: say which terminal with 'tid'; {hint}")
+
+    async def _command(
+        self, tid: Tid, event: e.SettleNow | e.RetryReversals | e.ResolveReversal | e.DecideSettlement
+    ) -> str:
+        done = await self._daemon.lanes[tid].command(event)
+        if not done.ok:
+            raise ControlFailed(f"terminal {tid}: {done.text}")
+        return done.text
+
+    async def _settle(self, request: Request) -> AsyncIterator[Reply]:
+        """Make it due, then watch: a line for each phase, until each batch is closed or cannot go on."""
+        given = checked(request.verb, request.args, COMMANDS[request.verb])
+        by = _by(request, given, mandatory=False)
+        watched = []
+        for tid, _ in chosen(self._everything(), given.get("tid")):
+            runner = self._daemon.lanes[tid]
+            before = runner.lane.engine.state
+            done = await runner.command(e.SettleNow(f"{request.id}:{tid}", by))
+            watched.append(Watched(before, done, partial(self._look, runner), runner.wait_change))
+        async for reply in watch(watched):
+            yield reply
+
+
+def _can_retry(seen: Seen) -> bool:
+    unended = seen.state.unended_reversals() if seen.state else []
+    return any(reversal.status is not ReversalStatus.CONFLICT for reversal in unended)
+
+
+def _by(request: Request, given: Mapping[str, Any], *, mandatory: bool) -> str:
+    """Who wants it; the user of the client where no name is asked for."""
+    if not mandatory and not given.get("by", "").strip():
+        return f"uid {request.uid}"
+    return _text(request.verb, "by", given, NAME_CHARACTERS_MAX, "the name of the person who decides")
+
+
+def _reason(verb: str, given: Mapping[str, Any]) -> str:
+    return _text(verb, "reason", given, REASON_CHARACTERS_MAX, "why, in words that an auditor understands")
+
+
+def _text(verb: str, name: str, given: Mapping[str, Any], longest: int, what: str) -> str:
+    """A text that will be kept for ever: one line, not empty, never a card number. Raises ConfigError."""
+    text = str(given.get(name, "")).strip()
+    if not text:
+        raise ConfigError(f"{verb}: {name!r} is missing: {what}")
+    if len(text) > longest or not text.isprintable():
+        raise ConfigError(f"{verb}: {name!r} must be one line of at most {longest} characters")
+    if mask_text(text) != text:
+        raise ConfigError(f"{verb}: {name!r} looks as if it held a card number; leave it out")
+    return text
