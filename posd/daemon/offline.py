@@ -1,0 +1,174 @@
+"""The verbs that only read, answered from the journal when no daemon runs, and what is too old for the states.
+
+Read-only in short reads, beside a running daemon too. It folds what is there and must never repair, decide or write;
+whether the rows are the ones that were written is `posd journal verify`'s question.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from posd.core.fold import apply
+from posd.core.payload import load_record
+from posd.core.records import AuthorisationStarted
+from posd.core.state import Batch, State, Transaction
+from posd.daemon.assemble import JOURNAL_FOLDER, profile_of
+from posd.daemon.questions import (
+    MEANINGS,
+    NAMED_MAX,
+    QUESTIONS,
+    TRANSACTIONS_MAX,
+    Everything,
+    NotFound,
+    Seen,
+    checked,
+    chosen,
+    shown,
+    version,
+)
+from posd.daemon.questions import answer as answer_question
+from posd.daemon.recover import fold
+from posd.daemon.rules import rules_of
+from posd.daemon.terminal_view import daemon_down
+from posd.daemon.views import Around, View, transaction_view
+from posd.errors import ConfigError, StorageFailed
+from posd.journal.contract import StoredRecord
+from posd.journal.reader import JournalReader
+from posd.settings import Settings
+from posd.values import BatchNumber, Now, RequestId, Stan, Tid
+
+STARTED = "authorisation_started"
+"""The record that begins a transaction."""
+
+
+def journal_folder(settings: Settings) -> Path:
+    """Where the journal's files are."""
+    return settings.state_dir / JOURNAL_FOLDER
+
+
+class OfflineJournal:
+    """The journal that `settings` name. Raises ConfigError (there is none, or a newer one), StorageFailed.
+
+    `on_row` is told how many records were folded so far, for a person who waits.
+    """
+
+    def __init__(self, settings: Settings, now: Now, on_row: Callable[[int], None] = lambda count: None) -> None:
+        self._now, self._on_row, self._rows = now, on_row, 0
+        profile = profile_of(settings)
+        self._rules = {Tid(one.tid): rules_of(settings, one, profile) for one in settings.terminals}
+        self._reader = JournalReader(journal_folder(settings))
+
+    def close(self) -> None:
+        """Safe to call twice."""
+        self._reader.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def answer(self, verb: str, args: Mapping[str, Any]) -> View:
+        """The same answer that a daemon would give. Raises ConfigError, StorageFailed."""
+        given = checked(verb, args, QUESTIONS[verb])
+        if verb == "txn.show" and (known := self._by_index(given.get("id", ""))) is not None:
+            return known
+        posd = {"running": False, "version": version(), "up_s": None, "link_up": None, "link_why": ""}
+        said = answer_question(verb, given, self._everything(given.get("tid")), {**posd, "findings": [daemon_down()]})
+        if verb == "txn.list" and not said["transactions"] and "batch" in given:
+            return self.older(given)
+        return said
+
+    # --- the states ----------------------------------------------------------------------------------------------
+
+    def _everything(self, tid: str | None) -> Everything:
+        everything = {known: Seen(None, self._around(known)) for known in self._rules}
+        wanted = [known for known, _ in chosen(everything, tid)]
+        return {known: self._seen(known) if known in wanted else seen for known, seen in everything.items()}
+
+    def _seen(self, tid: Tid) -> Seen:
+        recovered = fold(self._stored(tid), None)
+        if recovered is None:
+            return Seen(None, self._around(tid))
+        return Seen(recovered.state, self._around(tid, recovered.fenced))
+
+    def _stored(self, tid: Tid) -> Iterator[StoredRecord]:
+        for row in self._reader.records(tid=tid):
+            self._rows += 1
+            self._on_row(self._rows)
+            yield StoredRecord(row.sequence, row.tid, row.kind, row.version, row.at_ms, row.payload)
+
+    def _around(self, tid: Tid, fenced: str = "") -> Around:
+        rules = self._rules.get(tid) or next(iter(self._rules.values()))  # one that was configured away meanwhile
+        return Around(rules, self._now, running=False, fenced=fenced, meanings=MEANINGS)
+
+    # --- what is too old for the states --------------------------------------------------------------------------
+
+    def older(self, args: Mapping[str, Any]) -> View:
+        """txn.list for one batch of any age, by its number and the journal's index; oldest first."""
+        given = checked("txn.list", args, QUESTIONS["txn.list"])
+        limit = min(given.get("limit", TRANSACTIONS_MAX), TRANSACTIONS_MAX)
+        rows = self._reader.records(
+            tid=given.get("tid"), batch=given["batch"], kind=STARTED, limit=limit, newest_first=True
+        )
+        found = []
+        for row in rows:
+            assert row.request_id is not None
+            state, txn = self._folded(RequestId(row.request_id))
+            if txn is not None and given.get("status") in (None, txn.status.value):
+                found.append(transaction_view(txn, state, self._around(state.tid)))
+        return {"transactions": found[::-1], "left_out": 0}
+
+    def show(self, name: str) -> View:
+        """txn.show for a transaction of any age: by request id, by RRN, or by TID/STAN (the newest). Raises NotFound,
+        and ConfigError when the name fits several."""
+        known = self._by_index(name) or self._by_trace(name)
+        if known is None:
+            raise NotFound(f"no transaction {shown(name)} in the journal; an id is a request id, an RRN, or TID/STAN")
+        return known
+
+    def _by_index(self, name: str) -> View | None:
+        """By request id or RRN."""
+        ids = {name} if name.count("/") > 1 else self._with_rrn(name)
+        if len(ids) > 1:
+            several = ", ".join(sorted(ids)[:NAMED_MAX])
+            raise ConfigError(f"{shown(name)} fits {len(ids)} transactions; say which: {several}")
+        return self._shown(RequestId(ids.pop())) if ids else None
+
+    def _with_rrn(self, rrn: str) -> set[str]:
+        if not rrn or "/" in rrn:
+            return set()
+        rows = self._reader.records(rrn=rrn, limit=NAMED_MAX, newest_first=True)
+        return {row.request_id for row in rows if row.request_id is not None}
+
+    def _by_trace(self, name: str) -> View | None:
+        tid, _, trace = name.partition("/")
+        if not trace.isdecimal():
+            return None
+        rows = self._reader.records(tid=tid, stan=int(trace), kind=STARTED, limit=1, newest_first=True)
+        return next((self._shown(RequestId(row.request_id)) for row in rows if row.request_id), None)
+
+    def _shown(self, request_id: RequestId) -> View | None:
+        state, txn = self._folded(request_id)
+        return {"transaction": transaction_view(txn, state, self._around(state.tid))} if txn else None
+
+    def _folded(self, request_id: RequestId) -> tuple[State, Transaction | None]:
+        """The transaction alone: its own records, folded onto an empty lane."""
+        state = State(Tid(request_id.partition("/")[0]), Stan(1), Batch(0, BatchNumber(1), 0))
+        for row in self._reader.records(request_id=request_id):
+            record = load_record(row.kind, row.version, row.payload)
+            if state.find(request_id) is None and not isinstance(record, AuthorisationStarted):
+                continue  # it was refused before it was sent
+            try:
+                state = apply(state, record, row.at_ms)
+            except AssertionError as error:
+                why = f"row {row.sequence} ({row.kind}) contradicts the ones before it: {error}"
+                raise StorageFailed(f"journal: {why}; run: posd journal verify") from None
+        return state, state.find(request_id)
+
+    def timeline(self, request_id: str) -> list[dict[str, Any]]:
+        """Everything that the journal has of one request, masked, in its order."""
+        return [row.as_dict() for row in self._reader.merged(request_id=request_id)]

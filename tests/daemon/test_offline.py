@@ -1,0 +1,149 @@
+"""The journal read without a daemon: the same answers as the live states give, and older days by index."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from posd.config import load
+from posd.core.answers import GroupResult
+from posd.core.events import SettleNow
+from posd.daemon.assemble import profile_of
+from posd.daemon.offline import OfflineJournal, journal_folder
+from posd.daemon.questions import MEANINGS, Seen, answer
+from posd.daemon.rules import rules_of
+from posd.daemon.views import Around
+from posd.errors import ConfigError, StorageFailed
+from posd.journal.opening import open_store
+from posd.journal.sqlite import SqliteStore
+from posd.security.machine import create_machine_key
+from posd.security.vault import DataKeys
+from posd.settings import Settings
+from posd.values import Tid
+from tests.daemon.shop import OTHER_TID, TID, Hands, Shop, a_shop, request_id
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    terminals = "".join(f'  - {{tid: "{tid}", mid: "898100012345678", tmk_file: tmk}}\n' for tid in (TID, OTHER_TID))
+    (tmp_path / "posd.yaml").write_text(
+        'version: 1\nhost: {address: "127.0.0.1:5000"}\nreversal: {attempts: 2}\n'
+        f"state_dir: state\ncontrol_socket: control\nmachine_key_file: machine.key\nterminals:\n{terminals}"
+    )
+    create_machine_key(tmp_path / "machine.key")
+    return load(tmp_path / "posd.yaml")
+
+
+@pytest.fixture
+def store(settings: Settings, tmp_path: Path) -> Iterator[SqliteStore]:
+    folder = journal_folder(settings)
+    folder.parent.mkdir()
+    keys = DataKeys(tmp_path / "keys", create_machine_key(tmp_path / "other.key"))
+    store = open_store(folder, b"c" * 32, b"d" * 32, keys, ballast_bytes=4096, free_bytes_min=0)
+    yield store
+    store.close()
+
+
+def journalled(store: SqliteStore) -> Shop:
+    return a_shop(TID, remember=lambda rows: store.write([rows]) and None)
+
+
+def ask(settings: Settings, verb: str, clock: Hands, **args: Any) -> dict[str, Any]:
+    with OfflineJournal(settings, clock.now()) as journal:
+        return journal.answer(verb, args)
+
+
+def live(settings: Settings, shop: Shop, verb: str, **args: Any) -> dict[str, Any]:
+    """What a daemon would say of the same states, but for what only a daemon knows."""
+    profile = profile_of(settings)
+    rules = rules_of(settings, settings.terminals[0], profile)
+    around = Around(rules, shop.clock.now(), running=False, meanings=MEANINGS)
+    everything = {TID: Seen(shop.lanes[TID].state, around), Tid(OTHER_TID): Seen(None, around)}
+    return answer(verb, args, everything, {"findings": []})
+
+
+def test_the_journal_gives_the_same_views_as_the_states(settings: Settings, store: SqliteStore) -> None:
+    shop = journalled(store)
+    runner = shop.lanes[TID]
+    runner.sells(1000)
+    runner.sells(500, code="51")
+    runner.sticks()
+    for verb in ("txn.list", "reversals.list"):
+        assert ask(settings, verb, shop.clock) == live(settings, shop, verb)
+    assert ask(settings, "status", shop.clock)["terminals"] == live(settings, shop, "status")["terminals"]
+    assert ask(settings, "txn.show", shop.clock, id=request_id(1)) == live(settings, shop, "txn.show", id=request_id(1))
+
+
+def test_it_says_that_no_daemon_runs_and_that_this_is_not_good(settings: Settings, store: SqliteStore) -> None:
+    shop = journalled(store)
+    said = ask(settings, "status", shop.clock)
+    assert not said["posd"]["running"]
+    assert not said["good"]
+    assert said["findings"][0]["code"] == "daemon_down"
+    assert said["terminals"][1] == {"tid": OTHER_TID, "empty": True}
+
+
+def test_older_batches_are_found_by_number_rrn_and_trace(settings: Settings, store: SqliteStore) -> None:
+    shop = journalled(store)
+    runner = shop.lanes[TID]
+    old = runner.sells(1111)
+    reversed_ = runner.sells(2222, code=None)
+    runner.answers("00")
+    txn = runner.state.find(old)
+    for number in range(2):
+        runner.happen(SettleNow(f"c{number}", "Li"))
+        runner.signs_in().agrees(GroupResult.BALANCED).answers("").signs_in()
+        runner.sells(3333)
+    assert runner.state.find(old) is None
+    listed = ask(settings, "txn.list", shop.clock, batch=7)["transactions"]
+    assert [(one["request_id"], one["status"]) for one in listed] == [(old, "approved"), (reversed_, "reversed")]
+    assert [
+        one["request_id"] for one in ask(settings, "txn.list", shop.clock, batch=7, status="reversed")["transactions"]
+    ] == [reversed_]
+    for name in (old, txn.facts.rrn, f"{TID}/{txn.stan}"):
+        with OfflineJournal(settings, shop.clock.now()) as journal:
+            assert journal.show(name)["transaction"]["amount"] == "11.11", name
+    shown = ask(settings, "txn.show", shop.clock, id=reversed_)["transaction"]
+    assert shown["reversal"]["status"] == "acknowledged"
+    with OfflineJournal(settings, shop.clock.now()) as journal:
+        kinds = [row["kind"] for row in journal.timeline(reversed_)]
+    assert kinds[0] == "authorisation_started"
+    assert kinds[-1] == "reversal_acknowledged"
+
+
+def test_what_is_not_there_is_said_in_one_line(settings: Settings, store: SqliteStore) -> None:
+    shop = journalled(store)
+    with OfflineJournal(settings, shop.clock.now()) as journal:
+        for name in ("", "nope", f"{TID}/77", f"{TID}/000001/000077/0200/000000"):
+            with pytest.raises(ConfigError):
+                journal.show(name)
+    with pytest.raises(ConfigError, match="no terminal"):
+        ask(settings, "status", shop.clock, tid="nope")
+
+
+def test_no_journal_is_a_configuration_error(settings: Settings) -> None:
+    with pytest.raises(ConfigError):
+        OfflineJournal(settings, Hands().now())
+
+
+def test_records_that_contradict_each_other_are_shown_as_a_fence(settings: Settings, store: SqliteStore) -> None:
+    rows: list[Any] = []
+    shop = a_shop(TID, remember=rows.extend)
+    of = shop.lanes[TID].sells()
+    store.write([[*rows, next(row for row in rows if row.kind == "approved")]])
+    said = ask(settings, "status", shop.clock)
+    assert "contradicts" in said["terminals"][0]["fenced"]
+    with pytest.raises(StorageFailed, match="contradicts"):
+        ask(settings, "txn.show", shop.clock, id=of)
+
+
+def test_a_reader_beside_the_writer_sees_what_is_committed(settings: Settings, store: SqliteStore) -> None:
+    shop = journalled(store)
+    counted: list[int] = []
+    with OfflineJournal(settings, shop.clock.now(), counted.append) as journal:
+        assert journal.answer("txn.list", {})["transactions"] == []
+        shop.lanes[TID].sells()
+        assert len(journal.answer("txn.list", {})["transactions"]) == 1
+    assert counted == sorted(counted)
+    assert counted[-1] > 3
