@@ -166,13 +166,12 @@ def test_a_transaction_is_named_in_three_ways(runner: Runner) -> None:
 
 
 def test_every_status_has_words() -> None:
-    for table, kind in (
-        (words.TRANSACTION, TxnStatus),
-        (words.REVERSAL, ReversalStatus),
-        (words.TO_DO, ReversalStatus),
-    ):
-        assert set(table) == set(kind)
+    assert set(words.TRANSACTION) == set(TxnStatus)
+    assert set(words.REVERSAL) == set(words.TO_DO) == set(ReversalStatus)
     assert set(words.PHASE) == set(SettlementPhase)
+    assert set(words.OUTCOME) == set(CloseOutcome)
+    assert set(words.WHY) == set(Why)
+    assert set(words.DOING) == set(ExchangeKind)
 
 
 @pytest.mark.parametrize(
