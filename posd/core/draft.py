@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 
 from posd.core.answers import ExchangeKind
 from posd.core.effects import Alert, Effect, HostMessage, Note, Refusal, Refused, ToHost, ToTerminal, Withdraw
-from posd.core.events import TransactionRequested
+from posd.core.events import EncodingFailed, Event, Tick, TransactionRequested
 from posd.core.fold import apply
 from posd.core.records import Record, RequestRefused
 from posd.core.rules import Gaps, Rules
@@ -43,6 +43,7 @@ class Draft:
     state: State
     agenda: Agenda
     now: Now
+    event: Event = field(default_factory=Tick)
     records: list[Record] = field(default_factory=list)
     to_host: ToHost | None = None
     to_terminal: list[ToTerminal] = field(default_factory=list)
@@ -62,6 +63,11 @@ class Draft:
         token = f"{self.state.tid}#{number}"
         self.to_host = ToHost(token, kind, message, request_id, deadline_s)
         self.agenda = replace(self.agenda, tokens_used=number, exchange_token=token, exchange_deadline_s=deadline_s)
+
+    def cannot_encode(self, because: str) -> EncodingFailed:
+        """The event to handle instead, if what this draft sends cannot be encoded; then forget this draft (D1)."""
+        assert self.to_host is not None, "only what is sent can fail to be encoded"
+        return EncodingFailed(self.to_host.kind, self.to_host.request_id, because, self.event)
 
     def end_exchange(self) -> None:
         """Nobody waits for the host any more: the frame is taken back if it has not left (D2)."""

@@ -10,10 +10,10 @@ from typing import assert_never
 
 from posd.core import events as e
 from posd.core import records as r
-from posd.core import reversals, session, settlement, transactions
+from posd.core import reversals, session, settlement, terminal_close, transactions, upload
 from posd.core.answers import AnswerFacts, ExchangeKind, HostAnswer
 from posd.core.draft import Agenda, Draft
-from posd.core.effects import CommandDone, Refusal, Result, ToTerminal
+from posd.core.effects import CommandDone, ForgetCard, Refusal, Result, ToTerminal
 from posd.core.next_action import Step, next_step, queue_wait_s, waits_until
 from posd.core.rules import Rules, Why
 from posd.core.state import Exchange, SettlementCause, SettlementPhase, State, Transaction
@@ -22,7 +22,7 @@ from posd.errors import InvariantBroken
 from posd.values import Now
 
 STEPS_MAX = 64
-"""More steps than this for one event is a loop, and a bug of ours."""
+"""More steps than this for one event, beside one for each waiting request, is a loop, and a bug of ours."""
 
 
 class Engine:
@@ -35,11 +35,15 @@ class Engine:
 
     def handle(self, event: e.Event, now: Now) -> Draft:
         """What this event leads to. Raises InvariantBroken: the lane has to be fenced (D4)."""
-        draft = Draft(self.rules, self.state, self.agenda, now)
-        _happened(draft, event)
-        _expire(draft)
-        _advance(draft)
-        _ride_along(draft)
+        draft = Draft(self.rules, self.state, self.agenda, now, event)
+        try:
+            _happened(draft, event)
+            _advance(draft)
+            _ride_along(draft)
+        except InvariantBroken:
+            raise
+        except AssertionError as error:
+            raise InvariantBroken(str(error) or "an assertion of the core failed") from error
         return draft
 
     def adopt(self, draft: Draft) -> None:
@@ -53,6 +57,12 @@ class Engine:
 
 
 def _happened(draft: Draft, event: e.Event) -> None:
+    """What is true now that this happened, and what was waited for in vain until now."""
+    _take(draft, event)
+    _expire(draft)
+
+
+def _take(draft: Draft, event: e.Event) -> None:
     match event:
         case e.Started():
             _lost(draft, Why.RESTART, "posd was restarted")
@@ -102,9 +112,9 @@ def _terminal_asked(
         case e.TerminalSignedOff() | e.TerminalEchoed():
             draft.answer(ToTerminal(event.reply_to, Result(AnswerFacts("00"))))
         case e.TerminalTotalsGiven():
-            settlement.terminal_closes(draft, event)
+            terminal_close.totals_given(draft, event)
         case e.TerminalUploaded():
-            settlement.terminal_uploads(draft, event)
+            terminal_close.uploaded(draft, event)
         case e.RequestUnusable():
             draft.refuse(event.reply_to, Refusal(event.refusal), event.because, event.request_id)
         case _:
@@ -130,9 +140,9 @@ def _host_answered(draft: Draft, answer: HostAnswer) -> None:
         case ExchangeKind.TOTALS:
             settlement.totals_answered(draft, answer)
         case ExchangeKind.UPLOAD:
-            settlement.upload_answered(draft, answer)
+            upload.upload_answered(draft, answer)
         case ExchangeKind.TRAILER:
-            settlement.trailer_answered(draft, answer)
+            upload.trailer_answered(draft, answer)
         case ExchangeKind.SIGN_OFF:
             draft.end_exchange()
         case _:
@@ -186,14 +196,18 @@ def _lost(draft: Draft, why: Why, detail: str) -> None:
             session.echo_ended(draft, answered=False)
         case ExchangeKind.SIGN_OFF:
             draft.end_exchange()
-        case ExchangeKind.TOTALS | ExchangeKind.UPLOAD | ExchangeKind.TRAILER:
-            settlement.lost(draft, exchange.kind, detail)
+        case ExchangeKind.TOTALS:
+            settlement.lost(draft, detail)
+        case ExchangeKind.UPLOAD | ExchangeKind.TRAILER:
+            upload.lost(draft, exchange.kind, detail)
         case _:
             assert_never(exchange.kind)
 
 
 def _encoding_failed(draft: Draft, event: e.EncodingFailed) -> None:
-    """D1: alerted, still owed, and not tried again in a loop."""
+    """D1: alerted, still owed, and not tried again in a loop. What led to it did happen all the same."""
+    if event.during is not None:
+        _happened(draft, event.during)
     draft.alert("cannot_encode", kind=event.kind.value, because=event.because)
     match event.kind:
         case ExchangeKind.TRANSACTION:
@@ -201,15 +215,19 @@ def _encoding_failed(draft: Draft, event: e.EncodingFailed) -> None:
             for reply_to in draft.take_waiters(event.request_id):
                 draft.refuse(reply_to, Refusal.MALFORMED, event.because, event.request_id)
             draft.drop_queued(event.request_id)
+            draft.effects.append(ForgetCard(event.request_id))
         case ExchangeKind.REVERSAL:
             assert event.request_id is not None
-            draft.wait(reversals.due_key(event.request_id), draft.rules.stuck_retry_s)
-            transactions.refuse_waiting(draft, "a reversal is owed and cannot be encoded")
+            reversals.cannot_encode(draft, event.request_id)
         case ExchangeKind.SIGN_IN | ExchangeKind.SIGN_OFF:
             draft.back_off(session.SIGN_IN, draft.rules.sign_in_retry)
+            if draft.state.session.signed_in:
+                settlement.postpone(draft, "the sign-in before it cannot be encoded")
         case ExchangeKind.ECHO:
             draft.wait(session.ECHO, draft.rules.echo_interval_s)
-        case ExchangeKind.TOTALS | ExchangeKind.UPLOAD | ExchangeKind.TRAILER:
+        case ExchangeKind.UPLOAD:
+            upload.cannot_encode_upload(draft)
+        case ExchangeKind.TOTALS | ExchangeKind.TRAILER:
             draft.back_off(settlement.SETTLE, draft.rules.settle_retry)
         case _:
             assert_never(event.kind)
@@ -225,7 +243,7 @@ def _command(draft: Draft, event: e.SettleNow | e.RetryReversals | e.ResolveReve
             why_not = reversals.resolve(draft, event.by, event.reason, event.request_id)
             ok, text = why_not is None, why_not or f"resolved by {event.by}"
         case e.DecideSettlement():
-            why_not = settlement.decide(draft, event.by, event.closed)
+            why_not = settlement.decide(draft, event.by, event.reason, event.closed)
             ok, text = why_not is None, why_not or f"decided by {event.by}"
         case _:
             assert_never(event)
@@ -263,12 +281,13 @@ def _why_waiting(draft: Draft) -> str:
 
 def _advance(draft: Draft) -> None:
     """Do what comes next until the host has to answer or nothing is left to do."""
-    for _ in range(STEPS_MAX):
+    steps_max = STEPS_MAX + draft.rules.queue_max
+    for _ in range(steps_max):
         step = next_step(draft)
         if step is None:
             return
         _STEPS[step](draft)
-    raise InvariantBroken(f"no rest after {STEPS_MAX} steps")
+    raise InvariantBroken(f"no rest after {steps_max} steps")
 
 
 def _ride_along(draft: Draft) -> None:
@@ -291,8 +310,8 @@ _STEPS: dict[Step, Callable[[Draft], None]] = {
     Step.SIGN_IN: lambda draft: session.sign_in(draft, for_settlement=False),
     Step.REVERSE: _reverse,
     Step.ASK_TOTALS: settlement.ask_totals,
-    Step.UPLOAD: settlement.upload_next,
-    Step.TRAILER: settlement.send_trailer,
+    Step.UPLOAD: upload.upload_next,
+    Step.TRAILER: upload.send_trailer,
     Step.SEND_REQUEST: transactions.send_next,
     Step.SIGN_IN_TO_SETTLE: lambda draft: session.sign_in(draft, for_settlement=True),
     Step.SKIP_BATCH: settlement.skip,

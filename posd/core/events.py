@@ -138,11 +138,16 @@ class RequestUnusable:
 
 @dataclass(frozen=True, slots=True)
 class EncodingFailed:
-    """What we wanted to send cannot be said in this dialect: its draft was discarded (D1)."""
+    """What we wanted to send cannot be said in this dialect: its draft was discarded (D1).
+
+    `during` is the event that the discarded draft came from: it did happen, and is taken up again here, so that it is
+    neither lost nor handled twice. `Draft.cannot_encode` fills it in.
+    """
 
     kind: ExchangeKind
     request_id: RequestId | None
     because: str
+    during: "Event | None" = None
 
 
 @dataclass(frozen=True, slots=True)

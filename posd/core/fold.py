@@ -12,8 +12,17 @@ from posd.core import transactions
 from posd.core.answers import ExchangeKind, Totals
 from posd.core.edits import after, change_txn, confirmed, end_exchange
 from posd.core.fold_reversals import apply_reversal
-from posd.core.fold_settlement import apply_due, apply_totals, apply_trailer, apply_upload, closing, next_batch
+from posd.core.fold_settlement import (
+    apply_doubt,
+    apply_due,
+    apply_totals,
+    apply_trailer,
+    apply_upload,
+    closing,
+    next_batch,
+)
 from posd.core.state import (
+    TOMBSTONES_MAX,
     Batch,
     CloseOutcome,
     Exchange,
@@ -49,7 +58,7 @@ def apply(state: State, record: r.Record, at_ms: int) -> State:
         case r.RequestRefused() | r.TerminalClosed():
             return state
         case r.OriginalRefusedInAdvance():
-            return replace(state, tombstones=(*state.tombstones, record.request_id))
+            return replace(state, tombstones=(*state.tombstones, record.request_id)[-TOMBSTONES_MAX:])
         case (
             r.ReversalOwed()
             | r.ReversalAttempted()
@@ -65,8 +74,10 @@ def apply(state: State, record: r.Record, at_ms: int) -> State:
             | r.ReversalCarriedOver()
         ):
             return apply_reversal(state, record, at_ms)
-        case r.SettlementWanted() | r.SettlementPostponed() | r.SettlementBegun() | r.SettlementUnconfirmed():
+        case r.SettlementWanted() | r.SettlementPostponed() | r.SettlementBegun():
             return apply_due(state, record, at_ms)
+        case r.SettlementUnconfirmed() | r.SettlementDecided():
+            return apply_doubt(state, record)
         case r.TotalsAsked() | r.TotalsUnanswered() | r.TotalsAnswered():
             return apply_totals(state, record, at_ms)
         case r.UploadSent() | r.UploadAcknowledged() | r.UploadUnanswered() | r.UploadSetAside():

@@ -12,9 +12,7 @@ from posd.values import BatchNumber, Stan
 
 
 def apply_due(
-    state: State,
-    record: r.SettlementWanted | r.SettlementPostponed | r.SettlementBegun | r.SettlementUnconfirmed,
-    at_ms: int,
+    state: State, record: r.SettlementWanted | r.SettlementPostponed | r.SettlementBegun, at_ms: int
 ) -> State:
     settlement = state.settlement
     match record:
@@ -26,14 +24,41 @@ def apply_due(
             settlement = Settlement(
                 _phase(state, settlements.Input.BEGUN), cause=record.cause, due_ms=record.due_ms, begun_at_ms=at_ms
             )
-        case r.SettlementUnconfirmed():
-            settlement = replace(
-                settlement, phase=_phase(state, settlements.Input.UNCLEAR), postponed_because=record.because
-            )
-            return replace(state, settlement=settlement, exchange=None)
         case _:
             assert_never(record)
     return replace(state, settlement=settlement)
+
+
+def apply_doubt(state: State, record: r.SettlementUnconfirmed | r.SettlementDecided) -> State:
+    """Whether the host has closed the batch is not known; or a person says so. If it has, BatchClosed follows."""
+    settlement = state.settlement
+    match record:
+        case r.SettlementUnconfirmed():
+            phase = _phase(state, settlements.Input.UNCLEAR)
+            settlement = replace(settlement, phase=phase, postponed_because=record.because)
+            return replace(state, settlement=settlement, exchange=None)
+        case r.SettlementDecided():
+            if record.closed:
+                return state
+            phase = _phase(state, settlements.Input.NOT_CLOSED)
+            return replace(state, settlement=replace(settlement, phase=phase))
+        case _:
+            assert_never(record)
+
+
+def _no_answer(settlement: Settlement, because: str, code: str) -> Settlement:
+    """One attempt more without success: refused, or not answered at all."""
+    return replace(
+        settlement,
+        postponed_because=because,
+        refused=settlement.refused + (code != ""),
+        unanswered=settlement.unanswered + (code == ""),
+    )
+
+
+def _settled(settlement: Settlement) -> Settlement:
+    """The current message is over: what comes next is counted anew."""
+    return replace(settlement, asked=0, unanswered=0, refused=0, in_flight=0, postponed_because="")
 
 
 def apply_totals(state: State, record: r.TotalsAsked | r.TotalsUnanswered | r.TotalsAnswered, at_ms: int) -> State:
@@ -51,12 +76,12 @@ def apply_totals(state: State, record: r.TotalsAsked | r.TotalsUnanswered | r.To
             return _in_flight(state, settlement, ExchangeKind.TOTALS, record.stan, at_ms)
         case r.TotalsUnanswered():
             phase = _phase(state, settlements.Input.UNANSWERED)
-            settlement = replace(settlement, phase=phase, postponed_because=record.because)
+            settlement = replace(_no_answer(settlement, record.because, record.code), phase=phase)
             return replace(state, settlement=settlement, exchange=None)
         case r.TotalsAnswered():
             what = settlements.Input.ITEMS_WANTED if record.items else settlements.Input.NO_ITEMS
             phase = _phase(state, what)
-            settlement = replace(settlement, phase=phase, host=record.host, items=record.items, asked=0)
+            settlement = replace(_settled(settlement), phase=phase, host=record.host, items=record.items)
             return replace(state, settlement=settlement, exchange=None)
         case _:
             assert_never(record)
@@ -71,12 +96,12 @@ def apply_upload(
             settlement = replace(settlement, stan=record.stan, in_flight=record.count, asked=record.attempt)
             return _in_flight(state, settlement, ExchangeKind.UPLOAD, record.stan, at_ms)
         case r.UploadAcknowledged():
-            settlement = replace(settlement, uploaded=record.cursor, in_flight=0, asked=0)
+            settlement = replace(_settled(settlement), uploaded=record.cursor)
         case r.UploadUnanswered():
-            settlement = replace(settlement, postponed_because=record.because)
+            settlement = _no_answer(settlement, record.because, record.code)
         case r.UploadSetAside():
             aside = (*settlement.set_aside, *record.request_ids)
-            settlement = replace(settlement, uploaded=record.cursor, in_flight=0, asked=0, set_aside=aside)
+            settlement = replace(_settled(settlement), uploaded=record.cursor, set_aside=aside)
         case _:
             assert_never(record)
     done = settlement.uploaded >= len(settlement.items)
@@ -92,7 +117,8 @@ def apply_trailer(state: State, record: r.TrailerSent | r.TrailerUnanswered, at_
             settlement = replace(settlement, trailer_stan=record.stan, asked=record.attempt)
             return _in_flight(state, settlement, ExchangeKind.TRAILER, record.stan, at_ms)
         case r.TrailerUnanswered():
-            settlement = replace(settlement, postponed_because=record.because)
+            phase = _phase(state, settlements.Input.UNANSWERED)
+            settlement = replace(_no_answer(settlement, record.because, record.code), phase=phase)
             return replace(state, settlement=settlement, exchange=None)
         case _:
             assert_never(record)
@@ -113,18 +139,22 @@ def closing(state: State, outcome: CloseOutcome, begun_ms: int, at_ms: int, tota
 
 
 def next_batch(state: State, close: LastClose, number: BatchNumber, at_ms: int) -> State:
-    """The next batch; what is still owed keeps its transaction for as long as it is owed (D19, D33)."""
-    what = settlements.Input.SKIPPED if close.outcome is CloseOutcome.EMPTY else settlements.Input.CLOSED
-    phase = _phase(state, what)
-    unended = {of: rev for of, rev in state.reversals.items() if rev.status in UNENDED}
-    owing = {of: txn for of, txn in state.closed.items() if of in unended}
+    """The next batch. What is still owed keeps its transaction for as long as it is owed (D19, D33).
+
+    A batch that was skipped had no money in it: the one closed before it stays the last closed one, and its requests
+    can still be asked for, taken back, or answered late.
+    """
+    skipped = close.outcome is CloseOutcome.EMPTY
+    phase = _phase(state, settlements.Input.SKIPPED if skipped else settlements.Input.CLOSED)
+    owed = {of for of, rev in state.reversals.items() if rev.status in UNENDED}
+    kept = {of: txn for of, txn in state.closed.items() if skipped or of in owed}
+    closed = {**kept, **state.transactions}
     return replace(
         state,
         batch=Batch(state.batch.identity + 1, number, at_ms),
         transactions={},
-        closed={**owing, **state.transactions},
-        reversals=unended,
-        tombstones=(),
+        closed=closed,
+        reversals={of: rev for of, rev in state.reversals.items() if of in closed},
         settlement=Settlement(phase),
         last_close=close,
         exchange=None,

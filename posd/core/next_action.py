@@ -17,7 +17,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from posd.core import reversals, session, settlement
-from posd.core.state import SettlementPhase
+from posd.core.state import ReversalStatus, SettlementPhase
 
 if TYPE_CHECKING:
     from posd.core.draft import Draft
@@ -60,7 +60,7 @@ def next_step(draft: "Draft") -> Step | None:
         return None  # D20: the sign-in above may decide it, else a person does
     if reversals.next_owed(draft, force=bool(draft.agenda.queue)) is not None:
         return Step.REVERSE
-    if phase is SettlementPhase.DRAINING and settlement.drained(draft):
+    if phase is SettlementPhase.DRAINING and settlement.drained(draft) and draft.may(settlement.SETTLE):
         return Step.SKIP_BATCH if settlement.nothing_to_settle(draft) else Step.ASK_TOTALS
     if draft.agenda.queue:
         return Step.SEND_REQUEST
@@ -86,7 +86,8 @@ def waits_until(draft: "Draft") -> list[float]:
     times += [event.received_s + queue_wait_s(draft) for event in agenda.queue]
     if draft.state.exchange is None and agenda.link_up:
         times += [agenda.not_before_s[what] for what in _held_back(draft) if what in agenda.not_before_s]
-        if draft.state.settlement.phase is SettlementPhase.DRAINING and agenda.drain_until_s is not None:
+        draining = draft.state.settlement.phase is SettlementPhase.DRAINING and not settlement.drained(draft)
+        if draining and agenda.drain_until_s is not None:
             times.append(agenda.drain_until_s)
     return times
 
@@ -106,8 +107,10 @@ def _held_back(draft: "Draft") -> list[str]:
         return [settlement.SETTLE]
     if state.settlement.phase is SettlementPhase.UNCONFIRMED:
         return []
-    held = [reversals.due_key(rev.request_id) for rev in state.unended_reversals()]
-    if settlement.due(draft) is not None:
+    owed = [rev for rev in state.unended_reversals() if rev.status is not ReversalStatus.CONFLICT]
+    held = [reversals.due_key(rev.request_id) for rev in owed]
+    draining = state.settlement.phase is SettlementPhase.DRAINING and settlement.drained(draft)
+    if draining or settlement.due(draft) is not None:
         held.append(settlement.SETTLE)
     if draft.rules.echo_interval_s:
         held.append(session.ECHO)

@@ -306,9 +306,10 @@ class TotalsAsked:
 
 @dataclass(frozen=True, slots=True)
 class TotalsUnanswered:
-    """No answer that can be used; the same question is asked again."""
+    """No answer that can be used; the same question is asked again. `code`: the host refused with it (else silence)."""
 
     because: str
+    code: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -324,6 +325,15 @@ class SettlementUnconfirmed:
     """A repeated question was answered as if the batch were closed: a sign-in or a person decides (D20)."""
 
     because: str
+
+
+@dataclass(frozen=True, slots=True)
+class SettlementDecided:
+    """A named person said whether the host has closed the batch (D20)."""
+
+    by: str
+    reason: str
+    closed: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -345,9 +355,10 @@ class UploadAcknowledged:
 
 @dataclass(frozen=True, slots=True)
 class UploadUnanswered:
-    """The items are repeated with their own number."""
+    """The items are repeated with their own number. `code`: the host refused with it (else silence)."""
 
     because: str
+    code: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -370,9 +381,10 @@ class TrailerSent:
 
 @dataclass(frozen=True, slots=True)
 class TrailerUnanswered:
-    """The end message is repeated with its own number."""
+    """The end message is repeated with its own number. `code`: the host refused with it (else silence)."""
 
     because: str
+    code: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -431,6 +443,7 @@ Record = (
     | TotalsUnanswered
     | TotalsAnswered
     | SettlementUnconfirmed
+    | SettlementDecided
     | UploadSent
     | UploadAcknowledged
     | UploadUnanswered

@@ -14,6 +14,7 @@
 - A late approval after 12 or 25 opens it again (D11).
 - Attempts are durable and counted when they leave; a line that is down is not an attempt. After the limit it is
   *stuck*: alerted, shown, still owed, retried slowly. Only an acknowledgement or a named person with a reason ends it.
+- One that cannot be encoded is stuck at once: quick attempts would not help, and it must not stop the terminal (D1).
 - An answer may trigger one sign-in for each reversal; the second such answer counts as an attempt (D12).
 """
 
@@ -22,7 +23,7 @@ from typing import TYPE_CHECKING
 
 from posd.core import records as r
 from posd.core.answers import AnswerFacts, ExchangeKind, HostAnswer
-from posd.core.effects import Refusal, Result, SendReversal, ToTerminal
+from posd.core.effects import ForgetCard, Refusal, Refused, Result, SendReversal, ToTerminal
 from posd.core.events import ReversalRequested
 from posd.core.rules import Why
 from posd.core.state import UNENDED, Reversal, ReversalStatus, Transaction, TxnStatus
@@ -167,6 +168,15 @@ def _failed(draft: "Draft", record: r.ReversalUnanswered | r.ReversalRefused) ->
         draft.wait(key, draft.rules.stuck_retry_s)
 
 
+def cannot_encode(draft: "Draft", request_id: RequestId) -> None:
+    """It cannot be said in this dialect (D1)."""
+    reversal = draft.state.reversals[request_id]
+    if reversal.status is ReversalStatus.OWED:
+        draft.record(r.ReversalStuck(request_id, reversal.attempts))
+        draft.alert("reversal_stuck", request_id=request_id, attempts=reversal.attempts)
+    draft.wait(due_key(request_id), draft.rules.stuck_retry_s)
+
+
 def _reason(draft: "Draft", why: Why) -> str:
     return draft.rules.reversal_reasons[why]
 
@@ -174,7 +184,10 @@ def _reason(draft: "Draft", why: Why) -> str:
 def late_approval(draft: "Draft", txn: Transaction) -> None:
     """An approval came when nobody waited for it any more."""
     reversal = draft.state.reversals.get(txn.request_id)
-    if reversal is None or reversal.status is ReversalStatus.RESOLVED:
+    if txn.status is TxnStatus.DECLINED and draft.rules.kinds[txn.kind].reversible:
+        draft.record(r.ReversalOwed(txn.request_id, Why.UNCONFIRMED, _reason(draft, Why.UNCONFIRMED)))
+        draft.alert("late_approval", request_id=txn.request_id, status=txn.status.value)
+    elif reversal is None or reversal.status is ReversalStatus.RESOLVED:
         draft.alert("late_approval", request_id=txn.request_id, status=txn.status.value)
     elif reversal.status is ReversalStatus.ACKNOWLEDGED and reversal.last_code in DENIALS:
         draft.record(r.ReversalReopened(txn.request_id))
@@ -189,27 +202,39 @@ def requested_by_terminal(draft: "Draft", event: ReversalRequested) -> None:
     if waiting is not None:
         _cancel_unsent(draft, event)
     elif txn is None:
-        draft.record(r.OriginalRefusedInAdvance(event.original))
+        _refuse_in_advance(draft, event.original)
         draft.refuse(event.reply_to, Refusal.NO_ORIGINAL, "there is no such request", event.original)
     elif event.amount_minor != txn.amount_minor:
         draft.refuse(event.reply_to, Refusal.AMOUNT_DIFFERS, "the amount is not that of the original", event.original)
-    elif not draft.rules.kinds[txn.kind].reversible or voided_by(draft.state.transactions, txn.request_id):
+    elif not draft.rules.kinds[txn.kind].reversible or voided_by(draft.state, txn.request_id):
         draft.alert("terminal_reversal_refused", request_id=txn.request_id)
         draft.refuse(event.reply_to, Refusal.NOT_REVERSIBLE, "this request cannot be reversed", event.original)
     else:
         if txn.status in (TxnStatus.SENT, TxnStatus.APPROVED):
             draft.record(r.ReversalOwed(txn.request_id, Why.TERMINAL, event.reason))
+            _taken_back(draft, txn)
         draft.answer(ToTerminal(event.reply_to, Result(AnswerFacts("00"), event.original)))
+
+
+def _taken_back(draft: "Draft", txn: Transaction) -> None:
+    """Who still waits for its answer is told "failed"; the host's answer will only be remembered."""
+    because = "the terminal took it back"
+    for reply_to in draft.take_waiters(txn.request_id):
+        draft.answer(ToTerminal(reply_to, Refused(Refusal.OUTCOME_UNKNOWN, because, txn.request_id)))
+
+
+def _refuse_in_advance(draft: "Draft", original: RequestId) -> None:
+    if original not in draft.state.tombstones:
+        draft.record(r.OriginalRefusedInAdvance(original))
 
 
 def _cancel_unsent(draft: "Draft", event: ReversalRequested) -> None:
     """It was not sent and will not be: nothing is owed (D17)."""
-    queue = draft.agenda.queue
-    draft.record(r.OriginalRefusedInAdvance(event.original))
+    _refuse_in_advance(draft, event.original)
     for reply_to in draft.take_waiters(event.original):
         draft.refuse(reply_to, Refusal.NOT_SENT, "the terminal took it back before it was sent", event.original)
     draft.drop_queued(event.original)
-    assert len(draft.agenda.queue) == len(queue) - 1
+    draft.effects.append(ForgetCard(event.original))
     draft.answer(ToTerminal(event.reply_to, Result(AnswerFacts("00"), event.original)))
 
 
@@ -235,6 +260,7 @@ def resolve(draft: "Draft", by: str, reason: str, request_id: RequestId) -> str 
     if in_flight is not None and in_flight.request_id == request_id:
         return "an attempt is on its way to the host; wait for its answer, then try again"
     draft.record(r.ReversalResolved(request_id, by, reason))
+    draft.at_once(due_key(request_id))
     return None
 
 

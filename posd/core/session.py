@@ -75,7 +75,7 @@ def _batch_number_changed(draft: "Draft", answer: HostAnswer) -> None:
     number = answer.batch_number
     assert number is not None
     last = draft.state.last_close
-    if draft.state.settlement.phase is SettlementPhase.UNCONFIRMED:
+    if settlement.closed_elsewhere(draft, number):
         settlement.closed_by_evidence(draft, number)
     elif draft.state.settlement.phase is not SettlementPhase.OPEN:
         draft.alert("host_batch_number_changed_during_settlement", number=number)
@@ -119,6 +119,8 @@ def terminal_wants_keys(draft: "Draft", event: TerminalSignInRequested) -> None:
         return
     give_up_s = event.received_s + draft.rules.queue_wait_max_s
     waiting = (*draft.agenda.sign_in_waiters, (event.reply_to, give_up_s))
+    for reply_to, _ in waiting[: -draft.rules.queue_max]:
+        draft.refuse(reply_to, Refusal.BUSY, "too many sign-ins of this terminal are waiting")
     draft.set_sign_in_waiters(waiting[-draft.rules.queue_max :])
 
 

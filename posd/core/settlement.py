@@ -1,12 +1,17 @@
 """The close of a batch: open → draining → totals → uploading → trailer → open (the next one).
 
-                 begun     skipped  asked   unanswered  items wanted  no items  moved on   all uploaded  unclear  closed
-    open         DRAINING  OPEN     -       -           -             -         -          -             -        -
-    draining     -         OPEN     TOTALS  -           -             -         -          -             -        -
-    totals       -         -        TOTALS  TOTALS      UPLOADING     TRAILER   -          -             UNCONF.  -
-    uploading    -         -        -       UPLOADING   -             -         UPLOADING  TRAILER       -        -
-    trailer      -         -        -       TRAILER     -             -         -          -             -        OPEN
-    unconfirmed  -         -        TOTALS  -           -             -         -          -             -        OPEN
+    on           open      draining  totals       uploading  trailer  unconfirmed
+    begun        DRAINING  -         -            -          -        -
+    skipped      OPEN      OPEN      -            -          -        -
+    asked        -         TOTALS    TOTALS       -          -        -
+    unanswered   -         -         TOTALS       UPLOADING  TRAILER  -
+    items_wanted -         -         UPLOADING    -          -        -
+    no_items     -         -         TRAILER      -          -        -
+    moved_on     -         -         -            UPLOADING  -        -
+    all_uploaded -         -         -            TRAILER    -        -
+    unclear      -         -         UNCONFIRMED  -          -        -
+    not_closed   -         -         TOTALS       UPLOADING  TRAILER  TOTALS
+    closed       -         -         OPEN         OPEN       OPEN     OPEN
 
 - Due is computed (schedule.py) or wanted (a person, the terminal's own close, the host's batch number). A due moment is
   satisfied by a close begun at or after it, and a batch closes at most once (D18).
@@ -14,24 +19,25 @@
 - Draining delivers what is owed, and refuses no sale; what stays owed past the hold is carried over (D19).
 - The totals are repeated with their own STAN until the answer is durable, then never asked again. If a repeat is
   answered as if the batch were closed, that is *unconfirmed*: the host's next batch number, or a person, decides (D20).
-- Each upload is eight items from a durable cursor; only an acknowledgement moves it; an item refused again and again is
-  set aside and the close is out of balance (D21).
-- The end message closes the batch; then the next number, and a new sign-in.
+- After a code that asks for a sign-in: sign in, then the same message again.
+- Uploading and the end message are in upload.py; the end message closes the batch; then the next number, and a new
+  sign-in.
+- From the totals on nothing else leaves. So that this cannot last for ever, a named person may say whether the host has
+  closed the batch, once it is unconfirmed or its message has failed `settle_attempts_max` times.
 """
 
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from posd.core import records as r
-from posd.core.answers import AnswerClass, AnswerFacts, ExchangeKind, GroupResult, HostAnswer, Totals
-from posd.core.effects import BatchEnded, Result, SendTotals, SendTrailer, SendUpload, TotalsResult, ToTerminal
-from posd.core.events import TerminalTotalsGiven, TerminalUploaded
+from posd.core.answers import AnswerClass, ExchangeKind, GroupResult, HostAnswer, Totals
+from posd.core.effects import BatchEnded, SendTotals
 from posd.core.reversals import due_key
-from posd.core.schedule import newest_due_ms
+from posd.core.schedule import DAY_MS, newest_due_ms
 from posd.core.state import CloseOutcome, Reversal, Settlement, SettlementCause, SettlementPhase
 from posd.core.totals import counts, to_upload, totals_of
 from posd.errors import InvariantBroken
-from posd.values import BatchNumber, next_batch_number
+from posd.values import BATCH_NUMBER_MAX, BatchNumber, next_batch_number
 
 if TYPE_CHECKING:
     from posd.core.draft import Draft
@@ -51,6 +57,7 @@ class Input(StrEnum):
     MOVED_ON = "moved_on"
     ALL_UPLOADED = "all_uploaded"
     UNCLEAR = "unclear"
+    NOT_CLOSED = "not_closed"
     CLOSED = "closed"
 
 
@@ -69,10 +76,19 @@ TABLE: dict[tuple[SettlementPhase, Input], SettlementPhase] = {
     (_P.UPLOADING, _I.MOVED_ON): _P.UPLOADING,
     (_P.UPLOADING, _I.ALL_UPLOADED): _P.TRAILER,
     (_P.TRAILER, _I.UNANSWERED): _P.TRAILER,
+    (_P.TOTALS, _I.NOT_CLOSED): _P.TOTALS,
+    (_P.UPLOADING, _I.NOT_CLOSED): _P.UPLOADING,
+    (_P.TRAILER, _I.NOT_CLOSED): _P.TRAILER,
+    (_P.UNCONFIRMED, _I.NOT_CLOSED): _P.TOTALS,
+    (_P.TOTALS, _I.CLOSED): _P.OPEN,
+    (_P.UPLOADING, _I.CLOSED): _P.OPEN,
     (_P.TRAILER, _I.CLOSED): _P.OPEN,
-    (_P.UNCONFIRMED, _I.ASKED): _P.TOTALS,
     (_P.UNCONFIRMED, _I.CLOSED): _P.OPEN,
 }
+
+
+CLOSING = frozenset({_P.TOTALS, _P.UPLOADING, _P.TRAILER})
+"""From the totals on nothing but the close leaves."""
 
 
 def move(phase: SettlementPhase, what: Input) -> SettlementPhase:
@@ -82,8 +98,11 @@ def move(phase: SettlementPhase, what: Input) -> SettlementPhase:
     return TABLE[phase, what]
 
 
-CLOSED_ALREADY = frozenset({"77", "94"})
-"""Codes of a host that has closed the batch: meaningful only on a repeat (D14, D20)."""
+SEEN_BEFORE, SIGN_IN_FIRST = "94", "77"
+"""Codes of a host that may have closed the batch already: meaningful only on a repeat (D14, D20)."""
+
+JUDGED_AHEAD_MAX_MS = 2 * DAY_MS
+"""A close whose clock was judged (D24) and that still lies further ahead than this is not believed."""
 
 
 def due(draft: "Draft") -> tuple[SettlementCause, int | None] | None:
@@ -92,12 +111,24 @@ def due(draft: "Draft") -> tuple[SettlementCause, int | None] | None:
     if state.settlement.phase is not SettlementPhase.OPEN:
         return None
     moment_ms = newest_due_ms(draft.now.wall_ms, rules.due_times, rules.zone)
-    since_ms = state.last_close.begun_at_ms if state.last_close else state.batch.opened_at_ms
-    if moment_ms > since_ms:
+    if moment_ms > _satisfied_until_ms(draft):
         return SettlementCause.SCHEDULE, moment_ms
     if state.settlement.wanted is not None:
         return state.settlement.wanted, None
     return None
+
+
+def _satisfied_until_ms(draft: "Draft") -> int:
+    """Due moments until then are satisfied. A time ahead of the clock is not believed: then the clock was wrong.
+
+    No host judges the clock when an empty batch is skipped or a lane is opened: without this, one start under a clock
+    that is years ahead would silence the schedule for years. To settle once too often is harmless (D18).
+    """
+    last = draft.state.last_close
+    judged = last is not None and last.outcome is not CloseOutcome.EMPTY
+    since_ms = last.begun_at_ms if last is not None else draft.state.batch.opened_at_ms
+    ahead_max_ms = JUDGED_AHEAD_MAX_MS if judged else draft.rules.clock_skew_max_s * 1000
+    return since_ms if since_ms <= draft.now.wall_ms + ahead_max_ms else 0
 
 
 def nothing_to_settle(draft: "Draft") -> bool:
@@ -107,8 +138,9 @@ def nothing_to_settle(draft: "Draft") -> bool:
 
 
 def _owed_in_batch(draft: "Draft") -> list[Reversal]:
-    """What was carried over from an earlier batch goes its own way (D19)."""
-    return [reversal for reversal in draft.state.unended_reversals() if not reversal.carried_over]
+    """What belongs to an earlier batch, or was carried over from it, goes its own way (D19)."""
+    owed = (rev for rev in draft.state.unended_reversals() if rev.request_id in draft.state.transactions)
+    return [reversal for reversal in owed if not reversal.carried_over]
 
 
 def skip(draft: "Draft") -> None:
@@ -172,15 +204,17 @@ def totals_answered(draft: "Draft", answer: HostAnswer) -> None:
     draft.end_exchange()
     settlement = draft.state.settlement
     host, code = answer.host_totals, answer.facts.code
-    repeat = settlement.asked > 1
     empty = host is not None and host.totals == Totals() and settlement.totals != Totals()
-    if repeat and (code in CLOSED_ALREADY or empty):
-        because = (
-            f"a repeated 0500 was answered {code}" if code in CLOSED_ALREADY else "a repeat was answered with zeros"
-        )
-        _unconfirmed(draft, because)
-    elif answer.mismatch or host is None or (code and answer.answer_class is not AnswerClass.APPROVE):
-        retry_totals(draft, answer.mismatch or f"the host answered {code or 'without totals'}")
+    closed = code == SEEN_BEFORE or (code == SIGN_IN_FIRST and settlement.unanswered > 0)
+    if answer.mismatch:
+        _retry_totals(draft, answer.mismatch, "")
+    elif settlement.asked > 1 and (closed or empty):
+        _unconfirmed(draft, f"a repeated 0500 was answered {code}" if closed else "a repeat was answered with zeros")
+    elif code and answer.answer_class is not AnswerClass.APPROVE:
+        _retry_totals(draft, f"the host answered {code}", code)
+        sign_in_first(draft, answer)
+    elif host is None:
+        _retry_totals(draft, "the host answered without totals", "")
     else:
         draft.record(r.TotalsAnswered(host, to_upload(draft.state.transactions.values(), host, draft.rules)))
         draft.at_once(SETTLE)
@@ -194,12 +228,23 @@ def balanced(settlement: Settlement) -> bool:
     return host is not None and host.domestic is GroupResult.BALANCED and host.foreign is GroupResult.BALANCED
 
 
-def retry_totals(draft: "Draft", because: str) -> None:
+def _retry_totals(draft: "Draft", because: str, code: str) -> None:
     """No usable answer: the same question again, later."""
-    draft.end_exchange()
-    draft.record(r.TotalsUnanswered(because))
+    draft.record(r.TotalsUnanswered(because, code))
     draft.back_off(SETTLE, draft.rules.settle_retry)
     draft.alert("totals_unanswered", because=because)
+
+
+def lost(draft: "Draft", because: str) -> None:
+    """No answer will be taken any more for the totals in flight."""
+    draft.end_exchange()
+    _retry_totals(draft, because, "")
+
+
+def sign_in_first(draft: "Draft", answer: HostAnswer) -> None:
+    """The host has forgotten us: what it did not take is sent again after a sign-in."""
+    if answer.answer_class is AnswerClass.ACT_AND_RETRY:
+        draft.record(r.SignedOut(f"the host answered {answer.facts.code} to a settlement message"))
 
 
 def _unconfirmed(draft: "Draft", because: str) -> None:
@@ -208,95 +253,40 @@ def _unconfirmed(draft: "Draft", because: str) -> None:
     draft.alert("settlement_unconfirmed", because=because)
 
 
+def closed_elsewhere(draft: "Draft", number: BatchNumber) -> bool:
+    """Whether a new batch number of the host's says that it did close the batch that we are not sure about (D20)."""
+    settlement = draft.state.settlement
+    in_doubt = settlement.phase is SettlementPhase.UNCONFIRMED or (
+        settlement.phase is SettlementPhase.TRAILER and settlement.unanswered > 0
+    )
+    steps = (number - draft.state.batch.number) % BATCH_NUMBER_MAX
+    return in_doubt and 0 < steps < BATCH_NUMBER_MAX // 2
+
+
 def closed_by_evidence(draft: "Draft", number: BatchNumber) -> None:
     """The host's batch number has moved on: it did close (D20)."""
     draft.record(r.BatchClosed(CloseOutcome.UNCONFIRMED, _totals(draft), number))
     draft.alert("batch_closed_unconfirmed", next_number=number)
+    draft.at_once(SETTLE)
     draft.effects.append(BatchEnded())
 
 
-def decide(draft: "Draft", by: str, closed: bool) -> str | None:
-    """A named person says whether the host closed an unconfirmed batch. Returns why not, or None."""
+def decide(draft: "Draft", by: str, reason: str, closed: bool) -> str | None:
+    """A named person says whether the host closed a batch that cannot be closed otherwise. Returns why not, or None."""
     settlement = draft.state.settlement
-    if settlement.phase is not SettlementPhase.UNCONFIRMED or draft.state.exchange is not None:
-        return "there is no unconfirmed settlement to decide"
+    failing = settlement.phase in CLOSING and settlement.asked >= draft.rules.settle_attempts_max
+    if settlement.phase is not SettlementPhase.UNCONFIRMED and not failing:
+        return "there is no unconfirmed or failing settlement to decide"
+    if draft.state.exchange is not None:
+        return "a message is on its way to the host; wait for its answer, then try again"
+    draft.record(r.SettlementDecided(by, reason, closed))
+    draft.at_once(SETTLE)
     if closed:
-        _close(draft, CloseOutcome.UNCONFIRMED, by)
-    else:
-        draft.at_once(SETTLE)
-        ask_totals(draft)
+        close(draft, CloseOutcome.UNCONFIRMED, by)
     return None
 
 
-def upload_next(draft: "Draft") -> None:
-    """The next eight items; what is in doubt is repeated with its own number (D21)."""
-    settlement = draft.state.settlement
-    count = settlement.in_flight or min(draft.rules.upload_records_max, len(settlement.items) - settlement.uploaded)
-    repeat = settlement.in_flight > 0 and settlement.stan is not None
-    stan = settlement.stan if repeat and settlement.stan is not None else draft.state.stan
-    items = settlement.items[settlement.uploaded : settlement.uploaded + count]
-    draft.record(r.UploadSent(stan, settlement.uploaded, count, settlement.asked + 1))
-    transactions = tuple(draft.state.transactions[item] for item in items)
-    draft.send(ExchangeKind.UPLOAD, SendUpload(stan, draft.state.batch.number, transactions))
-
-
-def upload_answered(draft: "Draft", answer: HostAnswer) -> None:
-    """The 0330 to uploaded items."""
-    settlement = draft.state.settlement
-    cursor = settlement.uploaded + settlement.in_flight
-    repeated = settlement.asked > 1
-    draft.end_exchange()
-    if answer.mismatch:
-        _retry_upload(draft, answer.mismatch)
-    elif answer.answer_class is AnswerClass.APPROVE or (repeated and answer.facts.code == "94"):
-        draft.record(r.UploadAcknowledged(cursor))
-        draft.at_once(SETTLE)
-    elif settlement.asked >= draft.rules.settle_attempts_max:
-        items = settlement.items[settlement.uploaded : cursor]
-        draft.record(r.UploadSetAside(items, cursor, answer.facts.code))
-        draft.alert("upload_set_aside", items=len(items), code=answer.facts.code)
-    else:
-        _retry_upload(draft, f"the host answered {answer.facts.code}")
-
-
-def _retry_upload(draft: "Draft", because: str) -> None:
-    draft.end_exchange()
-    draft.record(r.UploadUnanswered(because))
-    draft.back_off(SETTLE, draft.rules.settle_retry)
-
-
-def send_trailer(draft: "Draft") -> None:
-    """0320, end: 207 if the totals agreed, 202 if not, with the number of uploaded records."""
-    settlement = draft.state.settlement
-    stan = settlement.trailer_stan or draft.state.stan
-    uploaded = settlement.uploaded - len(settlement.set_aside)
-    attempt = settlement.asked + 1 if settlement.trailer_stan else 1
-    draft.record(r.TrailerSent(stan, uploaded, attempt))
-    message = SendTrailer(stan, draft.state.batch.number, uploaded, balanced(settlement))
-    draft.send(ExchangeKind.TRAILER, message)
-
-
-def trailer_answered(draft: "Draft", answer: HostAnswer) -> None:
-    """The 0330 to the end message."""
-    settlement = draft.state.settlement
-    draft.end_exchange()
-    repeated = settlement.asked > 1
-    accepted = answer.answer_class is AnswerClass.APPROVE or (repeated and answer.facts.code in CLOSED_ALREADY)
-    if answer.mismatch or not accepted:
-        _retry_trailer(draft, answer.mismatch or f"the host answered {answer.facts.code}")
-        return
-    agreed = balanced(settlement) and not settlement.set_aside
-    _close(draft, CloseOutcome.AGREED if agreed else CloseOutcome.OUT_OF_BALANCE, "")
-
-
-def _retry_trailer(draft: "Draft", because: str) -> None:
-    draft.end_exchange()
-    draft.record(r.TrailerUnanswered(because))
-    draft.back_off(SETTLE, draft.rules.settle_retry)
-    draft.alert("trailer_unanswered", because=because)
-
-
-def _close(draft: "Draft", outcome: CloseOutcome, by: str) -> None:
+def close(draft: "Draft", outcome: CloseOutcome, by: str) -> None:
     number = next_batch_number(draft.state.batch.number)
     closed = draft.state.batch.number
     draft.record(r.BatchClosed(outcome, _totals(draft), number, by))
@@ -309,36 +299,3 @@ def _close(draft: "Draft", outcome: CloseOutcome, by: str) -> None:
 
 def _totals(draft: "Draft") -> Totals:
     return draft.state.settlement.totals or Totals()
-
-
-def lost(draft: "Draft", kind: ExchangeKind, because: str) -> None:
-    """No answer will be taken any more for the settlement message in flight."""
-    match kind:
-        case ExchangeKind.TOTALS:
-            retry_totals(draft, because)
-        case ExchangeKind.UPLOAD:
-            _retry_upload(draft, because)
-        case _:
-            _retry_trailer(draft, because)
-
-
-def terminal_closes(draft: "Draft", event: TerminalTotalsGiven) -> None:
-    """The terminal's own 0500: compared with our books of its batch, answered at once, and ours is due (D25)."""
-    state = draft.state
-    every = [*state.closed.values(), *state.transactions.values()]
-    ours = totals_of((txn for txn in every if txn.terminal_batch == event.terminal_batch), draft.rules)
-    draft.record(r.TerminalClosed(event.terminal_batch, event.totals, ours))
-    domestic, foreign = (
-        GroupResult.BALANCED if theirs == mine else GroupResult.UNBALANCED
-        for theirs, mine in ((event.totals.domestic, ours.domestic), (event.totals.foreign, ours.foreign))
-    )
-    if event.totals != ours:
-        draft.alert("terminal_totals_differ", terminal_batch=event.terminal_batch)
-    if state.settlement.phase is SettlementPhase.OPEN and not nothing_to_settle(draft):
-        draft.record(r.SettlementWanted(SettlementCause.TERMINAL))
-    draft.answer(ToTerminal(event.reply_to, TotalsResult(ours, domestic, foreign)))
-
-
-def terminal_uploads(draft: "Draft", event: TerminalUploaded) -> None:
-    """The terminal's 0320: accepted, for its sake; the money is settled from our books."""
-    draft.answer(ToTerminal(event.reply_to, Result(AnswerFacts("00"))))

@@ -33,6 +33,9 @@ class ReversalStatus(StrEnum):
     RESOLVED = "resolved"
 
 
+TOMBSTONES_MAX = 256
+"""So many of the newest requests that were refused in advance are remembered (D17)."""
+
 UNENDED = frozenset({ReversalStatus.OWED, ReversalStatus.STUCK, ReversalStatus.CONFLICT})
 
 
@@ -160,7 +163,11 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class Settlement:
-    """Where the close of the open batch stands."""
+    """Where the close of the open batch stands.
+
+    `asked`, `unanswered` and `refused` count the attempts of the current message (totals, one upload, end message):
+    after an unanswered one the host may have acted on it, after a refused one it has not (D14).
+    """
 
     phase: SettlementPhase = SettlementPhase.OPEN
     wanted: SettlementCause | None = None
@@ -171,6 +178,8 @@ class Settlement:
     totals: Totals | None = None
     host: HostTotals | None = None
     asked: int = 0
+    unanswered: int = 0
+    refused: int = 0
     items: tuple[RequestId, ...] = ()
     uploaded: int = 0
     in_flight: int = 0

@@ -3,7 +3,7 @@
     status    approved   declined   unknown    acknowledged  reopened   resolved
     sent      APPROVED   DECLINED   UNKNOWN    -             -          -
     approved  -          -          UNKNOWN    -             -          -
-    declined  -          -          -          -             -          -
+    declined  -          -          UNKNOWN    -             -          -
     unknown   -          -          UNKNOWN    REVERSED      -          RESOLVED
     reversed  -          -          -          -             UNKNOWN    -
     resolved  -          -          -          -             -          -
@@ -11,7 +11,8 @@
 - A request that the terminal sends again is answered from here, never sent again (D6, D12).
 - Time-out, lost line, bad MAC, unreadable or unconfirmed answer, restart and the terminal's own reversal are one fact:
   *unknown*. The terminal is told "failed" and, if the kind is reversible, a reversal is owed (D9).
-- An approved request becomes unknown only when the terminal takes it back (its own 0400).
+- An approved request becomes unknown only when the terminal takes it back (its own 0400); a declined one only when an
+  approval comes after all: the customer must not be charged for what the terminal was told is refused.
 - What cannot be sent in time is answered "not sent" and is not sent (D17).
 """
 
@@ -24,7 +25,7 @@ from posd.core.answers import ExchangeKind, HostAnswer
 from posd.core.effects import ForgetCard, Refusal, Refused, Result, SendTransaction, ToTerminal
 from posd.core.events import OriginalPointer, TransactionRequested
 from posd.core.rules import OnStuck, TxnKind, Why
-from posd.core.state import ReversalStatus, Transaction, TxnStatus
+from posd.core.state import ReversalStatus, State, Transaction, TxnStatus
 from posd.core.verdict import Verdict, Worth, judge
 from posd.errors import InvariantBroken
 from posd.values import RequestId
@@ -49,6 +50,7 @@ TABLE: dict[tuple[TxnStatus, Input], TxnStatus] = {
     (TxnStatus.SENT, Input.DECLINED): TxnStatus.DECLINED,
     (TxnStatus.SENT, Input.UNKNOWN): TxnStatus.UNKNOWN,
     (TxnStatus.APPROVED, Input.UNKNOWN): TxnStatus.UNKNOWN,
+    (TxnStatus.DECLINED, Input.UNKNOWN): TxnStatus.UNKNOWN,
     (TxnStatus.UNKNOWN, Input.UNKNOWN): TxnStatus.UNKNOWN,
     (TxnStatus.UNKNOWN, Input.ACKNOWLEDGED): TxnStatus.REVERSED,
     (TxnStatus.UNKNOWN, Input.RESOLVED): TxnStatus.RESOLVED,
@@ -77,8 +79,11 @@ def requested(draft: "Draft", event: TransactionRequested) -> None:
             draft.add_waiter(event.request_id, event.reply_to)
         return
     refusal = _refusal(draft, event)
+    if refusal is None and len(draft.agenda.queue) >= draft.rules.queue_max:
+        refusal = Refusal.BUSY, "too many requests of this terminal are waiting"
     if refusal is not None:
-        _refuse(draft, event, *refusal)
+        draft.refuse(event.reply_to, *refusal, event.request_id)
+        draft.effects.append(ForgetCard(event.request_id))
         return
     _confirm_earlier(draft)
     draft.add_waiter(event.request_id, event.reply_to)
@@ -91,12 +96,9 @@ def _key_reused(draft: "Draft", event: TransactionRequested) -> None:
     draft.refuse(event.reply_to, Refusal.KEY_REUSED, "this trace number was used for another request", event.request_id)
 
 
-def _refuse(draft: "Draft", event: TransactionRequested, refusal: Refusal, because: str) -> None:
-    draft.refuse(event.reply_to, refusal, because, event.request_id)
-    draft.effects.append(ForgetCard(event.request_id))
-
-
 def _answer_from_state(draft: "Draft", txn: Transaction, reply_to: str) -> None:
+    if not _in_flight(draft, txn):
+        draft.effects.append(ForgetCard(txn.request_id))
     if txn.status in (TxnStatus.APPROVED, TxnStatus.DECLINED) and txn.facts is not None:
         draft.answer(ToTerminal(reply_to, Result(txn.facts, txn.request_id)))
     else:
@@ -105,8 +107,13 @@ def _answer_from_state(draft: "Draft", txn: Transaction, reply_to: str) -> None:
         )
 
 
+def _in_flight(draft: "Draft", txn: Transaction) -> bool:
+    exchange = draft.state.exchange
+    return exchange is not None and exchange.request_id == txn.request_id
+
+
 def _refusal(draft: "Draft", event: TransactionRequested) -> tuple[Refusal, str] | None:
-    """Why this request will not go to the host at all; None: it may."""
+    """Why this request will not go to the host; None: it may. Asked when it comes and again when it is its turn."""
     session = draft.state.session
     kind = draft.rules.kinds[event.kind]
     if event.request_id in draft.state.tombstones:
@@ -120,8 +127,6 @@ def _refusal(draft: "Draft", event: TransactionRequested) -> tuple[Refusal, str]
     stuck = any(rev.status is ReversalStatus.STUCK for rev in draft.state.reversals.values())
     if stuck and kind.reversible and draft.rules.on_stuck is OnStuck.BLOCK:
         return Refusal.BLOCKED, "a reversal is stuck and the configuration blocks new transactions"
-    if len(draft.agenda.queue) >= draft.rules.queue_max:
-        return Refusal.BUSY, "too many requests of this terminal are waiting"
     return None
 
 
@@ -136,13 +141,14 @@ def send_next(draft: "Draft") -> None:
     event, *later = draft.agenda.queue
     draft.agenda = replace(draft.agenda, queue=tuple(later))
     original = _original(draft, event.original) if event.original else None
-    if draft.rules.kinds[event.kind].needs_original:
+    refusal = _refusal(draft, event)  # keys may have changed and a reversal may be stuck since it came
+    if refusal is None and draft.rules.kinds[event.kind].needs_original:
         refusal = _void_refusal(draft, event, original)
-        if refusal is not None:
-            for reply_to in draft.take_waiters(event.request_id):
-                draft.refuse(reply_to, *refusal, event.request_id)
-            draft.effects.append(ForgetCard(event.request_id))
-            return
+    if refusal is not None:
+        for reply_to in draft.take_waiters(event.request_id):
+            draft.refuse(reply_to, *refusal, event.request_id)
+        draft.effects.append(ForgetCard(event.request_id))
+        return
     draft.record(
         r.AuthorisationStarted(
             request_id=event.request_id,
@@ -179,7 +185,7 @@ def _void_refusal(
 ) -> tuple[Refusal, str] | None:
     if original is None or original.status is not TxnStatus.APPROVED:
         return Refusal.NO_ORIGINAL, "there is no approved sale of the open batch to void"
-    if voided_by(draft.state.transactions, original.request_id):
+    if voided_by(draft.state, original.request_id):
         return Refusal.ALREADY_VOIDED, "this sale was voided already"
     if original.amount_minor != event.amount_minor:
         return Refusal.AMOUNT_DIFFERS, "the amount is not that of the sale"
@@ -188,10 +194,11 @@ def _void_refusal(
     return None
 
 
-def voided_by(transactions: dict[RequestId, Transaction], sale: RequestId) -> RequestId | None:
+def voided_by(state: State, sale: RequestId) -> RequestId | None:
     """The void of this sale that was approved or whose outcome is still open."""
     standing = (TxnStatus.SENT, TxnStatus.APPROVED, TxnStatus.UNKNOWN)
-    voids = (t for t in transactions.values() if t.kind is TxnKind.VOID and t.original == sale)
+    known = (*state.transactions.values(), *state.closed.values())
+    voids = (t for t in known if t.kind is TxnKind.VOID and t.original == sale)
     return next((void.request_id for void in voids if void.status in standing), None)
 
 
@@ -201,6 +208,7 @@ def answered(draft: "Draft", txn: Transaction, answer: HostAnswer) -> None:
     draft.end_exchange()
     if txn.status is TxnStatus.UNKNOWN:  # the terminal took it back while it was in flight (D17)
         draft.record(r.OutcomeUnknown(txn.request_id, Why.TERMINAL, answer.facts.code, verdict.approval_seen))
+        draft.effects.append(ForgetCard(txn.request_id))
         return
     match verdict.worth:
         case Worth.APPROVED:
@@ -223,6 +231,7 @@ def lost(draft: "Draft", txn: Transaction, why: Why, detail: str) -> None:
     draft.end_exchange()
     if txn.status is TxnStatus.UNKNOWN:
         draft.record(r.OutcomeUnknown(txn.request_id, Why.TERMINAL, None, False, detail))
+        draft.effects.append(ForgetCard(txn.request_id))
     else:
         _unknown(draft, txn, Verdict(Worth.UNKNOWN, why, detail), None)
 

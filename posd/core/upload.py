@@ -1,0 +1,115 @@
+"""Uploading and the end message: what the host asks for after the totals (reference 1.7); table in settlement.py.
+
+- Each upload is eight items from a durable cursor, in doubt repeated with its own number; only an acknowledgement moves
+  the cursor. An item refused again and again is set aside, and the close is out of balance (D21).
+- 94 means done only after an attempt that went unanswered (D14).
+- The end message says 207 if the totals agreed and 202 if not; its acknowledgement closes the batch, once.
+"""
+
+from typing import TYPE_CHECKING
+
+from posd.core import records as r
+from posd.core.answers import AnswerClass, ExchangeKind, HostAnswer
+from posd.core.effects import SendTrailer, SendUpload
+from posd.core.settlement import SEEN_BEFORE, SETTLE, balanced, close, sign_in_first
+from posd.core.state import CloseOutcome
+from posd.values import RequestId
+
+if TYPE_CHECKING:
+    from posd.core.draft import Draft
+
+
+def upload_next(draft: "Draft") -> None:
+    """The next eight items; what is in doubt is repeated with its own number (D21)."""
+    settlement = draft.state.settlement
+    items = _next_items(draft)
+    repeat = settlement.in_flight > 0 and settlement.stan is not None
+    stan = settlement.stan if repeat and settlement.stan is not None else draft.state.stan
+    draft.record(r.UploadSent(stan, settlement.uploaded, len(items), settlement.asked + 1))
+    transactions = tuple(draft.state.transactions[item] for item in items)
+    draft.send(ExchangeKind.UPLOAD, SendUpload(stan, draft.state.batch.number, transactions))
+
+
+def _next_items(draft: "Draft") -> tuple[RequestId, ...]:
+    settlement = draft.state.settlement
+    count = settlement.in_flight or draft.rules.upload_records_max
+    return settlement.items[settlement.uploaded : settlement.uploaded + count]
+
+
+def upload_answered(draft: "Draft", answer: HostAnswer) -> None:
+    """The 0330 to uploaded items."""
+    settlement = draft.state.settlement
+    code = answer.facts.code
+    draft.end_exchange()
+    if answer.mismatch:
+        _retry_upload(draft, answer.mismatch, "")
+    elif answer.answer_class is AnswerClass.APPROVE or (code == SEEN_BEFORE and settlement.unanswered > 0):
+        draft.record(r.UploadAcknowledged(settlement.uploaded + settlement.in_flight))
+        draft.at_once(SETTLE)
+    elif settlement.refused + 1 >= draft.rules.settle_attempts_max:
+        _set_aside(draft, code)
+        sign_in_first(draft, answer)
+    else:
+        _retry_upload(draft, f"the host answered {code}", code)
+        sign_in_first(draft, answer)
+
+
+def _set_aside(draft: "Draft", code: str) -> None:
+    """D21: the upload goes on without these, the close is out of balance."""
+    items = _next_items(draft)
+    draft.record(r.UploadSetAside(items, draft.state.settlement.uploaded + len(items), code))
+    draft.at_once(SETTLE)
+    draft.alert("upload_set_aside", items=len(items), code=code)
+
+
+def cannot_encode_upload(draft: "Draft") -> None:
+    """A card that cannot be read from the vault may be readable later, but must not hold the close for ever (D1)."""
+    draft.back_off(SETTLE, draft.rules.settle_retry)
+    if draft.agenda.failures[SETTLE] >= draft.rules.settle_attempts_max:
+        _set_aside(draft, "")
+
+
+def _retry_upload(draft: "Draft", because: str, code: str) -> None:
+    draft.record(r.UploadUnanswered(because, code))
+    draft.back_off(SETTLE, draft.rules.settle_retry)
+    draft.alert("upload_unanswered", because=because)
+
+
+def send_trailer(draft: "Draft") -> None:
+    """0320, end: 207 if the totals agreed, 202 if not, with the number of uploaded records."""
+    settlement = draft.state.settlement
+    stan = settlement.trailer_stan or draft.state.stan
+    uploaded = settlement.uploaded - len(settlement.set_aside)
+    attempt = settlement.asked + 1 if settlement.trailer_stan else 1
+    draft.record(r.TrailerSent(stan, uploaded, attempt))
+    message = SendTrailer(stan, draft.state.batch.number, uploaded, balanced(settlement))
+    draft.send(ExchangeKind.TRAILER, message)
+
+
+def trailer_answered(draft: "Draft", answer: HostAnswer) -> None:
+    """The 0330 to the end message."""
+    settlement, code = draft.state.settlement, answer.facts.code
+    draft.end_exchange()
+    if answer.mismatch:
+        _retry_trailer(draft, answer.mismatch, "")
+    elif answer.answer_class is AnswerClass.APPROVE or (code == SEEN_BEFORE and settlement.unanswered > 0):
+        agreed = balanced(settlement) and not settlement.set_aside
+        close(draft, CloseOutcome.AGREED if agreed else CloseOutcome.OUT_OF_BALANCE, "")
+    else:
+        _retry_trailer(draft, f"the host answered {code}", code)
+        sign_in_first(draft, answer)
+
+
+def _retry_trailer(draft: "Draft", because: str, code: str) -> None:
+    draft.record(r.TrailerUnanswered(because, code))
+    draft.back_off(SETTLE, draft.rules.settle_retry)
+    draft.alert("trailer_unanswered", because=because)
+
+
+def lost(draft: "Draft", kind: ExchangeKind, because: str) -> None:
+    """No answer will be taken any more for the upload or the end message in flight."""
+    draft.end_exchange()
+    if kind is ExchangeKind.UPLOAD:
+        _retry_upload(draft, because, "")
+    else:
+        _retry_trailer(draft, because, "")

@@ -1,0 +1,186 @@
+"""Signing in: ready means signed in, only the newest answer loads keys, a refusal is said and retried with growing gaps."""
+
+from posd.core import events as e
+from posd.core import records as r
+from posd.core.answers import ExchangeKind
+from posd.core.effects import Refusal
+from posd.core.rules import TxnKind
+from posd.core.state import SettlementCause
+from posd.values import Stan
+from tests.core.playbook import (
+    RULES,
+    Playbook,
+    after_sales,
+    alerted,
+    answered,
+    closed,
+    given_keys,
+    late,
+    not_alerted,
+    quiet,
+    ready,
+    recorded,
+    rules,
+    sale,
+    sent,
+    signed_in,
+    terminal_signs_in,
+    told,
+)
+
+SIGN_IN, ECHO, TRANSACTION = ExchangeKind.SIGN_IN, ExchangeKind.ECHO, ExchangeKind.TRANSACTION
+
+
+def starting(with_rules=RULES) -> Playbook:
+    return Playbook(with_rules) >> e.Started()
+
+
+def test_the_line_comes_up_and_the_terminal_signs_in() -> None:
+    starting() << quiet >> e.LinkUp() << sent(SIGN_IN) >> signed_in() << recorded(r.SignedIn) << not_alerted << quiet
+
+
+def test_a_refused_sign_in_is_said_and_tried_again_after_a_growing_gap() -> None:
+    play = starting() >> e.LinkUp() >> answered("03") << recorded(r.SignInFailed) << alerted("sign_in_failed") << quiet
+    gaps = []
+    for _ in range(4):
+        deadline_s = play.engine.next_deadline_s(play.now)
+        assert deadline_s is not None
+        gaps.append(deadline_s - play.mono)
+        play.wait(gaps[-1]) << sent(SIGN_IN)
+        play >> answered("03") << quiet
+    assert gaps == sorted(gaps)
+    assert gaps[-1] > 2 * gaps[0]
+
+
+def test_keys_with_a_wrong_check_value_leave_the_terminal_signed_out() -> None:
+    play = starting() >> e.LinkUp() >> answered("00", key_trouble="the check value of the MAK differs")
+    play << recorded(r.SignInFailed, because="the check value of the MAK differs") << alerted("sign_in_failed")
+    assert not play.state.session.signed_in
+
+
+def test_no_answer_to_a_sign_in_is_a_failed_one() -> None:
+    play = starting() >> e.LinkUp()
+    play.wait(30) << recorded(r.SignInFailed) << alerted("sign_in_failed")
+    play.wait(5) << sent(SIGN_IN)
+
+
+def test_each_sign_in_takes_a_new_stan_and_only_the_newest_answer_loads_keys() -> None:
+    play = starting() >> e.LinkUp()
+    first = play.state.exchange.stan
+    play.wait(33) << sent(SIGN_IN)
+    assert play.state.exchange.stan != first
+    play >> late(SIGN_IN, first, wrapped_keys="11" * 24)
+    assert not play.state.session.signed_in
+    play >> signed_in(keys="22" * 24)
+    assert play.state.session.wrapped_keys == "22" * 24
+
+
+def test_a_line_that_falls_during_the_sign_in_ends_it() -> None:
+    play = starting() >> e.LinkUp() >> e.LinkDown("reset") << recorded(r.SignInFailed) << quiet
+    play >> e.LinkUp() << sent(SIGN_IN)
+
+
+def test_a_new_line_needs_no_new_sign_in() -> None:
+    play = ready() >> e.LinkDown("reset") >> e.LinkUp() << quiet
+    play >> sale(1) << sent(TRANSACTION)
+
+
+def test_a_restart_needs_no_new_sign_in() -> None:
+    """D26: the keys are held as received."""
+    play = ready()
+    play.killed() >> e.LinkUp() << quiet >> sale(1) << sent(TRANSACTION)
+
+
+def test_a_killed_sign_in_is_begun_anew() -> None:
+    play = starting() >> e.LinkUp()
+    play.killed() << recorded(r.SignInFailed) >> e.LinkUp() << sent(SIGN_IN)
+
+
+def test_the_hosts_batch_number_is_adopted_outside_settlement() -> None:
+    play = starting() >> e.LinkUp() >> signed_in(batch=42)
+    assert play.state.batch.number == 42
+
+
+def test_a_changed_batch_number_with_open_transactions_settles_early() -> None:
+    """D7."""
+    play = after_sales(1) >> sale(2) >> answered("A0") << sent(SIGN_IN) >> signed_in(batch=42)
+    play << alerted("host_batch_number_changed")
+    play << recorded(r.SettlementWanted, cause=SettlementCause.HOST_BATCH_CHANGED) << sent(SIGN_IN)
+    play >> signed_in() << recorded(r.SettlementBegun) << sent(ExchangeKind.TOTALS)
+    assert play.txn(1).batch_number == 7, "each transaction keeps the number it was sent with"
+
+
+def test_a_batch_number_that_we_closed_ourselves_is_alerted() -> None:
+    closed(after_sales(1)) >> signed_in(batch=7) << alerted("host_batch_number_was_closed_by_us")
+
+
+def test_an_idle_line_is_echoed() -> None:
+    play = ready(rules(echo_interval_s=60.0))
+    play.wait(59) << quiet
+    play.wait(1) << sent(ECHO)
+    play >> answered() << recorded(r.EchoEnded, answered=True) << not_alerted
+    play.wait(60) << sent(ECHO)
+    play.wait(30) << alerted("echo_unanswered") << recorded(r.EchoEnded, answered=False)
+
+
+def test_an_echo_without_stan_is_matched_and_takes_no_stan() -> None:
+    """D8."""
+    play = ready(rules(echo_interval_s=60.0))
+    before = play.state.stan
+    play.wait(60) << sent(ECHO)
+    assert play.state.exchange.stan is None
+    assert play.state.stan == before
+    play >> late(ECHO, None) << recorded(r.EchoEnded, answered=True)
+
+
+def test_the_terminals_sign_in_is_answered_from_the_held_block() -> None:
+    """D26: without a new sign-in to the host."""
+    play = ready() >> terminal_signs_in() << given_keys() << quiet
+    assert play.state.session.terminal_generation == play.state.session.generation
+
+
+def test_the_terminals_sign_in_waits_for_ours() -> None:
+    starting() >> e.LinkUp() >> terminal_signs_in() << quiet >> signed_in() << given_keys()
+
+
+def test_the_terminals_sign_in_does_not_wait_for_ever() -> None:
+    play = starting() >> terminal_signs_in()
+    play.wait(44) << told("keys", Refusal.NOT_SENT)
+
+
+def test_too_many_waiting_sign_ins_leave_none_unanswered() -> None:
+    play = starting(rules(queue_max=1)) >> terminal_signs_in()
+    play >> e.TerminalSignInRequested("second", play.mono) << told("keys", Refusal.BUSY)
+    play >> e.LinkUp() >> signed_in() << given_keys("second")
+
+
+def test_a_pin_under_an_older_key_is_refused_unsent() -> None:
+    """D26."""
+    play = ready() >> sale(1, pin=True) << told("sale-1", Refusal.SIGN_IN_FIRST) << quiet
+    play >> terminal_signs_in() >> sale(2, pin=True) << sent(TRANSACTION)
+
+
+def test_a_pin_that_became_stale_while_waiting_is_not_sent() -> None:
+    """D26: the sign-in before it brought other keys."""
+    play = ready() >> terminal_signs_in() >> sale(1) >> answered("A0") << sent(SIGN_IN)
+    play >> sale(2, pin=True) >> signed_in() << told("sale-2", Refusal.SIGN_IN_FIRST) << quiet
+
+
+def test_pin_entry_can_be_refused() -> None:
+    """D27."""
+    play = ready(rules(pin_allowed=False)) >> terminal_signs_in()
+    play >> sale(1, pin=True) << told("sale-1", Refusal.NOT_SUPPORTED) << quiet
+
+
+def test_sign_off_and_echo_of_the_terminal_are_answered() -> None:
+    ready() >> e.TerminalSignedOff("off") << told("off", "00") >> e.TerminalEchoed("echo") << told("echo", "00")
+
+
+def test_stan_999999_is_followed_by_1() -> None:
+    play = ready()
+    object.__setattr__(play.state, "stan", Stan(999_999))
+    object.__setattr__(play.folded, "stan", Stan(999_999))
+    play >> sale(1) << sent(TRANSACTION) >> answered()
+    assert play.txn(1).stan == 999_999
+    assert play.state.stan == 1
+    assert play.txn(1).kind is TxnKind.SALE
