@@ -204,6 +204,15 @@ def test_a_terminal_with_a_mac_gets_one_that_it_can_check(
     assert answer(said_again(arrived("B3"), {}), fx.Result(FACTS)).message.get(64) is None
 
 
+@pytest.mark.parametrize("refusal", [fx.Refusal.SIGN_IN_FIRST, fx.Refusal.BAD_MAC])
+def test_a_terminal_that_has_to_sign_in_is_told_so_without_a_mac(
+    refusal: fx.Refusal, answer: Callable[..., Arrived], arrived: FromLine, terminal: Terminal
+) -> None:
+    """It does not have the keys of the present session: a MAC under them would look like a forgery to it (D26)."""
+    got = answer(arrived("B3"), fx.Refused(refusal, ""), replace(terminal, mac_required=True))
+    assert (got.message.get(39), got.message.get(64)) == ("A0", None)
+
+
 def test_a_003_terminal_is_served_from_a_004_block(
     answer: Callable[..., Arrived], arrived: FromLine, session: Session
 ) -> None:

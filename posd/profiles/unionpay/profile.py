@@ -14,7 +14,7 @@ from posd.iso8583.message import Message
 from posd.iso8583.unionpay import UNIONPAY
 from posd.profiles.contract import Arrived, Material, Outgoing, ReadRequest, Terminal
 from posd.profiles.unionpay import from_host, to_host, to_terminal
-from posd.profiles.unionpay.data import KINDS, MAC_COVERED, REVERSAL_REASONS
+from posd.profiles.unionpay.data import KINDS, MAC_COVERED, REFUSALS, REVERSAL_REASONS
 from posd.profiles.unionpay.from_terminal import RequestReader
 from posd.profiles.unionpay.seal import host_mak, mak_of, pack
 from posd.values import Now, Stan
@@ -92,9 +92,12 @@ class UnionPay:
         return masked_fields(message)
 
     def _terminal_mak(self, request: Message, answer: Message, terminal: Terminal, session: Session) -> bytes | None:
-        """A terminal with a MAC of its own gets one back (D28)."""
+        """A terminal with a MAC of its own gets one back (D28), but for the word that it has to sign in.
+
+        Such a terminal does not have the present keys (D26): a MAC under them would look like a forgery to it.
+        """
         has_mac = terminal.mac_required or request.get(64) is not None
-        if not has_mac or answer.mti not in MAC_COVERED:
+        if not has_mac or answer.mti not in MAC_COVERED or answer.get(39) == REFUSALS[Refusal.SIGN_IN_FIRST]:
             return None
         try:
             return mak_of(terminal, session, self.knobs.sign_in)
