@@ -22,19 +22,19 @@ from posd.daemon.host_link import HostLink
 from posd.daemon.lane import Lane
 from posd.daemon.log import alert, set_up, take_over_strays
 from posd.daemon.notify import Notifier
-from posd.daemon.recover import owes, recover
+from posd.daemon.recover import Recovered, known, owes, recover, sign_out
 from posd.daemon.router import DoorSide, Exits, HostSide, Lanes
 from posd.daemon.rules import rules_of
-from posd.daemon.runner import LaneRunner, Runner
+from posd.daemon.runner import LaneRunner, StationRunner
 from posd.daemon.station_lane import StationLane
 from posd.daemon.terminal_door import TerminalDoor
-from posd.errors import ConfigError, PosdError
+from posd.errors import ConfigError, KeyTrouble, PosdError
 from posd.journal.opening import open_store
 from posd.journal.sqlite import SqliteStore
 from posd.journal.writer import Writer
 from posd.profiles.contract import Profile, Terminal
 from posd.profiles.unionpay.profile import Knobs, UnionPay
-from posd.security.keys import load_tmk
+from posd.security.keys import load_tmk, unwrap
 from posd.security.machine import MachineKey, load_machine_key
 from posd.security.vault import DataKeys
 from posd.settings import Settings, TerminalSettings
@@ -82,39 +82,64 @@ def assemble(settings: Settings) -> Daemon:
     """Everything, recovered and connected, not yet started. Raises ConfigError, StorageFailed."""
     clock = SystemClock()
     machine_key = load_machine_key(settings.machine_key_file)
-    settings.state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-    settings.control_socket.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+    _make_folder(settings.state_dir, 0o700)
+    _make_folder(settings.control_socket.parent, 0o755)
     store = _store(settings, machine_key)
     try:
         return _assemble(settings, clock, machine_key, store)
-    except PosdError:
+    except BaseException:
         store.close()
         raise
 
 
+def _make_folder(folder: Path, mode: int) -> None:
+    try:
+        folder.mkdir(mode=mode, parents=True, exist_ok=True)
+    except OSError as error:
+        why = (error.strerror or str(error)).lower()
+        raise ConfigError(f"{folder}: the folder cannot be made: {why}; give another path") from None
+
+
 def _assemble(settings: Settings, clock: SystemClock, machine_key: MachineKey, store: SqliteStore) -> Daemon:
     profile = profile_of(settings)
+    _refuse_forgotten(settings, store, rules_of(settings, settings.terminals[0], profile))
     writer = Writer(store)
     exits = Exits()
     table = Lanes(profile, len(bytes.fromhex(settings.host.header)))
     digest_key = machine_key.derive("digest")
-    for terminal in settings.terminals:
-        rules = rules_of(settings, terminal, profile)
-        recovered = recover(store, Tid(terminal.tid), clock.now().wall_ms)
-        lane = Lane(_terminal(terminal), Engine(rules, recovered.state), profile, digest_key, store.secret)
-        table.lanes[Tid(terminal.tid)] = LaneRunner(lane, writer, exits, clock.now, recovered.fenced)
-        if recovered.fenced:
-            alert("lane_fenced", tid=terminal.tid, because=recovered.fenced)
-        _refuse_forgotten(settings, store, rules, clock)
+    for number, terminal in enumerate(map(_terminal, settings.terminals)):
+        rules = rules_of(settings, settings.terminals[number], profile)
+        recovered = _recovered(settings, store, terminal, clock)
+        lane = Lane(terminal, Engine(rules, recovered.state), profile, digest_key, store.secret)
+        table.lanes[terminal.tid] = LaneRunner(lane, writer, exits, clock.now, recovered.fenced)
     station = Station(settings.journal.unreadable_per_minute_max)
-    table.station = Runner(StationLane(station, profile), writer, exits, clock.now)
+    table.station = StationRunner(StationLane(station, profile), writer, exits, clock.now)
     host_side = HostSide(table)
     link = exits.link = host_side.link = _link(settings, host_side, clock)
-    door = exits.door = _door(settings, DoorSide(table, clock.now))
-    daemon = Daemon(settings, clock, store, writer, table, table.station, link, door, Notifier())
+    door_side = DoorSide(table, clock.now)
+    door = exits.door = _door(settings, door_side)
+    daemon = Daemon(settings, clock, store, writer, table, link, door, door_side, Notifier())
     control = Control(daemon)
     daemon.control = ControlServer(settings.control_socket, control.handle, control.verbs)
     return daemon
+
+
+def _recovered(settings: Settings, store: SqliteStore, terminal: Terminal, clock: SystemClock) -> Recovered:
+    """The state of a configured terminal, signed out if its TMK is no longer the one that its keys came under."""
+    at_ms = clock.now().wall_ms
+    recovered = recover(store, terminal.tid, at_ms)
+    if recovered.fenced:
+        alert("lane_fenced", tid=terminal.tid, because=recovered.fenced)
+        return recovered
+    session = recovered.state.session
+    if not session.signed_in or session.wrapped_keys is None:
+        return recovered
+    try:
+        unwrap(terminal.tmk, bytes.fromhex(session.wrapped_keys), settings.host.sign_in)
+    except KeyTrouble as error:
+        alert("held_keys_do_not_open", tid=terminal.tid, because=str(error))
+        return Recovered(sign_out(store, recovered.state, f"the held keys do not open: {error}", at_ms))
+    return recovered
 
 
 def profile_of(settings: Settings) -> Profile:
@@ -150,13 +175,14 @@ def _terminal(terminal: TerminalSettings) -> Terminal:
     return Terminal(Tid(terminal.tid), terminal.mid, tmk, terminal.mac == "required")
 
 
-def _refuse_forgotten(settings: Settings, store: SqliteStore, rules: Rules, clock: SystemClock) -> None:
+def _refuse_forgotten(settings: Settings, store: SqliteStore, rules: Rules) -> None:
     """D35: a terminal cannot be configured away while it has an open batch or owes anything."""
     configured = {terminal.tid for terminal in settings.terminals}
     for tid in store.tids():
         if tid in configured or tid == STATION:
             continue
-        why = owes(recover(store, Tid(tid), clock.now().wall_ms).state, rules)
+        recovered = known(store, Tid(tid))
+        why = (recovered.fenced or owes(recovered.state, rules)) if recovered is not None else ""
         if why:
             raise ConfigError(
                 f"terminal {tid} is not in the configuration any more, but {why}; "

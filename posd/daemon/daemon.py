@@ -16,8 +16,8 @@ from posd.daemon.host_link import HostLink
 from posd.daemon.lane import Happened
 from posd.daemon.log import alert, log
 from posd.daemon.notify import Notifier
-from posd.daemon.router import Lanes
-from posd.daemon.runner import LaneRunner, Runner
+from posd.daemon.router import DoorSide, Lanes
+from posd.daemon.runner import LaneRunner
 from posd.daemon.terminal_door import TerminalDoor
 from posd.daemon.wakeups import Wakeups
 from posd.errors import PosdError
@@ -29,7 +29,7 @@ from posd.values import Tid
 ANCHOR_SYNC_S = 5.0
 """How often the anchor is made durable (D31)."""
 
-HEART_S = 2.0
+HEART_S = 10.0
 """How often the lanes are asked for progress when no watchdog asks for more."""
 
 DRAIN_POLL_S = 0.05
@@ -49,19 +49,22 @@ class Daemon:
         store: Store,
         writer: Writer,
         lanes: Lanes,
-        station: Runner,
         link: HostLink,
         door: TerminalDoor,
+        door_side: DoorSide,
         notifier: Notifier,
     ) -> None:
         self.settings, self.clock = settings, clock
         self.started_at_ms = clock.now().wall_ms
-        self._store, self._writer, self._station = store, writer, station
+        self._store, self._writer = store, writer
         self._table, self._link, self._door, self._notifier = lanes, link, door, notifier
+        self._door_side = door_side
         self.control: ControlServer | None = None
         self._wakeups = Wakeups(_times(self.lanes), self._wake, clock, clock_stepped=self._clock_stepped)
         self._stop = asyncio.Event()
         self._broken: asyncio.Future[None] | None = None
+        self.ready = False
+        """The journal is open, the doors are up."""
 
     @property
     def lanes(self) -> Mapping[Tid, LaneRunner]:
@@ -78,15 +81,19 @@ class Daemon:
         """Why it is not."""
         return self._table.link_why
 
+    def stop(self) -> None:
+        """Ask for the orderly end, as SIGTERM does; `live` returns when it is over."""
+        self._stop.set()
+
     async def live(self) -> None:
         """Until SIGTERM or SIGINT. Raises StorageFailed, ConfigError (a door that cannot be had), Broken."""
         loop = asyncio.get_running_loop()
         self._broken = loop.create_future()
         loop.set_exception_handler(self._on_broken)
         for name in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(name, self._stop.set)
+            loop.add_signal_handler(name, self.stop)
         self._writer.start(loop)
-        tasks = [asyncio.create_task(runner.run()) for runner in (self._station, *self.lanes.values())]
+        tasks = [asyncio.create_task(runner.run()) for runner in self._table.all_runners()]
         try:
             await self._open(tasks)
             await self._until_told(tasks)
@@ -104,6 +111,7 @@ class Daemon:
         self._wakeups.start()
         tasks.append(asyncio.create_task(self._keep_anchor()))
         tasks.append(asyncio.create_task(self._beat()))
+        self.ready = True
         self._notifier.ready(self._summary())
         log.info("ready", door=f"{self.settings.door.listen.host}:{self._door.port}", terminals=len(self.lanes))
 
@@ -130,6 +138,7 @@ class Daemon:
         self._notifier.stopping("finishing what is in flight")
         log.info("stopping", limit_s=self.settings.drain_timeout_s)
         self._door.stop_accepting()
+        self._door_side.stopping = True
         self._wakeups.stop()
         try:
             async with asyncio.timeout(self.settings.drain_timeout_s):

@@ -12,6 +12,7 @@ from typing import assert_never
 
 from posd.core import effects as fx
 from posd.core import events as e
+from posd.core.answers import ExchangeKind
 from posd.core.draft import Draft
 from posd.core.engine import Engine
 from posd.core.payload import dump_record, record_name, record_version
@@ -27,6 +28,9 @@ from posd.values import Now, RequestId
 
 RIDING_ROWS_MAX = 64
 """Messages that were read and led to nothing yet wait for the next commit, up to this many."""
+
+ASKED_MAX = 64
+"""Messages of the terminal that may wait for their answers; the oldest is then forgotten, and never answered."""
 
 UNSAYABLE_MAX = 8
 """More sends than this that cannot be encoded, for one event, is a bug of ours."""
@@ -109,6 +113,8 @@ class Lane:
                 # D1: the draft is discarded; that it failed is an event of its own, then the first one comes again.
                 failed = e.EncodingFailed(draft.to_host.kind, draft.to_host.request_id, str(error))
                 yield self._step(self.engine.handle(failed, now), None)
+                self._forget_unsayable(failed)
+                event = _refused_instead(event, failed)
                 continue
             yield self._step(draft, outgoing)
             return
@@ -122,12 +128,18 @@ class Lane:
             self._memory.riding.clear()
         if step.to_host is not None:
             self._memory.echoed = step.to_host[1].echoed
-        for answer, _ in step.to_terminal:
-            self._memory.asked.pop(answer.reply_to, None)
+        for told in step.draft.to_terminal:  # also those whose answer could not be said
+            self._memory.asked.pop(told.reply_to, None)
         for effect in step.effects:
             if isinstance(effect, fx.ForgetCard):
                 self._memory.requests.pop(effect.request_id, None)
                 self._memory.cards.pop(effect.request_id, None)
+
+    def _forget_unsayable(self, failed: e.EncodingFailed) -> None:
+        """A request that cannot be sent on is over: its card does not stay in memory (P5)."""
+        if failed.kind is ExchangeKind.TRANSACTION and failed.request_id is not None:
+            self._memory.requests.pop(failed.request_id, None)
+            self._memory.cards.pop(failed.request_id, None)
 
     def forget_askers(self, connection: str) -> None:
         """The connection is gone: nobody can be answered there. What was asked goes on (D16)."""
@@ -140,7 +152,7 @@ class Lane:
         match item:
             case FromTerminal(arrived=arrived, reply_to=reply_to):
                 refused = fx.ToTerminal(reply_to, fx.Refused(fx.Refusal.FENCED, "the lane is fenced"))
-                encoded = self.profile.refuse(arrived.envelope, arrived.message, fx.Refusal.FENCED.value, now)
+                encoded = refusal(self.profile, arrived, fx.Refusal.FENCED, now)
                 rows: tuple[Row, ...] = (self._incoming(arrived, "terminal", now),)
                 if encoded is None:
                     return Step(rows)
@@ -183,18 +195,35 @@ class Lane:
         read = self.profile.read_request(
             arrived, self.terminal, self.engine.state.session, self._digest_key, reply_to, received_s
         )
-        self._memory.asked[reply_to] = arrived
+        self._remember_asker(reply_to, arrived)
         request_id = read.event.request_id if isinstance(read.event, e.TransactionRequested) else None
-        if request_id is not None and read.card is not None and self._is_new(request_id):
+        self._ride(self._incoming(arrived, "terminal", now, request_id))
+        if request_id is None or not self._is_new(request_id):
+            return read.event
+        if self._was_sent_before(request_id):
+            because = "this request was sent in a batch that is long closed"
+            return e.RequestUnusable(fx.Refusal.KEY_REUSED.value, because, reply_to, request_id)
+        if read.card is not None:
             self._memory.requests[request_id] = arrived.message
             self._memory.cards[request_id] = read.card
-        self._ride(self._incoming(arrived, "terminal", now, request_id))
         return read.event
+
+    def _remember_asker(self, reply_to: str, arrived: Arrived) -> None:
+        self._memory.asked[reply_to] = arrived
+        while len(self._memory.asked) > ASKED_MAX:
+            del self._memory.asked[next(iter(self._memory.asked))]
 
     def _is_new(self, request_id: RequestId) -> bool:
         """A repeat must not replace what the first one brought, nor be remembered for ever."""
         known = self.engine.state.find(request_id) is not None
         return not known and request_id not in self._memory.requests
+
+    def _was_sent_before(self, request_id: RequestId) -> bool:
+        """The state holds two batches, the journal all of them: what left once never leaves again (D6, D33)."""
+        try:
+            return self._sealed_facts(request_id) is not None
+        except KeyTrouble:
+            return True  # its row is there; only the key that sealed it has expired (D29)
 
     # --- encoding ----------------------------------------------------------------------------------------------
 
@@ -291,6 +320,21 @@ class Lane:
         if peer != "host" or exchange is None:
             return None
         return exchange.request_id if self.profile.answer_key(arrived) == (exchange.kind, exchange.stan) else None
+
+
+def refusal(profile: Profile, arrived: Arrived, why: fx.Refusal, now: Now) -> Outgoing | None:
+    """A refusal in the dialect; None: this message wants no answer, or nothing that can be said back fits it."""
+    try:
+        return profile.refuse(arrived.envelope, arrived.message, why.value, now)
+    except CannotEncode:
+        return None
+
+
+def _refused_instead(event: e.Event, failed: e.EncodingFailed) -> e.Event:
+    """The event that comes again after its message could not be said: a request that brought it is refused."""
+    if isinstance(event, e.TransactionRequested) and event.request_id == failed.request_id:
+        return e.RequestUnusable(fx.Refusal.MALFORMED.value, failed.because, event.reply_to, event.request_id)
+    return event
 
 
 def reply_name(connection: str, number: int) -> str:

@@ -1,14 +1,19 @@
-"""State from the journal: replay and fold. There is no other recovery."""
+"""State from the journal: replay and fold. There is no other recovery.
+
+It must never guess: a row that contradicts the ones before it fences its lane, a row that cannot be read ends the start.
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from posd.core.fold import apply, opened
 from posd.core.payload import FOLD_VERSION, dump_record, load_record, load_state, record_name, record_version
-from posd.core.records import LaneOpened, Record
+from posd.core.records import LaneOpened, Record, SignedOut
 from posd.core.rules import Rules
 from posd.core.state import SettlementPhase, State
 from posd.core.totals import counts
+from posd.daemon.fence import BUGS, because
+from posd.daemon.log import alert
 from posd.errors import InvariantBroken, StorageFailed
 from posd.journal.contract import RecordRow, Store, StoredRecord
 from posd.values import BatchNumber, Stan, Tid
@@ -27,12 +32,32 @@ class Recovered:
 
 def recover(store: Store, tid: Tid, at_ms: int) -> Recovered:
     """The state of a terminal; a new terminal gets its first record. Raises StorageFailed."""
-    replay = store.replay(tid, FOLD_VERSION)
-    state = load_state(replay.snapshot) if replay.snapshot is not None else None
-    if replay.snapshot is not None and state is None:
-        replay = store.replay(tid, NO_SNAPSHOT)  # D33: a snapshot is disposable, the records are not
-    recovered = fold(replay.records, state)
+    recovered = known(store, tid)
     return recovered if recovered is not None else Recovered(_open(store, tid, at_ms))
+
+
+def known(store: Store, tid: Tid) -> Recovered | None:
+    """The state of a terminal as the journal has it; None: it has none. Raises StorageFailed.
+
+    A snapshot is disposable, the records are not (D33): one that cannot be read, or that its records contradict, is
+    left alone and every record is folded.
+    """
+    replay = store.replay(tid, FOLD_VERSION)
+    if replay.snapshot is not None:
+        state = load_state(replay.snapshot)
+        recovered = fold(replay.records, state) if state is not None else None
+        if recovered is not None and not recovered.fenced:
+            return recovered
+        alert("snapshot_not_used", tid=tid, because=recovered.fenced if recovered is not None else "unreadable")
+        replay = store.replay(tid, NO_SNAPSHOT)
+    return fold(replay.records, None)
+
+
+def sign_out(store: Store, state: State, why: str, at_ms: int) -> State:
+    """Durably: the next thing that this terminal says to the host is a sign-in. Raises StorageFailed."""
+    record = SignedOut(why)
+    store.write([[_row(state.tid, record, at_ms, state.batch.number)]])
+    return apply(state, record, at_ms)
 
 
 def fold(records: Iterator[StoredRecord], state: State | None) -> Recovered | None:
@@ -41,10 +66,11 @@ def fold(records: Iterator[StoredRecord], state: State | None) -> Recovered | No
         record = load_record(row.kind, row.version, row.payload)
         try:
             state = _next(state, record, row.at_ms)
-        except AssertionError as error:
+        except BUGS as error:
             if state is None:
                 raise StorageFailed(f"the journal of {row.tid} does not begin with its first record") from None
-            return Recovered(state, f"record {row.sequence} ({row.kind}) contradicts the ones before it: {error}")
+            why = f"record {row.sequence} ({row.kind}) contradicts the ones before it: {because(error)}"
+            return Recovered(state, why)
     return Recovered(state) if state is not None else None
 
 
@@ -58,9 +84,13 @@ def _next(state: State | None, record: Record, at_ms: int) -> State:
 
 def _open(store: Store, tid: Tid, at_ms: int) -> State:
     record = LaneOpened(tid, Stan(1), BatchNumber(1))
-    name = record_name(record)
-    store.write([[RecordRow(tid, name, record_version(name), at_ms, dump_record(record), batch=1)]])
+    store.write([[_row(tid, record, at_ms, record.batch_number)]])
     return opened(record, at_ms)
+
+
+def _row(tid: Tid, record: Record, at_ms: int, batch: BatchNumber) -> RecordRow:
+    name = record_name(record)
+    return RecordRow(tid, name, record_version(name), at_ms, dump_record(record), batch=batch)
 
 
 def owes(state: State, rules: Rules) -> str:

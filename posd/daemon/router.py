@@ -34,6 +34,10 @@ class Lanes:
     link_is_up: bool = False
     link_why: str = "not connected yet"
 
+    def all_runners(self) -> list[Runner]:
+        """Every loop that has to be kept alive."""
+        return [*([self.station] if self.station is not None else []), *self.lanes.values()]
+
     def tell_station(self, item: StationItem) -> None:
         """What belongs to no terminal; more than it can take is only logged."""
         if self.station is None or not self.station.offer(item):
@@ -109,6 +113,8 @@ class DoorSide:
     def __init__(self, lanes: Lanes, now: Callable[[], Now]) -> None:
         self._lanes, self._now = lanes, now
         self._frames = 0
+        self.stopping = False
+        """What comes from now on is not sent: posd finishes what it has and ends."""
 
     def frame(self, connection: str, frame: bytes) -> None:
         self._frames += 1
@@ -122,6 +128,8 @@ class DoorSide:
         if runner is None:
             why = f"terminal {arrived.tid or '-'} is not in the configuration"
             self._lanes.tell_station(Turnaway(arrived, reply_to, fx.Refusal.UNKNOWN_TERMINAL, why))
+        elif self.stopping:
+            self._lanes.tell_station(Turnaway(arrived, reply_to, fx.Refusal.NOT_SENT, "posd is stopping"))
         elif not runner.offer(FromTerminal(arrived, reply_to, self._now().monotonic_s)):
             self._lanes.tell_station(Turnaway(arrived, reply_to, fx.Refusal.BUSY, "too much waits for this terminal"))
 

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 from posd.core import effects as fx
 from posd.core import events as e
 from posd.core.payload import FOLD_VERSION, dump_state
+from posd.daemon.fence import BUGS, because
 from posd.daemon.lane import FromTerminal, Happened, Item, Lane, Step, approval_of, connection_of
 from posd.daemon.log import alert, log
 from posd.journal.writer import Writer
@@ -28,9 +29,15 @@ SNAPSHOT_ROWS = 5000
 """Rows of a lane after which the next snapshot is taken: what a restart has to fold at most (D33)."""
 
 DEADLINE_CLAMP_S = 1.0
-"""A deadline in the past is a bug of ours: alerted, and tried again after this (D4)."""
+"""A deadline that stays in the past is a bug of ours: alerted once, and tried again after this (D4)."""
+
+LATE_TICKS_MAX = 3
+"""So many ticks in a row that do not move a past deadline on, and it is taken for one that stays."""
 
 COMMANDS_REMEMBERED = 64
+
+NEVER_MISSED = (e.Started, e.LinkUp, e.LinkDown)
+"""A lane that missed one of these would wait for ever; the line's backoff bounds how many there can be."""
 
 
 class Outlets(Protocol):
@@ -67,8 +74,11 @@ class Runner:
 
     def offer(self, item: Any) -> bool:
         """Put an item into the inbox; False: it is full."""
+        event = item.event if isinstance(item, Happened) else None
+        if isinstance(event, e.Tick) and self._inbox:
+            return True  # whatever waits there is a tick too
         limit = INBOX_ITEMS_MAX if isinstance(item, FromTerminal) else INBOX_ANSWERS_MAX
-        if len(self._inbox) >= limit:
+        if len(self._inbox) >= limit and not isinstance(event, NEVER_MISSED):
             return False
         self._inbox.append(item)
         self._wake.set()
@@ -133,6 +143,16 @@ class Runner:
         """Before waiting for the next item."""
 
 
+class StationRunner(Runner):
+    """The station's loop: it holds nothing that could be wrong afterwards, so a bug costs one item, not the daemon."""
+
+    async def _live_through(self, item: Any) -> None:
+        try:
+            await super()._live_through(item)
+        except BUGS as error:
+            alert("station_item_dropped", item=type(item).__name__, because=because(error), exc_info=error)
+
+
 class LaneRunner(Runner):
     """A terminal's loop: besides the above its deadlines, snapshots, commands and fence."""
 
@@ -141,6 +161,7 @@ class LaneRunner(Runner):
         self.lane = lane
         self.fenced = fenced
         self._timer: asyncio.TimerHandle | None = None
+        self._late = 0
         self._rows_since_snapshot = 0
         self._commands: dict[str, asyncio.Future[fx.CommandDone]] = {}
 
@@ -170,17 +191,26 @@ class LaneRunner(Runner):
             return
         try:
             await super()._live_through(item)
-        except AssertionError as error:  # InvariantBroken is one: our bug, this terminal's fence (D4)
-            self.fenced = str(error) or "an assertion failed"
-            alert("lane_fenced", tid=self.lane.terminal.tid, because=self.fenced)
+        except BUGS as error:  # our bug, this terminal's fence (D4)
+            self.fenced = because(error)
+            alert("lane_fenced", tid=self.lane.terminal.tid, because=self.fenced, exc_info=error)
+            self._refuse_commands()
             await self._live_behind_fence(item)
+
+    def _refuse_commands(self) -> None:
+        for command_id, waiting in self._commands.items():
+            if not waiting.done():
+                waiting.set_result(fx.CommandDone(command_id, False, f"the terminal is fenced: {self.fenced}"))
 
     async def _live_behind_fence(self, item: Item) -> None:
         """Nothing is applied; the terminal is told (D4)."""
-        step = self.lane.fenced_step(item, self._now())
-        if step is not None:
-            await self._writer.append(step.rows)
-            self._perform(step)
+        try:
+            step = self.lane.fenced_step(item, self._now())
+            if step is not None:
+                await self._writer.append(step.rows)
+                self._perform(step)
+        except BUGS as error:
+            alert("fenced_item_dropped", tid=self.lane.terminal.tid, because=because(error), exc_info=error)
 
     def _effect(self, effect: fx.Effect) -> None:
         super()._effect(effect)
@@ -208,10 +238,17 @@ class LaneRunner(Runner):
             return
         now = self._now()
         deadline_s = self.lane.engine.next_deadline_s(now)
-        if deadline_s is None:
-            return
-        wait_s = deadline_s - now.monotonic_s
-        if wait_s <= 0:
+        if deadline_s is None or deadline_s > now.monotonic_s:
+            self._late = 0
+        if deadline_s is not None:
+            wait_s = self._clamped(deadline_s - now.monotonic_s)
+            self._timer = asyncio.get_running_loop().call_later(wait_s, self.offer, Happened(e.Tick()))
+
+    def _clamped(self, wait_s: float) -> float:
+        """A deadline that passed while an item was lived through is met at once; one that stays is our bug (D4)."""
+        if wait_s > 0:
+            return wait_s
+        self._late += 1
+        if self._late == LATE_TICKS_MAX:
             alert("deadline_in_the_past", tid=self.lane.terminal.tid, late_ms=round(-wait_s * 1000))
-            wait_s = DEADLINE_CLAMP_S
-        self._timer = asyncio.get_running_loop().call_later(wait_s, self.offer, Happened(e.Tick()))
+        return 0.0 if self._late < LATE_TICKS_MAX else DEADLINE_CLAMP_S

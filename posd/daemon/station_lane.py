@@ -11,7 +11,7 @@ from typing import assert_never
 from posd.core import effects as fx
 from posd.core.payload import dump_record, record_name, record_version
 from posd.core.station import STATION, Station, StationRecord
-from posd.daemon.lane import Step
+from posd.daemon.lane import Step, refusal
 from posd.daemon.message_rows import incoming_row, outgoing_row
 from posd.journal.contract import RecordRow, Row
 from posd.profiles.contract import Arrived, Profile
@@ -90,7 +90,7 @@ class StationLane:
 
     def _turn_away(self, item: Turnaway, now: Now) -> Iterator[Step]:
         arrived = item.arrived
-        encoded = self._profile.refuse(arrived.envelope, arrived.message, item.refusal.value, now)
+        encoded = refusal(self._profile, arrived, item.refusal, now)
         noted = self._station.unreadable("terminal", len(arrived.body), item.because, now)
         rows: list[Row] = []
         if noted is not None:

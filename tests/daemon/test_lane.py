@@ -1,0 +1,287 @@
+"""A lane under attack: what it forgets, what it never sends twice, and what a fence holds off from the others."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from posd.core import effects as fx
+from posd.core import events as e
+from posd.core.state import TxnStatus
+from posd.daemon.lane import ASKED_MAX
+from posd.errors import CannotEncode, InvariantBroken, StorageFailed
+from posd.values import Tid
+from tests.daemon.stage import CARD, EXPIRY, MID, SECOND, TID, TMK, Stage, play, write_keys
+
+MakeStage = Callable[..., Stage]
+OTHER_TMK = "FEDCBA98765432100123456789ABCDEF"
+
+
+def memory(stage: Stage, tid: str = TID) -> Any:
+    return stage.daemon.lanes[Tid(tid)].lane._memory
+
+
+def test_a_request_that_cannot_be_said_to_the_host_is_refused_once_and_fences_nobody(
+    staged: MakeStage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def story(stage: Stage) -> None:
+        await stage.start()
+        profile = stage.daemon.lanes[Tid(TID)].lane.profile
+        encode = profile.encode
+
+        def mute(message: fx.HostMessage, *rest: Any) -> Any:
+            if isinstance(message, fx.SendTransaction) and message.transaction.amount_minor == 666:
+                raise CannotEncode("0200: a test does not want it")
+            return encode(message, *rest)
+
+        monkeypatch.setattr(profile, "encode", mute)
+        refused = await stage.sale("6.66")
+        assert refused["code"] == "30"
+        assert memory(stage).requests == memory(stage).cards == memory(stage).asked == {}
+        assert stage.daemon.lanes[Tid(TID)].fenced == ""
+        # also one that waited for its turn behind another
+        both = await asyncio.gather(
+            stage.terminal(name="a").do({"do": "sale", "amount": "1.00", "card": CARD, "expiry": EXPIRY}),
+            _later(stage, "6.66"),
+        )
+        assert [result["code"] for result in both] == ["00", "30"]
+        assert memory(stage).requests == memory(stage).cards == memory(stage).asked == {}
+        assert (await stage.sale("2.00"))["outcome"] == "approved"
+
+    play(staged(faults=({"mti": "0200", "amount": "1.00", "do": "delay", "ms": 100},)), story)
+
+
+async def _later(stage: Stage, amount: str) -> dict[str, Any]:
+    await stage.until(lambda: stage.received("0200"))
+    other = stage.terminal(name="b")
+    other.terminal.stan = 500
+    return await other.do({"do": "sale", "amount": amount, "card": CARD, "expiry": EXPIRY})
+
+
+def test_card_data_lives_no_longer_than_its_request(staged: MakeStage) -> None:
+    async def story(stage: Stage) -> None:
+        await stage.start()
+        terminal = stage.terminal()
+        await terminal.do({"do": "sign_in"})
+        await stage.sale("1.00", pin="123456")
+        await stage.sale("0.00")
+        await stage.sale("2.00", card="6225880999999999")
+        await stage.sale("3.07")
+        await terminal.do({"do": "void", "of_stan": 2})
+        await terminal.do({"do": "void", "of_stan": 2})
+        await terminal.do({"do": "balance", "card": CARD, "expiry": EXPIRY})
+        await terminal.do({"do": "repeat", "stan": 2})
+        await terminal.do({"do": "reverse", "stan": 5})
+        await stage.until(lambda: not stage.state().unended_reversals())
+        assert memory(stage).requests == memory(stage).cards == memory(stage).asked == {}
+        assert memory(stage).riding == [] or len(memory(stage).riding) < 5
+
+    play(staged(faults=({"mti": "0200", "amount": "*07", "do": "lose_answer"},)), story)
+
+
+def test_askers_that_are_never_answered_are_forgotten(staged: MakeStage) -> None:
+    """The host does not sign us in: sign-ins of the terminal wait, and only so many are remembered."""
+
+    async def story(stage: Stage) -> None:
+        await stage.start(signed_in=False)
+        terminal = stage.terminal()
+        for _ in range(ASKED_MAX + 50):
+            await terminal.do({"do": "sign_in", "timeout_s": 0.0005})
+        await stage.until(lambda: stage.daemon.lanes[Tid(TID)].resting)
+        assert 0 < len(memory(stage).asked) <= ASKED_MAX
+        await terminal.close()
+        await stage.until(lambda: not memory(stage).asked)
+
+    play(staged(faults=({"mti": "0800", "do": "lose_request"},)), story)
+
+
+def test_an_answer_sent_by_a_terminal_is_not_answered_and_not_remembered(staged: MakeStage) -> None:
+    async def story(stage: Stage) -> None:
+        await stage.start()
+        terminal = stage.terminal()
+        sent = terminal.terminal.echo()
+        body = terminal.terminal.codec.encode(sent.message.__class__("0830", sent.message.fields))
+        frame = terminal.tpdu + terminal.header + body
+        data = (len(frame).to_bytes(2, "big") + frame).hex()
+        assert (await terminal.do({"do": "raw", "hex": data, "timeout_s": 0.1}))["outcome"] == "no_answer"
+        assert memory(stage).asked == {}
+        assert (await stage.sale("1.00"))["outcome"] == "approved"
+
+    play(staged(), story)
+
+
+def test_a_request_of_an_old_batch_is_never_sent_again(staged: MakeStage) -> None:
+    """D6: the key is known for ever, also when its batch has left the state (D33)."""
+
+    async def story(stage: Stage) -> None:
+        await stage.start()
+        runner = stage.daemon.lanes[Tid(TID)]
+        await stage.sale("1.00")
+        for number in (2, 3):
+            await runner.command(e.SettleNow(f"settle-{number}", "anna"))
+            await stage.until(lambda number=number: stage.state().batch.identity == number)  # type: ignore[misc]
+            await stage.until(lambda: stage.state().session.signed_in)
+            await stage.sale(f"{number}.00")
+        again = await stage.terminal().do({"do": "repeat", "stan": 1})
+        assert again["code"] == "94"
+        assert len([said for said in stage.received("0200") if said["amount"] == 100]) == 1
+        await runner.command(e.SettleNow("last", "anna"))
+        await stage.until(lambda: stage.state().batch.identity == 4)
+        await stage.end()
+        assert stage.differences() == []
+
+    play(staged(), story)
+
+
+def test_keys_that_another_tmk_does_not_open_are_dropped_at_the_start(staged: MakeStage) -> None:
+    """Signed in by the journal (D26), but nothing could be said: sign in anew, say so, keep trying."""
+
+    async def story(stage: Stage) -> None:
+        await stage.start()
+        await stage.sale("1.00")
+        await stage.end()
+        write_keys(stage.folder, [TID], OTHER_TMK)
+        await stage.start(signed_in=False)
+        await stage.until(lambda: "check value" in stage.state().session.out_because)
+        assert (await stage.sale("2.00"))["code"] == "91"
+        assert stage.daemon.lanes[Tid(TID)].fenced == ""
+        tries = len(stage.received("0800"))
+        await stage.until(lambda: len(stage.received("0800")) > tries)
+        await stage.end()
+        write_keys(stage.folder, [TID], TMK)
+        await stage.start()
+        assert (await stage.sale("3.00"))["outcome"] == "approved"
+        await stage.end()
+        assert stage.differences() == []
+
+    play(staged(change={"door": {"terminal_timeout_s": 1.2}}), story)
+
+
+@pytest.mark.parametrize("bug", [InvariantBroken("planted"), KeyError("planted"), TypeError("planted")], ids=repr)
+def test_a_bug_in_one_lane_is_its_fence_and_nobody_elses(
+    staged: MakeStage, monkeypatch: pytest.MonkeyPatch, bug: Exception
+) -> None:
+    async def story(stage: Stage) -> None:
+        await stage.start()
+        await stage.sale("5.00")
+        runner = stage.daemon.lanes[Tid(TID)]
+        engine = runner.lane.engine
+        handle = engine.handle
+
+        def broken(event: e.Event, now: Any) -> Any:
+            if isinstance(event, e.TransactionRequested):
+                raise bug
+            return handle(event, now)
+
+        monkeypatch.setattr(engine, "handle", broken)
+        before = stage.state()
+        assert (await stage.sale("1.00"))["code"] == "96"
+        assert runner.fenced
+        assert "6225" not in runner.fenced
+        assert (await stage.sale("1.50"))["code"] == "96"
+        assert (await stage.terminal().do({"do": "void", "of_stan": 1}))["code"] == "96"
+        assert stage.state() is before
+        done = await asyncio.wait_for(runner.command(e.SettleNow("x", "anna")), 1)
+        assert (done.ok, "fenced" in done.text) == (False, True)
+        assert (await stage.sale("2.00", SECOND))["outcome"] == "approved"
+        assert not stage.life.done()
+        await stage.end()
+        await stage.start()
+        assert (await stage.sale("3.00"))["outcome"] == "approved"
+        await stage.end()
+        assert stage.differences() == []
+
+    play(staged(tids=(TID, SECOND)), story)
+
+
+def test_a_command_that_meets_a_new_fence_is_answered(staged: MakeStage, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def story(stage: Stage) -> None:
+        await stage.start()
+        runner = stage.daemon.lanes[Tid(TID)]
+
+        def broken(event: e.Event, now: Any) -> Any:
+            raise InvariantBroken("planted")
+
+        monkeypatch.setattr(runner.lane.engine, "handle", broken)
+        done = await asyncio.wait_for(runner.command(e.SettleNow("x", "anna")), 2)
+        assert (done.ok, "planted" in done.text) == (False, True)
+
+    play(staged(), story)
+
+
+def test_a_failing_disk_is_not_a_fence(staged: MakeStage) -> None:
+    async def story(stage: Stage) -> None:
+        await stage.start()
+        stage.rig.fail_next()
+        await stage.sale("1.00", timeout_s=1)
+        with pytest.raises(StorageFailed):
+            await stage.life
+        assert stage.daemon.lanes[Tid(TID)].fenced == ""
+
+    play(staged(), story)
+
+
+def test_the_terminals_own_reversal_ends_an_approved_sale(staged: MakeStage) -> None:
+    async def story(stage: Stage) -> None:
+        await stage.start()
+        terminal = stage.terminal()
+        await stage.sale("1.00")
+        assert (await terminal.do({"do": "reverse", "stan": 1}))["code"] == "00"
+        await stage.until(lambda: not stage.state().unended_reversals())
+        (txn,) = stage.state().transactions.values()
+        assert txn.status is TxnStatus.REVERSED
+        # a reversal of what never was: 25, and the late original is refused (D17)
+        ghost = terminal.terminal.sale(_card(), 700)
+        assert (await terminal.do({"do": "reverse", "stan": ghost.stan}))["code"] == "25"
+        assert (await terminal.exchange(ghost, 2))["code"] == "12"
+        assert len(stage.received("0200")) == 1
+        await stage.end()
+        assert stage.differences() == []
+
+    play(staged(), story)
+
+
+def test_the_terminals_own_0500_is_answered_and_starts_ours(staged: MakeStage) -> None:
+    async def story(stage: Stage) -> None:
+        await stage.start()
+        await stage.sale("1.00")
+        await stage.sale("2.50")
+        result = await stage.terminal().do({"do": "settle"})
+        assert (result["outcome"], result["next_batch"]) == ("balanced", 2)
+        await stage.until(lambda: stage.state().batch.identity == 2)
+        await stage.until(lambda: stage.state().session.signed_in)
+        assert stage.state().last_close is not None
+        assert stage.state().last_close.outcome == "agreed"  # type: ignore[union-attr]
+        assert (await stage.sale("3.00"))["outcome"] == "approved"
+        await stage.end()
+        (terminal,) = stage.acquirer.dump()["terminals"]
+        assert [batch["state"] for batch in terminal["batches"]] == ["closed", "open"]
+        assert stage.differences() == []
+
+    play(staged(), story)
+
+
+def _card() -> Any:
+    from simulators.terminal.core import CardInHand
+
+    return CardInHand(CARD, EXPIRY)
+
+
+def test_a_terminal_that_must_sign_its_messages_and_does_not_is_refused(staged: MakeStage) -> None:
+    """D28."""
+
+    async def story(stage: Stage) -> None:
+        stage.settings["terminals"][0]["mac"] = "required"
+        await stage.start()
+        plain = stage.terminal(name="plain", tmk=None)
+        assert (await plain.do({"do": "sale", "amount": "1.00", "card": CARD, "expiry": EXPIRY}))["code"] == "A0"
+        signed = stage.terminal()
+        await signed.do({"do": "sign_in"})
+        result = await stage.sale("1.00")
+        assert result["outcome"] == "approved"
+        assert stage.received("0200") != []
+        assert stage.received("0200")[0]["amount"] == 100
+
+    play(staged(), story)
+    assert MID
