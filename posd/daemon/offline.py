@@ -80,6 +80,8 @@ class OfflineJournal:
         said = answer_question(verb, given, self._everything(given.get("tid")), {**posd, "findings": [daemon_down()]})
         if verb == "txn.list" and not said["transactions"] and "batch" in given:
             return self.older(given)
+        if verb == "txn.show" and said["transaction"] is None:
+            return self.show(given["id"])
         return said
 
     # --- the states ----------------------------------------------------------------------------------------------

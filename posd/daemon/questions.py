@@ -153,7 +153,11 @@ def _list(given: Mapping[str, Any], everything: Everything) -> View:
 
 
 def _show(given: Mapping[str, Any], everything: Everything) -> View:
-    state, around, txn = find_one("txn.show", given.get("id", ""), everything)
+    """`transaction` is None when the states do not have it: the journal may, if it is older."""
+    try:
+        state, around, txn = find_one("txn.show", given.get("id", ""), everything)
+    except NotFound:
+        return {"transaction": None}
     return {"transaction": views.transaction_view(txn, state, around)}
 
 

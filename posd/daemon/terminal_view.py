@@ -175,7 +175,7 @@ def _settlement(view: View) -> Iterable[View]:
         why = "; ".join(blocker["text"] for blocker in closing["blocked_by"])
         text = f"the settlement is late{' (due since ' + since + ')' if since else ''}{': ' if why else ''}{why}"
         to_do = f"when the cause is gone, posd settles by itself; to try at once: posd settle --tid {view['tid']}"
-        yield _finding("settlement_late", ALERT, text, to_do, since=since, why=why)
+        yield _finding("settlement_late", ALERT, text, to_do, since=since, why=why, blocked_by=closing["blocked_by"])
     if last and last["outcome"] in (CloseOutcome.OUT_OF_BALANCE, CloseOutcome.UNCONFIRMED):
         text = f"batch {last['batch']:06d}: {last['text']}"
         to_do = f"compare with the acquirer: posd txn list --tid {view['tid']} --batch {last['batch']}"

@@ -1,0 +1,55 @@
+"""Where a command finds what it talks about: the settings, the running daemon, or else the journal.
+
+Commands that only read fall back to the journal when no daemon runs, and say so; commands that change something never
+do.
+"""
+
+import os
+import pwd
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from posd.cli.screen import Progress, note
+from posd.config import load
+from posd.daemon.clock import SystemClock
+from posd.daemon.control_socket import NoDaemon, call
+from posd.daemon.offline import OfflineJournal
+from posd.daemon.questions import no_terminal
+from posd.daemon.views import View
+from posd.settings import Settings
+from posd.values import Tid
+
+
+def settings_at(config: Path, tid: str | None = None) -> Settings:
+    """The settings in the file; with `tid`, only if they know that terminal. Raises ConfigError."""
+    settings = load(config)
+    known = {Tid(terminal.tid): terminal for terminal in settings.terminals}
+    if tid is not None and Tid(tid) not in known:
+        raise no_terminal(tid, known)
+    return settings
+
+
+def ask(settings: Settings, verb: str, args: Mapping[str, Any]) -> View:
+    """The answer to a verb that only reads. Raises ControlFailed, ConfigError, StorageFailed."""
+    given = {name: value for name, value in args.items() if value is not None}
+    try:
+        return call(settings.control_socket, verb, given)
+    except NoDaemon:
+        note(f"no daemon answers on {settings.control_socket}; this is what the journal says")
+    with Progress("reading the journal", "records") as progress, open_journal(settings, progress) as journal:
+        return journal.answer(verb, given)
+
+
+def open_journal(settings: Settings, progress: Progress | None = None) -> OfflineJournal:
+    """The journal, for reading; safe beside a running daemon."""
+    now = SystemClock().now()
+    return OfflineJournal(settings, now) if progress is None else OfflineJournal(settings, now, progress.tell)
+
+
+def user() -> str:
+    """Who types this, where a command only notes it."""
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return f"uid {os.getuid()}"

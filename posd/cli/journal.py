@@ -1,0 +1,158 @@
+"""`posd journal show | verify | export`: what was remembered, and whether it is still what was written.
+
+Read-only and safe beside a running daemon. Everything in the journal was masked before it was written; working keys,
+which stand there under the TMK, are left out of what is shown.
+"""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from posd.cli import exit_status
+from posd.cli.asking import settings_at
+from posd.cli.screen import Progress, paint, print_json, print_json_line, printable, table
+from posd.daemon.offline import journal_folder
+from posd.journal.reader import JournalReader
+from posd.journal.verify import Report, verify
+from posd.security.machine import load_machine_key
+
+SHOWN_ROWS = 50
+"""What `show` shows when no limit is given: the newest."""
+HIDDEN = ("wrapped_keys",)
+HEADS = ("ROW", "AT (UTC)", "TERMINAL", "WHAT", "DETAILS")
+FIELDS_SHOWN = ("3", "4", "11", "37", "39")
+NAMES = {"3": "processing", "4": "amount", "11": "STAN", "37": "RRN", "39": "code"}
+DETAIL_CHARACTERS_MAX = 100
+
+Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Filters:
+    """Which rows; None: any. `after`: only rows with a larger number."""
+
+    tid: str | None = None
+    request_id: str | None = None
+    stan: int | None = None
+    rrn: str | None = None
+    batch: int | None = None
+    after: int | None = None
+
+
+def show_command(config: Path, filters: Filters, limit: int | None, as_json: bool) -> int:
+    """The newest rows that fit (with `after`: the first ones after it), oldest first."""
+    count = limit or SHOWN_ROWS
+    with _reader(config) as reader:
+        if filters.after is None:
+            rows = [row.as_dict() for row in reader.merged(**asdict(filters), limit=count, newest_first=True)][::-1]
+        else:
+            rows = [row.as_dict() for row in reader.merged(**asdict(filters), limit=count)]
+    if as_json:
+        for row in rows:
+            print_json_line(as_document(row))
+    else:
+        print(table(*summary(rows), right=(0,)))
+    return exit_status.GOOD
+
+
+def export_command(config: Path, filters: Filters, limit: int | None) -> int:
+    """Every row that fits as a JSON line, oldest first."""
+    with Progress("exporting", "rows") as progress, _reader(config) as reader:
+        for count, row in enumerate(reader.merged(**asdict(filters), limit=limit), start=1):
+            print_json_line(as_document(row.as_dict()))
+            progress.tell(count)
+    return exit_status.GOOD
+
+
+def verify_command(config: Path, as_json: bool) -> int:
+    """Fold the chain anew and compare it with the anchor. Status 1: something is not as it was written."""
+    settings = settings_at(config)
+    chain_key = load_machine_key(settings.machine_key_file).derive("chain")
+    with Progress("verifying the journal"):
+        report = verify(journal_folder(settings), chain_key)
+    if as_json:
+        print_json(_report(report))
+    else:
+        _show_report(report)
+    return exit_status.GOOD if report.intact else exit_status.FINDINGS
+
+
+def _reader(config: Path) -> JournalReader:
+    return JournalReader(journal_folder(settings_at(config)))
+
+
+def _report(report: Report) -> dict[str, Any]:
+    return {
+        "intact": report.intact,
+        "rows": report.rows,
+        "head": report.head.sequence,
+        "link": report.head.link.hex(),
+        "anchor": report.anchor_sequence,
+        "findings": [asdict(finding) for finding in report.findings],
+    }
+
+
+def _show_report(report: Report) -> None:
+    anchor = "unreadable" if report.anchor_sequence is None else f"at row {report.anchor_sequence}"
+    print(f"{report.rows} rows, head at row {report.head.sequence}, anchor {anchor}")
+    for finding in report.findings:
+        print(paint(printable(str(finding)), "red"))
+    if report.intact:
+        print(paint("intact: every row is the one that was written", "green"))
+    else:
+        print(
+            f"{len(report.findings)} finding(s): keep these files as they are, and restore the journal with its anchor"
+        )
+
+
+def as_document(row: Row) -> dict[str, Any]:
+    """A row for a program: its text is JSON itself, and its moment is readable."""
+    document = {name: value for name, value in row.items() if name not in ("payload", "fields")}
+    document["at"] = moment(row["at_ms"])
+    name = "payload" if row["row"] == "record" else "fields"
+    document[name] = _without_keys(json.loads(row[name]))
+    return document
+
+
+def _without_keys(payload: Any) -> Any:
+    if not isinstance(payload, dict):
+        return payload
+    return {name: "***" if name in HIDDEN and value else value for name, value in payload.items()}
+
+
+def moment(at_ms: int) -> str:
+    """UTC, because rows of several terminals stand side by side."""
+    return datetime.fromtimestamp(at_ms / 1000, tz=UTC).isoformat(timespec="milliseconds")
+
+
+def summary(rows: Iterable[Row]) -> tuple[Sequence[str], list[list[str]]]:
+    """Heads and rows of a table for people."""
+    return HEADS, [_cells(row) for row in rows]
+
+
+def _cells(row: Row) -> list[str]:
+    at = moment(row["at_ms"])[:23].replace("T", " ")
+    if row["row"] == "record":
+        return [str(row["sequence"]), at, row["tid"], row["kind"], _cut(", ".join(_facts(json.loads(row["payload"]))))]
+    way = {"in": "<-", "out": "->"}[row["direction"]]
+    fields = json.loads(row["fields"])
+    shown = ", ".join(f"{NAMES[name]} {fields[name]}" for name in FIELDS_SHOWN if name in fields)
+    return [str(row["sequence"]), at, row["tid"], f"{way} {row['peer']} {row['mti']}", _cut(shown)]
+
+
+def _facts(payload: Mapping[str, Any]) -> Iterator[str]:
+    """A record's facts as words; what is empty, long or a key is left out."""
+    for name, value in payload.items():
+        if name in HIDDEN or value in (None, "", False, [], {}):
+            continue
+        if isinstance(value, dict):
+            yield from _facts(value)
+        else:
+            yield f"{name} {len(value) if isinstance(value, list) else value}"
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= DETAIL_CHARACTERS_MAX else text[: DETAIL_CHARACTERS_MAX - 1] + "…"

@@ -1,0 +1,84 @@
+"""`posd reversals list | retry | resolve`: what is owed to the host, and what a person does about it.
+
+Only an acknowledgement, or a named person with a reason, ends a reversal; nothing here does it by itself.
+"""
+
+from pathlib import Path
+
+from posd.cli import exit_status
+from posd.cli.asking import ask, settings_at, user
+from posd.cli.screen import note, paint, print_json, printable, table
+from posd.cli.status import moment
+from posd.daemon.control_socket import call
+from posd.daemon.views import View
+from posd.errors import ConfigError
+
+NEEDS_A_PERSON = frozenset({"stuck", "conflict"})
+COLOURS = {"owed": "yellow", "stuck": "red", "conflict": "red", "acknowledged": "", "resolved": ""}
+HEADS = ("REVERSAL OF", "STATUS", "AMOUNT", "OWED SINCE", "TRIES", "LAST ANSWER", "NEXT TRY", "WHY IT IS OWED")
+
+
+def list_command(config: Path, tid: str | None, ended: bool, as_json: bool) -> int:
+    """What is owed, stuck or in conflict; with `ended`, also what was ended lately. Status 1: a person is needed."""
+    said = ask(settings_at(config, tid), "reversals.list", {"tid": tid, "ended": ended or None})
+    reversals = said["reversals"]
+    if as_json:
+        print_json(said)
+    elif not reversals:
+        print(paint("No reversal is owed.", "green"))
+    else:
+        colours = [COLOURS[view["status"]] for view in reversals]
+        print(table(HEADS, [_row(view) for view in reversals], right=(2, 4), colours=colours))
+        for view in reversals:
+            if view["status"] in NEEDS_A_PERSON:
+                print(f"\n{view['request_id']}: {view['text']}\n    do: {view['to_do']}")
+    return exit_status.FINDINGS if any(view["status"] in NEEDS_A_PERSON for view in reversals) else exit_status.GOOD
+
+
+def _row(view: View) -> list[str]:
+    tries = f"{view['attempts']} of {view['attempts_max']}"
+    return [
+        view["request_id"],
+        view["status"],
+        view["amount"] or "",
+        moment(view["owed_since"]),
+        tries if view["status"] == "owed" else str(view["attempts"]),
+        last_answer(view),
+        "on its way" if view["on_its_way"] else moment(view["next_try_at"]),
+        view["why_owed"],
+    ]
+
+
+def last_answer(view: View) -> str:
+    """The last code with its meaning, or that there was none."""
+    if view["last_code"]:
+        return f"{view['last_code']} {view['meaning']}".strip()
+    return "none" if view["attempts"] and not view["on_its_way"] else ""
+
+
+def retry_command(config: Path, request_id: str | None, tid: str | None, by: str | None, as_json: bool) -> int:
+    """The next attempt now: of one reversal, or of all that are owed or stuck."""
+    settings = settings_at(config, tid)
+    if request_id is not None and tid is not None:
+        raise ConfigError("reversals retry: give an id or --tid, not both")
+    asked = {"id": request_id, "tid": tid, "by": by or user()}
+    said = call(settings.control_socket, "reversals.retry", {name: text for name, text in asked.items() if text})
+    if as_json:
+        print_json(said)
+    elif not said["done"]:
+        print("No reversal is owed or stuck.")
+    for done in () if as_json else said["done"]:
+        print(f"terminal {done['tid']}: {done['text']}")
+    return exit_status.GOOD
+
+
+def resolve_command(config: Path, request_id: str, by: str, reason: str, as_json: bool) -> int:
+    """A person ends a reversal: who, and why."""
+    settings = settings_at(config)
+    said = call(settings.control_socket, "reversals.resolve", {"id": request_id, "by": by, "reason": reason})
+    if as_json:
+        print_json(said)
+    else:
+        print(printable(f"{request_id}: {said['text']}"))
+        note("posd sends no reversal for it any more; whether money moved is between you and the acquirer")
+    return exit_status.GOOD

@@ -1,0 +1,197 @@
+"""What `posd status` and `posd settle` say to the people of a shop, in English and in Chinese. Data, and two lookups.
+
+The daemon's own words are English; here is what they are in Chinese, by their codes. Texts of the engine that have no
+code (the reason of a single failure) stay in English.
+"""
+
+import os
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Any
+
+from posd.daemon.views import View
+from posd.errors import ConfigError
+
+
+class Lang(StrEnum):
+    """The languages that a shop may choose."""
+
+    EN = "en"
+    ZH = "zh"
+
+
+def preferred() -> Lang:
+    """The language of the user's locale."""
+    locale = next((value for name in ("LC_ALL", "LC_MESSAGES", "LANG") if (value := os.environ.get(name))), "")
+    return Lang.ZH if locale.lower().startswith("zh") else Lang.EN
+
+
+def chosen(name: str | None) -> Lang:
+    """The language of that name; None: that of the locale. Raises ConfigError."""
+    if name is None:
+        return preferred()
+    if name not in list(Lang):
+        raise ConfigError(f"--lang takes {' or '.join(Lang)}")
+    return Lang(name)
+
+
+TEXTS: Mapping[str, tuple[str, str]] = {
+    "running": (
+        "posd {version}, running for {up}; line to the host: {line}",
+        "posd {version}，已运行 {up}；主机线路：{line}",
+    ),
+    "stopped": ("posd {version} is not running", "posd {version} 未运行"),
+    "line_up": ("up", "已连接"),
+    "line_down": ("down ({why})", "断开（{why}）"),
+    "terminal": ("TERMINAL", "终端号"),
+    "host": ("HOST", "主机"),
+    "batch": ("BATCH", "批次号"),
+    "transactions": ("TRANSACTIONS", "交易"),
+    "debit": ("DEBIT", "借记"),
+    "credit": ("CREDIT", "贷记"),
+    "reversals": ("REVERSALS", "冲正"),
+    "settlement": ("SETTLEMENT", "结算"),
+    "last_close": ("LAST CLOSE", "上次结算"),
+    "signed_in": ("signed in", "已签到"),
+    "signed_out": ("not signed in", "未签到"),
+    "fenced": ("fenced", "已隔离"),
+    "empty": ("nothing in the journal yet", "流水中尚无记录"),
+    "in_totals": ("{count} ({counted} to settle)", "{count} 笔（{counted} 笔待结算）"),
+    "amount": ("{amount} ({count})", "{amount}（{count} 笔）"),
+    "none": ("none", "无"),
+    "owed": ("{count} owed", "{count} 笔待发"),
+    "stuck": ("{count} stuck", "{count} 笔受阻"),
+    "conflict": ("{count} in conflict", "{count} 笔冲突"),
+    "next_due": ("due {at}", "{at} 结算"),
+    "late": ("LATE since {at}", "已逾期，自 {at}"),
+    "due_since": ("due since {at}", "自 {at} 起待结算"),
+    "wanted": ("due now", "现应结算"),
+    "all_good": ("Nothing needs a person.", "一切正常，无需处理。"),
+    "days": ("{n} d {m} h", "{n} 天 {m} 小时"),
+    "hours": ("{n} h {m} min", "{n} 小时 {m} 分"),
+    "minutes": ("{n} min {m} s", "{n} 分 {m} 秒"),
+    "to_do": ("do: {text}", "处理：{text}"),
+    "settled": (
+        "terminal {tid}: batch {batch:06d}: {text}; debit {debit}, credit {credit}; next batch {next:06d}",
+        "终端 {tid}：批次 {batch:06d}：{text}；借记 {debit}，贷记 {credit}；下一批次 {next:06d}",
+    ),
+    "carried_over": ("{count} reversal(s) are still owed and go on", "仍有 {count} 笔冲正未完成，将继续发送"),
+    "nothing": ("terminal {tid}: there is nothing to settle", "终端 {tid}：没有可结算的交易"),
+    "postponed": (
+        "terminal {tid}: postponed, posd settles as soon as it can: {reason}",
+        "终端 {tid}：结算推迟，条件具备后自动进行：{reason}",
+    ),
+    "held": ("terminal {tid}: held, posd goes on by itself when it can: {reason}", "终端 {tid}：结算暂停：{reason}"),
+    "refused": ("terminal {tid}: not settled: {reason}", "终端 {tid}：未结算：{reason}"),
+    "leaving": (
+        "you left; the settlement goes on: see posd status",
+        "已退出查看，结算仍在继续：请用 posd status 查看",
+    ),
+    "still": ("{text}, still", "{text}，仍在进行"),
+    "uploaded": ("{text} ({done} of {all})", "{text}（{done}/{all}）"),
+}
+
+PHASES: Mapping[str, str] = {
+    "open": "未结算",
+    "draining": "结算中：正在完成冲正",
+    "totals": "结算中：正在与主机对账",
+    "uploading": "结算中：对账不平，正在上送交易明细",
+    "trailer": "结算中：正在结束批次",
+    "unconfirmed": "结算中：无法确认主机是否已结算",
+}
+
+OUTCOMES: Mapping[str, str] = {
+    "agreed": "已结算，对账平",
+    "out_of_balance": "已结算，但对账不平",
+    "unconfirmed": "已结算，主机未直接确认",
+    "empty": "无交易，未结算",
+}
+
+SHORT_OUTCOMES: Mapping[str, tuple[str, str]] = {
+    "agreed": ("agreed", "对账平"),
+    "out_of_balance": ("OUT OF BALANCE", "对账不平"),
+    "unconfirmed": ("unconfirmed", "未确认"),
+    "empty": ("empty", "无交易"),
+}
+
+DOING: Mapping[str, str] = {
+    "sign_in": "正在签到",
+    "sign_off": "正在签退",
+    "echo": "正在测试线路",
+    "transaction": "正在完成交易",
+    "reversal": "正在发送冲正",
+    "totals": "正在对账",
+    "upload": "正在上送交易明细",
+    "trailer": "正在结束批次",
+}
+
+FINDINGS: Mapping[str, str] = {
+    "reversals_conflict": "{count} 笔冲正与主机记录冲突，须由专人处理",
+    "reversals_stuck": "{count} 笔冲正多次发送未成功，仍会继续，请专人核实",
+    "reversals_owed": "{count} 笔冲正待完成，posd 正在处理",
+    "settlement_unconfirmed": "无法确认主机是否已结算，请联系收单行",
+    "settlement_late": "结算已逾期（应于 {since}）：{why}",
+    "last_close": "批次 {batch:06d}：{outcome}",
+    "fenced": "终端已隔离，停止处理：{why}",
+    "signed_out": "未签到：{why}",
+    "link_down": "主机线路断开：{why}",
+    "daemon_down": "posd 未运行：无法交易、冲正和结算；以下内容来自流水",
+}
+
+TO_DO: Mapping[str, str] = {
+    "settlement_late": "原因消除后 posd 会自动结算；立即尝试：posd settle --tid {tid}",
+    "fenced": "请重启 posd；若再次出现请报告",
+    "signed_out": "posd 会自动重新签到",
+    "link_down": "posd 会自动重新连接",
+    "daemon_down": "请启动：systemctl start posd 或 posd run",
+}
+
+BLOCKERS: Mapping[str, str] = {
+    "daemon_down": "posd 未运行",
+    "link_down": "主机线路断开",
+    "signed_out": "未签到",
+    "fenced": "终端已隔离",
+    "unconfirmed": "无法确认主机是否已结算，须由专人决定",
+    "reversals": "有冲正尚未完成",
+}
+
+
+def say(lang: Lang, name: str, **facts: Any) -> str:
+    """The text of that name."""
+    english, chinese = TEXTS[name]
+    return (chinese if lang is Lang.ZH else english).format(**facts)
+
+
+def phase(lang: Lang, view: View) -> str:
+    """A settlement's phase."""
+    return PHASES.get(view["phase"], view["text"]) if lang is Lang.ZH else str(view["text"])
+
+
+def doing(lang: Lang, line: View) -> str:
+    """What a progress line says."""
+    if lang is Lang.EN:
+        return str(line["text"])
+    return DOING[line["doing"]] if line["doing"] in DOING else PHASES.get(line["phase"], line["text"])
+
+
+def outcome(lang: Lang, close: View) -> str:
+    """How a batch was closed."""
+    return OUTCOMES.get(close["outcome"], close["text"]) if lang is Lang.ZH else str(close["text"])
+
+
+def short_outcome(lang: Lang, close: View) -> str:
+    """The same in a word or two, for a table."""
+    return SHORT_OUTCOMES[close["outcome"]][lang is Lang.ZH]
+
+
+def finding(lang: Lang, found: View) -> tuple[str, str]:
+    """A finding's text, and what a person can do."""
+    code, facts = found["code"], found["facts"]
+    if lang is Lang.EN or code not in FINDINGS:
+        return found["text"], found["to_do"]
+    blocked = [BLOCKERS.get(blocker["code"], blocker["text"]) for blocker in facts.get("blocked_by", [])]
+    shown = {**facts, "why": "；".join(blocked) or facts.get("why", "")}
+    if "outcome" in shown:
+        shown["outcome"] = OUTCOMES[shown["outcome"]]
+    to_do = TO_DO[code].format(tid=found["tid"]) if code in TO_DO else found["to_do"]
+    return FINDINGS[code].format(**shown), to_do
