@@ -1,4 +1,4 @@
-"""Signing in: ready means signed in, only the newest answer loads keys, a refusal is said and retried with growing gaps."""
+"""Signing in: ready means signed in; only the newest answer loads keys; a refusal is said and retried slower."""
 
 from posd.core import events as e
 from posd.core import records as r
