@@ -1,0 +1,156 @@
+"""`posd demo`: a shop's day with real processes in a temporary folder, then the audit of what they wrote down.
+
+Exit status: 0 everything agrees; 1 the audit has a finding; 2 the folder cannot be used; 3 a process failed; 130 it was
+interrupted. It must never need root or a configuration, never touch what it did not make, and leave no process behind.
+"""
+
+import json
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from types import FrameType
+
+from posd.cli.demo_audit import Check, money_checks, rows
+from posd.cli.demo_evidence import Evidence, read_evidence
+from posd.cli.demo_plan import OPENING_BALANCE_MINOR, TID, Plan, make_plan
+from posd.cli.demo_process import StageFailed
+from posd.cli.demo_proof import proof_checks
+from posd.cli.demo_stage import Folder, Stage
+from posd.cli.demo_story import Story
+from posd.cli.demo_teller import Teller
+from posd.errors import PosdError
+
+AGREED, FINDING, UNUSABLE, PROCESS_FAILED, INTERRUPTED = 0, 1, 2, 3, 130
+
+
+def demo_command(seed: int, as_json: bool, keep: Path | None) -> int:
+    """Play the day of `seed` and audit it. Returns the exit status.
+
+    `as_json`: the audit as one JSON object on standard output, the story on standard error. `keep`: a folder, new or
+    empty, in which everything stays (configuration, journal, books, logs).
+    """
+    teller = Teller(sys.stderr if as_json else sys.stdout)
+    try:
+        with _folder(keep) as root, _interruptible():
+            return _play(make_plan(seed), Folder(root), teller, as_json, keep)
+    except _Unusable as error:
+        print(f"posd demo: {error}", file=sys.stderr)
+        return UNUSABLE
+    except KeyboardInterrupt:
+        print("posd demo: interrupted; all its processes were ended", file=sys.stderr)
+        return INTERRUPTED
+
+
+def _play(plan: Plan, folder: Folder, teller: Teller, as_json: bool, keep: Path | None) -> int:
+    began_s = time.monotonic()
+    teller.say(f"posd demo, seed {plan.seed}, in {folder.root}")
+    report: dict[str, object] = {"seed": plan.seed, "folder": str(folder.root) if keep else None}
+    try:
+        with closing(Stage(folder, plan)) as stage:
+            story = Story(stage, teller)
+            story.play()
+        evidence = _evidence(plan, folder, story)
+        checks = [*money_checks(evidence), *proof_checks(evidence, plan, folder)]
+    except (StageFailed, PosdError, OSError, ValueError, KeyError) as error:
+        status, failed = PROCESS_FAILED, f"{type(error).__name__}: {error}"
+        teller.say()
+        teller.line(False, "failed", "失败", failed)
+        report |= {"agreed": False, "failed": failed}
+    else:
+        status = AGREED if all(check.good for check in checks) else FINDING
+        _tell(checks, teller)
+        report |= _report(checks, evidence, status)
+    report["seconds"] = round(time.monotonic() - began_s, 1)
+    _end(teller, status, report, keep)
+    if as_json:
+        print(json.dumps(report, ensure_ascii=False, indent=2))
+    return status
+
+
+def _evidence(plan: Plan, folder: Folder, story: Story) -> Evidence:
+    evidence = read_evidence(folder.books, folder.journal, folder.told, TID)
+    evidence.balances = {card.masked: OPENING_BALANCE_MINOR for card in plan.cards}
+    evidence.staged = [(one.name, (one.terminal_batch, one.terminal_stan), one.why) for one in story.staged]
+    evidence.due_ms = story.due_ms
+    return evidence
+
+
+def _tell(checks: list[Check], teller: Teller) -> None:
+    teller.act("The audit: host's books, posd's journal, terminal", "审计：主机账、流水、终端")
+    for check in checks:
+        teller.line(check.good, check.title, check.title_zh, f"{check.looked_at} looked at")
+        for finding in check.findings:
+            teller.say(f"        {finding}")
+
+
+def _report(checks: list[Check], evidence: Evidence, status: int) -> dict[str, object]:
+    return {
+        "agreed": status == AGREED,
+        "checks": [
+            {
+                "name": check.name,
+                "title": check.title,
+                "good": check.good,
+                "looked_at": check.looked_at,
+                "findings": list(check.findings),
+            }
+            for check in checks
+        ],
+        "transactions": rows(evidence),
+        "batches": evidence.batches,
+    }
+
+
+def _end(teller: Teller, status: int, report: dict[str, object], keep: Path | None) -> None:
+    words = {
+        AGREED: ("all agree", "全部一致"),
+        FINDING: ("the audit has findings", "审计发现差异"),
+        PROCESS_FAILED: ("no audit: a process failed", "进程失败"),
+    }
+    teller.say()
+    teller.line(status == AGREED, *words[status], f"{report['seconds']} s")
+    if keep is not None:
+        teller.say(f"      everything is kept in {keep}")
+
+
+class _Unusable(Exception):
+    """The folder that was named cannot be used; one line that says what to do."""
+
+
+@contextmanager
+def _folder(keep: Path | None) -> Iterator[Path]:
+    """The demo's folder: a temporary one, or `keep` if it is new or empty."""
+    if keep is None:
+        root = Path(tempfile.mkdtemp(prefix="posd-demo-")).resolve()
+        try:
+            yield root
+        finally:
+            shutil.rmtree(root, ignore_errors=True)
+        return
+    try:
+        keep.mkdir(parents=True, exist_ok=True)
+        occupied = any(keep.iterdir())
+    except OSError as error:
+        raise _Unusable(f"--keep {keep}: {(error.strerror or 'cannot be used').lower()}; name a new folder") from None
+    if occupied:
+        raise _Unusable(f"--keep {keep}: is not empty; name a new folder")
+    yield keep.resolve()
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """SIGTERM ends the demo as Ctrl-C does: with its processes."""
+
+    def stop(_: int, __: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

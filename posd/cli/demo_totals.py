@@ -1,0 +1,91 @@
+"""The sums: the closed batch in every view that there is of it, and what each card has left.
+
+Every question yields one line for each difference, and none when all agree; the totals are summed up anew from both
+sides, nothing is believed because somebody says "balanced".
+"""
+
+from collections import Counter
+from collections.abc import Iterator
+
+from posd.cli.demo_evidence import APPROVED, KINDS, Evidence, Json
+
+NO_MONEY = {"debit_minor": 0, "debit_count": 0, "credit_minor": 0, "credit_count": 0}
+SCHEDULE, AGREED, CLOSED, BALANCED = "schedule", "agreed", "closed", "balanced"
+
+
+def totals(evidence: Evidence) -> Iterator[str]:
+    """The closed batch: the same totals in the journal, in the host's books, and summed up anew from each side."""
+    closes = {close.batch: close for close in evidence.ledger.closes}
+    scheduled = [close for close in closes.values() if (close.cause, close.due_ms) == (SCHEDULE, evidence.due_ms)]
+    if len(scheduled) != 1 or len(closes) != len(evidence.ledger.closes):
+        yield f"{len(scheduled)} of {len(evidence.ledger.closes)} closes were the one that the schedule had to begin"
+    for batch in evidence.batches:
+        number = batch["number"]
+        close = closes.pop(number, None)
+        if (batch["state"] == CLOSED) != (close is not None):
+            ours = "closed" if close else "not closed"
+            yield f"batch {number:06d}: {batch['state']} at the host, {ours} in the journal"
+        if close is None:
+            continue
+        if close.outcome != AGREED:
+            yield f"batch {number:06d}: closed as {close.outcome}"
+        views = {
+            "the host's own totals": batch["totals"],
+            "the sum of the host's transactions": _host_sum(evidence, number),
+            "the sum of the journal's transactions": _journal_sum(evidence, number),
+            **_asked(batch),
+        }
+        for view, totals in views.items():
+            if totals != close.totals:
+                yield f"batch {number:06d}: {view} are not the totals in the journal"
+    for number in closes:
+        yield f"batch {number:06d}: closed in the journal, unknown to the host"
+    for outcome in evidence.closes_told:
+        if outcome != BALANCED:
+            yield f"the terminal's own close was {outcome}"
+
+
+def _asked(batch: Json) -> dict[str, Json]:
+    """What stood in the 0500 and in its answer."""
+    settlements = batch["settlements"]
+    if len(settlements) != 1:
+        return {f"{len(settlements)} settlements at the host": {}}
+    groups = settlements[0]["groups"]
+    return {
+        f"the {side} of the settlement message": {name: group[side] for name, group in groups.items()}
+        for side in ("asked", "ours")
+    }
+
+
+def _host_sum(evidence: Evidence, batch: int) -> Json:
+    counted = [one for one in evidence.booked if one.key[0] == batch and one.stands]
+    return _sum([(one.kind, one.foreign, one.amount_minor) for one in counted])
+
+
+def _journal_sum(evidence: Evidence, batch: int) -> Json:
+    entries = [one for one in evidence.ledger.entries.values() if one.key[0] == batch and one.outcome == APPROVED]
+    return _sum([(KINDS[one.kind], one.foreign, one.amount_minor) for one in entries])
+
+
+def _sum(counted: list[tuple[str, bool, int]]) -> Json:
+    """Sales are debit, voids credit, by group (reference 1.6)."""
+    groups = {"domestic": dict(NO_MONEY), "foreign": dict(NO_MONEY)}
+    for kind, foreign, amount_minor in counted:
+        if kind == "balance":
+            continue
+        group, side = groups["foreign" if foreign else "domestic"], "debit" if kind == "sale" else "credit"
+        group[f"{side}_minor"] += amount_minor
+        group[f"{side}_count"] += 1
+    return groups
+
+
+def balances(evidence: Evidence) -> Iterator[str]:
+    """Each card has lost exactly what the journal approved and did not take back: nothing moved twice."""
+    expected = Counter(evidence.balances)
+    for entry in evidence.ledger.entries.values():
+        if entry.outcome == APPROVED:
+            expected[entry.card] += {"sale": -1, "void": 1, "balance": 0}[entry.kind] * entry.amount_minor
+    for card in sorted(set(expected) | set(evidence.cards)):
+        if expected[card] != evidence.cards.get(card):
+            has = evidence.cards.get(card)
+            yield f"card {card}: has {has} at the host, {expected[card]} by the journal (minor units)"
