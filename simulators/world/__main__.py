@@ -1,0 +1,70 @@
+"""`python -m simulators.world --seeds 1..200`: live through seeds; `--seed N --trace`: read one as a transcript."""
+
+import argparse
+import sys
+import time
+from collections import Counter
+
+from simulators.world.scene import Outcome, run
+
+PROGRESS_EVERY = 50
+
+
+def main() -> int:
+    """Exit status 1 if a promise was broken in any seed."""
+    options = _options()
+    if options.seed is not None:
+        return _one(options.seed, options.trace)
+    first, last = options.seeds
+    began, stats, failed = time.perf_counter(), Counter[str](), []
+    for seed in range(first, last + 1):
+        outcome = run(seed)
+        stats.update(outcome.stats)
+        if outcome.violations:
+            failed.append(seed)
+            print(f"seed {seed}: {outcome.violations[0]}", flush=True)
+        done = seed - first + 1
+        if done % PROGRESS_EVERY == 0:
+            rate = done / (time.perf_counter() - began)
+            print(f"{done} seeds, {len(failed)} failed, {rate:.1f} seeds a second", file=sys.stderr, flush=True)
+    _report(last - first + 1, failed, time.perf_counter() - began, stats)
+    return 1 if failed else 0
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m simulators.world", description=__doc__)
+    parser.add_argument("--seeds", type=_range, default=(1, 200), help="FIRST..LAST (1..200)")
+    parser.add_argument("--seed", type=int, help="one seed")
+    parser.add_argument("--trace", action="store_true", help="print the transcript of --seed")
+    return parser.parse_args()
+
+
+def _range(text: str) -> tuple[int, int]:
+    first, separator, last = text.partition("..")
+    if not (first.isdecimal() and (last.isdecimal() or not separator)):
+        raise argparse.ArgumentTypeError("write it as 1..200")
+    return int(first), int(last or first)
+
+
+def _one(seed: int, trace: bool) -> int:
+    outcome = run(seed, traced=trace)
+    for line in outcome.transcript:
+        print(line)
+    print(_summary(outcome))
+    return 1 if outcome.violations else 0
+
+
+def _summary(outcome: Outcome) -> str:
+    stats = ", ".join(f"{name}: {count}" for name, count in sorted(outcome.stats.items()))
+    verdict = "; ".join(outcome.violations) or "every promise was kept"
+    return f"seed {outcome.seed}: {verdict}\n{outcome.faults}\n{stats}"
+
+
+def _report(seeds: int, failed: list[int], seconds: float, stats: Counter[str]) -> None:
+    for name, count in sorted(stats.items()):
+        print(f"{name:40} {count}")
+    print(f"{seeds} seeds in {seconds:.1f} s ({seeds / seconds:.1f} a second), failed: {failed or 'none'}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,221 @@
+"""The audit at the end of a run: the host's books against the journal, and both against what terminals were told (P2).
+
+It reads the journal's records by their names, as a person with the books would, and never asks the engine.
+"""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from posd.journal.contract import RecordView
+from simulators.host.books import Batch, BatchState, Books, Entry
+from simulators.world.stage import Stage
+from simulators.world.terminals import Agent, View
+
+BECOMES = {
+    "approved": "approved",
+    "declined": "declined",
+    "outcome_unknown": "unknown",
+    "reversal_owed": "owed",
+    "reversal_needs_sign_in": "owed",
+    "reversal_unanswered": None,
+    "reversal_refused": None,
+    "reversal_acknowledged": "reversed",
+    "reversal_stuck": "stuck",
+    "reversal_conflict": "conflict",
+    "reversal_reopened": "owed",
+    "reversal_retry_wanted": "owed",
+    "reversal_resolved": "resolved",
+}
+"""What each record makes of its request; None: nothing new."""
+
+OPEN = frozenset({"owed", "stuck", "conflict"})
+"""Shown as open: a person can see that the money is not settled."""
+
+
+@dataclass(slots=True)
+class Known:
+    """One request as the journal has it."""
+
+    request_id: str
+    tid: str
+    batch: int
+    stan: int
+    kind: str
+    amount: int
+    status: str = "sent"
+    code: str = ""
+
+
+@dataclass(slots=True)
+class Close:
+    """One batch's end as the journal has it."""
+
+    tid: str
+    number: int
+    begun_ms: int
+    due_ms: int | None
+    outcome: str
+    troubles: list[str] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Ledger:
+    """The journal, read from the first record to the last."""
+
+    requests: dict[str, Known] = field(default_factory=dict)
+    closes: list[Close] = field(default_factory=list)
+    tids: set[str] = field(default_factory=set)
+    _begun: dict[str, tuple[int, int | None]] = field(default_factory=dict)
+    _troubles: dict[str, list[str]] = field(default_factory=dict)
+
+    @classmethod
+    def read(cls, records: Iterable[RecordView]) -> "Ledger":
+        ledger = cls()
+        for record in records:
+            ledger.tids.add(record.tid)
+            ledger._take(record, json.loads(record.payload))
+        return ledger
+
+    def _take(self, record: RecordView, payload: Mapping[str, Any]) -> None:
+        match record.kind:
+            case "authorisation_started":
+                known = Known(
+                    payload["request_id"],
+                    record.tid,
+                    payload["batch_number"],
+                    payload["stan"],
+                    payload["kind"],
+                    payload["amount_minor"],
+                )
+                self.requests[known.request_id] = known
+            case "settlement_begun":
+                self._begun[record.tid] = (record.at_ms, payload["due_ms"])
+            case "batch_skipped":
+                begun_ms = self._begun.pop(record.tid, (record.at_ms, None))[0]
+                self._close(record, begun_ms, payload["due_ms"], "empty")
+            case "batch_closed":
+                begun_ms, due_ms = self._begun.pop(record.tid)
+                self._close(record, begun_ms, due_ms, payload["outcome"])
+            case _:
+                self._request(record, payload)
+
+    def _request(self, record: RecordView, payload: Mapping[str, Any]) -> None:
+        known = self.requests.get(record.request_id or "")
+        if known is None:
+            return
+        if record.kind in ("reversal_carried_over", "reversal_owed", "reversal_conflict", "late_answer"):
+            self._troubles.setdefault(record.tid, []).append(f"{record.kind} {known.stan}")
+        if record.kind == "declined":
+            known.code = payload["facts"]["code"]
+        becomes = BECOMES.get(record.kind)
+        if becomes is not None:
+            known.status = becomes
+
+    def _close(self, record: RecordView, begun_ms: int, due_ms: int | None, outcome: str) -> None:
+        number = record.batch or 0
+        troubles = self._troubles.pop(record.tid, [])
+        self.closes.append(Close(record.tid, number, begun_ms, due_ms, outcome, troubles))
+
+
+def audit(
+    stage: Stage,
+    ledger: Ledger,
+    books: Books,
+    agents: Iterable[Agent],
+    *,
+    unmaced_declines: bool,
+    forced: bool,
+) -> None:
+    """Every promise about money, compared item by item. `unmaced_declines`: they are accepted (the knob of D10);
+    `forced`: this host says "unbalanced" whatever it is asked."""
+    entries = _entries(books)
+    for known in ledger.requests.values():
+        entry = entries.pop((known.tid, known.batch, known.stan), None)
+        _one(stage, known, entry, books, unmaced_declines)
+    for tid, batch, stan in entries:
+        stage.violate(f"the host has {tid}/{batch}/{stan}, and the journal has not")
+    for agent in agents:
+        for key, view in agent.views.items():
+            _told(stage, key, view, ledger.requests.get(key), agent)
+    _closes(stage, ledger, books, forced)
+
+
+def _entries(books: Books) -> dict[tuple[str, int, int], Entry]:
+    return {
+        (tid, batch.number, entry.stan): entry
+        for tid, terminal in books.terminals.items()
+        for batch in terminal.batches
+        for entry in batch.entries.values()
+    }
+
+
+def _one(stage: Stage, known: Known, entry: Entry | None, books: Books, unmaced_declines: bool) -> None:
+    """One request here and there."""
+    stage.count(f"posd: {known.status}")
+    counts = entry is not None and entry.counts
+    there = "nothing" if entry is None else entry.state.value
+    what = f"{known.request_id} (STAN {known.stan}, batch {known.batch}) is {known.status} here and {there} there"
+    if entry is not None and known.kind != "balance" and entry.requested_minor != known.amount:
+        stage.violate(f"{what}, with another amount")
+    if known.status == "sent":
+        stage.violate(f"{what}: nothing became of it")
+    elif known.status == "approved" and not counts and known.kind != "balance":
+        stage.violate(what)
+    elif known.status in ("declined", "reversed", "unknown") and counts:
+        if known.status == "declined" and unmaced_declines:
+            stage.count("suspect: a decline without MAC")  # D10: the knob accepts this, the batch is out of balance
+        elif known.status == "reversed" and _denied_then_approved(known, books):
+            stage.count("suspect: approved after 25")  # the answer was lost: nobody here could know
+        else:
+            stage.violate(what)
+
+
+def _denied_then_approved(known: Known, books: Books) -> bool:
+    """The host said 25 to the reversal, then took the delayed original after all (reference 1.10)."""
+    return (known.batch, known.stan) in books.terminals[known.tid].reversed_unknown
+
+
+def _told(stage: Stage, key: str, view: View, known: Known | None, agent: Agent) -> None:
+    """What the terminal believes against what the journal says of it."""
+    status = known.status if known is not None else "never sent"
+    if known is not None and known.kind == "balance":
+        return
+    match view:
+        case View.APPROVED | View.REFUSED_TO_TAKE_BACK:
+            fits = status == "approved" or (view is View.REFUSED_TO_TAKE_BACK and status != "sent")
+        case View.DECLINED | View.FAILED | View.TAKEN_BACK:
+            fits = status not in ("approved", "sent")
+        case View.FORGOTTEN:
+            fits = True
+        case View.ASKING:
+            fits = not agent.idle
+    if not fits:
+        stage.violate(f"terminal believes that {key} is {view}, and it is {status}")
+
+
+def _closes(stage: Stage, ledger: Ledger, books: Books, forced: bool) -> None:
+    """Each due moment at most once; each batch once; balanced, or with a reason (D18)."""
+    satisfied: set[tuple[str, int]] = set()
+    for close in ledger.closes:
+        stage.count(f"closed: {close.outcome}")
+        if close.due_ms is not None:
+            if (close.tid, close.due_ms) in satisfied:
+                stage.violate(f"{close.tid} closed twice for the same due moment {close.due_ms}")
+            if close.begun_ms < close.due_ms:
+                stage.violate(f"{close.tid} closed before it was due")
+            satisfied.add((close.tid, close.due_ms))
+        batch = _closed_there(books, close)
+        if close.outcome == "agreed" and (batch is None or not batch.settlements[-1].balanced):
+            stage.violate(f"{close.tid}: batch {close.number} agreed here, and not at the host")
+        reason = forced or close.troubles or any(name.startswith("suspect") for name in stage.stats)
+        if close.outcome == "out_of_balance" and not reason:
+            stage.violate(f"{close.tid}: batch {close.number} is out of balance without a reason")
+
+
+def _closed_there(books: Books, close: Close) -> Batch | None:
+    for batch in books.terminals[close.tid].batches:
+        if batch.number == close.number and batch.state is BatchState.CLOSED and batch.settlements:
+            return batch
+    return None

@@ -1,0 +1,106 @@
+"""The acquirer of simulators.host as the world's host, and oracle: it books what arrives, and lies only about codes.
+
+The troubles drawn here are those that a real host makes: it refuses, it answers what says nothing, it forgets keys, its
+answers have wrong numbers or MACs. It never denies money that it moved: then no terminal could be right.
+"""
+
+from collections.abc import Callable
+
+from posd.errors import MalformedMessage
+from posd.framing.tpdu import join, split
+from posd.iso8583.codec import Unreadable
+from posd.iso8583.message import Message
+from posd.iso8583.unionpay import UNIONPAY
+from simulators.host.acquirer import Acquirer, Answer
+from simulators.host.faults import Faults as Rules
+from simulators.host.faults import Rule
+from simulators.host.request import APPROVE_CODES
+from simulators.host.settings import HostSettings
+from simulators.world.line import Reply
+from simulators.world.stage import Stage
+from simulators.world.witness import Witness
+
+HEADER_BYTES = 6
+THINKING_S = (0.01, 0.3)
+REFUSALS = {
+    "0200": ("05", "51", "61", "91", "96", "99", "77", "A0", "30", "10", "94"),
+    "0400": ("96", "91", "06", "A0", "77", "30"),
+    "0500": ("96", "A0", "77", "94"),
+    "0320": ("96", "91", "A0"),
+    "0800": ("96", "97", "A0"),
+    "0820": ("96",),
+}
+"""What it may refuse with. Never 12, 25 or 94 to a reversal or an upload: that would deny money that moved."""
+
+WRONG_STAN_BY = 500_000
+UNCLEAR = ("09", "68", "98", "ZZ")
+
+
+class Host:
+    """Takes frames, gives frames. `rules` are the faults of a script, beside those drawn by chance."""
+
+    def __init__(self, stage: Stage, witness: Witness, settings: HostSettings, rules: tuple[Rule, ...] = ()) -> None:
+        self.stage, self.witness = stage, witness
+        self.acquirer = Acquirer(settings, stage.seed)
+        self.quiet = False
+        self._rules = Rules(rules, stage.seed)
+
+    def receive(self, frame: bytes, reply: Reply) -> None:
+        """One frame of a terminal (of posd); its answer or answers go to `reply`."""
+        try:
+            envelope, body = split(frame, HEADER_BYTES)
+            message = UNIONPAY.decode(body)
+        except MalformedMessage as trouble:
+            partial = trouble.partial if isinstance(trouble, Unreadable) else None
+            answer = self.acquirer.refuse_unreadable(partial)
+            if answer.body is not None:
+                reply(join(split(frame, HEADER_BYTES)[0].answered(), answer.body), 0.0, lambda: None)
+            return
+        rule = self._rules.plan(message)
+        if rule is not None and rule.do == "lose_request":
+            return
+        answer = self._decide(message, body, rule)
+        self.stage.say("host", f"{message.mti} {message.get(11) or ''} -> {answer.what} {'; '.join(answer.remarks)}")
+        said, genuine = self._said(answer)
+        if said is None or (rule is not None and rule.do == "lose_answer"):
+            return
+        delivered = self._delivered(answer) if genuine else lambda: None
+        reply(join(envelope.answered(), said), self.stage.random.uniform(*THINKING_S), delivered)
+
+    def _decide(self, message: Message, body: bytes, rule: Rule | None) -> Answer:
+        stage, faults = self.stage, self.stage.faults
+        refuse = say = None
+        if rule is not None and rule.do == "refuse":
+            refuse = rule.code
+        elif not self.quiet:
+            if stage.chance(faults.forget_keys):
+                self.acquirer.forget_keys(message.get(41))
+            if stage.chance(faults.refuse) and message.mti in REFUSALS:
+                refuse = stage.random.choice(REFUSALS[message.mti])
+            elif stage.chance(faults.unclear) and message.mti == "0200":
+                say = stage.random.choice(UNCLEAR)
+        return self.acquirer.handle(message, body, stage.now_ms, refuse=refuse, say=say)
+
+    def _said(self, answer: Answer) -> tuple[bytes | None, bool]:
+        """The bytes of an answer, perhaps with something wrong; whether they are what the host meant."""
+        stage, faults, message = self.stage, self.stage.faults, answer.message
+        if answer.body is None or message is None or self.quiet:
+            return answer.body, True
+        if stage.chance(faults.wrong_stan) and message.get(11) is not None:
+            other = f"{(answer.stan + WRONG_STAN_BY) % 1_000_000:06d}"
+            return self.acquirer.seal(answer.tid, message.with_({11: other})), False
+        if stage.chance(faults.wrong_mac) and message.get(64) is not None:
+            return answer.body[:-1] + bytes([answer.body[-1] ^ 1]), False
+        if stage.chance(faults.no_mac) and message.get(64) is not None:
+            return self.acquirer.seal(answer.tid, message.with_({64: None})), False
+        return answer.body, True
+
+    def _delivered(self, answer: Answer) -> Callable[[], None]:
+        """An approval that reaches posd as it was meant is one that may be believed."""
+
+        def witness() -> None:
+            message = answer.message
+            if message is not None and message.mti == "0210" and answer.code in APPROVE_CODES:
+                self.witness.good_approvals.add((answer.tid or "", answer.stan))
+
+        return witness

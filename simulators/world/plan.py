@@ -1,0 +1,90 @@
+"""What one run of the world is about: how many terminals and days, under which rules, before which host.
+
+Drawn from the seed, or written down by a script (scripts.py). Values only.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import time
+from random import Random
+from typing import Any, Self
+
+from posd.core.rules import Gaps, OnStuck, UnmacedDecline
+from simulators.host.faults import Rule
+from simulators.host.settings import Behaviour
+from simulators.terminal.core import CardInHand
+from simulators.world.terminals import Agent, Script, random_day
+
+Cards = tuple[CardInHand, ...]
+Day = Callable[[Agent, Cards, int], Script]
+"""The script of a day: for a terminal, with cards, until a moment (milliseconds, true time)."""
+
+DOMESTIC = ("6225880123456789", "6225880123456797", "6222021234567890123")
+FOREIGN = "4111111111111111"
+EXPIRY = "3012"
+PIN = "246810"
+
+CARDS: Cards = (
+    CardInHand(DOMESTIC[0], EXPIRY),
+    CardInHand(DOMESTIC[1], EXPIRY, "012"),
+    CardInHand(DOMESTIC[2], EXPIRY, "021", PIN),
+    CardInHand(FOREIGN, EXPIRY, "012"),
+)
+
+TERMINALS_MAX = 3
+REQUESTS_MIN, REQUESTS_MAX = 3, 12
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """`rules`: what differs from the defaults of core.rules.Rules. `with_mac`: of each terminal, whether it signs its
+    messages. `host_rules`: faults at certain messages. `kill_at`: the numbered point at which the machine dies."""
+
+    terminals: int
+    days: int
+    day: Day
+    rules: Mapping[str, Any] = field(default_factory=dict)
+    behaviour: Behaviour = field(default_factory=Behaviour)
+    with_mac: tuple[bool, ...] = (True, False, True)
+    mac_required: bool = False
+    host_rules: tuple[Rule, ...] = ()
+    kill_at: int | None = None
+    people: float = 0.0
+
+    @classmethod
+    def drawn(cls, random: Random) -> Self:
+        """A shop, its settings and its host, at random."""
+        requests = random.randint(REQUESTS_MIN, REQUESTS_MAX)
+        return cls(
+            terminals=random.choice((1, 1, 2, TERMINALS_MAX)),
+            days=random.choice((1, 1, 2)),
+            day=lambda agent, cards, until_ms: random_day(agent, cards, requests, until_ms),
+            rules=_rules(random),
+            behaviour=_behaviour(random),
+            with_mac=tuple(random.random() < 0.6 for _ in range(TERMINALS_MAX)),
+            people=random.choice((0.0, 0.0, 0.5)),
+        )
+
+
+def _rules(random: Random) -> dict[str, Any]:
+    times = random.choice(((time(23, 0),), (time(23, 0),), (time(13, 30), time(23, 0)), (time(0, 5),)))
+    return {
+        "due_times": times,
+        "echo_interval_s": random.choice((0.0, 0.0, 900.0)),
+        "unmaced_decline": random.choice(tuple(UnmacedDecline)),
+        "reversal_attempts_max": random.choice((1, 2, 4)),
+        "reversal_retry": random.choice((Gaps(5.0, 300.0), Gaps(1.0, 30.0))),
+        "on_stuck": random.choice(tuple(OnStuck)),
+        "settle_hold_max_s": random.choice((0.0, 60.0, 900.0)),
+        "sign_in_after_close": random.random() < 0.8,
+    }
+
+
+def _behaviour(random: Random) -> Behaviour:
+    return Behaviour(
+        reverse_unknown="refuse_later" if random.random() < 0.7 else "approve_later",
+        close_at=random.choice(("end", "totals")),
+        repeat_after_close=random.choice(("77", "zero")),
+        unbalance=random.choice(("none", "none", "none", "domestic", "foreign", "both")),
+        mac_declines=random.random() < 0.5,
+    )

@@ -1,0 +1,313 @@
+"""One run of the world: set the stage, let days go by, bring peace, and audit the books.
+
+`run(seed)` is the whole interface: the same seed gives the same run. Nothing here decides about money; see
+machine.py for the order that posd's promises hang on, audit.py for what is held against it.
+"""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from random import Random
+
+from posd.core import events as e
+from posd.core.rules import Rules
+from posd.core.schedule import newest_due_ms, next_due_ms
+from posd.core.state import ReversalStatus, SettlementPhase, State
+from posd.daemon.lane import Happened
+from posd.profiles.contract import Terminal
+from posd.profiles.unionpay.profile import Knobs, UnionPay
+from posd.security.keys import Tmk
+from posd.values import Tid
+from simulators.host.books import BatchState
+from simulators.host.settings import CardSettings, HostSettings, TerminalSettings
+from simulators.terminal.core import Terminal as Core
+from simulators.world.audit import Ledger, audit
+from simulators.world.faults import Faults
+from simulators.world.host import Host
+from simulators.world.line import Line
+from simulators.world.machine import Machine
+from simulators.world.plan import CARDS, DOMESTIC, FOREIGN, PIN, Plan
+from simulators.world.stage import Stage
+from simulators.world.terminals import Agent, Script, View
+from simulators.world.witness import Witness
+
+MINUTE_MS, HOUR_MS, DAY_MS = 60_000, 3_600_000, 86_400_000
+MORNING = datetime(2026, 3, 2, 0, 30, tzinfo=UTC)
+"""08:30 in Shanghai."""
+
+EVENING_MS = 14 * HOUR_MS
+"""From the morning to 22:30, half an hour before the usual settlement."""
+
+ZONE = "Asia/Shanghai"
+MID = "898100012345678"
+PEACE_MS = 3 * HOUR_MS
+AFTER_DUE_MS = 3 * HOUR_MS
+OFF_DAYS_MAX = 5
+RESTART_S = (0.5, 120.0)
+POWER_OFF_S = (60.0, 2.5 * 86_400.0)
+JUMPS_S = (1.0, 400.0, 3600.0, 86_400.0, 30 * 86_400.0)
+JUMP_LASTS_S = (60.0, 86_400.0)
+OUTAGE_S = (30.0, 4 * 3600.0)
+PERSON_COMES_S = 1800.0
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a run came to. No violations: every promise was kept."""
+
+    seed: int
+    faults: Faults
+    violations: tuple[str, ...]
+    stats: dict[str, int]
+    points: int
+    transcript: tuple[str, ...] = ()
+
+
+def run(
+    seed: int,
+    faults: Faults | None = None,
+    *,
+    plan: Plan | None = None,
+    traced: bool = False,
+    machine: type[Machine] = Machine,
+) -> Outcome:
+    """Live through one seed. Without `faults` and `plan` both are drawn from it."""
+    random = Random(f"plan {seed}")
+    drawn_faults, drawn_plan = Faults.drawn(random), Plan.drawn(random)
+    world = World(seed, faults or drawn_faults, plan or drawn_plan, traced, machine)
+    world.live()
+    stage = world.stage
+    return Outcome(
+        seed, stage.faults, tuple(stage.violations), dict(stage.stats), world.machine.points, tuple(stage.transcript)
+    )
+
+
+def _tmk(number: int) -> bytes:
+    return bytes((number * 37 + at * 11) % 256 for at in range(16))
+
+
+class World:
+    """Everything of one run."""
+
+    def __init__(self, seed: int, faults: Faults, plan: Plan, traced: bool, machine: type[Machine]) -> None:
+        self.plan = plan
+        self.morning_ms = round(MORNING.timestamp() * 1000)
+        self.stage = Stage(seed, faults, self.morning_ms, traced)
+        self.tids = [Tid(f"1000000{number}") for number in range(1, plan.terminals + 1)]
+        self.witness = Witness(self.stage, (*DOMESTIC, FOREIGN))
+        self.host = Host(self.stage, self.witness, self._host_settings(), plan.host_rules)
+        self.line = Line(self.stage, self.witness, self.host.receive)
+        self.agents = {tid: self._agent(tid, number) for number, tid in enumerate(self.tids)}
+        self.machine = self._machine(machine)
+        self._power = True
+        self._power_was_off = False
+
+    def _host_settings(self) -> HostSettings:
+        terminals = tuple(TerminalSettings(tid=tid, mid=MID, tmk=_tmk(int(tid[-1])).hex()) for tid in self.tids)
+        cards = [CardSettings(pan=pan) for pan in DOMESTIC[:2]]
+        cards += [CardSettings(pan=DOMESTIC[2], pin=PIN), CardSettings(pan=FOREIGN, scheme="VIS")]
+        return HostSettings(terminals=terminals, cards=tuple(cards), behaviour=self.plan.behaviour)
+
+    def _agent(self, tid: Tid, number: int) -> Agent:
+        tmk = _tmk(int(tid[-1])) if self.plan.with_mac[number % len(self.plan.with_mac)] else None
+        core = Core(tid, MID, tmk, sign_in_code="004")
+        return Agent(
+            self.stage,
+            core,
+            lambda connection, frame: self.machine.from_terminal(connection, frame),
+            lambda connection: self.machine.hung_up(connection),
+            self.witness.pin_blocks,
+        )
+
+    def _machine(self, machine: type[Machine]) -> Machine:
+        profile = UnionPay(Knobs(zone=ZONE))
+        rules = Rules(kinds=profile.kinds, reversal_reasons=profile.reversal_reasons, zone=ZONE, **self.plan.rules)
+        terminals = {
+            tid: Terminal(tid, MID, Tmk(_tmk(int(tid[-1]))), self.plan.mac_required and agent.core.tmk is not None)
+            for tid, agent in self.agents.items()
+        }
+        made = machine(
+            self.stage,
+            self.witness,
+            self.line,
+            profile,
+            terminals,
+            dict.fromkeys(terminals, rules),
+            self._to_terminal,
+            self._died,
+        )
+        made.kill_at = self.plan.kill_at
+        return made
+
+    def _to_terminal(self, connection: str, frame: bytes) -> bool:
+        agent = self.agents[Tid(connection.partition("#")[0])]
+        if connection == agent.connection:
+            agent.hear(frame)
+        return connection == agent.connection
+
+    def _died(self) -> None:
+        for agent in self.agents.values():
+            agent.line_broke()
+        if self._power:
+            self.stage.after(self.stage.random.uniform(*RESTART_S), self._boot)
+
+    def _boot(self) -> None:
+        if self._power and not self.stage.violations:
+            self.machine.boot(self._power_was_off)
+            self._power_was_off = False
+
+    # --- days ------------------------------------------------------------------------------------------------------
+
+    def live(self) -> None:
+        """The days, the peace after them, and the audit."""
+        self._boot()
+        for day in range(self.plan.days):
+            morning_ms = self.morning_ms + day * DAY_MS
+            self.stage.run_until(morning_ms)
+            self._troubles_of_the_day()
+            for agent in self.agents.values():
+                if agent.idle:
+                    agent.play(self.plan.day(agent, CARDS, morning_ms + EVENING_MS))
+            self.stage.run_until(morning_ms + DAY_MS - 1)
+        self._peace()
+        if not self.stage.violations:
+            self._audit()
+
+    def _troubles_of_the_day(self) -> None:
+        stage, faults = self.stage, self.stage.faults
+        kinds = (
+            (faults.outages_a_day, self._outage),
+            (faults.power_offs_a_day, self._power_off),
+            (faults.clock_jumps_a_day, self._clock_jump),
+            (self.plan.people, self._person_acts),
+        )
+        for rate, trouble in kinds:
+            times = int(rate) + stage.chance(rate - int(rate))
+            for _ in range(times):
+                stage.after(stage.random.uniform(0.0, DAY_MS / 1000), trouble)
+
+    def _outage(self) -> None:
+        if self.host.quiet:
+            return
+        self.line.reachable = False
+        self.line.cut("the host cannot be reached")
+
+        def over() -> None:
+            self.line.reachable = True
+
+        self.stage.after(self.stage.random.uniform(*OUTAGE_S), over)
+
+    def _power_off(self) -> None:
+        if not self._power or self.host.quiet:
+            return
+        self._power, self._power_was_off = False, True
+        self.machine.die("the power is off")
+
+        def on() -> None:
+            if not self._power:
+                self._power = True
+                self._boot()
+
+        self.stage.after(self.stage.random.uniform(*POWER_OFF_S), on)
+
+    def _clock_jump(self) -> None:
+        if self.host.quiet:
+            return
+        stage, machine = self.stage, self.machine
+        seconds = stage.random.choice(JUMPS_S) * stage.random.choice((-1, 1)) * stage.random.random()
+        machine.clock_offset_ms = round(seconds * 1000)
+        stage.say("posd", f"its clock is {seconds:.0f} s wrong")
+        machine.tick()
+
+        def right() -> None:
+            machine.clock_offset_ms = 0
+            stage.say("posd", "its clock is right again")
+            machine.tick()
+
+        stage.after(stage.random.uniform(*JUMP_LASTS_S), right)
+
+    def _person_acts(self) -> None:
+        tid = self.stage.random.choice(self.tids)
+        settle = self.stage.random.random() < 0.5
+        event = e.SettleNow("c1", "person") if settle else e.RetryReversals("c2", "person", None)
+        self.stage.say("person", type(event).__name__)
+        self.machine.offer(tid, Happened(event))
+
+    # --- peace -----------------------------------------------------------------------------------------------------
+
+    def _peace(self) -> None:
+        """Nothing fails any more: what is owed must be delivered, what is due must be closed."""
+        stage, machine = self.stage, self.machine
+        stage.say("world", "peace")
+        self.host.quiet = self.line.quiet = machine.quiet = True
+        for agent in self.agents.values():
+            agent.quiet = True
+        self._power, self.line.reachable, machine.clock_offset_ms = True, True, 0
+        self._boot()
+        machine.tick()
+        self._person_comes()
+        for _ in range(OFF_DAYS_MAX * 24):
+            if all(agent.idle for agent in self.agents.values()):
+                break
+            stage.run_until(stage.now_ms + HOUR_MS)
+        stage.run_until(stage.now_ms + PEACE_MS)
+        self._last_day()
+
+    def _person_comes(self) -> None:
+        """Says of an unconfirmed settlement what the host's books say (D20)."""
+        for tid, lane in self.machine.lanes.items():
+            state = lane.engine.state
+            if state.settlement.phase is SettlementPhase.UNCONFIRMED and state.exchange is None:
+                closed = self._closed_there(tid, state.batch.number)
+                self.stage.say("person", f"batch {state.batch.number} of {tid} is closed: {closed}")
+                self.machine.offer(tid, Happened(e.DecideSettlement("c3", "person", "asked the bank", closed)))
+        self.stage.after(PERSON_COMES_S, self._person_comes)
+
+    def _closed_there(self, tid: str, number: int) -> bool:
+        batch = self.host.acquirer.books.terminals[tid].find_batch(number)
+        return batch is not None and batch.state is BatchState.CLOSED
+
+    def _last_day(self) -> None:
+        """One more sale on every terminal, and its settlement: the schedule still works (D18, P6)."""
+        stage = self.stage
+        rules = self.machine.rules[self.tids[0]]
+        due_ms = next_due_ms(stage.now_ms + 30 * MINUTE_MS, rules.due_times, rules.zone)
+        stage.run_until(due_ms - 20 * MINUTE_MS)
+        for agent in self.agents.values():
+            if agent.idle and not stage.violations:
+                agent.play(_last_sale(agent))
+        stage.run_until(due_ms + AFTER_DUE_MS)
+
+    # --- the audit -------------------------------------------------------------------------------------------------
+
+    def _audit(self) -> None:
+        stage, machine = self.stage, self.machine
+        machine.check_replay()
+        for tid, lane in machine.lanes.items():
+            self._at_rest(tid, lane.engine.state)
+        ledger = Ledger.read(machine.store.records())
+        books = self.host.acquirer.books
+        forced = self.plan.behaviour.unbalance != "none"
+        unmaced = self.plan.rules.get("unmaced_decline") != "reverse"
+        audit(stage, ledger, books, self.agents.values(), unmaced_declines=unmaced, forced=forced)
+
+    def _at_rest(self, tid: str, state: State) -> None:
+        """After the peace nothing is under way, and nothing is owed but what a person has to end."""
+        owed = [rev for rev in state.unended_reversals() if rev.status is not ReversalStatus.CONFLICT]
+        if owed:
+            self.stage.violate(f"{tid} still owes {[rev.request_id for rev in owed]} on a perfect day")
+        if state.exchange is not None or state.settlement.phase is not SettlementPhase.OPEN:
+            self.stage.violate(f"{tid} is not at rest: {state.exchange}, {state.settlement.phase}")
+        if not state.session.signed_in:
+            self.stage.violate(f"{tid} is signed out on a perfect day: {state.session.out_because}")
+        rules = self.machine.rules[Tid(tid)]
+        due_ms = newest_due_ms(self.stage.now_ms, rules.due_times, rules.zone)
+        last = state.last_close
+        if last is None or not due_ms <= last.begun_at_ms <= due_ms + AFTER_DUE_MS:
+            self.stage.violate(f"{tid} did not close what was due last: {last}")
+        if not any(view is View.APPROVED for view in list(self.agents[Tid(tid)].views.values())[-1:]):
+            self.stage.violate(f"{tid}: the last sale of a perfect day was not approved")
+
+
+def _last_sale(agent: Agent) -> Script:
+    yield from agent.sign_in()
+    yield from agent.request(agent.core.sale(CARDS[0], 1))

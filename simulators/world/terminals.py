@@ -1,0 +1,351 @@
+"""The terminals behind posd: each lives its day as a script that asks and waits, and remembers what it was told.
+
+A decent terminal does not rest until it knows what became of a request: it asks again, or takes it back until that is
+acknowledged. What each believes at the end is a promise that posd has made.
+"""
+
+from collections.abc import Callable, Generator
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from posd.framing.tpdu import Envelope, join, split
+from posd.iso8583.message import Message
+from posd.iso8583.unionpay import UNIONPAY
+from simulators.terminal.core import CardInHand, Sent
+from simulators.terminal.core import Terminal as Core
+from simulators.world.stage import Stage
+
+ENVELOPE = Envelope(bytes.fromhex("6000039999"), b"", bytes.fromhex("603100310100"))
+HEADER_BYTES = 6
+PATIENCE_S = 75.0
+IMPATIENCE_S = (1.0, 30.0)
+LATENCY_S = (0.001, 0.03)
+LATE_S = (0.5, 120.0)
+AGAIN_S = (1.0, 40.0)
+OFF_S = (3_600.0, 3 * 86_400.0)
+REPEATS_MAX = 3
+GIVES_UP_TAKING_BACK = frozenset({"06", "64", "40", "30", "97", "03"})
+"""Answers to a 0400 that no repeat will change: a person is called."""
+
+TAKEN_BACK_CODES = frozenset({"00", "12", "25"})
+SIGN_IN_AGAIN = "A0"
+
+
+class View(StrEnum):
+    """What a terminal believes of one of its requests."""
+
+    ASKING = "asking"
+    APPROVED = "approved"
+    DECLINED = "declined"
+    FAILED = "failed"
+    TAKEN_BACK = "taken back"
+    FORGOTTEN = "forgotten"
+    REFUSED_TO_TAKE_BACK = "refused to take back"
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Let so many seconds pass."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Ask:
+    """Send a message and wait for its answer at most so long; `late_s`: how long it lies in the line before."""
+
+    sent: Sent
+    patience_s: float = PATIENCE_S
+    late_s: float = 0.0
+
+
+Reply = tuple[Message, bytes] | None
+Script = Generator[Wait | Ask, Reply, None]
+
+
+@dataclass(slots=True)
+class Agent:
+    """One terminal. `to_posd(connection, frame)` carries its frames."""
+
+    stage: Stage
+    core: Core
+    to_posd: Callable[[str, bytes], None]
+    hang_up: Callable[[str], None]
+    pin_blocks: set[str] = field(default_factory=set)
+    views: dict[str, View] = field(default_factory=dict)
+    quiet: bool = False
+    idle: bool = True
+    _script: Script | None = None
+    _asking: Ask | None = None
+    _turn: int = 0
+    _connection: int = 0
+
+    @property
+    def tid(self) -> str:
+        return self.core.tid
+
+    @property
+    def connection(self) -> str:
+        return f"{self.tid}#{self._connection}"
+
+    def play(self, script: Script) -> None:
+        """Begin a script; the one before has to be at its end."""
+        assert self.idle
+        self._script, self.idle = script, False
+        self._go_on(None)
+
+    # --- the line to posd ------------------------------------------------------------------------------------------
+
+    def line_broke(self) -> None:
+        """posd is gone: the connection with it. Who waits for an answer finds out now or later."""
+        self._connection += 1
+        if self._asking is not None and self.stage.random.random() < 0.5:
+            turn = self._turn
+            self.stage.after(self.stage.random.uniform(0.0, 2.0), lambda: self._answered(turn, None))
+
+    def hear(self, frame: bytes) -> None:
+        """posd's answer is on its way to this terminal."""
+        stage = self.stage
+        if self._bad_line():
+            match stage.random.randrange(3):
+                case 0:
+                    stage.say(f"term {self.tid[-1]}", "an answer is lost")
+                    return
+                case 1:
+                    stage.after(stage.random.uniform(*LATE_S), lambda: self._heard(frame))
+                    return
+                case _:
+                    stage.after(stage.random.uniform(*LATE_S), lambda: self._heard(frame))
+        stage.after(stage.random.uniform(*LATENCY_S), lambda: self._heard(frame))
+
+    def _heard(self, frame: bytes) -> None:
+        """If it is the answer that is waited for; anything else is thrown away."""
+        _, body = split(frame, HEADER_BYTES)
+        message = UNIONPAY.decode(body)
+        asking = self._asking
+        if asking is not None and self.core.answers(asking.sent, message):
+            self._answered(self._turn, (message, body))
+
+    def _bad_line(self) -> bool:
+        return not self.quiet and self.stage.chance(self.stage.faults.terminal_line)
+
+    def _send(self, ask: Ask) -> None:
+        frame, connection = join(ENVELOPE, ask.sent.body), self.connection
+        if (block := ask.sent.message.get(52)) is not None:
+            self.pin_blocks.add(block)
+        times = [ask.late_s + self.stage.random.uniform(*LATENCY_S)]
+        if self._bad_line():
+            match self.stage.random.randrange(3):
+                case 0:
+                    times = []
+                case 1:
+                    times = [self.stage.random.uniform(*LATE_S)]
+                case _:
+                    times.append(self.stage.random.uniform(*LATE_S))
+        for delay_s in times:
+            self.stage.after(delay_s, lambda: self.to_posd(connection, frame))
+
+    # --- the script ------------------------------------------------------------------------------------------------
+
+    def _go_on(self, reply: Reply) -> None:
+        assert self._script is not None
+        try:
+            wish = self._script.send(reply)
+        except StopIteration:
+            self._script, self.idle = None, True
+            return
+        self._turn += 1
+        turn = self._turn
+        match wish:
+            case Wait(seconds=seconds):
+                self.stage.after(seconds, lambda: self._answered(turn, None))
+            case Ask():
+                self._asking = wish
+                self._send(wish)
+                self.stage.after(wish.patience_s, lambda: self._patience_is_over(turn))
+
+    def _patience_is_over(self, turn: int) -> None:
+        if turn == self._turn and self._script is not None and self.stage.random.random() < 0.3:
+            self.hang_up(self.connection)
+            self._connection += 1
+        self._answered(turn, None)
+
+    def _answered(self, turn: int, reply: Reply) -> None:
+        if turn == self._turn and self._script is not None:
+            self._asking = None
+            self._go_on(reply)
+
+    # --- what a terminal does --------------------------------------------------------------------------------------
+
+    def sign_in(self) -> Script:
+        """Until it is signed in, or ten times."""
+        for _ in range(10):
+            sent = self.core.sign_in()
+            reply = yield Ask(sent)
+            if reply is not None and self.core.take(sent, *reply)["outcome"] == "approved":
+                return
+            yield Wait(self.stage.random.uniform(*AGAIN_S))
+
+    def ask_once(self, sent: Sent) -> Script:
+        """A message whose answer changes nothing: echo, balance, nonsense."""
+        reply = yield Ask(sent)
+        if reply is not None:
+            self.core.take(sent, *reply)
+            if reply[0].get(39) == SIGN_IN_AGAIN:
+                yield from self.sign_in()
+
+    def request(self, sent: Sent, late_s: float = 0.0) -> Script:
+        """A sale or a void, until it is known what became of it."""
+        stage, key = self.stage, self.key(sent)
+        self.views[key] = View.ASKING
+        stage.say(f"term {self.tid[-1]}", f"{sent.do} {key} {sent.message.get(4)}")
+        for _ in range(REPEATS_MAX):
+            hasty = not self.quiet and stage.chance(stage.faults.impatient)
+            reply = yield Ask(sent, stage.random.uniform(*IMPATIENCE_S) if hasty else PATIENCE_S, late_s)
+            if reply is not None and self._understood(sent, key, reply):
+                yield from self._understood_it(sent, key, reply[0].get(39))
+                return
+            if not self.quiet and stage.chance(stage.faults.forgetful):
+                self._believe(key, View.FORGOTTEN)
+                return
+            if reply is not None or stage.random.random() < 0.5:
+                break  # its MAC was wrong, or nothing came: it takes it back
+            yield Wait(stage.random.uniform(*AGAIN_S))
+        yield from self.take_back(sent)
+
+    def _understood_it(self, sent: Sent, key: str, code: str | None) -> Script:
+        """What a terminal does after an answer: sign in if told so; sometimes its printer or its customer fails."""
+        if code == SIGN_IN_AGAIN:
+            yield from self.sign_in()
+        if self.views[key] is View.APPROVED and not self.quiet and self.stage.chance(self.stage.faults.takes_back):
+            yield from self.take_back(sent)
+
+    def _understood(self, sent: Sent, key: str, reply: tuple[Message, bytes]) -> bool:
+        outcome = self.core.take(sent, *reply)["outcome"]
+        if outcome == "bad_mac":
+            return False
+        told = View.APPROVED if outcome == "approved" else View.DECLINED
+        if reply[0].get(39) == "98":
+            told = View.FAILED
+        self._believe(key, told)
+        return True
+
+    def _believe(self, key: str, view: View) -> None:
+        self.stage.say(f"term {self.tid[-1]}", f"{key} is {view}")
+        self.views[key] = view
+        self.stage.count(f"terminal: {view}")
+
+    def take_back(self, sent: Sent) -> Script:
+        """0400 until it is acknowledged, for days if need be."""
+        stage, key = self.stage, self.key(sent)
+        self._believe(key, View.ASKING)
+        while True:
+            if not self.quiet and stage.chance(stage.faults.long_off):
+                yield Wait(stage.random.uniform(*OFF_S))
+            reversal = self.core.reverse(sent.stan)
+            reply = yield Ask(reversal)
+            if reply is not None:
+                result = self.core.take(reversal, *reply)
+                code = str(result["code"])
+                if code == SIGN_IN_AGAIN or result["outcome"] == "bad_mac":
+                    yield from self.sign_in()
+                elif code in TAKEN_BACK_CODES:
+                    self.core.log[sent.stan].approved = False
+                    self._believe(key, View.TAKEN_BACK)
+                    return
+                elif code in GIVES_UP_TAKING_BACK:
+                    self._believe(key, View.REFUSED_TO_TAKE_BACK)
+                    return
+            yield Wait(stage.random.uniform(*AGAIN_S))
+
+    def close_batch(self) -> Script:
+        """Its own 0500, uploads and end (D25)."""
+        sent = self.core.settle()
+        reply = yield Ask(sent)
+        if reply is None or self.core.take(sent, *reply)["outcome"] == "declined":
+            return
+        for upload in [] if all(self.core.settled_groups) else list(self.core.uploads()):
+            yield Ask(upload)
+        end = self.core.end()
+        reply = yield Ask(end)
+        if reply is not None:
+            self.core.take(end, *reply)
+
+    def key(self, sent: Sent) -> str:
+        """The request's id, as the terminal would say it (D6)."""
+        batch, code = (sent.message.get(60) or "")[2:8], sent.message.get(3)
+        return f"{self.tid}/{batch}/{sent.stan:06d}/0200/{code}"
+
+    def voidable(self) -> list[int]:
+        """Trace numbers of its approved sales."""
+        return [stan for stan, one in self.core.log.items() if one.approved and not one.credit]
+
+
+def random_day(agent: Agent, cards: tuple[CardInHand, ...], requests: int, until_ms: int) -> Script:
+    """A day of a shop: sales mostly, at random times, until the evening."""
+    stage = agent.stage
+    yield from agent.sign_in()
+    gap_s = max(1.0, (until_ms - stage.now_ms) / 1000 / requests)
+    for _ in range(requests):
+        yield Wait(stage.random.expovariate(1.5 / gap_s))
+        if stage.now_ms >= until_ms:
+            return
+        yield from _something(agent, cards)
+
+
+def _something(agent: Agent, cards: tuple[CardInHand, ...]) -> Script:
+    stage, core = agent.stage, agent.core
+    if stage.chance(stage.faults.odd):
+        yield from _odd(agent, cards)
+        return
+    card, amount, roll = stage.random.choice(cards), stage.random.randrange(1, 200_000), stage.random.random()
+    if roll < 0.12 and agent.voidable():
+        yield from agent.request(core.void(stage.random.choice(agent.voidable())))
+    elif roll < 0.16:
+        yield from agent.ask_once(core.balance(card))
+    elif roll < 0.18:
+        yield from agent.ask_once(core.echo())
+    elif roll < 0.22:
+        yield from agent.sign_in()
+    elif roll < 0.24:
+        yield from agent.close_batch()
+    else:
+        late_s = stage.random.uniform(*LATE_S) if stage.chance(stage.faults.terminal_line / 4) else 0.0
+        yield from agent.request(core.sale(card, amount), late_s)
+
+
+def _odd(agent: Agent, cards: tuple[CardInHand, ...]) -> Script:
+    """What makes no sense: each of it has to be refused, and to move no money."""
+    stage, core = agent.stage, agent.core
+    card = stage.random.choice(cards)
+    match stage.random.randrange(6):
+        case 0:
+            yield from agent.ask_once(core.sale(card, 0))
+        case 1 if agent.voidable():
+            yield from _again_with_another_amount(agent)
+        case 2 if agent.voidable():
+            stan = stage.random.choice(agent.voidable())
+            yield from agent.request(core.void(stan))
+            yield from agent.request(core.void(stan))
+        case 3:
+            sent = core.sale(card, 100)  # taken back before it was ever sent
+            yield from agent.take_back(sent)
+            yield from agent.ask_once(sent)
+        case 4:
+            sent = core.echo()
+            yield Ask(Sent("echo", sent.message.with_({60: "00000001999"}), UNIONPAY.encode(sent.message)), 5.0)
+        case _:
+            yield from _twice_at_once(agent, core.sale(card, stage.random.randrange(1, 10_000)))
+
+
+def _again_with_another_amount(agent: Agent) -> Script:
+    """The number of an earlier request, for another amount (D6)."""
+    known = agent.core.log[agent.stage.random.choice(agent.voidable())].sent.message
+    message = known.with_({4: f"{int(known.get(4) or '0') + 1:012d}", 64: None})
+    yield Ask(Sent("again", message, UNIONPAY.encode(message)), 10.0)
+
+
+def _twice_at_once(agent: Agent, sent: Sent) -> Script:
+    """The same request on two connections at the same time: one authorisation."""
+    agent.to_posd(f"{agent.tid}#side", join(ENVELOPE, sent.body))
+    yield from agent.request(sent)

@@ -1,0 +1,140 @@
+"""The witness: watches everything that becomes durable and everything that leaves, at the moment it does (P1, P5).
+
+It knows records by their names in the journal and reads their payloads as any reader of the journal would. It must
+never use the engine's own fold: two readings of one journal.
+"""
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from posd.core import effects as fx
+from posd.core.answers import ExchangeKind
+from posd.journal.contract import MessageRow, RecordRow, Row
+from posd.profiles.contract import Outgoing
+from simulators.host.request import APPROVE_CODES
+from simulators.world.stage import Stage
+
+EXPLAINS = {
+    ExchangeKind.SIGN_IN: "sign_in_started",
+    ExchangeKind.ECHO: "echo_started",
+    ExchangeKind.TRANSACTION: "authorisation_started",
+    ExchangeKind.REVERSAL: "reversal_attempted",
+    ExchangeKind.TOTALS: "totals_asked",
+    ExchangeKind.UPLOAD: "upload_sent",
+    ExchangeKind.TRAILER: "trailer_sent",
+}
+"""The record that has to be durable before a message of each kind leaves, once for each time it leaves."""
+
+TAKEN_BACK = ("reversal_owed", "outcome_unknown", "original_refused_in_advance", "declined")
+"""One of these has to be durable before a terminal's 0400 is answered 00 (D16, D17)."""
+
+Key = tuple[str, str, object]
+
+
+@dataclass(slots=True)
+class Witness:
+    """`pans`: the canaries that no clear column may hold."""
+
+    stage: Stage
+    pans: tuple[str, ...]
+    pin_blocks: set[str] = field(default_factory=set)
+    numbers: dict[str, tuple[str, int, int]] = field(default_factory=dict)
+    """Request id -> (TID, batch number, STAN) of its authorisation towards the host."""
+    good_approvals: set[tuple[str, int]] = field(default_factory=set)
+    """(TID, STAN) of which an unspoilt approval was delivered to posd."""
+    _records: Counter[Key] = field(default_factory=Counter)
+    _left: Counter[Key] = field(default_factory=Counter)
+    _frames: set[bytes] = field(default_factory=set)
+    _reversing: set[str] = field(default_factory=set)
+    _totals: dict[tuple[str, int], tuple[bytes, set[int]]] = field(default_factory=dict)
+    _canaries: re.Pattern[str] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._canaries = re.compile("|".join(self.pans))
+
+    # --- what becomes durable --------------------------------------------------------------------------------------
+
+    def durable(self, rows: Iterable[Row]) -> None:
+        """These rows are in the store."""
+        for row in rows:
+            self._no_canary(row)
+            match row:
+                case RecordRow(tid=tid, kind=kind, request_id=request_id, stan=stan):
+                    self._records[tid, kind, request_id or (stan if kind != "echo_started" else None)] += 1
+                    if kind == "authorisation_started" and request_id is not None:
+                        self._authorised(tid, request_id, json.loads(row.payload))
+                case MessageRow(direction="out", raw=raw):
+                    self._frames.add(raw)
+                case _:
+                    pass
+
+    def _authorised(self, tid: str, request_id: str, payload: dict[str, Any]) -> None:
+        if request_id in self.numbers:
+            self.stage.violate(f"{request_id} was authorised twice: a request is never sent again (D6, D12)")
+        self.numbers[request_id] = (tid, payload["batch_number"], payload["stan"])
+
+    def _no_canary(self, row: Row) -> None:
+        """P5: no card number, track or PIN block in the clear; sealed: never more than the facts."""
+        clear = row.payload if isinstance(row, RecordRow) else row.fields
+        if self._canaries.search(clear) or self._canaries.search(row.request_id or ""):
+            self.stage.violate(f"a card number stands in the clear in a row {_name(row)} (P5)")
+        sealed = (row.secret or b"").decode()
+        for text in (clear, sealed):
+            if any(block in text for block in self.pin_blocks):
+                self.stage.violate(f"a PIN block stands in a row {_name(row)} (P5)")
+        if "=" in sealed or "track" in sealed:
+            self.stage.violate(f"track data is sealed in a row {_name(row)} (P5)")
+
+    # --- what leaves -----------------------------------------------------------------------------------------------
+
+    def leaves_for_host(self, tid: str, message: fx.ToHost, outgoing: Outgoing) -> None:
+        """A message is handed to the line."""
+        subject: object = message.request_id or outgoing.stan
+        key: Key = (tid, EXPLAINS[message.kind], subject)
+        self._left[key] += 1
+        if self._left[key] > self._records[key] or outgoing.frame not in self._frames:
+            self.stage.violate(f"{outgoing.mti} ({message.kind}) left before its record was durable (P1)")
+        if message.kind is ExchangeKind.REVERSAL and message.request_id is not None:
+            self._reversing.add(message.request_id)
+        if message.kind is ExchangeKind.TOTALS and isinstance(message.message, fx.SendTotals):
+            self._asked_once(tid, message.message)
+
+    def _asked_once(self, tid: str, message: fx.SendTotals) -> None:
+        """D20: a repeat of the totals carries the STAN and the totals of the first."""
+        asked = f"{message.stan} {message.totals}".encode()
+        first = self._totals.setdefault((tid, message.batch_number), (asked, set()))[0]
+        if asked != first:
+            self.stage.violate(f"the totals of batch {message.batch_number} were asked otherwise the second time (D20)")
+
+    def on_the_wire(self, message: fx.ToHost) -> None:
+        """The line takes a message: never a request after its own reversal (D2)."""
+        if message.kind is ExchangeKind.TRANSACTION and message.request_id in self._reversing:
+            self.stage.violate(f"{message.request_id} left after its own reversal (D2)")
+
+    def leaves_for_terminal(self, tid: str, answer: fx.ToTerminal, outgoing: Outgoing) -> None:
+        """An answer is handed to the door."""
+        if outgoing.frame not in self._frames:
+            self.stage.violate(f"{outgoing.mti} left for terminal {tid} before it was durable (P1)")
+        if not isinstance(answer.answer, fx.Result) or answer.answer.request_id is None:
+            return
+        request_id, code = answer.answer.request_id, answer.answer.facts.code
+        if outgoing.mti == "0410" and code == "00":
+            if not any(self._records[tid, kind, request_id] for kind in TAKEN_BACK):
+                self.stage.violate(f"a reversal of {request_id} was promised before it was durable (D16)")
+        elif outgoing.mti == "0210" and code in APPROVE_CODES:
+            self._approval_is_true(tid, request_id)
+
+    def _approval_is_true(self, tid: str, request_id: str) -> None:
+        if not self._records[tid, "approved", request_id]:
+            self.stage.violate(f"{request_id} was told approved before that was durable (P1)")
+        numbers = self.numbers.get(request_id)
+        if numbers is None or (tid, numbers[2]) not in self.good_approvals:
+            self.stage.violate(f"{request_id} was told approved without an approval that can be trusted (D10)")
+
+
+def _name(row: Row) -> str:
+    return row.kind if isinstance(row, RecordRow) else f"{row.mti} {row.direction}"
