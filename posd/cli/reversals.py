@@ -80,5 +80,5 @@ def resolve_command(config: Path, request_id: str, by: str, reason: str, as_json
         print_json(said)
     else:
         print(printable(f"{request_id}: {said['text']}"))
-        note("posd sends no reversal for it any more; whether money moved is between you and the acquirer")
+        note("no reversal is sent for it any more; whether money moved is between you and the acquirer")
     return exit_status.GOOD
