@@ -30,7 +30,7 @@ def has_room(folder: Path, free_bytes_min: int = FREE_BYTES_MIN) -> bool:
 
 
 class Ballast:
-    """A preallocated file of `size_bytes` in the journal's folder."""
+    """A preallocated file of `size_bytes` in the journal's folder; 0: none is wanted."""
 
     __slots__ = ("_path", "_size_bytes")
 
@@ -39,6 +39,8 @@ class Ballast:
 
     def held(self) -> bool:
         """Whether the ballast is there in full."""
+        if self._size_bytes == 0:
+            return True
         try:
             return self._path.stat().st_blocks * 512 >= self._size_bytes
         except FileNotFoundError:

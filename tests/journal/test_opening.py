@@ -135,6 +135,14 @@ def test_the_log_is_kept_when_the_store_closes(opened: Any, rows: Any, folder: P
         store.write([rows.sale(2)])
 
 
+def test_no_ballast_is_a_choice(tmp_path: Path) -> None:
+    """The setting may be 0; then there is nothing to take and nothing to release."""
+    ballast = Ballast(tmp_path, 0)
+    assert ballast.ensure(free_bytes_min=0)
+    assert not (tmp_path / BALLAST_FILE).exists()
+    ballast.release()
+
+
 def test_ballast(tmp_path: Path) -> None:
     ballast = Ballast(tmp_path, 65536)
     assert not ballast.held()
