@@ -6,6 +6,7 @@ failed, or posd found itself wrong. Every text is one line.
 
 import asyncio
 import random
+import resource
 import sys
 from pathlib import Path
 
@@ -50,6 +51,12 @@ JOURNAL_FOLDER = "journal"
 DOOR_IDLE_S = 3600.0
 """A terminal that says nothing for so long is hung up on; it may come back at any time."""
 
+FILES_BESIDE_CONNECTIONS = 256
+"""The journal, the line, the control socket's clients, and connections that are being turned away."""
+
+SILENT_LIMITS = 2
+"""A line on which nothing comes for so many reply limits, though something was sent, is made anew."""
+
 
 def run(config_path: Path) -> int:
     """`posd run`: the daemon until it is told to stop. Returns the exit status."""
@@ -60,11 +67,25 @@ def run(config_path: Path) -> int:
             raise ConfigProblems(problems)
         set_up(settings.log.format, settings.log.level)
         take_over_strays()
+        _allow_files(settings.door.connections_max + FILES_BESIDE_CONNECTIONS)
         return asyncio.run(_live(settings))
     except ConfigError as error:
         return _say(error, 2)
     except PosdError as error:
         return _say(error, 3)
+
+
+def _allow_files(count: int) -> None:
+    """So many open files as the door may need; the service manager's limit is often lower than its own ceiling."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY or soft >= count:
+        return
+    if hard != resource.RLIM_INFINITY and hard < count:
+        raise ConfigError(
+            f"door.connections_max needs {count} open files, but the limit is {hard}; "
+            "lower door.connections_max, or raise LimitNOFILE (ulimit -n)"
+        )
+    resource.setrlimit(resource.RLIMIT_NOFILE, (count, hard))
 
 
 def _say(error: PosdError, status: int) -> int:
@@ -104,7 +125,7 @@ def _assemble(settings: Settings, clock: SystemClock, machine_key: MachineKey, s
     profile = profile_of(settings)
     _refuse_forgotten(settings, store, rules_of(settings, settings.terminals[0], profile))
     writer = Writer(store)
-    exits = Exits()
+    exits = Exits(clock.now, SILENT_LIMITS * settings.host.reply_timeout_s)
     table = Lanes(profile, len(bytes.fromhex(settings.host.header)))
     digest_key = machine_key.derive("digest")
     for number, terminal in enumerate(map(_terminal, settings.terminals)):
@@ -114,7 +135,7 @@ def _assemble(settings: Settings, clock: SystemClock, machine_key: MachineKey, s
         table.lanes[terminal.tid] = LaneRunner(lane, writer, exits, clock.now, recovered.fenced)
     station = Station(settings.journal.unreadable_per_minute_max)
     table.station = StationRunner(StationLane(station, profile), writer, exits, clock.now)
-    host_side = HostSide(table)
+    host_side = HostSide(table, exits.heard)
     link = exits.link = host_side.link = _link(settings, host_side, clock)
     door_side = DoorSide(table, clock.now)
     door = exits.door = _door(settings, door_side)

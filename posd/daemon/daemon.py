@@ -5,8 +5,9 @@ part that ends by an error ends the whole; starting again is recovering (house r
 """
 
 import asyncio
+import errno
 import signal
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from typing import Any
 
 from posd.core import events as e
@@ -22,6 +23,7 @@ from posd.daemon.terminal_door import TerminalDoor
 from posd.daemon.wakeups import Wakeups
 from posd.errors import PosdError
 from posd.journal.contract import Store
+from posd.journal.room import has_room
 from posd.journal.writer import Writer
 from posd.settings import Settings
 from posd.values import Tid
@@ -33,6 +35,9 @@ HEART_S = 10.0
 """How often the lanes are asked for progress when no watchdog asks for more."""
 
 DRAIN_POLL_S = 0.05
+
+NO_ROOM = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+"""What accepting a connection may fail with because there are too many: no reason to end those that exist."""
 
 
 class Broken(PosdError):
@@ -63,6 +68,7 @@ class Daemon:
         self._wakeups = Wakeups(_times(self.lanes), self._wake, clock, clock_stepped=self._clock_stepped)
         self._stop = asyncio.Event()
         self._broken: asyncio.Future[None] | None = None
+        self._room = True
         self.ready = False
         """The journal is open, the doors are up."""
 
@@ -96,8 +102,8 @@ class Daemon:
         tasks = [asyncio.create_task(runner.run()) for runner in self._table.all_runners()]
         try:
             await self._open(tasks)
-            await self._until_told(tasks)
-            await self._drain()
+            await self._unless_broken(tasks, self._told())
+            await self._unless_broken(tasks, self._drain())
         finally:
             await self._shut(tasks)
 
@@ -111,27 +117,30 @@ class Daemon:
         self._wakeups.start()
         tasks.append(asyncio.create_task(self._keep_anchor()))
         tasks.append(asyncio.create_task(self._beat()))
+        self._look_for_room()
         self.ready = True
         self._notifier.ready(self._summary())
         log.info("ready", door=f"{self.settings.door.listen.host}:{self._door.port}", terminals=len(self.lanes))
 
-    async def _until_told(self, tasks: list[asyncio.Task[None]]) -> None:
-        """Wait for a signal, or for the first part that breaks."""
+    async def _told(self) -> None:
+        await self._stop.wait()
+
+    async def _unless_broken(self, tasks: list[asyncio.Task[None]], work: Coroutine[Any, Any, None]) -> None:
+        """Do `work`, unless the journal or a part breaks first: then raise what ends the process."""
         assert self._broken is not None
         failed = asyncio.create_task(self._writer.failed())
-        stop = asyncio.create_task(self._stop.wait())
+        working = asyncio.create_task(work)
         try:
-            watched: list[asyncio.Future[Any]] = [*tasks, failed, stop, self._broken]
+            watched: list[asyncio.Future[Any]] = [*tasks, failed, working, self._broken]
             await asyncio.wait(watched, return_when=asyncio.FIRST_COMPLETED)
             if failed.done():
                 raise failed.result()
-            for ended in [*tasks, self._broken]:
-                if ended.done():
-                    ended.result()
-                    raise Broken("a part of the daemon ended by itself")
+            for ended in (part for part in [*tasks, self._broken] if part.done()):
+                raise _broken_by(ended)
+            working.result()
         finally:
             failed.cancel()
-            stop.cancel()
+            working.cancel()
 
     async def _drain(self) -> None:
         """Finish what is in flight within the limit; what is not finished is recovered at the next start."""
@@ -142,10 +151,14 @@ class Daemon:
         self._wakeups.stop()
         try:
             async with asyncio.timeout(self.settings.drain_timeout_s):
-                while any(not runner.resting or _busy(runner) for runner in self.lanes.values()):
+                while self._under_way():
                     await asyncio.sleep(DRAIN_POLL_S)
         except TimeoutError:
             log.warning("drain_timed_out", limit_s=self.settings.drain_timeout_s)
+
+    def _under_way(self) -> bool:
+        resting = all(runner.resting for runner in self._table.all_runners())
+        return not resting or any(_busy(runner) for runner in self.lanes.values())
 
     async def _shut(self, tasks: list[asyncio.Task[None]]) -> None:
         """In the order that loses nothing: no new input, then the line, then the journal."""
@@ -157,10 +170,12 @@ class Daemon:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        if self._writer.failure is None:
-            await self._writer.sync_anchor()
-        await self._writer.close()
-        self._store.close()
+        try:
+            if self._writer.failure is None:
+                await self._writer.sync_anchor()
+            await self._writer.close()
+        finally:
+            self._store.close()
         log.info("stopped")
 
     async def _keep_anchor(self) -> None:
@@ -173,6 +188,7 @@ class Daemon:
         interval_s = min(HEART_S, self._notifier.watchdog_interval_s or HEART_S)
         told = ""
         while True:
+            self._look_for_room()
             before = {tid: runner.lived_through for tid, runner in self.lanes.items()}
             self._wake()
             await asyncio.sleep(interval_s)
@@ -180,6 +196,21 @@ class Daemon:
                 self._notifier.watchdog()
             if (summary := self._summary()) != told:
                 self._notifier.status(told := summary)
+
+    def _look_for_room(self) -> None:
+        """D32: on a disk that is nearly full new sales are refused, while reversals and settlement go on."""
+        try:
+            room = has_room(self.settings.state_dir, self.settings.journal.free_bytes_min)
+        except OSError:
+            room = False
+        if room != self._room:
+            self._room = room
+            alert(
+                "disk_has_room_again" if room else "disk_nearly_full",
+                free_bytes_min=self.settings.journal.free_bytes_min,
+            )
+        for runner in self.lanes.values():
+            runner.lane.no_sales_because = "" if room else "the disk is nearly full"
 
     def _wake(self) -> None:
         """One idempotent tick for every lane: what is due is computed by the engine (D18)."""
@@ -189,8 +220,11 @@ class Daemon:
         alert("clock_stepped", seconds=round(seconds, 1))
 
     def _on_broken(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-        """An exception that nobody awaited is our bug: stop, restart, recover."""
+        """An exception that nobody awaited is our bug: stop, restart, recover. A connection too many is not."""
         error = context.get("exception")
+        if isinstance(error, OSError) and error.errno in NO_ROOM:
+            alert("no_room_for_connections", because=str(error.strerror))  # the door tries again by itself
+            return
         if self._broken is not None and not self._broken.done():
             why = error if isinstance(error, PosdError) else Broken(f"{context.get('message')}: {type(error).__name__}")
             self._broken.set_exception(why)
@@ -203,6 +237,15 @@ class Daemon:
         owed = sum(len(state.unended_reversals()) for state in states)
         line = "line up" if self.link_up else f"line down ({self.link_why})"
         return f"{line}, {signed_in} of {len(states)} terminals signed in, {owed} reversals owed"
+
+
+def _broken_by(ended: "asyncio.Future[None]") -> PosdError:
+    """What to raise for a part that ended, though no part ever should."""
+    error = None if ended.cancelled() else ended.exception()
+    if isinstance(error, PosdError):
+        return error
+    log.error("broken", exc_info=error)
+    return Broken(f"a part of the daemon ended by {type(error).__name__}" if error else "a part of the daemon ended")
 
 
 def _busy(runner: LaneRunner) -> bool:

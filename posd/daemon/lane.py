@@ -64,7 +64,10 @@ Item = FromHost | FromTerminal | Happened
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Step:
-    """One decision: rows to make durable, then what leaves, then the effects. `rows` empty: nothing leaves either."""
+    """One decision: rows to make durable, then what leaves, then the effects.
+
+    `rows` empty: nothing leaves either, but the station's refusals of what is not kept any more (D32).
+    """
 
     rows: tuple[Row, ...]
     effects: tuple[fx.Effect, ...] = ()
@@ -98,6 +101,8 @@ class Lane:
         self.terminal, self.engine, self.profile = terminal, engine, profile
         self._digest_key, self._sealed_facts = digest_key, sealed_facts
         self._memory = _Memory()
+        self.no_sales_because = ""
+        """Why nothing new is sent, but for voids (D32); empty: nothing is in the way."""
 
     def steps(self, item: Item, now: Now) -> Iterator[Step]:
         """What follows from one item of the inbox. Raises InvariantBroken: the lane has to be fenced (D4)."""
@@ -196,17 +201,24 @@ class Lane:
             arrived, self.terminal, self.engine.state.session, self._digest_key, reply_to, received_s
         )
         self._remember_asker(reply_to, arrived)
-        request_id = read.event.request_id if isinstance(read.event, e.TransactionRequested) else None
-        self._ride(self._incoming(arrived, "terminal", now, request_id))
-        if request_id is None or not self._is_new(request_id):
+        request = read.event if isinstance(read.event, e.TransactionRequested) else None
+        self._ride(self._incoming(arrived, "terminal", now, request.request_id if request else None))
+        if request is None or not self._is_new(request.request_id):
             return read.event
-        if self._was_sent_before(request_id):
-            because = "this request was sent in a batch that is long closed"
-            return e.RequestUnusable(fx.Refusal.KEY_REUSED.value, because, reply_to, request_id)
-        if read.card is not None:
-            self._memory.requests[request_id] = arrived.message
-            self._memory.cards[request_id] = read.card
-        return read.event
+        refused = self._refused_here(request)
+        if refused is None and read.card is not None:
+            self._memory.requests[request.request_id] = arrived.message
+            self._memory.cards[request.request_id] = read.card
+        return refused or request
+
+    def _refused_here(self, request: e.TransactionRequested) -> e.RequestUnusable | None:
+        """What the state cannot know of a new request: a long closed batch, a full disk."""
+        why, because = fx.Refusal.BLOCKED, self.no_sales_because
+        if self._was_sent_before(request.request_id):
+            why, because = fx.Refusal.KEY_REUSED, "this request was sent in a batch that is long closed"
+        elif self.engine.rules.kinds[request.kind].needs_original:
+            because = ""  # a void gives money back
+        return e.RequestUnusable(why.value, because, request.reply_to, request.request_id) if because else None
 
     def _remember_asker(self, reply_to: str, arrived: Arrived) -> None:
         self._memory.asked[reply_to] = arrived

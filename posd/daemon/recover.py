@@ -1,6 +1,6 @@
 """State from the journal: replay and fold. There is no other recovery.
 
-It must never guess: a row that contradicts the ones before it fences its lane, a row that cannot be read ends the start.
+It must never guess: a row that contradicts the ones before it fences its lane; one that cannot be read ends the start.
 """
 
 from collections.abc import Iterator

@@ -59,11 +59,12 @@ class Lanes:
 class HostSide:
     """Hears the line (LinkListener)."""
 
-    def __init__(self, lanes: Lanes) -> None:
-        self._lanes = lanes
+    def __init__(self, lanes: Lanes, heard: Callable[[], None]) -> None:
+        self._lanes, self._heard = lanes, heard
         self.link: HostLink | None = None
 
     def link_up(self) -> None:
+        self._heard()
         self._lanes.link_is_up, self._lanes.link_why = True, ""
         self._lanes.tell_station(Line(True, ""))
         self._lanes.tell_all(Happened(e.LinkUp()))
@@ -80,6 +81,7 @@ class HostSide:
         self._lanes.tell_station(Garbage("host", length, str(error)))
 
     def frame(self, frame: bytes) -> None:
+        self._heard()
         profile = self._lanes.profile
         try:
             arrived = profile.arrive(frame)
@@ -150,20 +152,38 @@ class DoorSide:
 
 
 class Exits:
-    """Where the runners' steps lead (Outlets): hand over, never wait (D2)."""
+    """Where the runners' steps lead (Outlets): hand over, never wait (D2).
 
-    def __init__(self) -> None:
+    A line on which nothing at all has come for `silence_max_s`, though something was sent, is dropped and made anew:
+    a host that reads no more, or a box between that forgot the connection, would else hold every terminal for ever.
+    """
+
+    def __init__(self, now: Callable[[], Now], silence_max_s: float) -> None:
         self.link: HostLink | None = None
         self.door: TerminalDoor | None = None
+        self._now, self._silence_max_s = now, silence_max_s
+        self._silent_since_s: float | None = None
+
+    def heard(self) -> None:
+        """Something came on the line, or it is a new one."""
+        self._silent_since_s = None
 
     def to_host(self, message: fx.ToHost, outgoing: Outgoing) -> None:
         """A message that the line does not take has its reply limit, or the line's end, as any other."""
         if self.link is None or not self.link.send(message.token, outgoing.frame, message.deadline_s):
             log.warning("line_took_nothing", token=message.token, kind=message.kind.value)
+        elif self._silent_since_s is None:
+            self._silent_since_s = self._now().monotonic_s
 
     def withdraw(self, token: str) -> None:
-        if self.link is not None:
-            self.link.withdraw(token)
+        """Nobody waits for this exchange any more; in vain, if the line has been silent."""
+        if self.link is None:
+            return
+        self.link.withdraw(token)
+        since_s = self._silent_since_s
+        if since_s is not None and self._now().monotonic_s - since_s >= self._silence_max_s:
+            self._silent_since_s = None
+            self.link.abort(f"the host has said nothing for {self._silence_max_s:g} s")
 
     def to_terminal(self, connection: str, outgoing: Outgoing) -> bool:
         try:

@@ -69,6 +69,8 @@ class Runner:
         self._inbox: deque[Any] = deque()
         self._wake = asyncio.Event()
         self._changed = asyncio.Event()
+        self.resting = True
+        """Nothing waits, and nothing is being lived through."""
         self.lived_through = 0
         """Items done: the watchdog is fed by its growth, not by a timer."""
 
@@ -81,6 +83,7 @@ class Runner:
         if len(self._inbox) >= limit and not isinstance(event, NEVER_MISSED):
             return False
         self._inbox.append(item)
+        self.resting = False
         self._wake.set()
         return True
 
@@ -93,17 +96,13 @@ class Runner:
                 self._changed.set()
                 self._changed = asyncio.Event()
             self._wake.clear()
+            self.resting = True
             self._before_rest()
             await self._wake.wait()
 
     async def wait_change(self) -> None:
         """Until the next item has been lived through."""
         await self._changed.wait()
-
-    @property
-    def resting(self) -> bool:
-        """The inbox is empty."""
-        return not self._inbox
 
     async def _live_through(self, item: Any) -> None:
         """Decide, remember, do (D1): the order on which everything hangs."""

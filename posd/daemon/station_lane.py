@@ -89,6 +89,7 @@ class StationLane:
         """The station has nothing to become true."""
 
     def _turn_away(self, item: Turnaway, now: Now) -> Iterator[Step]:
+        """Told each time; kept as often as the minute allows, so that nobody can fill the disk with nonsense (D32)."""
         arrived = item.arrived
         encoded = refusal(self._profile, arrived, item.refusal, now)
         noted = self._station.unreadable("terminal", len(arrived.body), item.because, now)
@@ -96,14 +97,12 @@ class StationLane:
         if noted is not None:
             masked = self._profile.masked(arrived.message)
             rows += [incoming_row(STATION, arrived, masked, "terminal", now, None), _row(noted[0], now)]
+            rows += [outgoing_row(STATION, encoded, "terminal", now, None)] if encoded is not None else []
         effects = (noted[1],) if noted is not None else ()
-        if encoded is None:
-            if rows:
-                yield Step(tuple(rows), effects)
-            return
-        rows.append(outgoing_row(STATION, encoded, "terminal", now, None))
         answer = fx.ToTerminal(item.reply_to, fx.Refused(item.refusal, item.because))
-        yield Step(tuple(rows), effects, to_terminal=((answer, encoded),))
+        told = ((answer, encoded),) if encoded is not None else ()
+        if rows or told:
+            yield Step(tuple(rows), effects, to_terminal=told)
 
 
 def _row(record: StationRecord, now: Now) -> RecordRow:

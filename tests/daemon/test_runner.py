@@ -17,7 +17,7 @@ MakeStage = Callable[..., Stage]
 
 
 def test_nothing_arrives_anywhere_before_its_rows_are_durable(staged: MakeStage) -> None:
-    """The disk takes 15 ms a write: what were sent at once would arrive long before. `play` looks at the host's side."""
+    """The disk takes 15 ms a write: what is sent at once arrives long before. `play` looks at the host's side."""
 
     async def story(stage: Stage) -> None:
         await stage.start()
@@ -94,8 +94,8 @@ def test_a_disk_that_fails_at_any_write_of_a_sale_and_its_void_loses_no_money(
         terminal = stage.terminal()
         await stage.sale("1.00")
         await terminal.do({"do": "void", "of_stan": 1})
+        await stage.sale("2.00")
         with pytest.raises(StorageFailed):
-            await stage.sale("2.00")
             await stage.life
         await stage.start()
         await stage.until(lambda: not stage.state().unended_reversals() and stage.state().exchange is None)
