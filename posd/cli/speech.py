@@ -130,6 +130,7 @@ FINDINGS: Mapping[str, str] = {
     "reversals_stuck": "{count} 笔冲正多次发送未成功，仍会继续，请专人核实",
     "reversals_owed": "{count} 笔冲正待完成，posd 正在处理",
     "settlement_unconfirmed": "无法确认主机是否已结算，请联系收单行",
+    "settlement_failing": "结算多次失败：{why}；完成前无法交易，请联系收单行确认批次是否已结算",
     "settlement_late": "结算已逾期（应于 {since}）：{why}",
     "last_close": "批次 {batch:06d}：{outcome}",
     "fenced": "终端已隔离，停止处理：{why}",

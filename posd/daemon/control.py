@@ -12,6 +12,7 @@ from typing import Any, Protocol
 from posd.core import events as e
 from posd.core.effects import CommandDone
 from posd.core.engine import Engine
+from posd.core.settlement import CLOSING
 from posd.core.state import ReversalStatus, SettlementPhase, State
 from posd.daemon.control_socket import ControlFailed, Reply, Request
 from posd.daemon.log import log
@@ -186,9 +187,9 @@ class Control:
         unsure = [
             known
             for known, runner in self._daemon.lanes.items()
-            if runner.lane.engine.state.settlement.phase is SettlementPhase.UNCONFIRMED
+            if runner.lane.engine.state.settlement.phase in (*CLOSING, SettlementPhase.UNCONFIRMED)
         ]
-        hint = f"unconfirmed: {', '.join(unsure)}" if unsure else "no settlement is unconfirmed"
+        hint = f"under way: {', '.join(unsure)}" if unsure else "no settlement is unconfirmed or failing"
         raise ConfigError(f"{verb}: say which terminal with 'tid'; {hint}")
 
     async def _command(

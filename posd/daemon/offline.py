@@ -14,6 +14,7 @@ from posd.core.payload import load_record
 from posd.core.records import AuthorisationStarted
 from posd.core.state import Batch, State, Transaction
 from posd.daemon.assemble import JOURNAL_FOLDER, profile_of
+from posd.daemon.fence import BUGS, because
 from posd.daemon.questions import (
     MEANINGS,
     NAMED_MAX,
@@ -166,8 +167,8 @@ class OfflineJournal:
                 continue  # it was refused before it was sent
             try:
                 state = apply(state, record, row.at_ms)
-            except AssertionError as error:
-                why = f"row {row.sequence} ({row.kind}) contradicts the ones before it: {error}"
+            except BUGS as error:
+                why = f"row {row.sequence} ({row.kind}) contradicts the ones before it: {because(error)}"
                 raise StorageFailed(f"journal: {why}; run: posd journal verify") from None
         return state, state.find(request_id)
 

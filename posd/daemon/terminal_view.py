@@ -65,6 +65,7 @@ def settlement_view(state: State, around: Around) -> View:
         "due_since": around.when(due_since_ms),
         "begun_at": around.when(closing.begun_at_ms),
         "late": not nothing and _is_late(state, around, due_since_ms if due else None),
+        "failing": closing.phase in settlement.CLOSING and closing.asked >= around.rules.settle_attempts_max,
         "nothing_to_settle": nothing,
         "items": len(closing.items),
         "uploaded": closing.uploaded,
@@ -170,6 +171,11 @@ def _settlement(view: View) -> Iterable[View]:
     if closing["phase"] == SettlementPhase.UNCONFIRMED:
         text = "it is not known whether the host closed the batch; ask the acquirer"
         yield _finding("settlement_unconfirmed", ALERT, text, decide)
+    elif closing["failing"]:
+        why = "; ".join(blocker["text"] for blocker in closing["blocked_by"])
+        text = f"the settlement fails again and again: {why}; nothing is sold until it is done"
+        to_do = f"ask the acquirer whether the batch is closed; then: {decide}"
+        yield _finding("settlement_failing", ALERT, text, to_do, why=why, blocked_by=closing["blocked_by"])
     elif closing["late"]:
         since = closing["due_since"] or closing["begun_at"] or ""
         why = "; ".join(blocker["text"] for blocker in closing["blocked_by"])

@@ -140,6 +140,23 @@ def test_unconfirmed_settlement_asks_for_a_person(shop: Shop, runner: Runner) ->
     assert f"posd settle --tid {TID} --decide closed|open --by NAME --reason TEXT" == found[0]["to_do"]
 
 
+def test_a_settlement_that_fails_again_and_again_asks_for_a_person(shop: Shop, runner: Runner) -> None:
+    runner.sells()
+    runner.happen(e.SettleNow("c1", "Li"))
+    runner.signs_in()
+    assert not status(shop)["settlement"]["failing"]
+    for _ in range(RULES.settle_attempts_max):
+        runner.answers("96")
+        if "settlement_failing" in codes(shop):
+            break
+        shop.clock.wait(1000)
+        runner.happen(e.Tick())
+    found = findings(status(shop))[0]
+    assert found["code"] == "settlement_failing"
+    assert "96" in found["text"]
+    assert "--decide closed|open" in found["to_do"]
+
+
 def test_transaction_says_whether_the_terminal_has_its_approval(shop: Shop, runner: Runner) -> None:
     of = runner.sells()
     view = transaction_view(runner.state.find(of), runner.state, around(shop))
