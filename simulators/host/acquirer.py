@@ -33,7 +33,10 @@ REMARKS_MAX = 1_000
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Answer:
-    """What the host says. `body` is the encoded message (None: no answer), `what` one masked line for a log."""
+    """What the host says. `body` is the encoded message (None: no answer), `what` one masked line for a log.
+
+    `findings`: what a settlement compared, as masked JSON-ready events ("totals", "upload", "batch ended", ...).
+    """
 
     body: bytes | None
     what: str
@@ -42,6 +45,7 @@ class Answer:
     tid: str | None = None
     stan: int = 0
     remarks: tuple[str, ...] = ()
+    findings: tuple[dict[str, object], ...] = ()
 
 
 class Acquirer:
@@ -137,6 +141,7 @@ class Acquirer:
             tid,
             request.stan,
             tuple(request.remarks),
+            tuple(request.findings),
         )
 
     def _dispatch(self, request: Request) -> Message:

@@ -10,6 +10,7 @@ from enum import StrEnum
 from posd.iso8583.message import Message
 from simulators.crypto import WorkingKeys
 from simulators.fields import Totals, UploadRecord, mask_pan
+from simulators.host.differences import Difference
 from simulators.host.settings import CardSettings, HostSettings, TerminalSettings
 
 DOMESTIC_SCHEME = "CUP"
@@ -111,6 +112,14 @@ class Settlement:
     missing: list[str] = field(default_factory=list)
     end_code: str | None = None
     end_count: int | None = None
+    differences: dict[tuple[int, str], Difference] = field(default_factory=dict)
+
+    @property
+    def end_count_agrees(self) -> bool | None:
+        """Is the count of the end message what we counted, with or without chip details? None before it came."""
+        if self.end_count is None:
+            return None
+        return self.end_count in (len(self.uploaded), len(self.uploaded) + self.chip_details)
 
     @property
     def balanced(self) -> bool:
@@ -138,6 +147,8 @@ class Settlement:
             "missing": list(self.missing),
             "end_code": self.end_code,
             "end_count": self.end_count,
+            "end_count_agrees": self.end_count_agrees,
+            "differences": [one.dump() for _, one in sorted(self.differences.items(), key=lambda item: item[0])],
         }
 
 

@@ -1,7 +1,7 @@
 """Faults by rule: which message meets which trouble (lost, late, garbled, refused).
 
-Pure: a rule matches by MTI, amount, card, terminal, n-th, every n-th or chance (out of the seed), and acts at
-most `times` times. It only names the trouble; acquirer.py and server.py make it.
+Pure: a rule matches by MTI, amount, card, terminal, time window, n-th, every n-th or chance (out of the seed), and
+acts at most `times` times. It only names the trouble; acquirer.py, server.py and troubles.py make it.
 """
 
 import hashlib
@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from posd.iso8583.message import Message
+from simulators.host.windows import TIMES_OF_DAY, Moment, awake, minutes
 
 Action = Literal[
     "lose_request",
@@ -30,10 +31,16 @@ Action = Literal[
     "forget_keys",
     "header_digit",
     "move_batch",
+    "half_close",
+    "answer_after_reversal",
+    "echo_storm",
+    "replace_fields",
+    "restart",
 ]
 NEEDS_CODE = ("refuse", "answer_code")
-NEEDS_MS = ("delay", "delay_request")
+NEEDS_MS = ("delay", "delay_request", "echo_storm")
 CHANCE_STEPS = 1 << 32
+ECHOES_A_SECOND_MAX = 5_000
 
 
 def _ends(value: object) -> object:
@@ -61,11 +68,20 @@ class Rule(BaseModel):
     every: int | None = Field(default=None, ge=1, description="each n-th message that matches")
     probability: float | None = Field(default=None, ge=0, le=1)
     times: int | None = Field(default=None, ge=1, description="act at most so often; empty: always")
-    ms: int = Field(default=0, ge=0, le=600_000, description="delay, delay_request: how long")
+    ms: int = Field(default=0, ge=0, le=600_000, description="how long: a delay, a storm, a restart")
     code: str | None = Field(default=None, pattern=r"^[0-9A-Z]{2}$")
-    when: Literal["before", "after"] = Field(default="after", description="close: before or after the booking")
+    when: Literal["before", "after", "answered"] = Field(
+        default="after", description="close, half_close, restart: before the booking, after it, or after the answer"
+    )
     digit: int = Field(default=3, ge=0, le=9, description="header_digit: what the host asks for (1.1)")
     number: int | None = Field(default=None, ge=1, le=999_999, description="move_batch: the new number")
+    rate: int = Field(default=100, ge=1, le=ECHOES_A_SECOND_MAX, description="echo_storm: messages a second")
+    fields: dict[Annotated[int, Field(ge=2, le=63)], str] = Field(
+        default={}, repr=False, description="replace_fields: what the answer says instead; empty text removes"
+    )
+    between: str | None = Field(default=None, pattern=TIMES_OF_DAY, description="HH:MM-HH:MM of the host's day")
+    from_s: float | None = Field(default=None, ge=0, description="seconds after the start: asleep before")
+    until_s: float | None = Field(default=None, gt=0, description="seconds after the start: asleep from then on")
 
     @model_validator(mode="after")
     def _complete(self) -> "Rule":
@@ -75,7 +91,20 @@ class Rule(BaseModel):
             raise ValueError(f"{self.do} needs ms: how long in milliseconds")
         if self.do == "move_batch" and self.number is None:
             raise ValueError("move_batch needs number: the batch number that the host goes on with")
+        if self.do == "replace_fields" and not self.fields:
+            raise ValueError('replace_fields needs fields: for example {48: "0000"}')
+        self._windowed()
         return self
+
+    def _windowed(self) -> None:
+        if self.from_s is not None and self.until_s is not None and self.from_s >= self.until_s:
+            raise ValueError("from_s is not before until_s: this rule never acts")
+        if self.between is not None and len(set(minutes(self.between))) == 1:
+            raise ValueError("between starts and ends at the same time; leave it out for the whole day")
+
+    def awake(self, moment: Moment | None) -> bool:
+        """Is this the time for it? A rule without a window always is."""
+        return awake(self.between, self.from_s, self.until_s, moment)
 
     def matches(self, message: Message) -> bool:
         """Do the message's own properties fit? (nth, every, probability and times are counted elsewhere.)"""
@@ -90,22 +119,37 @@ class Rule(BaseModel):
 
 @dataclass(slots=True)
 class Faults:
-    """The rules and what they have counted. `plan` is called once for each message that arrives."""
+    """The rules and what they have counted. `plan` is called once for each message that arrives.
+
+    `started_ms` and `utc_offset_minutes` are for rules with a window; `begin` sets them.
+    """
 
     rules: tuple[Rule, ...]
     seed: int = 0
     seen: list[int] = field(default_factory=list)
     used: list[int] = field(default_factory=list)
+    started_ms: int | None = None
+    utc_offset_minutes: int = 0
 
     def __post_init__(self) -> None:
         self.seen = [0] * len(self.rules)
         self.used = [0] * len(self.rules)
 
-    def plan(self, message: Message) -> Rule | None:
-        """The first rule that matches and has uses left; every matching rule counts the message."""
+    def begin(self, now_ms: int, utc_offset_minutes: int) -> None:
+        """The run begins now: `from_s` and `until_s` count from here, `between` is a time of this zone."""
+        self.started_ms, self.utc_offset_minutes = now_ms, utc_offset_minutes
+
+    def plan(self, message: Message, now_ms: int | None = None) -> Rule | None:
+        """The first rule that matches and has uses left; every matching rule that is awake counts the message.
+
+        `now_ms`: milliseconds since 1970 UTC. Without it, or before `begin`, rules with a window are asleep.
+        """
+        moment = None
+        if now_ms is not None and self.started_ms is not None:
+            moment = Moment(now_ms, self.started_ms, self.utc_offset_minutes)
         chosen: int | None = None
         for index, rule in enumerate(self.rules):
-            if not rule.matches(message):
+            if not rule.matches(message) or not rule.awake(moment):
                 continue
             self.seen[index] += 1
             if chosen is None and self._acts(index, rule):

@@ -50,7 +50,10 @@ def host_clock(wall_s: int, utc_offset_minutes: int) -> HostClock:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Request:
-    """A readable request of a known terminal. `refuse`: a code that a fault rule asks for."""
+    """A readable request of a known terminal. `refuse`: a code that a fault rule asks for.
+
+    `remarks` is what is odd about it, `findings` what a settlement found, as masked events.
+    """
 
     message: Message
     terminal: Terminal
@@ -61,6 +64,7 @@ class Request:
     now_ms: int
     refuse: str | None = None
     remarks: list[str] = field(default_factory=list)
+    findings: list[dict[str, object]] = field(default_factory=list)
 
     @property
     def pan(self) -> str:
@@ -79,6 +83,11 @@ class Request:
     @property
     def current_batch(self) -> bool:
         return self.field60.batch == self.terminal.batch.number
+
+    def find(self, event: str, **facts: object) -> None:
+        """Note an event of this terminal's settlement for whoever watches."""
+        tid, batch = self.terminal.settings.tid, self.field60.batch
+        self.findings.append({"event": event, "tid": tid, "batch": batch, **facts})
 
     def next_rrn(self) -> str:
         """A retrieval reference: year digit, day of the year, hour, six digits that never repeat in a run."""

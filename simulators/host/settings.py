@@ -55,7 +55,7 @@ class Behaviour(Model):
 
     reverse_unknown: Literal["approve_later", "refuse_later"] = "approve_later"
     close_at: Literal["end", "totals"] = "end"
-    repeat_after_close: Literal["77", "zero"] = "77"
+    repeat_after_close: Literal["77", "94", "zero", "same"] = "77"
     unbalance: Literal["none", "domestic", "foreign", "both"] = "none"
     mac_declines: bool = True
     header_bytes: int = Field(default=6, ge=0, le=64)

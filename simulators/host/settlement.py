@@ -12,6 +12,7 @@ from simulators.fields import (
     parse_upload,
 )
 from simulators.host.books import Batch, BatchState, Entry, Settlement
+from simulators.host.differences import difference, missing
 from simulators.host.request import APPROVED, Request
 
 END_UNBALANCED, END_BALANCED = "202", "207"
@@ -39,6 +40,7 @@ def settle(request: Request) -> Message:
     settlement = Settlement(request.stan, request.now_ms, _compare(request, batch, *asked))
     batch.settlements.append(settlement)
     batch.state = BatchState.TOTALLED
+    request.find("totals", balanced=settlement.balanced, groups=settlement.dump()["groups"])
     if settlement.balanced and request.behaviour.close_at == "totals":
         close(request, batch)
     groups = [_with_result(ours, result) for _, ours, result in settlement.groups.values()]
@@ -65,10 +67,13 @@ def upload(request: Request) -> Message:
 
 
 def close(request: Request, batch: Batch) -> None:
-    """The batch is done; the next number opens (1.7 step 8)."""
+    """The batch is done; the next number opens (1.7 step 8), unless the host went on with another one already."""
+    current = request.terminal.batch is batch
     batch.state = BatchState.CLOSED
     batch.closed_at_ms = request.now_ms
-    request.terminal.batches.append(Batch(next_batch_number(BatchNumber(batch.number))))
+    if current:
+        request.terminal.batches.append(Batch(next_batch_number(BatchNumber(batch.number))))
+    request.find("batch closed", next=request.terminal.batch.number)
 
 
 def _take(request: Request, batch: Batch, settlement: Settlement) -> str:
@@ -81,6 +86,7 @@ def _take(request: Request, batch: Batch, settlement: Settlement) -> str:
         return "77"
     if code in CHIP_DETAILS:
         settlement.chip_details += 1
+        request.find("upload", chip_details=settlement.chip_details)
         return APPROVED
     if request.message.get(4) is not None:
         entry = batch.entries.get(request.stan)
@@ -90,6 +96,14 @@ def _take(request: Request, batch: Batch, settlement: Settlement) -> str:
         records = parse_upload(request.message.get(48))
     for record in records:
         _match(batch, settlement, record)
+    odd = [settlement.differences.get((record.stan, record.card_class)) for record in records]
+    request.find(
+        "upload",
+        records=len(records),
+        uploaded=len(settlement.uploaded),
+        matched=settlement.matched,
+        differences=[one.dump() for one in odd if one is not None],
+    )
     return APPROVED
 
 
@@ -98,21 +112,17 @@ def _match(batch: Batch, settlement: Settlement, record: UploadRecord) -> None:
     key = (record.stan, record.card_class)
     if settlement.uploaded.get(key) == record:
         return
+    if key in settlement.uploaded and key not in settlement.differences:
+        settlement.matched -= 1
     settlement.uploaded[key] = record
     entry = batch.entries.get(record.stan)
-    if entry is None or not entry.counts:
-        settlement.extra.append(f"STAN {record.stan}: not in our books")
-    elif entry.as_record() == record:
+    found = difference(entry.as_record() if entry is not None and entry.counts else None, record)
+    if found is None:
         settlement.matched += 1
-    else:
-        settlement.mismatched.append(f"STAN {record.stan}: {_difference(entry, record)}")
-
-
-def _difference(entry: Entry, record: UploadRecord) -> str:
-    ours = entry.as_record()
-    if ours.amount_minor != record.amount_minor:
-        return f"amount {record.amount_minor}, ours {ours.amount_minor}"
-    return "another card" if ours.pan != record.pan else f"class {record.card_class}, ours {ours.card_class}"
+        settlement.differences.pop(key, None)
+        return
+    settlement.differences[key] = found
+    (settlement.extra if found.kind == "extra" else settlement.mismatched).append(str(found))
 
 
 def _end(request: Request, batch: Batch, settlement: Settlement, count: int) -> None:
@@ -126,9 +136,24 @@ def _end(request: Request, batch: Batch, settlement: Settlement, count: int) -> 
     settlement.end_code, settlement.end_count = code, count
     if code != (END_BALANCED if settlement.balanced else END_UNBALANCED):
         request.remarks.append(f"ended with {code} after totals that were {_word(settlement)}")
-    if count not in (len(settlement.uploaded), len(settlement.uploaded) + settlement.chip_details):
+    if not settlement.end_count_agrees:
         request.remarks.append(f"end count {count}, {len(settlement.uploaded)} records were uploaded")
-    settlement.missing = [f"STAN {entry.stan}: not uploaded" for entry in _expected(batch, settlement)]
+    lost = [missing(entry.as_record()) for entry in _expected(batch, settlement)]
+    settlement.missing = [str(one) for one in lost]
+    settlement.differences |= {(one.stan, one.kind): one for one in lost}
+    _say_ended(request, settlement)
+
+
+def _say_ended(request: Request, settlement: Settlement) -> None:
+    request.find(
+        "batch ended",
+        code=settlement.end_code,
+        count=settlement.end_count,
+        uploaded=len(settlement.uploaded),
+        count_agrees=settlement.end_count_agrees,
+        matched=settlement.matched,
+        differences=[one.dump() for one in settlement.differences.values()],
+    )
 
 
 def _expected(batch: Batch, settlement: Settlement) -> list[Entry]:
@@ -156,9 +181,15 @@ def _compare(
 
 
 def _after_close(request: Request) -> Message:
-    """A 0500 for a batch that is closed: 77, or the zero totals of a host that has moved on (D20's trouble)."""
-    if request.behaviour.repeat_after_close == "77":
-        return request.reply("77")
+    """A 0500 for a batch that is closed: 77, 94, or the zero totals of a host that has moved on (D20's trouble).
+
+    `same`: a repeat (same STAN, same field 48) gets the answer of the first; anything else zero totals.
+    """
+    match request.behaviour.repeat_after_close:
+        case "77" | "94" as code:
+            return request.reply(code)
+        case "same" if (known := _known(request)) is not None:
+            return known
     groups = len(request.message.get(48) or "") // GROUP_DIGITS
     return request.reply(None, {48: _with_result(Totals(), UNBALANCED) * groups})
 
