@@ -22,9 +22,10 @@ from posd.security.machine import load_machine_key
 SHOWN_ROWS = 50
 """What `show` shows when no limit is given: the newest."""
 HIDDEN = ("wrapped_keys",)
-HEADS = ("ROW", "AT (UTC)", "TERMINAL", "WHAT", "DETAILS")
-FIELDS_SHOWN = ("3", "4", "11", "37", "39")
-NAMES = {"3": "processing", "4": "amount", "11": "STAN", "37": "RRN", "39": "code"}
+HEADS = ("ROW", "AT (UTC)", "TERMINAL", "STAN", "WHAT", "DETAILS")
+NAMES = {"3": "processing", "4": "amount", "37": "RRN", "39": "code"}
+"""Fields of a message that a line has room for."""
+TOLD_ELSEWHERE = ("tid", "request_id", "stan", "batch_number")
 DETAIL_CHARACTERS_MAX = 100
 
 Row = Mapping[str, Any]
@@ -135,18 +136,20 @@ def summary(rows: Iterable[Row]) -> tuple[Sequence[str], list[list[str]]]:
 
 def _cells(row: Row) -> list[str]:
     at = moment(row["at_ms"])[:23].replace("T", " ")
+    stan = "" if row["stan"] is None else f"{row['stan']:06d}"
     if row["row"] == "record":
-        return [str(row["sequence"]), at, row["tid"], row["kind"], _cut(", ".join(_facts(json.loads(row["payload"]))))]
-    way = {"in": "<-", "out": "->"}[row["direction"]]
-    fields = json.loads(row["fields"])
-    shown = ", ".join(f"{NAMES[name]} {fields[name]}" for name in FIELDS_SHOWN if name in fields)
-    return [str(row["sequence"]), at, row["tid"], f"{way} {row['peer']} {row['mti']}", _cut(shown)]
+        what, shown = row["kind"], ", ".join(_facts(json.loads(row["payload"])))
+    else:
+        fields = json.loads(row["fields"])
+        what = f"{'<-' if row['direction'] == 'in' else '->'} {row['peer']} {row['mti']}"
+        shown = ", ".join(f"{name} {fields[number]}" for number, name in NAMES.items() if number in fields)
+    return [str(row["sequence"]), at, row["tid"], stan, what, _cut(shown)]
 
 
 def _facts(payload: Mapping[str, Any]) -> Iterator[str]:
     """A record's facts as words; what is empty, long or a key is left out."""
     for name, value in payload.items():
-        if name in HIDDEN or value in (None, "", False, [], {}):
+        if name in HIDDEN or name in TOLD_ELSEWHERE or value in (None, "", False, [], {}):
             continue
         if isinstance(value, dict):
             yield from _facts(value)

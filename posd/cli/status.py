@@ -110,9 +110,9 @@ def _last_close(close: View | None, lang: Lang) -> str:
     return f"{close['batch']:06d} {moment(close['closed_at'])} {short_outcome(lang, close)}"
 
 
-def moment(iso: str | None) -> str:
+def moment(iso: str | None, *, seconds: bool = False) -> str:
     """'2026-03-02T23:00:00+08:00' as '2026-03-02 23:00'; the zone is the terminal's own."""
-    return iso[:16].replace("T", " ") if iso else ""
+    return iso[: 19 if seconds else 16].replace("T", " ") if iso else ""
 
 
 def _show_finding(found: View, lang: Lang) -> None:

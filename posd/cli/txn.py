@@ -34,6 +34,9 @@ def list_command(
         print_json(said)
         return exit_status.GOOD
     found = said["transactions"]
+    if not found:
+        print("No transaction fits.")
+        return exit_status.GOOD
     print(table(HEADS, map(_row, found), right=(3, 8), colours=[COLOURS.get(txn["status"], "") for txn in found]))
     if said["left_out"]:
         note(f"{said['left_out']} older ones are left out; narrow it with --tid, --batch or --status")
@@ -42,7 +45,7 @@ def list_command(
 
 def _row(txn: View) -> list[str]:
     return [
-        moment(txn["at"]),
+        moment(txn["at"], seconds=True),
         txn["request_id"],
         txn["kind"],
         txn["amount"],
@@ -94,8 +97,8 @@ def _lines(txn: View) -> list[tuple[str, str]]:
         ("terminal", txn["tid"]),
         ("kind", txn["kind"]),
         ("amount", txn["amount"]),
-        ("status", f"{txn['status']}: {txn['text']}"),
-        ("at", moment(txn["at"])),
+        ("status", txn["text"]),
+        ("at", moment(txn["at"], seconds=True)),
         ("card", txn["card"] or ""),
         ("entry mode", txn["entry_mode"]),
         ("batch", f"{txn['batch']:06d} (the terminal's: {txn['terminal_batch']:06d})"),
@@ -115,10 +118,10 @@ def _reversal_lines(view: View) -> list[tuple[str, str]]:
     return [
         ("status", view["text"]),
         ("why it is owed", view["why_owed"]),
-        ("owed since", moment(view["owed_since"])),
+        ("owed since", moment(view["owed_since"], seconds=True)),
         ("tries", f"{view['attempts']} ({view['unanswered']} unanswered, {view['refused']} refused)"),
         ("last answer", last_answer(view)),
-        ("next try", moment(view["next_try_at"])),
+        ("next try", moment(view["next_try_at"], seconds=True)),
         ("carried over", "yes: its batch was closed without it" if view["carried_over"] else ""),
         ("acknowledged", "by a denial after an unanswered try" if view["flagged"] else ""),
         ("resolved", resolved),

@@ -189,10 +189,11 @@ def test_transactions_are_listed_and_shown_with_their_history(posd: Posd, place:
     assert "12.34" in listed.out
     assert "622848******0017" in listed.out
     assert json.loads(posd("txn", "list", "--status", "declined", "--json").out)["transactions"][0]["code"] == "51"
+    assert posd("txn", "list", "--status", "reversed").out == "No transaction fits.\n"
     shown = posd("txn", "show", of)
     assert shown.status == 0
     assert shown.err == ""
-    assert "approved: approved" in shown.out
+    assert "status           approved" in shown.out
     assert "authorisation_started" in shown.out
     document = json.loads(posd("txn", "show", of, "--json").out)
     assert document["transaction"]["amount_minor"] == 1234
