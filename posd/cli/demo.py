@@ -116,6 +116,8 @@ def _end(teller: Teller, status: int, report: dict[str, object], keep: Path | No
     teller.line(status == AGREED, *words[status], f"{report['seconds']} s")
     if keep is not None:
         teller.say(f"      everything is kept in {keep}")
+    elif status != AGREED:
+        teller.say(f"      to look into it: posd demo --seed {report['seed']} --keep NEW_FOLDER")
 
 
 class _Unusable(Exception):

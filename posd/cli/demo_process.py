@@ -88,6 +88,12 @@ class Process:
         except OSError:
             raise StageFailed(f"{self.name} does not listen any more: {self._last_words()}") from None
 
+    def require_running(self) -> None:
+        """Raises StageFailed when it has ended."""
+        status = self._child.poll()
+        if status is not None:
+            raise StageFailed(f"{self.name} ended by itself with status {status}: {self._last_words()}")
+
     def kill(self) -> None:
         """SIGKILL, and gone."""
         self._child.kill()

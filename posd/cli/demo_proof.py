@@ -1,8 +1,9 @@
-"""What the audit asks beside the money: the journal's chain, posd's own fold, and card data where none may be.
+"""What the audit asks beside the money: the journal's chain, posd's own fold and log, and card data where none may be.
 
 Each check has a control in it, so that one that looks at nothing cannot pass.
 """
 
+import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -26,6 +27,7 @@ def proof_checks(evidence: Evidence, plan: Plan, folder: Folder) -> list[Check]:
     return [
         chain_check(folder.journal, folder.machine_key),
         fold_check(evidence.ledger),
+        log_check(folder.log),
         canary_check(folder.posd, folder.key_files, folder.host / "host.yaml", canaries(plan, evidence.sign_ins, key)),
     ]
 
@@ -60,6 +62,23 @@ def _fold_findings(ledger: Ledger, rows: Iterator[StoredRecord]) -> Iterator[str
         yield f"{reversal.request_id}: its reversal is {reversal.status} by posd's fold"
     if state.exchange is not None:
         yield f"an exchange is still open: {state.exchange.kind}"
+
+
+def log_check(log: Path) -> Check:
+    """posd printed nothing but its log, and nothing in it asks for a person: all that was staged it has to master."""
+    lines = log.read_text().splitlines()
+    findings = tuple(finding for line in lines for finding in _log_findings(line))
+    return Check("log", "posd raised no alert", "无告警", len(lines), findings or (() if lines else ("it is empty",)))
+
+
+def _log_findings(line: str) -> Iterator[str]:
+    try:
+        event = json.loads(line)
+    except ValueError:
+        yield "a line that is no log line"
+        return
+    if event.get("alert") or event.get("level") in ("error", "critical"):
+        yield f"{event.get('level')}: {event.get('event')}"
 
 
 def canary_check(folder: Path, key_files: Sequence[Path], host_yaml: Path, secrets: Sequence[Canary]) -> Check:

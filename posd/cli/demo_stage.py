@@ -98,6 +98,11 @@ class Folder:
         return self.posd / f"{TID}.tmk"
 
     @property
+    def log(self) -> Path:
+        """Everything that posd printed."""
+        return self.posd / "posd.log"
+
+    @property
     def told(self) -> Path:
         """What the terminal was told: its own JSON lines."""
         return self.terminal / "terminal.log"
@@ -143,7 +148,7 @@ class Stage:
         self.due_at = (datetime.now(ZoneInfo(ZONE)) + due_in).replace(microsecond=0)
         (self.folder.posd / "posd.yaml").write_text(self._posd_yaml(self.due_at))
         arguments = ["run", "--config", "posd.yaml"]
-        self.posd = self._start("posd", "posd", arguments, self.folder.posd / "posd.log")
+        self.posd = self._start("posd", "posd", arguments, self.folder.log)
         self.posd.wait_for("'ready'", lambda event: event.get("event") == "ready", START_LIMIT_S)
 
     def start_terminal(self) -> None:
@@ -155,7 +160,9 @@ class Stage:
         self.terminal = self._start("terminal", "simulators.terminal", arguments, self.folder.told, listens=True)
 
     def do(self, step: Mapping[str, object]) -> Event:
-        """One step of the terminal and what came of it."""
+        """One step of the terminal and what came of it. Raises StageFailed, also when a process has ended."""
+        for process in self._processes:
+            process.require_running()
         mark = self.terminal.mark()
         self.terminal.tell(step)
         return self.terminal.wait_for(f"answer to {step['do']}", lambda event: "outcome" in event, ANSWER_LIMIT_S, mark)
@@ -174,10 +181,15 @@ class Stage:
         self.posd.kill()
 
     def close(self) -> None:
-        """Whatever still runs is ended; the folder of the control socket is removed."""
-        while self._processes:
-            self._processes.pop().end()
-        shutil.rmtree(self._sockets, ignore_errors=True)
+        """Whatever still runs is ended, if need be at once; the folder of the control socket is removed."""
+        try:
+            for process in reversed(self._processes):
+                process.end()
+        finally:  # a second Ctrl-C, for one
+            for process in self._processes:
+                process.kill()
+            self._processes.clear()
+            shutil.rmtree(self._sockets, ignore_errors=True)
 
     # --- particulars ------------------------------------------------------------------------------------------
 

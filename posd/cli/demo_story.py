@@ -144,11 +144,10 @@ class Story:
         """What the host's books say of a batch: how many sales and voids, how much."""
         terminal = json.loads(self._stage.folder.books.read_text())["terminals"][0]
         totals = next(one["totals"] for one in terminal["batches"] if one["number"] == batch)
-        words = {"debit": "sales", "credit": "voids"}
         return ", ".join(
-            f"{name} {group[f'{side}_count']} {words[side]} {format_amount(group[f'{side}_minor'])}"
+            f"{name} {word} {group[f'{side}_count']} ({format_amount(group[f'{side}_minor'])})"
             for name, group in totals.items()
-            for side in ("debit", "credit")
+            for side, word in (("debit", "sales"), ("credit", "voids"))
             if group[f"{side}_count"]
         )
 
@@ -194,6 +193,8 @@ class Story:
             self._sale(sale, again=True)
 
     def _void(self, pick: float) -> None:
+        if not self._approved:
+            raise StageFailed("there is no approved sale to void")
         stan, sale = self._approved.pop(int(pick * len(self._approved)))
         result = self._stage.do({"do": "void", "of_stan": stan})
         self._teller.line(
