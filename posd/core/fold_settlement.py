@@ -135,7 +135,10 @@ def _in_flight(state: State, settlement: Settlement, kind: ExchangeKind, stan: S
 
 def closing(state: State, outcome: CloseOutcome, begun_ms: int, at_ms: int, totals: Totals) -> LastClose:
     carried = sum(1 for reversal in state.reversals.values() if reversal.status in UNENDED)
-    return LastClose(state.batch.identity, state.batch.number, begun_ms, at_ms, outcome, totals, carried)
+    before_ms = state.last_close.judged_ms if state.last_close is not None else 0
+    judged_ms = before_ms if outcome is CloseOutcome.EMPTY else begun_ms
+    batch = state.batch
+    return LastClose(batch.identity, batch.number, begun_ms, at_ms, outcome, totals, carried, judged_ms)
 
 
 def next_batch(state: State, close: LastClose, number: BatchNumber, at_ms: int) -> State:

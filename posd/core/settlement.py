@@ -122,13 +122,18 @@ def _satisfied_until_ms(draft: "Draft") -> int:
     """Due moments until then are satisfied. A time ahead of the clock is not believed: then the clock was wrong.
 
     No host judges the clock when an empty batch is skipped or a lane is opened: without this, one start under a clock
-    that is years ahead would silence the schedule for years. To settle once too often is harmless (D18).
+    that is years ahead would silence the schedule for years. What was closed under a judged clock stays satisfied.
     """
     last = draft.state.last_close
-    judged = last is not None and last.outcome is not CloseOutcome.EMPTY
-    since_ms = last.begun_at_ms if last is not None else draft.state.batch.opened_at_ms
-    ahead_max_ms = JUDGED_AHEAD_MAX_MS if judged else draft.rules.clock_skew_max_s * 1000
-    return since_ms if since_ms <= draft.now.wall_ms + ahead_max_ms else 0
+    begun_ms = last.begun_at_ms if last is not None else draft.state.batch.opened_at_ms
+    judged_ms = last.judged_ms if last is not None else 0
+    for since_ms, ahead_max_ms in (
+        (begun_ms, draft.rules.clock_skew_max_s * 1000),
+        (judged_ms, JUDGED_AHEAD_MAX_MS),
+    ):
+        if since_ms <= draft.now.wall_ms + ahead_max_ms:
+            return since_ms
+    return 0
 
 
 def nothing_to_settle(draft: "Draft") -> bool:

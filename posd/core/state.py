@@ -190,7 +190,10 @@ class Settlement:
 
 @dataclass(frozen=True, slots=True)
 class LastClose:
-    """The newest close: what a due moment is judged against (D18)."""
+    """The newest close: what a due moment is judged against (D18).
+
+    `judged_ms` is the begin of the newest close that was no mere skip: a host judged the clock before it (D24).
+    """
 
     batch: int
     batch_number: BatchNumber
@@ -199,6 +202,7 @@ class LastClose:
     outcome: CloseOutcome
     totals: Totals
     carried_over: int = 0
+    judged_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)

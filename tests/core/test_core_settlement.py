@@ -168,6 +168,16 @@ def test_a_skip_under_a_clock_far_ahead_does_not_swallow_the_next_moment(wrong: 
     play >> signed_in() << recorded(r.SettlementBegun, due_ms=wall_ms("2026-03-02 23:00:00"))
 
 
+def test_a_skip_under_a_clock_far_ahead_does_not_double_the_moment_before() -> None:
+    """P6: found by the world, seed 286."""
+    play = after_sales(1)
+    play.until("2026-03-02 23:00:00")
+    play >> signed_in() >> balanced() >> answered() >> signed_in()
+    play.set_clock("2026-03-04 01:20:00") >> e.Tick() << recorded(r.BatchSkipped)
+    play.set_clock("2026-03-03 18:00:00") >> sale(2) >> answered() >> e.Tick() << quiet
+    play.until("2026-03-03 23:00:00") << sent(SIGN_IN)
+
+
 def test_a_lane_opened_under_a_clock_far_ahead_settles_all_the_same() -> None:
     play = ready(at="2099-01-01 12:00:00")
     play.set_clock("2026-03-02 22:00:00") >> sale(1) >> answered() << recorded(r.SignInStarted, for_settlement=True)
