@@ -218,6 +218,17 @@ class Stage:
             while not true():
                 await asyncio.sleep(0.005)
 
+    def cut(self) -> None:
+        """Every line to the host breaks."""
+        for connection in self.host._connections.values():
+            connection.writer.transport.abort()
+
+    def hang_up(self) -> None:
+        """The host is gone for good."""
+        assert self.host._server is not None
+        self.host._server.close()
+        self.cut()
+
     # --- what the tests look at ----------------------------------------------------------------------------------
 
     def state(self, tid: str = TID) -> State:

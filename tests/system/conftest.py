@@ -1,0 +1,26 @@
+"""A house for each test, with nobody left in it afterwards."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.system.house import House
+
+
+@pytest.fixture
+def built(tmp_path: Path) -> Iterator[Callable[..., House]]:
+    houses: list[House] = []
+
+    def build(tids: tuple[str, ...] = ("10000001",), **how: Any) -> House:
+        folder, outside = tmp_path / "posd", tmp_path / "outside"
+        folder.mkdir()
+        outside.mkdir()
+        houses.append(House(folder, outside, tids, **how))
+        houses[-1].open()
+        return houses[-1]
+
+    yield build
+    for house in houses:
+        house.close()
