@@ -11,6 +11,7 @@ from posd.core import records as r
 from posd.core import transactions
 from posd.core.answers import ExchangeKind, Totals
 from posd.core.edits import after, change_txn, confirmed, end_exchange
+from posd.core.effects import Refusal
 from posd.core.fold_reversals import apply_reversal
 from posd.core.fold_settlement import (
     apply_doubt,
@@ -55,7 +56,9 @@ def apply(state: State, record: r.Record, at_ms: int) -> State:
         case r.AnswerHandedOver():
             state = confirmed(state, record.request_id)
             return change_txn(state, record.request_id, lambda txn: replace(txn, handed_over=True))
-        case r.RequestRefused() | r.TerminalClosed():
+        case r.RequestRefused():
+            return _refused(state, record)
+        case r.TerminalClosed():
             return state
         case r.OriginalRefusedInAdvance():
             return replace(state, tombstones=(*state.tombstones, record.request_id)[-TOMBSTONES_MAX:])
@@ -93,6 +96,16 @@ def apply(state: State, record: r.Record, at_ms: int) -> State:
             return next_batch(state, close, record.next_number, at_ms)
         case _:
             assert_never(record)
+
+
+def _refused(state: State, record: r.RequestRefused) -> State:
+    """The terminal was told no, and that stands; a second request under a key says nothing about the first (D6)."""
+    of = record.request_id
+    if of is None or record.refusal == Refusal.KEY_REUSED.value or state.find(of) is not None:
+        return state
+    refused = {**state.refused, of: record.refusal}
+    newest = list(refused.items())[-TOMBSTONES_MAX:]
+    return replace(state, refused=dict(newest))
 
 
 def _session(

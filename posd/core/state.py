@@ -209,7 +209,8 @@ class LastClose:
 class State:
     """All that is true of one terminal. `stan` is the next to be used; `closed` keeps the last closed batch (D33).
 
-    `unconfirmed` are approvals of which it is not known that the terminal has them (D16).
+    `unconfirmed` are approvals of which it is not known that the terminal has them (D16). `refused` are requests that
+    were answered without being sent, each with its refusal: asked again, they are answered so again (D6).
     """
 
     tid: Tid
@@ -221,6 +222,7 @@ class State:
     reversals: dict[RequestId, Reversal] = field(default_factory=dict)
     unconfirmed: tuple[RequestId, ...] = ()
     tombstones: tuple[RequestId, ...] = ()
+    refused: dict[RequestId, str] = field(default_factory=dict)
     exchange: Exchange | None = None
     settlement: Settlement = Settlement()
     last_close: LastClose | None = None

@@ -13,7 +13,8 @@
   *unknown*. The terminal is told "failed" and, if the kind is reversible, a reversal is owed (D9).
 - An approved request becomes unknown only when the terminal takes it back (its own 0400); a declined one only when an
   approval comes after all: the customer must not be charged for what the terminal was told is refused.
-- What cannot be sent in time is answered "not sent" and is not sent (D17).
+- What cannot be sent in time is answered "not sent" and is not sent, then or ever: a repeat that crosses a refusal is
+  refused again (D6, D17).
 """
 
 from dataclasses import replace
@@ -118,6 +119,8 @@ def _refusal(draft: "Draft", event: TransactionRequested) -> tuple[Refusal, str]
     kind = draft.rules.kinds[event.kind]
     if event.request_id in draft.state.tombstones:
         return Refusal.REVERSED_IN_ADVANCE, "the terminal reversed this request before it came"  # D17
+    if event.request_id in draft.state.refused:
+        return Refusal(draft.state.refused[event.request_id]), "this request was refused before"  # D6
     if event.has_pin and not draft.rules.pin_allowed:
         return Refusal.NOT_SUPPORTED, "PIN entry is refused for this terminal by its configuration"
     if event.has_pin and session.terminal_generation != session.generation:

@@ -188,6 +188,15 @@ def test_a_zero_amount_is_refused() -> None:
     ready() >> sale(1, amount=0) << told("sale-1", Refusal.AMOUNT_INVALID) << quiet << forgot(1)
 
 
+def test_a_request_that_was_answered_not_sent_is_never_sent() -> None:
+    """Its repeat may cross our answer: the terminal believes the answer (D6, D17; found by the world)."""
+    play = ready() >> e.LinkDown("cut") >> sale(1)
+    play.wait(10) << told("sale-1", Refusal.NOT_SENT)
+    play >> e.LinkUp() >> sale(1, reply="again") << told("again", Refusal.NOT_SENT) << forgot(1) << quiet
+    play.killed() >> e.LinkUp() >> sale(1, reply="later") << told("later", Refusal.NOT_SENT) << quiet
+    play >> sale(2) << sent(TRANSACTION)
+
+
 def test_what_cannot_be_sent_in_time_is_answered_not_sent_and_is_not_sent() -> None:
     """D17: the terminal's patience counts from receipt."""
     play = Playbook() >> e.Started() >> e.LinkUp() >> sale(1) << quiet
