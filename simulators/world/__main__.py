@@ -1,10 +1,14 @@
-"""`python -m simulators.world --seeds 1..200`: live through seeds; `--seed N --trace`: read one as a transcript."""
+"""`python -m simulators.world --seeds 1..200`: live through seeds; `--seed N --trace`: read one as a transcript.
+
+`--bug NAME` plants a bug of bugs.py first: then the seeds have to fail.
+"""
 
 import argparse
 import sys
 import time
 from collections import Counter
 
+from simulators.world.bugs import BUGS
 from simulators.world.scene import Outcome, run
 
 PROGRESS_EVERY = 50
@@ -14,11 +18,11 @@ def main() -> int:
     """Exit status 1 if a promise was broken in any seed."""
     options = _options()
     if options.seed is not None:
-        return _one(options.seed, options.trace)
-    first, last = options.seeds
+        return _one(options.seed, options.trace, options.bug)
+    first, last = options.begin or options.seeds[0], options.seeds[1]
     began, stats, failed = time.perf_counter(), Counter[str](), []
     for seed in range(first, last + 1):
-        outcome = run(seed)
+        outcome = _run(seed, options.bug, traced=False)
         stats.update(outcome.stats)
         if outcome.violations:
             failed.append(seed)
@@ -34,7 +38,9 @@ def main() -> int:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m simulators.world", description=__doc__)
     parser.add_argument("--seeds", type=_range, default=(1, 200), help="FIRST..LAST (1..200)")
+    parser.add_argument("--from", type=int, dest="begin", help="go on at this seed of --seeds")
     parser.add_argument("--seed", type=int, help="one seed")
+    parser.add_argument("--bug", choices=sorted(BUGS), help="plant this bug first")
     parser.add_argument("--trace", action="store_true", help="print the transcript of --seed")
     return parser.parse_args()
 
@@ -46,8 +52,16 @@ def _range(text: str) -> tuple[int, int]:
     return int(first), int(last or first)
 
 
-def _one(seed: int, trace: bool) -> int:
-    outcome = run(seed, traced=trace)
+def _run(seed: int, bug: str | None, *, traced: bool) -> Outcome:
+    if bug is None:
+        return run(seed, traced=traced)
+    planted = BUGS[bug]
+    with planted.plant():
+        return run(seed, planted.faults, machine=planted.machine, traced=traced)
+
+
+def _one(seed: int, trace: bool, bug: str | None) -> int:
+    outcome = _run(seed, bug, traced=trace)
     for line in outcome.transcript:
         print(line)
     print(_summary(outcome))

@@ -29,7 +29,7 @@ from simulators.world.line import Line
 from simulators.world.stage import Stage
 from simulators.world.witness import Witness
 
-HEARTBEAT_S = 600.0
+HEARTBEAT_S = 1800.0
 SNAPSHOT_ROWS = 60
 HEADER_BYTES = 6
 CHAIN_KEY, DIGEST_KEY = b"chain key of the world".ljust(32), b"digest key of the world".ljust(32)

@@ -55,12 +55,15 @@ class Plan:
     def drawn(cls, random: Random) -> Self:
         """A shop, its settings and its host, at random."""
         requests = random.randint(REQUESTS_MIN, REQUESTS_MAX)
+        rules, behaviour = _rules(random), _behaviour(random)
+        if rules["unmaced_decline"] is UnmacedDecline.REVERSE:  # its host signs its declines
+            behaviour = behaviour.model_copy(update={"mac_declines": True})
         return cls(
             terminals=random.choice((1, 1, 2, TERMINALS_MAX)),
             days=random.choice((1, 1, 2)),
             day=lambda agent, cards, until_ms: random_day(agent, cards, requests, until_ms),
-            rules=_rules(random),
-            behaviour=_behaviour(random),
+            rules=rules,
+            behaviour=behaviour,
             with_mac=tuple(random.random() < 0.6 for _ in range(TERMINALS_MAX)),
             people=random.choice((0.0, 0.0, 0.5)),
         )
@@ -70,7 +73,7 @@ def _rules(random: Random) -> dict[str, Any]:
     times = random.choice(((time(23, 0),), (time(23, 0),), (time(13, 30), time(23, 0)), (time(0, 5),)))
     return {
         "due_times": times,
-        "echo_interval_s": random.choice((0.0, 0.0, 900.0)),
+        "echo_interval_s": random.choice((0.0, 0.0, 0.0, 3600.0)),
         "unmaced_decline": random.choice(tuple(UnmacedDecline)),
         "reversal_attempts_max": random.choice((1, 2, 4)),
         "reversal_retry": random.choice((Gaps(5.0, 300.0), Gaps(1.0, 30.0))),
@@ -85,6 +88,6 @@ def _behaviour(random: Random) -> Behaviour:
         reverse_unknown="refuse_later" if random.random() < 0.7 else "approve_later",
         close_at=random.choice(("end", "totals")),
         repeat_after_close=random.choice(("77", "zero")),
-        unbalance=random.choice(("none", "none", "none", "domestic", "foreign", "both")),
+        unbalance=random.choice(("none",) * 12 + ("domestic", "foreign", "both")),
         mac_declines=random.random() < 0.5,
     )

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from random import Random
 
 from posd.core import events as e
+from posd.core.answers import ExchangeKind
 from posd.core.rules import Rules
 from posd.core.schedule import newest_due_ms, next_due_ms
 from posd.core.state import ReversalStatus, SettlementPhase, State
@@ -250,7 +251,25 @@ class World:
                 break
             stage.run_until(stage.now_ms + HOUR_MS)
         stage.run_until(stage.now_ms + PEACE_MS)
+        if not stage.violations:
+            self._nothing_overdue()
         self._last_day()
+
+    def _nothing_overdue(self) -> None:
+        """What the host approved before a due moment is closed some hours after it (D18, P6)."""
+        for tid, terminal in self.host.acquirer.books.terminals.items():
+            rules = self.machine.rules[Tid(tid)]
+            due_ms = newest_due_ms(self.stage.now_ms - PEACE_MS, rules.due_times, rules.zone)
+            before_ms = due_ms - 2 * round(rules.clock_skew_max_s * 1000)
+            open_entries = [
+                entry
+                for batch in terminal.batches
+                if batch.state is not BatchState.CLOSED
+                for entry in batch.entries.values()
+            ]
+            late = [entry.stan for entry in open_entries if entry.counts and entry.at_ms < before_ms]
+            if late:
+                self.stage.violate(f"{tid}: STAN {late} were due {due_ms} and are still open hours later")
 
     def _person_comes(self) -> None:
         """Says of an unconfirmed settlement what the host's books say (D20)."""
@@ -295,7 +314,8 @@ class World:
         owed = [rev for rev in state.unended_reversals() if rev.status is not ReversalStatus.CONFLICT]
         if owed:
             self.stage.violate(f"{tid} still owes {[rev.request_id for rev in owed]} on a perfect day")
-        if state.exchange is not None or state.settlement.phase is not SettlementPhase.OPEN:
+        busy = state.exchange is not None and state.exchange.kind is not ExchangeKind.ECHO
+        if busy or state.settlement.phase is not SettlementPhase.OPEN:
             self.stage.violate(f"{tid} is not at rest: {state.exchange}, {state.settlement.phase}")
         if not state.session.signed_in:
             self.stage.violate(f"{tid} is signed out on a perfect day: {state.session.out_because}")
@@ -309,5 +329,10 @@ class World:
 
 
 def _last_sale(agent: Agent) -> Script:
-    yield from agent.sign_in()
-    yield from agent.request(agent.core.sale(CARDS[0], 1))
+    """A host that has forgotten its keys says so to the first request after it: that one is declined (D12)."""
+    for _ in range(3):
+        yield from agent.sign_in()
+        sent = agent.core.sale(CARDS[0], 1)
+        yield from agent.request(sent)
+        if agent.views[agent.key(sent)] is View.APPROVED:
+            return

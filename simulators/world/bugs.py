@@ -1,0 +1,242 @@
+"""Planted bugs: a world that does not catch each of them proves nothing (testing.md T13).
+
+Each is a small change of posd, or of the order of machine.py, that a tired person could make. They are put in for the
+length of a `with` and taken out again; nothing but the tests and `--bug` uses them.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from posd.core import engine, reversals, settlement, transactions, verdict
+from posd.core import events as e
+from posd.core import records as r
+from posd.core.answers import AnswerFacts, MacCheck
+from posd.core.effects import Result, ToTerminal
+from posd.core.next_action import Step as EngineStep
+from posd.core.payload import dump_state
+from posd.core.rules import Why
+from posd.core.state import ReversalStatus, State, TxnStatus
+from posd.daemon.lane import Lane, Step
+from posd.journal.contract import RecordRow, Row
+from posd.profiles.unionpay import data, seal
+from posd.profiles.unionpay.profile import UnionPay
+from posd.values import Tid
+from simulators.world import machine as machines
+from simulators.world.faults import Faults
+from simulators.world.machine import Machine
+
+HOUR_MS = 3_600_000
+
+
+class HastyMachine(Machine):
+    """Does before it remembers."""
+
+    def order(self, tid: Tid, lane: Lane, step: Step) -> None:
+        lane.adopt(step)
+        self.perform(tid, step)
+        self.append(tid, step.rows)
+
+
+class CarelessMachine(Machine):
+    """Leaves out the records of what it only owes."""
+
+    def append(self, tid: Tid, rows: tuple[Row, ...]) -> None:
+        kept = tuple(row for row in rows if not (isinstance(row, RecordRow) and row.kind == "reversal_owed"))
+        Machine.append(self, tid, kept)
+
+
+@contextmanager
+def _patched(where: object, name: str, what: object) -> Iterator[None]:
+    before = getattr(where, name)
+    setattr(where, name, what)
+    try:
+        yield
+    finally:
+        setattr(where, name, before)
+
+
+@contextmanager
+def _entry(table: dict[Any, Any], key: object, what: object) -> Iterator[None]:
+    before = dict(table)
+    table[key] = what
+    try:
+        yield
+    finally:
+        table.clear()
+        table.update(before)
+
+
+@contextmanager
+def _nothing() -> Iterator[None]:
+    yield
+
+
+def reversal_dropped() -> AbstractContextManager[None]:
+    """After its attempts a reversal is taken for done."""
+    failed = reversals._failed
+
+    def forget(draft: Any, record: Any) -> None:
+        failed(draft, record)
+        if draft.state.reversals[record.request_id].status is ReversalStatus.STUCK:
+            draft.record(r.ReversalAcknowledged(record.request_id, "00"))
+
+    return _patched(reversals, "_failed", forget)
+
+
+@contextmanager
+def late_approval_accepted() -> Iterator[None]:
+    """An approval that comes late is taken for one that came in time."""
+
+    def accept(draft: Any, txn: Any) -> None:
+        if draft.state.exchange is None and txn.request_id in draft.state.reversals:
+            if draft.state.reversals[txn.request_id].status is ReversalStatus.OWED:
+                draft.record(r.ReversalAcknowledged(txn.request_id, "00"))
+            draft.record(r.Approved(txn.request_id, AnswerFacts("00")))
+
+    key = (TxnStatus.REVERSED, transactions.Input.APPROVED)
+    with _patched(reversals, "late_approval", accept), _entry(transactions.TABLE, key, TxnStatus.APPROVED):
+        yield
+
+
+def new_stan_on_totals_repeat() -> AbstractContextManager[None]:
+    """The totals are asked again as a new question."""
+
+    def ask(draft: Any) -> None:
+        draft.state = replace(draft.state, settlement=replace(draft.state.settlement, stan=None))
+        settlement.ask_totals(draft)
+
+    return _entry(engine._STEPS, EngineStep.ASK_TOTALS, ask)
+
+
+def day_closed_twice() -> AbstractContextManager[None]:
+    """What was closed is forgotten for the schedule as soon as there is new money: a due moment is due for long."""
+    until: Callable[[Any], int] = settlement._satisfied_until_ms
+
+    def forget(draft: Any) -> int:
+        return until(draft) - (0 if settlement.nothing_to_settle(draft) else 12 * HOUR_MS)
+
+    return _patched(settlement, "_satisfied_until_ms", forget)
+
+
+@contextmanager
+def due_lost_at_restart() -> Iterator[None]:
+    """The schedule looks ahead from the start of the process only."""
+    until, take, started_ms = settlement._satisfied_until_ms, engine._take, {}
+
+    def start(draft: Any, event: e.Event) -> None:
+        if isinstance(event, e.Started):
+            started_ms[draft.state.tid] = draft.now.wall_ms
+        take(draft, event)
+
+    def since_start(draft: Any) -> int:
+        return max(until(draft), started_ms.get(draft.state.tid, 0))
+
+    with _patched(engine, "_take", start), _patched(settlement, "_satisfied_until_ms", since_start):
+        yield
+
+
+@contextmanager
+def approval_without_mac_accepted() -> Iterator[None]:
+    """An approval without a MAC is believed."""
+    judge = verdict.judge
+
+    def trust(answer: Any, rules: Any) -> Any:
+        return judge(replace(answer, mac=MacCheck.GOOD) if answer.mac is MacCheck.ABSENT else answer, rules)
+
+    with _patched(transactions, "judge", trust), _patched(reversals, "judge", trust):
+        yield
+
+
+def repeat_sent_again() -> AbstractContextManager[None]:
+    """A request that is asked again is sent again."""
+    find = State.find
+
+    def blind(state: State, request_id: Any) -> Any:
+        txn = find(state, request_id)
+        return None if txn is not None and txn.status in (TxnStatus.APPROVED, TxnStatus.DECLINED) else txn
+
+    return _patched(State, "find", blind)
+
+
+def unknown_outcome_owes_nothing() -> AbstractContextManager[None]:
+    """Who gets no answer shrugs."""
+    kinds = {kind: replace(rules, reversible=False) for kind, rules in data.KINDS.items()}
+    return _patched(UnionPay, "kinds", kinds)
+
+
+def restart_forgets() -> AbstractContextManager[None]:
+    """What was in flight when posd died is taken for declined."""
+    lost = engine._lost
+
+    def forget(draft: Any, why: Why, detail: str) -> None:
+        exchange = draft.state.exchange
+        if why is Why.RESTART and exchange is not None and exchange.request_id in draft.state.transactions:
+            txn = draft.state.transactions[exchange.request_id]
+            if txn.status is TxnStatus.SENT:
+                draft.record(r.Declined(txn.request_id, AnswerFacts("91")))
+                return
+        lost(draft, why, detail)
+
+    return _patched(engine, "_lost", forget)
+
+
+def card_number_in_the_clear() -> AbstractContextManager[None]:
+    """A message is journalled as it is."""
+    return _patched(seal, "masked_fields", lambda message: {str(n): value for n, value in message.fields.items()})
+
+
+def snapshot_without_reversals() -> AbstractContextManager[None]:
+    """A snapshot leaves out what is owed."""
+    return _patched(machines, "dump_state", lambda state: dump_state(replace(state, reversals={})))
+
+
+def tombstones_ignored() -> AbstractContextManager[None]:
+    """A request that was taken back before it came is sent all the same."""
+    refusal = transactions._refusal
+
+    def ignore(draft: Any, event: Any) -> Any:
+        return refusal(replace(draft, state=replace(draft.state, tombstones=(), refused={})), event)
+
+    return _patched(transactions, "_refusal", ignore)
+
+
+def taking_back_is_promised_only() -> AbstractContextManager[None]:
+    """A terminal's 0400 is answered 00, and nothing is owed."""
+
+    def promise(draft: Any, event: e.ReversalRequested) -> None:
+        draft.answer(ToTerminal(event.reply_to, Result(AnswerFacts("00"), event.original)))
+
+    return _patched(reversals, "requested_by_terminal", promise)
+
+
+@dataclass(frozen=True, slots=True)
+class Bug:
+    """`faults`: the troubles under which it shows."""
+
+    plant: Callable[[], AbstractContextManager[None]] = _nothing
+    machine: type[Machine] = Machine
+    faults: Faults = field(default_factory=Faults)
+
+
+ROUGH = Faults(lose=0.15, delay=0.1, duplicate=0.1, cut=0.05, terminal_line=0.1, impatient=0.1, refuse=0.1)
+
+BUGS: Mapping[str, Bug] = {
+    "send_before_journal": Bug(machine=HastyMachine),
+    "owed_not_remembered": Bug(machine=CarelessMachine, faults=replace(ROUGH, kill=0.02)),
+    "reversal_dropped": Bug(reversal_dropped, faults=replace(ROUGH, lose=0.3)),
+    "late_approval_accepted": Bug(late_approval_accepted, faults=replace(ROUGH, delay=0.3)),
+    "new_stan_on_totals_repeat": Bug(new_stan_on_totals_repeat, faults=ROUGH),
+    "day_closed_twice": Bug(day_closed_twice),
+    "due_lost_at_restart": Bug(due_lost_at_restart, faults=Faults(power_offs_a_day=2.0)),
+    "approval_without_mac_accepted": Bug(approval_without_mac_accepted, faults=Faults(no_mac=0.3)),
+    "repeat_sent_again": Bug(repeat_sent_again, faults=ROUGH),
+    "unknown_outcome_owes_nothing": Bug(unknown_outcome_owes_nothing, faults=ROUGH),
+    "restart_forgets": Bug(restart_forgets, faults=Faults(kill=0.05)),
+    "card_number_in_the_clear": Bug(card_number_in_the_clear),
+    "snapshot_without_reversals": Bug(snapshot_without_reversals, faults=replace(ROUGH, kill=0.02)),
+    "tombstones_ignored": Bug(tombstones_ignored, faults=Faults(odd=0.5)),
+    "taking_back_is_promised_only": Bug(taking_back_is_promised_only, faults=Faults(takes_back=0.4)),
+}
+"""At least one seed in twenty must catch each."""
