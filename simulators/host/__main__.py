@@ -5,6 +5,8 @@ Exit status 0 after SIGTERM or SIGINT, 2 (and one line on standard error) when i
 
 import argparse
 import asyncio
+import contextlib
+import json
 import signal
 import sys
 from pathlib import Path
@@ -14,27 +16,52 @@ from posd.yamlmarks import load_model
 from simulators.host.acquirer import Acquirer
 from simulators.host.event_lines import printer
 from simulators.host.faults import Faults
+from simulators.host.scenario import find, laid_over, listing
 from simulators.host.server import HostServer, serve_until
 from simulators.host.settings import HostSettings
+from simulators.host.state import StateUnusable, restore
+from simulators.host.watch import OwnView, Screen, attach
 
 EXIT_CANNOT_START = 2
 PORT_MAX = 65_535
+NOTHING_TO_DO = (
+    "posd-host-sim: give --config FILE to serve (see config/host-sim.example.yaml), "
+    "--watch --books FILE to look at a running one, or --list-scenarios"
+)
 
 
 def main(arguments: list[str] | None = None) -> int:
     """The command; `arguments` default to the process's own."""
     options = _parser().parse_args(arguments)
     try:
-        settings = load_model(options.config, HostSettings)
-        host, port = listen_address(options.listen or settings.listen)
+        return _do(options)
     except ConfigError as trouble:
         print(trouble, file=sys.stderr)
         return EXIT_CANNOT_START
+
+
+def _do(options: argparse.Namespace) -> int:
+    if options.list_scenarios:
+        print(listing())
+        return 0
+    if options.config is None and options.watch and options.books:
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        attach(options.books, Screen.on(sys.stdout), once=options.once)
+        return 0
+    if options.config is None:
+        raise ConfigError(NOTHING_TO_DO)
+    if options.once:
+        raise ConfigError("posd-host-sim: --once looks at the books of a running one: --watch --books FILE --once")
+    settings = laid_over(load_model(options.config, HostSettings), [find(name) for name in options.scenario])
+    host, port = listen_address(options.listen or settings.listen)
+    seed = settings.seed if options.seed is None else options.seed
+    acquirer, faults = Acquirer(settings, seed), Faults(settings.faults, seed)
+    if options.state is not None:
+        load_state(options.state, acquirer, faults)
     try:
-        asyncio.run(_run(settings, options, host, port))
+        asyncio.run(_run(acquirer, faults, options, host, port))
     except OSError as trouble:
-        print(f"posd-host-sim: cannot listen on {host}:{port}: {trouble.strerror}", file=sys.stderr)
-        return EXIT_CANNOT_START
+        raise ConfigError(f"posd-host-sim: cannot listen on {host}:{port}: {trouble.strerror}") from None
     return 0
 
 
@@ -46,26 +73,57 @@ def listen_address(text: str) -> tuple[str, int]:
     return host.strip("[]"), int(port)
 
 
-async def _run(settings: HostSettings, options: argparse.Namespace, host: str, port: int) -> None:
-    seed = settings.seed if options.seed is None else options.seed
-    server = HostServer(
-        Acquirer(settings, seed), Faults(settings.faults, seed), emit=printer(options.quiet), books=options.books
-    )
+def load_state(path: Path, acquirer: Acquirer, faults: Faults) -> None:
+    """Go on with the state of an earlier run; without the file the books are empty. ConfigError otherwise."""
+    try:
+        document = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        if not path.absolute().parent.is_dir():
+            raise ConfigError(f"--state: {path}: its folder is missing; create it") from None
+        return
+    except OSError as trouble:
+        raise ConfigError(f"--state: {path}: {(trouble.strerror or 'cannot be read').lower()}") from None
+    except ValueError:
+        document = None
+    try:
+        restore(document, acquirer, faults)
+    except StateUnusable as trouble:
+        raise ConfigError(f"--state: {path}: {trouble}") from None
+
+
+async def _run(acquirer: Acquirer, faults: Faults, options: argparse.Namespace, host: str, port: int) -> None:
+    view = OwnView(Screen.on(sys.stdout), acquirer) if options.watch else None
+    emit = view.emit if view is not None else printer(options.quiet)
+    server = HostServer(acquirer, faults, emit=emit, books=options.books, state=options.state)
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    await serve_until(stop, server, host, port)
+    drawing = asyncio.create_task(view.run()) if view is not None else None
+    try:
+        await serve_until(stop, server, host, port)
+    finally:
+        if drawing is not None:
+            drawing.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await drawing
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="posd-host-sim", description="A simulated UnionPay acquirer to test a terminal or posd against."
     )
-    parser.add_argument("--config", type=Path, required=True, help="YAML file; see config/host-sim.example.yaml")
+    parser.add_argument("--config", type=Path, help="YAML file; see config/host-sim.example.yaml")
     parser.add_argument("--listen", help="HOST:PORT instead of the file's; port 0 takes a free one")
     parser.add_argument("--books", type=Path, help="write the books here as JSON after every message")
+    parser.add_argument("--state", type=Path, help="keep everything here, and go on with it after a restart or kill")
     parser.add_argument("--seed", type=int, help="keys and chances; instead of the file's")
     parser.add_argument("--quiet", action="store_true", help="print only the address it listens on")
+    parser.add_argument(
+        "--scenario", action="append", default=[], metavar="NAME", help="a bad day on top of --config; may be repeated"
+    )
+    parser.add_argument("--list-scenarios", action="store_true", help="what bad days there are")
+    parser.add_argument("--watch", action="store_true", help="a live view instead of JSON lines")
+    parser.add_argument("--once", action="store_true", help="with --watch --books FILE: print the view once and end")
     return parser
 
 

@@ -6,28 +6,26 @@ Decides nothing about money. Any bytes give an answer, a logged refusal or a clo
 
 import asyncio
 import contextlib
-import hashlib
-import json
-import os
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 
-from posd.errors import MalformedMessage
-from posd.framing.length_prefix import BrokenStream, LengthPrefixed, with_length
+from posd.errors import CannotEncode, MalformedMessage
+from posd.framing.length_prefix import BrokenStream, with_length
 from posd.framing.tpdu import Envelope, join, split
 from posd.iso8583.codec import Unreadable
-from posd.iso8583.message import Message
 from simulators.host.acquirer import Acquirer, Answer
+from simulators.host.connection import Arrived, Connection
 from simulators.host.event_lines import Emit, described
 from simulators.host.faults import Faults, Rule
+from simulators.host.on_disk import BOOKS_MODE, STATE_MODE, OnDisk
+from simulators.host.state import saved
+from simulators.host.troubles import echoes, noise, spoiled, with_digit
 
 READ_BYTES = 65_536
-UNSENT_BYTES_MAX = 1_048_576
 HELD_MAX = 10_000
-GARBAGE_BYTES = 32
-HEADER_DIGIT_BYTE = 2
+STORM_UNSENT_BYTES_MAX = 262_144
+STORM_TICK_S = 0.01
 MILLISECONDS = 1_000
 
 
@@ -36,33 +34,12 @@ def wall_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-@dataclass(slots=True)
-class Connection:
-    """One peer. `deaf`: nothing more is read from it."""
-
-    writer: asyncio.StreamWriter
-    peer: str
-    deaf: bool = False
-    frames: LengthPrefixed = field(default_factory=LengthPrefixed)
-
-
-@dataclass(frozen=True, slots=True)
-class Arrived:
-    """One readable message with what it came in and the rule that applies to it."""
-
-    connection: Connection
-    envelope: Envelope
-    message: Message
-    body: bytes
-    rule: Rule | None
-
-    @property
-    def do(self) -> str | None:
-        return self.rule.do if self.rule else None
-
-
 class HostServer:
-    """Serves one acquirer on one TCP port. `emit` gets one masked event at a time."""
+    """Serves one acquirer on one TCP port. `emit` gets one masked event at a time.
+
+    `books`: rewritten after every message for an audit. `state`: rewritten before every answer leaves, for a
+    restart (state.restore reads it). Both whole, so their cost grows with the books: meant for tests.
+    """
 
     def __init__(
         self,
@@ -72,39 +49,57 @@ class HostServer:
         emit: Emit,
         books: Path | None = None,
         now_ms: Callable[[], int] = wall_ms,
+        state: Path | None = None,
     ) -> None:
         self.acquirer = acquirer
         self.faults = faults
         self._emit = emit
-        self._books = books
+        self._disk = OnDisk(emit)
+        self._disk.keep("state", state, STATE_MODE, lambda: saved(acquirer, faults))
+        self._disk.keep("books", books, BOOKS_MODE, acquirer.dump)
         self._now_ms = now_ms
         self._header_bytes = acquirer.settings.behaviour.header_bytes
         self._held: set[asyncio.Task[None]] = set()
+        self._late: dict[tuple[str, str, str], tuple[Arrived, Answer]] = {}
         self._connections: dict[asyncio.Task[None], Connection] = {}
         self._stopping = asyncio.Event()
         self._server: asyncio.Server | None = None
+        self._restarting: asyncio.Task[None] | None = None
 
     async def start(self, host: str, port: int) -> int:
         """Listen; the port that was taken. OSError when it cannot be had."""
-        self._server = await asyncio.start_server(self._serve, host, port)
-        self._write_books()
-        taken: int = self._server.sockets[0].getsockname()[1]
+        self.faults.begin(self._now_ms(), self.acquirer.settings.behaviour.utc_offset_minutes)
+        taken = await self._listen(host, port)
+        self._disk.write()
         self._emit({"event": "listening", "host": host, "port": taken})
         return taken
 
     async def close(self) -> None:
         """Stop listening, drop connections and what is held, write the final books."""
         self._stopping.set()
-        if self._server is not None:
-            self._server.close()
-        for connection in self._connections.values():
-            connection.writer.transport.abort()
-        tasks = [*self._held, *self._connections]
+        tasks = [*self._held, *self._connections, *([self._restarting] if self._restarting else [])]
+        self._drop()
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        self._write_books()
+        self._drop()
+        self._disk.write()
         self._emit({"event": "stopped"})
+
+    async def _listen(self, host: str, port: int) -> int:
+        self._server = await asyncio.start_server(self._serve, host, port)
+        taken: int = self._server.sockets[0].getsockname()[1]
+        return taken
+
+    def _drop(self) -> None:
+        """Stop listening; every connection and everything held is gone."""
+        if self._server is not None:
+            self._server.close()
+        for connection in self._connections.values():
+            connection.abort()
+        for task in self._held:
+            task.cancel()
+        self._late.clear()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
@@ -122,7 +117,7 @@ class HostServer:
             writer.close()
 
     async def _read(self, connection: Connection, reader: asyncio.StreamReader) -> None:
-        while not connection.writer.is_closing():
+        while not connection.closing:
             data = await reader.read(READ_BYTES)
             if not data:
                 return
@@ -131,7 +126,7 @@ class HostServer:
             except BrokenStream as trouble:
                 frames, broken = trouble.frames, str(trouble)
             for frame in frames:
-                if not connection.deaf and not connection.writer.is_closing():
+                if not connection.deaf and not connection.closing:
                     self._take(connection, frame)
             if broken is not None:
                 self._emit({"event": "unreadable", "peer": connection.peer, "what": broken})
@@ -151,23 +146,25 @@ class HostServer:
             self._emit({"event": "unreadable", "peer": connection.peer, "what": str(trouble)})
             self._send(connection, envelope, self.acquirer.refuse_unreadable(trouble.partial).body)
             return
-        rule = self.faults.plan(message)
+        rule = self.faults.plan(message, self._now_ms())
         self._emit({"event": "received", **described(message)})
         if rule is not None:
             self._emit({"event": "fault", "do": rule.do, **described(message)})
+            self._disk.write()
         self._meet(Arrived(connection, envelope, message, body, rule))
 
     def _meet(self, arrived: Arrived) -> None:
         """Carry out what a rule does to a request; the rest goes on to the acquirer."""
-        rule, tid = arrived.rule, arrived.message.get(41)
+        rule, connection, tid = arrived.rule, arrived.connection, arrived.message.get(41)
+        early = rule is not None and rule.when == "before"
         match arrived.do:
             case "lose_request":
                 return
             case "never_read":
-                arrived.connection.deaf = True
+                connection.deaf = True
                 return
-            case "close" if rule and rule.when == "before":
-                arrived.connection.writer.close()
+            case "close" | "half_close" | "restart" if early:
+                self._end(arrived)
                 return
             case "delay_request" if rule:
                 self._hold(rule.ms, arrived, lambda: self._process(arrived))
@@ -176,6 +173,8 @@ class HostServer:
                 self.acquirer.forget_keys(tid)
             case "move_batch" if rule and rule.number is not None:
                 self.acquirer.move_batch(tid, rule.number)
+            case "echo_storm" if rule:
+                self._storm(arrived, rule)
             case _:
                 pass
         self._process(arrived)
@@ -189,52 +188,86 @@ class HostServer:
             refuse=rule.code if rule and rule.do == "refuse" else None,
             say=rule.code if rule and rule.do == "answer_code" else None,
         )
-        self._write_books()
+        self._disk.write()
+        for finding in answer.findings:
+            self._emit(finding)
         self._answer(arrived, answer)
 
     def _answer(self, arrived: Arrived, answer: Answer) -> None:
         """Carry out what a rule does to an answer."""
         connection, rule = arrived.connection, arrived.rule
-        digit = rule.digit if rule and rule.do == "header_digit" else 0
-        envelope = _with_digit(arrived.envelope, digit)
         match arrived.do:
             case "lose_answer":
                 return
-            case "close":
-                connection.writer.close()
+            case "close" | "half_close" | "restart" if rule:
+                if rule.when == "answered":
+                    self._deliver(arrived, answer)
+                self._end(arrived)
                 return
             case "delay" if rule:
-                self._hold(rule.ms, arrived, lambda: self._send(connection, envelope, answer.body, answer))
+                self._hold(rule.ms, arrived, lambda: self._deliver(arrived, answer))
+                return
+            case "answer_after_reversal" if len(self._late) < HELD_MAX:
+                self._late[arrived.original] = (arrived, answer)
+                self._emit({"event": "holding until reversed", **described(arrived.message)})
                 return
             case "partial" if answer.body is not None:
-                frame = with_length(join(envelope.answered(), answer.body))
-                self._write(connection, frame[: len(frame) // 2])
-                connection.writer.close()
+                frame = with_length(join(arrived.envelope.answered(), answer.body))
+                connection.write(frame[: len(frame) // 2])
+                connection.close()
                 return
             case "garbage":
-                noise = hashlib.sha256(answer.body or b"").digest()[:GARBAGE_BYTES]
-                self._write(connection, with_length(noise))
+                connection.write(noise(answer))
                 return
             case "duplicate":
-                self._send(connection, envelope, answer.body, answer)
+                self._send(connection, arrived.envelope, answer.body, answer)
             case _:
                 pass
-        self._send(connection, envelope, self._spoiled(arrived, answer), answer)
+        self._deliver(arrived, answer)
 
-    def _spoiled(self, arrived: Arrived, answer: Answer) -> bytes | None:
-        """The answer's bytes with the one thing wrong that a rule asks for."""
-        if answer.message is None or answer.body is None:
-            return answer.body
+    def _deliver(self, arrived: Arrived, answer: Answer) -> None:
+        """Say an answer as its rule wants it; after that of a reversal, the late one of its original."""
+        rule = arrived.rule
+        try:
+            body = spoiled(self.acquirer, rule, answer)
+        except CannotEncode as trouble:
+            self._emit({"event": "fault not possible", "what": str(trouble)})
+            body = answer.body
+        digit = rule.digit if rule and rule.do == "header_digit" else 0
+        self._send(arrived.connection, with_digit(arrived.envelope, digit), body, answer)
+        if arrived.message.mti == "0400" and arrived.original in self._late:
+            late, its_answer = self._late.pop(arrived.original)
+            self._hold(
+                late.rule.ms if late.rule else 0,
+                late,
+                lambda: self._send(arrived.connection, late.envelope, its_answer.body, its_answer),
+            )
+
+    def _end(self, arrived: Arrived) -> None:
+        """Close the line, half of it, or the whole host for a while."""
         match arrived.do:
-            case "wrong_stan":
-                other = f"{(answer.stan + 500_000) % 1_000_000:06d}"
-                return self.acquirer.seal(answer.tid, answer.message.with_({11: other}))
-            case "wrong_mac" if answer.message.get(64) is not None:
-                return answer.body[:-1] + bytes([answer.body[-1] ^ 1])
-            case "no_mac":
-                return self.acquirer.seal(answer.tid, answer.message.with_({64: None}))
+            case "half_close":
+                arrived.connection.finish()
+            case "restart" if self._restarting is None and arrived.rule:
+                self._restarting = asyncio.create_task(self._restart(arrived.rule.ms))
             case _:
-                return answer.body
+                arrived.connection.close()
+
+    async def _restart(self, ms: int) -> None:
+        """As if the process were started again with its state: nobody connected, nothing held, same port."""
+        assert self._server is not None
+        host, port = self._server.sockets[0].getsockname()[:2]
+        self._emit({"event": "restarting", "ms": ms})
+        await asyncio.sleep(0)  # an answer before the end is given to the kernel first
+        self._drop()
+        await asyncio.sleep(ms / MILLISECONDS)
+        try:
+            await self._listen(host, port)
+        except OSError as trouble:
+            self._emit({"event": "not listening", "what": str(trouble)})
+        else:
+            self._emit({"event": "listening", "host": host, "port": port})
+        self._restarting = None
 
     def _hold(self, ms: int, arrived: Arrived, go_on: Callable[[], None]) -> None:
         if len(self._held) >= HELD_MAX:
@@ -246,7 +279,31 @@ class HostServer:
             await asyncio.sleep(ms / MILLISECONDS)
             go_on()
 
-        task = asyncio.create_task(later())
+        self._run(later())
+
+    def _storm(self, arrived: Arrived, rule: Rule) -> None:
+        """Pour echoes on a connection for a while; one storm at a time, and it waits for a peer that is slow."""
+        connection = arrived.connection
+        if connection.storming or len(self._held) >= HELD_MAX:
+            return
+        connection.storming = True
+
+        async def pour() -> None:
+            loop, sent = asyncio.get_running_loop(), 0
+            began, frames = loop.time(), echoes(self.acquirer, arrived.envelope, arrived.message)
+            while (past := loop.time() - began) < rule.ms / MILLISECONDS and not connection.closing:
+                while sent <= past * rule.rate and connection.unsent_bytes < STORM_UNSENT_BYTES_MAX:
+                    sent += connection.write(next(frames, b""))
+                    if connection.mute or connection.closing:
+                        break
+                await asyncio.sleep(STORM_TICK_S)
+            connection.storming = False
+            self._emit({"event": "storm over", "peer": connection.peer, "sent": sent})
+
+        self._run(pour())
+
+    def _run(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.create_task(work)
         self._held.add(task)
         task.add_done_callback(self._held.discard)
 
@@ -255,38 +312,11 @@ class HostServer:
     ) -> None:
         if body is None:
             return
-        if answer is not None and answer.message is not None:
+        if not connection.write(with_length(join(envelope.answered(), body))):
+            self._emit({"event": "not sent", "peer": connection.peer})
+        elif answer is not None and answer.message is not None:
             remarks = {"remarks": list(answer.remarks)} if answer.remarks else {}
             self._emit({"event": "answered", **described(answer.message), **remarks})
-        self._write(connection, with_length(join(envelope.answered(), body)))
-
-    def _write(self, connection: Connection, data: bytes) -> None:
-        writer = connection.writer
-        if writer.is_closing():
-            return
-        if writer.transport.get_write_buffer_size() > UNSENT_BYTES_MAX:
-            writer.transport.abort()
-            return
-        writer.write(data)
-
-    def _write_books(self) -> None:
-        """Rewrite the books file whole: a reader sees the old one or the new one."""
-        if self._books is None:
-            return
-        beside = self._books.with_name(self._books.name + ".new")
-        try:
-            beside.write_text(json.dumps(self.acquirer.dump(), ensure_ascii=False))
-            os.replace(beside, self._books)
-        except OSError as trouble:
-            self._emit({"event": "books not written", "what": str(trouble)})
-
-
-def _with_digit(envelope: Envelope, digit: int) -> Envelope:
-    """The header with its sixth digit, the host's processing requirement, set (1.1)."""
-    header = bytearray(envelope.header)
-    if len(header) > HEADER_DIGIT_BYTE:
-        header[HEADER_DIGIT_BYTE] = header[HEADER_DIGIT_BYTE] & 0xF0 | digit
-    return Envelope(envelope.tpdu, envelope.lri, bytes(header))
 
 
 async def serve_until(stop: asyncio.Event, server: HostServer, host: str, port: int) -> None:

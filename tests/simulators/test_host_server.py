@@ -32,10 +32,11 @@ SALE = {"do": "sale", "amount": "12.34", "card": DOMESTIC.pan, "expiry": "3012"}
 class Line:
     """A signed-in terminal on a real socket to a server with the given fault rules."""
 
-    def __init__(self, rules: tuple[Rule, ...], books: Path | None) -> None:
+    def __init__(self, rules: tuple[Rule, ...], books: Path | None, state: Path | None, behaviour: Any) -> None:
         self.events: list[dict[str, object]] = []
-        self.acquirer = Acquirer(settings(), seed=3)
-        self.server = HostServer(self.acquirer, Faults(rules, 3), emit=self.events.append, books=books)
+        self.acquirer = Acquirer(settings(**behaviour), seed=3)
+        faults = Faults(rules, 3)
+        self.server = HostServer(self.acquirer, faults, emit=self.events.append, books=books, state=state)
         self.client = TerminalClient(Terminal(TID, MID, bytes.fromhex(TMK)), "127.0.0.1", 0, timeout_s=0.2)
 
     async def do(self, step: dict[str, object]) -> dict[str, object]:
@@ -48,8 +49,10 @@ class Line:
 
 
 @asynccontextmanager
-async def line(*rules: Rule, books: Path | None = None) -> AsyncIterator[Line]:
-    one = Line(rules, books)
+async def line(
+    *rules: Rule, books: Path | None = None, state: Path | None = None, **behaviour: Any
+) -> AsyncIterator[Line]:
+    one = Line(rules, books, state, behaviour)
     one.client.port = await one.server.start("127.0.0.1", 0)
     try:
         yield one
@@ -58,9 +61,11 @@ async def line(*rules: Rule, books: Path | None = None) -> AsyncIterator[Line]:
         await one.server.close()
 
 
-def play(scene: Callable[[Line], Awaitable[None]], *rules: Rule, books: Path | None = None) -> Line:
+def play(scene: Callable[[Line], Awaitable[None]], *rules: Rule, **how: Any) -> Line:
+    """Play a scene with a signed-in terminal. `how`: books, state, and settings of the host's behaviour."""
+
     async def run() -> Line:
-        async with line(*rules, books=books) as one:
+        async with line(*rules, **how) as one:
             assert (await one.do({"do": "sign_in"}))["outcome"] == "approved"
             await scene(one)
             return one

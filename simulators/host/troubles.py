@@ -1,0 +1,65 @@
+"""What a fault rule makes of an answer's bytes, and the echoes of a storm.
+
+Pure: server.py decides when it is said, to whom, and whether at all.
+"""
+
+import hashlib
+from collections.abc import Iterator
+from itertools import cycle
+
+from posd.errors import CannotEncode
+from posd.framing.length_prefix import with_length
+from posd.framing.tpdu import Envelope, join
+from posd.iso8583.message import Message
+from simulators.host.acquirer import Acquirer, Answer
+from simulators.host.faults import Rule
+
+GARBAGE_BYTES = 32
+HEADER_DIGIT_BYTE = 2
+STAN_SHIFT = 500_000
+ECHO_CODE = "301"
+
+
+def spoiled(acquirer: Acquirer, rule: Rule | None, answer: Answer) -> bytes | None:
+    """The answer's bytes with the one thing wrong that a rule asks for. CannotEncode by replace_fields only."""
+    if rule is None or answer.message is None or answer.body is None:
+        return answer.body
+    match rule.do:
+        case "wrong_stan":
+            other = f"{(answer.stan + STAN_SHIFT) % 1_000_000:06d}"
+            return acquirer.seal(answer.tid, answer.message.with_({11: other}))
+        case "wrong_mac" if answer.message.get(64) is not None:
+            return answer.body[:-1] + bytes([answer.body[-1] ^ 1])
+        case "no_mac":
+            return acquirer.seal(answer.tid, answer.message.with_({64: None}))
+        case "replace_fields":
+            changes = {number: text or None for number, text in rule.fields.items()}
+            return acquirer.seal(answer.tid, answer.message.with_(changes))
+        case _:
+            return answer.body
+
+
+def noise(answer: Answer) -> bytes:
+    """A frame that is no message; the same answer makes the same noise."""
+    return with_length(hashlib.sha256(answer.body or b"").digest()[:GARBAGE_BYTES])
+
+
+def with_digit(envelope: Envelope, digit: int) -> Envelope:
+    """The header with its sixth digit, the host's processing requirement, set (1.1)."""
+    header = bytearray(envelope.header)
+    if len(header) > HEADER_DIGIT_BYTE:
+        header[HEADER_DIGIT_BYTE] = header[HEADER_DIGIT_BYTE] & 0xF0 | digit
+    return Envelope(envelope.tpdu, envelope.lri, bytes(header))
+
+
+def echoes(acquirer: Acquirer, envelope: Envelope, trigger: Message) -> Iterator[bytes]:
+    """Frames without end that nobody asked for: 0830 and 0820 echoes in turn, for the trigger's terminal."""
+    known = {number: value for number in (41, 42) if (value := trigger.get(number)) is not None}
+    batch = (trigger.get(60) or "")[2:8].rjust(6, "0")
+    asked = known | {60: f"00{batch}{ECHO_CODE}"}
+    said = (Message("0830", {**asked, 39: "00"}), Message("0820", asked))
+    try:
+        bodies = [acquirer.codec.encode(Message(one.mti, dict(sorted(one.fields.items())))) for one in said]
+    except CannotEncode:
+        return
+    yield from cycle([with_length(join(envelope.answered(), body)) for body in bodies])
