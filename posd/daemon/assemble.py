@@ -5,8 +5,10 @@ failed, or posd found itself wrong. Every text is one line.
 """
 
 import asyncio
+import os
 import random
 import resource
+import stat
 import sys
 from pathlib import Path
 
@@ -67,6 +69,7 @@ def run(config_path: Path) -> int:
             raise ConfigProblems(problems)
         set_up(settings.log.format, settings.log.level)
         take_over_strays()
+        _never_wait_for_readers(sys.stdout.fileno())
         _allow_files(settings.door.connections_max + FILES_BESIDE_CONNECTIONS)
         return asyncio.run(_live(settings))
     except ConfigError as error:
@@ -86,6 +89,13 @@ def _allow_files(count: int) -> None:
             "lower door.connections_max, or raise LimitNOFILE (ulimit -n)"
         )
     resource.setrlimit(resource.RLIMIT_NOFILE, (count, hard))
+
+
+def _never_wait_for_readers(descriptor: int) -> None:
+    """A pipe that nobody empties must not stop the work on money: the log drops lines instead (log.Lines)."""
+    kind = os.fstat(descriptor).st_mode
+    if stat.S_ISFIFO(kind) or stat.S_ISSOCK(kind):
+        os.set_blocking(descriptor, False)
 
 
 def _say(error: PosdError, status: int) -> int:

@@ -98,6 +98,7 @@ class Daemon:
         loop.set_exception_handler(self._on_broken)
         for name in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(name, self.stop)
+        loop.add_signal_handler(signal.SIGHUP, _keep_settings)
         self._writer.start(loop)
         tasks = [asyncio.create_task(runner.run()) for runner in self._table.all_runners()]
         try:
@@ -237,6 +238,11 @@ class Daemon:
         owed = sum(len(state.unended_reversals()) for state in states)
         line = "line up" if self.link_up else f"line down ({self.link_why})"
         return f"{line}, {signed_in} of {len(states)} terminals signed in, {owed} reversals owed"
+
+
+def _keep_settings() -> None:
+    """SIGHUP: a new configuration takes a new start, which checks it before anything changes (D35)."""
+    log.warning("settings_kept", because="they are read at the start only; check them with posd check-config, restart")
 
 
 def _broken_by(ended: "asyncio.Future[None]") -> PosdError:

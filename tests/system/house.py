@@ -84,14 +84,16 @@ class House:
         notify = {"NOTIFY_SOCKET": str(self.folder / "notify"), "WATCHDOG_USEC": "400000"}
         return {**os.environ, **notify, "PYTHONPATH": str(ROOT)}
 
-    def start(self, *, python: tuple[str, ...] = (), before: Callable[[], None] | None = None) -> None:
+    def start(
+        self, *, python: tuple[str, ...] = (), before: Callable[[], None] | None = None, log: int | None = None
+    ) -> None:
         """`posd run`, its log and its errors appended to files."""
-        with (self.folder / "log").open("ab") as log, (self.folder / "errors").open("ab") as errors:
+        with (self.folder / "log").open("ab") as lines, (self.folder / "errors").open("ab") as errors:
             self.posd = subprocess.Popen(
                 [sys.executable, *python, "-m", "posd", "run", "--config", str(self.config)],
                 cwd=self.folder,
                 env=self.environment(),
-                stdout=log,
+                stdout=lines if log is None else log,
                 stderr=errors,
                 preexec_fn=before,
             )
@@ -192,12 +194,16 @@ class House:
 
 @dataclass
 class Shopper:
-    """A terminal that sells, voids, and takes back by its own 0400 whatever it got no answer to."""
+    """A terminal that sells, voids, and takes back by its own 0400 whatever it got no answer to.
+
+    `settles`: how often, of all that it does, it asks for a settlement.
+    """
 
     house: House
     tid: str
     seed: int
     approved: set[int] = field(default_factory=set)
+    settles: float = 0.0
     asked: int = 0
     stop: bool = False
 
@@ -210,6 +216,8 @@ class Shopper:
         while not self.stop:
             result = await self.client.do(self._step())
             self.asked += 1
+            if result["do"] not in ("sale", "void"):
+                continue
             if result["outcome"] in ("no_answer", "line_cut", "bad_mac"):
                 await self._take_back(int(str(result["stan"])))
             elif result["outcome"] == "approved":
@@ -219,7 +227,10 @@ class Shopper:
         await self.client.close()
 
     def _step(self) -> dict[str, Any]:
-        sales = [stan for stan in self.approved if not self.client.terminal.log[stan].credit]
+        if self.chance.random() < self.settles:
+            return {"do": "settle"}
+        log = self.client.terminal.log
+        sales = [stan for stan in self.approved if stan in log and not log[stan].credit]
         if sales and self.chance.random() < 0.15:
             return {"do": "void", "of_stan": self.chance.choice(sorted(sales))}
         cents = self.chance.randrange(1, 100_000)

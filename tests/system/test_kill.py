@@ -18,13 +18,15 @@ SLOW: tuple[dict[str, Any], ...] = (
     {"mti": "0400", "every": 5, "do": "lose_answer"},
     {"mti": "0400", "every": 7, "do": "delay", "ms": 60},
     {"mti": "0200", "every": 41, "do": "close"},
+    {"mti": "0500", "every": 2, "do": "delay", "ms": 80},
+    {"mti": "0320", "every": 3, "do": "lose_answer"},
 )
 KILLS = 15
 
 
 def test_kills_at_any_moment_lose_no_money(built: Build, capsys: pytest.CaptureFixture[str]) -> None:
     house = built(TIDS, faults=SLOW)
-    shoppers = [Shopper(house, tid, number) for number, tid in enumerate(TIDS)]
+    shoppers = [Shopper(house, tid, number, settles=0.03) for number, tid in enumerate(TIDS)]
 
     async def story() -> None:
         house.start()
@@ -52,9 +54,16 @@ def test_kills_at_any_moment_lose_no_money(built: Build, capsys: pytest.CaptureF
         assert shopper.asked > KILLS
         assert shopper.approved == shopper.approved_in(records), shopper.tid
     assert house.differences() == []
+    assert all(settled["balanced"] for settled in settlements(house))
+    assert settlements(house) != []
     assert house.chain_findings() == []
     assert house.canary_in() == []
     assert "Traceback" not in house.errors()
+
+
+def settlements(house: House) -> list[dict[str, Any]]:
+    batches = [batch for terminal in house.books()["terminals"] for batch in terminal["batches"]]
+    return [settlement for batch in batches for settlement in batch["settlements"]]
 
 
 @pytest.mark.parametrize("after", ["the request is sent", "the host has approved", "the reversal is sent"])

@@ -6,6 +6,7 @@ import re
 import resource
 import signal
 import socket
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -209,6 +210,48 @@ def test_connections_without_end_do_not_stop_the_sales(built: Build) -> None:
 
     asyncio.run(asyncio.wait_for(story(), 40))
     assert house.differences() == []
+
+
+def test_a_log_that_nobody_reads_does_not_stop_the_sales(built: Build) -> None:
+    """A pipe holds 64 KiB; then its writer waits, unless it refuses to."""
+    house = built()
+    shopper = Shopper(house, house.tids[0], 1)
+    frame = shopper.client.tpdu + shopper.client.header + bytes.fromhex("0210") + bytes(8)
+    nonsense = (len(frame).to_bytes(2, "big") + frame) * 50
+
+    async def story() -> None:
+        house.settings["log"]["level"] = "debug"
+        house.settings["journal"]["unreadable_per_minute_max"] = 10_000
+        house.config = write_configuration(house.folder, house.settings)
+        house.start(log=subprocess.PIPE)
+        await house.ready()
+        for _ in range(20):
+            await shopper.client.do({"do": "raw", "hex": nonsense.hex(), "timeout_s": 0.05})
+        for _ in range(3):
+            assert (await shopper.client.do({**SALE, "timeout_s": 3}))["outcome"] == "approved"
+        assert await house.terminated() == 0
+
+    asyncio.run(asyncio.wait_for(story(), 40))
+    assert house.posd is not None
+    assert house.posd.stdout is not None
+    with house.posd.stdout:
+        assert len(house.posd.stdout.read()) >= 60_000, "the pipe was full"
+
+
+def test_sighup_keeps_the_settings_and_the_sales(built: Build) -> None:
+    house = built()
+    shopper = Shopper(house, house.tids[0], 1)
+
+    async def story() -> None:
+        house.start()
+        await house.ready()
+        assert house.posd is not None
+        house.posd.send_signal(signal.SIGHUP)
+        assert (await shopper.client.do(SALE))["outcome"] == "approved"
+        assert await house.terminated() == 0
+
+    asyncio.run(asyncio.wait_for(story(), 40))
+    assert "settings_kept" in [line["event"] for line in house.log()]
 
 
 def test_sigint_is_an_orderly_end_too(built: Build) -> None:
