@@ -42,8 +42,8 @@ class Engine:
             _ride_along(draft)
         except InvariantBroken:
             raise
-        except AssertionError as error:
-            raise InvariantBroken(str(error) or "an assertion of the core failed") from error
+        except (AssertionError, ArithmeticError, LookupError, TypeError, ValueError) as error:  # pure: our bug (D4)
+            raise InvariantBroken(f"{type(error).__name__} in the core: {error}") from error
         return draft
 
     def adopt(self, draft: Draft) -> None:
@@ -154,7 +154,7 @@ def _late(draft: Draft, answer: HostAnswer) -> None:
     draft.note("answer_matches_nothing", kind=answer.kind.value, stan=answer.stan or 0, code=answer.facts.code)
     if answer.kind is not ExchangeKind.TRANSACTION or answer.stan is None:
         return
-    every = [*draft.state.transactions.values(), *draft.state.closed.values()]
+    every = [*draft.state.closed.values(), *draft.state.transactions.values()]
     txn = next((t for t in reversed(every) if t.stan == answer.stan), None)
     if txn is None or (txn.facts is not None and txn.facts.code == answer.facts.code):
         return  # unknown here, or a duplicate of what was taken

@@ -185,6 +185,16 @@ class ResolveReversal:
 
 
 @dataclass(frozen=True, slots=True)
+class ApproveSettlement:
+    """A named person lets a held settlement begin; `batch` is the host's number that they mean, or None (D23)."""
+
+    command_id: str
+    by: str
+    reason: str
+    batch: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class DecideSettlement:
     """A named person says whether the host closed an unconfirmed batch (D20)."""
 
@@ -214,5 +224,6 @@ Event = (
     | SettleNow
     | RetryReversals
     | ResolveReversal
+    | ApproveSettlement
     | DecideSettlement
 )

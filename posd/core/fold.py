@@ -19,6 +19,7 @@ from posd.core.fold_settlement import (
     apply_totals,
     apply_trailer,
     apply_upload,
+    apply_wait,
     closing,
     next_batch,
 )
@@ -79,6 +80,8 @@ def apply(state: State, record: r.Record, at_ms: int) -> State:
             return apply_reversal(state, record, at_ms)
         case r.SettlementWanted() | r.SettlementPostponed() | r.SettlementBegun():
             return apply_due(state, record, at_ms)
+        case r.SettlementDeferred() | r.SettlementHeld() | r.SettlementApproved():
+            return apply_wait(state, record)
         case r.SettlementUnconfirmed() | r.SettlementDecided():
             return apply_doubt(state, record)
         case r.TotalsAsked() | r.TotalsUnanswered() | r.TotalsAnswered():

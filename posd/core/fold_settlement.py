@@ -7,7 +7,17 @@ from posd.core import records as r
 from posd.core import settlement as settlements
 from posd.core.answers import ExchangeKind, Totals
 from posd.core.edits import after
-from posd.core.state import UNENDED, Batch, CloseOutcome, Exchange, LastClose, Settlement, SettlementPhase, State
+from posd.core.state import (
+    EARLIER_MAX,
+    UNENDED,
+    Batch,
+    CloseOutcome,
+    Exchange,
+    LastClose,
+    Settlement,
+    SettlementPhase,
+    State,
+)
 from posd.values import BatchNumber, Stan
 
 
@@ -24,6 +34,21 @@ def apply_due(
             settlement = Settlement(
                 _phase(state, settlements.Input.BEGUN), cause=record.cause, due_ms=record.due_ms, begun_at_ms=at_ms
             )
+        case _:
+            assert_never(record)
+    return replace(state, settlement=settlement)
+
+
+def apply_wait(state: State, record: r.SettlementDeferred | r.SettlementHeld | r.SettlementApproved) -> State:
+    """It is due and waits: for more money, or for a person (D23)."""
+    settlement = state.settlement
+    match record:
+        case r.SettlementDeferred():
+            settlement = replace(settlement, deferred_due_ms=record.due_ms)
+        case r.SettlementHeld():
+            settlement = replace(settlement, held_minor=record.gross_minor)
+        case r.SettlementApproved():
+            settlement = replace(settlement, approved_by=record.by)
         case _:
             assert_never(record)
     return replace(state, settlement=settlement)
@@ -144,14 +169,15 @@ def closing(state: State, outcome: CloseOutcome, begun_ms: int, at_ms: int, tota
 def next_batch(state: State, close: LastClose, number: BatchNumber, at_ms: int) -> State:
     """The next batch. What is still owed keeps its transaction for as long as it is owed (D19, D33).
 
-    A batch that was skipped had no money in it: the one closed before it stays the last closed one, and its requests
-    can still be asked for, taken back, or answered late.
+    Several closes may follow each other quickly (D18): a request that the terminal asks for again, takes back, or that
+    is answered late must be known over more than one of them, else it would be sent again (D6).
     """
     skipped = close.outcome is CloseOutcome.EMPTY
     phase = _phase(state, settlements.Input.SKIPPED if skipped else settlements.Input.CLOSED)
     owed = {of for of, rev in state.reversals.items() if rev.status in UNENDED}
-    kept = {of: txn for of, txn in state.closed.items() if skipped or of in owed}
-    closed = {**kept, **state.transactions}
+    settled = [of for of in state.closed if of not in owed]
+    forgotten = set(settled[: max(len(settled) - EARLIER_MAX, 0)])
+    closed = {of: txn for of, txn in state.closed.items() if of not in forgotten} | state.transactions
     return replace(
         state,
         batch=Batch(state.batch.identity + 1, number, at_ms),

@@ -273,6 +273,33 @@ class SettlementPostponed:
 
 
 @dataclass(frozen=True, slots=True)
+class SettlementDeferred:
+    """Below the minimum: this due moment does not settle (D23)."""
+
+    due_ms: int
+    gross_minor: int
+    minimum_minor: int
+
+
+@dataclass(frozen=True, slots=True)
+class SettlementHeld:
+    """Above the maximum: it waits for a person (D23)."""
+
+    gross_minor: int
+    maximum_minor: int
+    due_ms: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class SettlementApproved:
+    """A named person let a held settlement begin (D23)."""
+
+    by: str
+    reason: str
+    gross_minor: int
+
+
+@dataclass(frozen=True, slots=True)
 class SettlementBegun:
     """The close of the open batch begins; every due moment until now is satisfied (D18)."""
 
@@ -436,6 +463,9 @@ Record = (
     | OriginalRefusedInAdvance
     | SettlementWanted
     | SettlementPostponed
+    | SettlementDeferred
+    | SettlementHeld
+    | SettlementApproved
     | SettlementBegun
     | BatchSkipped
     | ReversalCarriedOver

@@ -55,7 +55,8 @@ class Gaps:
 
     def after(self, attempt: int, key: str) -> float:
         """The gap after attempt number `attempt` (from 1). The jitter is a function of `key`: no randomness here."""
-        full = min(self.max_s, self.first_s * float(1 << min(attempt - 1, 30)))
+        doublings = min(max(attempt - 1, 0), 30)
+        full = min(self.max_s, self.first_s * float(1 << doublings))
         spread = crc32(f"{key}#{attempt}".encode()) / 0xFFFFFFFF
         return full * (0.5 + spread / 2)
 
@@ -97,6 +98,11 @@ class Rules:
     settle_hold_max_s: float = 900.0
     settle_retry: Gaps = Gaps(60.0, 900.0)
     clock_skew_max_s: float = 300.0
+    settle_minimum_minor: int = 0
+    settle_maximum_minor: int = 0
+    settle_deferral_max_s: float = 259_200.0
+    skip_empty: bool = True
+    host_cutover_at: time | None = None
     sign_in_after_close: bool = True
     upload_records_max: int = 8
     settle_attempts_max: int = 4

@@ -36,6 +36,9 @@ class ReversalStatus(StrEnum):
 TOMBSTONES_MAX = 256
 """So many of the newest requests that were refused in advance are remembered (D17)."""
 
+EARLIER_MAX = 500
+"""So many requests of closed batches, beside those of the last one, can still be answered from the state (D6, D33)."""
+
 UNENDED = frozenset({ReversalStatus.OWED, ReversalStatus.STUCK, ReversalStatus.CONFLICT})
 
 
@@ -66,6 +69,7 @@ class SettlementCause(StrEnum):
     OPERATOR = "operator"
     TERMINAL = "terminal"
     HOST_BATCH_CHANGED = "host_batch_changed"
+    CAPACITY = "capacity"
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,6 +190,9 @@ class Settlement:
     set_aside: tuple[RequestId, ...] = ()
     trailer_stan: Stan | None = None
     postponed_because: str = ""
+    held_minor: int | None = None
+    approved_by: str | None = None
+    deferred_due_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,7 +214,7 @@ class LastClose:
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """All that is true of one terminal. `stan` is the next to be used; `closed` keeps the last closed batch (D33).
+    """All that is true of one terminal. `stan` is the next to be used; `closed` keeps the last closed batches (D33).
 
     `unconfirmed` are approvals of which it is not known that the terminal has them (D16). `refused` are requests that
     were answered without being sent, each with its refusal: asked again, they are answered so again (D6).
@@ -228,7 +235,7 @@ class State:
     last_close: LastClose | None = None
 
     def find(self, request_id: RequestId) -> Transaction | None:
-        """The transaction in the open or the last closed batch."""
+        """The transaction in the open or one of the last closed batches."""
         return self.transactions.get(request_id) or self.closed.get(request_id)
 
     def unended_reversals(self) -> list[Reversal]:

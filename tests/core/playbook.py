@@ -120,7 +120,7 @@ class Playbook:
 
     def feed(self, fed: Fed) -> None:
         event = fed(self) if callable(fed) else fed
-        for _ in range(8):
+        for _ in range(64):
             draft = self.engine.handle(event, self.now)
             because = self.cannot_encode(draft.to_host) if draft.to_host is not None else None
             if because is None:

@@ -151,6 +151,14 @@ def test_a_stuck_one_gets_its_attempts_anew() -> None:
     assert reversal(play).attempts == 1
 
 
+def test_a_stuck_one_may_be_wanted_while_it_is_in_flight() -> None:
+    play = owed(ready(rules(reversal_attempts_max=1))) >> answered("96") << recorded(r.ReversalStuck)
+    play.wake() << sent(REVERSAL)
+    play >> e.RetryReversals("c", "anna", OF) << done() << quiet
+    play >> answered("96") << recorded(r.ReversalRefused)
+    play.wake() << sent(REVERSAL)
+
+
 def test_a_named_person_may_end_it_but_not_while_it_is_in_flight() -> None:
     play = owed() >> e.ResolveReversal("c", "anna", "refunded in cash", OF) << done(False)
     play >> answered("96") >> e.ResolveReversal("d", "anna", "refunded in cash", OF) << done()

@@ -139,7 +139,7 @@ def test_exactly_once_on_the_days_of_summer_time(day: str, hours: int) -> None:
     begun_after = []
     number = 2
     while play.wall < start + hours * 3_600_000:
-        play.wait(300)
+        play.wait(900)
         if play.state.exchange is not None:
             begun_after.append((play.wall - start) / 3_600_000)
             play >> signed_in() >> balanced() >> answered() >> signed_in()

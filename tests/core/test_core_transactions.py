@@ -1,13 +1,16 @@
 """A financial request: approved, declined or unknown; asked again it is answered from state, never sent again."""
 
+from dataclasses import replace
+
 import pytest
 
 from posd.core import events as e
 from posd.core import records as r
 from posd.core.answers import ExchangeKind, MacCheck
 from posd.core.effects import Refusal
+from posd.core.fold import apply
 from posd.core.rules import OnStuck, TxnKind, UnmacedDecline, Why
-from posd.core.state import TxnStatus
+from posd.core.state import EARLIER_MAX, SettlementCause, TxnStatus
 from tests.core.playbook import (
     OTHER_CARD,
     Playbook,
@@ -184,6 +187,27 @@ def test_a_repeat_after_the_close_is_still_answered_from_state() -> None:
     play >> sale(1, reply="again") << told("again", "00") << quiet
 
 
+def test_a_repeat_after_several_closes_is_still_answered_from_state() -> None:
+    """D6: closes may follow each other quickly, and a request that is not known any more would be sent again."""
+    play = after_sales(1)
+    for number in range(2, 6):
+        closed(play) >> signed_in() >> sale(number) >> answered()
+    for number in range(1, 6):
+        play >> sale(number, reply="again") << told("again", "00") << quiet
+
+
+def test_only_so_many_earlier_requests_are_remembered() -> None:
+    state = after_sales(1).state
+    txn = state.transactions[request_id(1)]
+    many = {request_id(n): replace(txn, request_id=request_id(n)) for n in range(1, 901)}
+    skip = r.BatchSkipped(SettlementCause.SCHEDULE, None)
+    state = apply(replace(state, transactions=many), skip, 0)
+    assert len(state.closed) == 900, "the last batch is kept whole"
+    state = apply(state, skip, 0)
+    assert len(state.closed) == EARLIER_MAX
+    assert request_id(900) in state.closed
+
+
 def test_a_zero_amount_is_refused() -> None:
     ready() >> sale(1, amount=0) << told("sale-1", Refusal.AMOUNT_INVALID) << quiet << forgot(1)
 
@@ -294,8 +318,6 @@ def test_a_void_whose_rrn_and_trace_disagree_has_no_original() -> None:
 
 
 def _with(event, **changes):
-    from dataclasses import replace
-
     return replace(event, **changes)
 
 

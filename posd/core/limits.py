@@ -1,0 +1,143 @@
+"""When a due settlement waits for more money or for a person, and when a batch is full (D22, D23).
+
+- Below the minimum a scheduled close is *deferred* to the next due moment; never with refunds or owed reversals in the
+  batch, and never past the longest deferral.
+- Above the maximum any close is *held* until a named person approves it; sales go on meanwhile.
+- Counts in the totals have three digits: each side of each group warns, settles early, and at last refuses new sales;
+  voids and reversals keep the reserve.
+- The host cuts its day over at its own time: an alert precedes it while there is something to settle.
+
+Both compare gross: debits plus credits. Nothing here ever drops or closes a batch.
+"""
+
+from dataclasses import astuple
+from datetime import timedelta
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from posd.core import records as r
+from posd.core.rules import Side
+from posd.core.schedule import next_due_ms
+from posd.core.state import SettlementCause, SettlementPhase, TxnStatus
+from posd.core.totals import totals_of
+
+if TYPE_CHECKING:
+    from posd.core.draft import Draft
+
+COUNT_WARN, COUNT_SETTLE, COUNT_REFUSE = 700, 850, 950
+"""Of one side of one group (D22)."""
+
+CUTOVER_WARNING_MS = round(timedelta(minutes=30) / timedelta(milliseconds=1))
+CUTOVER = "cutover"
+
+
+class Wait(StrEnum):
+    """Why a due settlement does not begin."""
+
+    DEFERRED = "deferred"
+    HELD = "held"
+
+
+def gross_minor(draft: "Draft") -> int:
+    """Debits and credits of both groups, added up."""
+    totals = totals_of(draft.state.transactions.values(), draft.rules)
+    return sum(group.debit_minor + group.credit_minor for group in (totals.domestic, totals.foreign))
+
+
+def waiting(draft: "Draft", cause: SettlementCause, due_ms: int | None, satisfied_until_ms: int) -> Wait | None:
+    """Whether the settlement that is due has to wait; None: it may begin."""
+    rules, settlement = draft.rules, draft.state.settlement
+    gross = gross_minor(draft) if rules.settle_minimum_minor or rules.settle_maximum_minor else 0
+    if rules.settle_maximum_minor and gross > rules.settle_maximum_minor and settlement.approved_by is None:
+        return Wait.HELD
+    if cause is SettlementCause.SCHEDULE and due_ms is not None and _may_be_deferred(draft, satisfied_until_ms):
+        again = settlement.deferred_due_ms == due_ms  # judged once, at its due moment
+        if again or gross < rules.settle_minimum_minor:
+            return Wait.DEFERRED
+    return None
+
+
+def _may_be_deferred(draft: "Draft", satisfied_until_ms: int) -> bool:
+    """Never with refunds, voids or owed reversals in the batch, nor past the longest deferral."""
+    rules, state = draft.rules, draft.state
+    if not rules.settle_minimum_minor or state.unended_reversals():
+        return False
+    first_ms = next_due_ms(satisfied_until_ms, rules.due_times, rules.zone)
+    if draft.now.wall_ms - first_ms > rules.settle_deferral_max_s * 1000:
+        return False
+    credits = (t for t in state.transactions.values() if rules.kinds[t.kind].side is Side.CREDIT)
+    return not any(txn.status in (TxnStatus.APPROVED, TxnStatus.UNKNOWN) for txn in credits)
+
+
+def noted(draft: "Draft", wait: Wait, due_ms: int | None) -> bool:
+    """The wait is in the journal already."""
+    settlement = draft.state.settlement
+    return settlement.held_minor is not None if wait is Wait.HELD else settlement.deferred_due_ms == due_ms
+
+
+def note(draft: "Draft", wait: Wait, due_ms: int | None) -> None:
+    """Say it once, durably and aloud."""
+    gross = gross_minor(draft)
+    if wait is Wait.HELD:
+        maximum = draft.rules.settle_maximum_minor
+        draft.record(r.SettlementHeld(gross, maximum, due_ms))
+        draft.alert("settlement_held", gross_minor=gross, maximum_minor=maximum)
+    else:
+        assert due_ms is not None
+        minimum = draft.rules.settle_minimum_minor
+        draft.record(r.SettlementDeferred(due_ms, gross, minimum))
+        draft.note("settlement_deferred", gross_minor=gross, minimum_minor=minimum)
+
+
+def approve(draft: "Draft", by: str, reason: str, batch: int | None) -> str | None:
+    """A named person lets a held settlement begin. Returns why not, or None."""
+    state = draft.state
+    if batch is not None and batch != state.batch.number:
+        return f"batch {batch:06d} is not the open one (that is {state.batch.number:06d}); nothing was approved"
+    if state.settlement.approved_by is not None:
+        return f"it was approved already, by {state.settlement.approved_by}; nothing is sent twice"
+    if state.settlement.phase is not SettlementPhase.OPEN or state.settlement.held_minor is None:
+        return "no settlement is held; nothing was approved"
+    draft.record(r.SettlementApproved(by, reason, gross_minor(draft)))
+    return None
+
+
+def after_approval(draft: "Draft") -> None:
+    """One more transaction counts: warn, or settle early (D22)."""
+    if len(draft.state.transactions) < COUNT_WARN:
+        return
+    count = _largest_count(draft)
+    if count == COUNT_WARN:
+        draft.alert("batch_fills", count=count, settles_at=COUNT_SETTLE, refuses_at=COUNT_REFUSE)
+    settlement = draft.state.settlement
+    if count >= COUNT_SETTLE and settlement.wanted is None and settlement.phase is SettlementPhase.OPEN:
+        draft.record(r.SettlementWanted(SettlementCause.CAPACITY))
+        draft.alert("batch_settles_early", count=count)
+
+
+def full(draft: "Draft", side: Side) -> bool:
+    """New debits are refused; what gives money back keeps the reserve (D22)."""
+    if side is not Side.DEBIT or len(draft.state.transactions) < COUNT_REFUSE:
+        return False
+    return _largest_count(draft) >= COUNT_REFUSE
+
+
+def _largest_count(draft: "Draft") -> int:
+    totals = totals_of(draft.state.transactions.values(), draft.rules)
+    counts = (astuple(group) for group in (totals.domestic, totals.foreign))
+    return max(max(debits, credits_) for _, debits, _, credits_ in counts)
+
+
+def warn_of_cutover(draft: "Draft") -> None:
+    """The host's day ends soon and the batch is not settled: said once for each cut-over."""
+    at = draft.rules.host_cutover_at
+    if at is None or not draft.may(CUTOVER):
+        return
+    cutover_ms = next_due_ms(draft.now.wall_ms, (at,), draft.rules.zone)
+    left_ms = cutover_ms - draft.now.wall_ms
+    if left_ms > CUTOVER_WARNING_MS:
+        return
+    draft.wait(CUTOVER, left_ms / 1000 + 1)
+    gross = gross_minor(draft)
+    if gross:
+        draft.alert("host_cutover_near", minutes=left_ms // 60_000, gross_minor=gross)
