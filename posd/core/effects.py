@@ -25,6 +25,7 @@ class Refusal(StrEnum):
     REVERSED_IN_ADVANCE = "reversed_in_advance"
     SIGN_IN_FIRST = "sign_in_first"
     BLOCKED = "blocked"
+    BATCH_FULL = "batch_full"
     BUSY = "busy"
     FENCED = "fenced"
     MALFORMED = "malformed"

@@ -9,8 +9,8 @@ from dataclasses import replace
 from typing import assert_never
 
 from posd.core import events as e
+from posd.core import limits, reversals, session, settlement, terminal_close, transactions, upload
 from posd.core import records as r
-from posd.core import reversals, session, settlement, terminal_close, transactions, upload
 from posd.core.answers import AnswerFacts, ExchangeKind, HostAnswer
 from posd.core.draft import Agenda, Draft
 from posd.core.effects import CommandDone, ForgetCard, Refusal, Result, ToTerminal
@@ -85,7 +85,7 @@ def _take(draft: Draft, event: e.Event) -> None:
             _encoding_failed(draft, event)
         case e.HandedOver():
             draft.agenda = replace(draft.agenda, handed_over=(*draft.agenda.handed_over, event.request_id))
-        case e.SettleNow() | e.RetryReversals() | e.ResolveReversal() | e.DecideSettlement():
+        case e.SettleNow() | e.RetryReversals() | e.ResolveReversal() | e.ApproveSettlement() | e.DecideSettlement():
             _command(draft, event)
         case _:
             _terminal_asked(draft, event)
@@ -233,7 +233,7 @@ def _encoding_failed(draft: Draft, event: e.EncodingFailed) -> None:
             assert_never(event.kind)
 
 
-def _command(draft: Draft, event: e.SettleNow | e.RetryReversals | e.ResolveReversal | e.DecideSettlement) -> None:
+def _command(draft: Draft, event: e.Command) -> None:
     match event:
         case e.SettleNow():
             ok, text = _settle_now(draft, event.by)
@@ -242,6 +242,9 @@ def _command(draft: Draft, event: e.SettleNow | e.RetryReversals | e.ResolveReve
         case e.ResolveReversal():
             why_not = reversals.resolve(draft, event.by, event.reason, event.request_id)
             ok, text = why_not is None, why_not or f"resolved by {event.by}"
+        case e.ApproveSettlement():
+            why_not = limits.approve(draft, event.by, event.reason, event.batch)
+            ok, text = why_not is None, why_not or f"approved by {event.by}; the settlement begins"
         case e.DecideSettlement():
             why_not = settlement.decide(draft, event.by, event.reason, event.closed)
             ok, text = why_not is None, why_not or f"decided by {event.by}"
@@ -259,6 +262,8 @@ def _settle_now(draft: Draft, by: str) -> tuple[bool, str]:
     draft.at_once(settlement.SETTLE)
     if draft.state.settlement.wanted is None:
         draft.record(r.SettlementWanted(SettlementCause.OPERATOR, by))
+    if settlement.waits(draft) is limits.Wait.HELD:
+        return False, "it is above the maximum and held; a person must approve it: posd settle --approve --by --reason"
     return True, "the settlement is due now"
 
 
@@ -281,6 +286,7 @@ def _why_waiting(draft: Draft) -> str:
 
 def _advance(draft: Draft) -> None:
     """Do what comes next until the host has to answer or nothing is left to do."""
+    limits.warn_of_cutover(draft)
     steps_max = STEPS_MAX + draft.rules.queue_max
     for _ in range(steps_max):
         step = next_step(draft)
@@ -315,5 +321,6 @@ _STEPS: dict[Step, Callable[[Draft], None]] = {
     Step.SEND_REQUEST: transactions.send_next,
     Step.SIGN_IN_TO_SETTLE: lambda draft: session.sign_in(draft, for_settlement=True),
     Step.SKIP_BATCH: settlement.skip,
+    Step.WAIT_TO_SETTLE: settlement.note_wait,
     Step.ECHO: session.echo,
 }

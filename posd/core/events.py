@@ -204,6 +204,9 @@ class DecideSettlement:
     closed: bool
 
 
+Command = SettleNow | RetryReversals | ResolveReversal | ApproveSettlement | DecideSettlement
+"""What a person asks for; each has the `command_id` under which it acts once (D36)."""
+
 Event = (
     Started
     | Tick

@@ -10,7 +10,6 @@
 Both compare gross: debits plus credits. Nothing here ever drops or closes a batch.
 """
 
-from dataclasses import astuple
 from datetime import timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING
@@ -58,15 +57,15 @@ def waiting(draft: "Draft", cause: SettlementCause, due_ms: int | None, satisfie
 
 
 def _may_be_deferred(draft: "Draft", satisfied_until_ms: int) -> bool:
-    """Never with refunds, voids or owed reversals in the batch, nor past the longest deferral."""
+    """Never with refunds or owed reversals in the batch, nor past the longest deferral."""
     rules, state = draft.rules, draft.state
     if not rules.settle_minimum_minor or state.unended_reversals():
         return False
     first_ms = next_due_ms(satisfied_until_ms, rules.due_times, rules.zone)
     if draft.now.wall_ms - first_ms > rules.settle_deferral_max_s * 1000:
         return False
-    credits = (t for t in state.transactions.values() if rules.kinds[t.kind].side is Side.CREDIT)
-    return not any(txn.status in (TxnStatus.APPROVED, TxnStatus.UNKNOWN) for txn in credits)
+    urgent = (txn for txn in state.transactions.values() if rules.kinds[txn.kind].never_deferred)
+    return not any(txn.status in (TxnStatus.APPROVED, TxnStatus.UNKNOWN) for txn in urgent)
 
 
 def noted(draft: "Draft", wait: Wait, due_ms: int | None) -> bool:
@@ -124,8 +123,7 @@ def full(draft: "Draft", side: Side) -> bool:
 
 def _largest_count(draft: "Draft") -> int:
     totals = totals_of(draft.state.transactions.values(), draft.rules)
-    counts = (astuple(group) for group in (totals.domestic, totals.foreign))
-    return max(max(debits, credits_) for _, debits, _, credits_ in counts)
+    return max(max(group.debit_count, group.credit_count) for group in (totals.domestic, totals.foreign))
 
 
 def warn_of_cutover(draft: "Draft") -> None:

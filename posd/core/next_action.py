@@ -7,7 +7,7 @@ One exchange at a time, as the dialect demands. From the top:
 3. an owed reversal whose time has come, or before the next request, or before the totals;
 4. the totals, when a begun settlement has drained (and there is still something to settle);
 5. a waiting request of the terminal;
-6. a settlement that is due: skip an empty batch, else the sign-in that judges the clock;
+6. a settlement that is due: skip an empty batch, note that it waits (limits.py), else sign in and judge the clock;
 7. an echo, if the line is idle.
 
 `waits_until` answers for the same list when the next of these becomes possible. Keep the two beside each other.
@@ -34,6 +34,7 @@ class Step(StrEnum):
     SEND_REQUEST = "send_request"
     SIGN_IN_TO_SETTLE = "sign_in_to_settle"
     SKIP_BATCH = "skip_batch"
+    WAIT_TO_SETTLE = "wait_to_settle"
     ECHO = "echo"
 
 
@@ -61,19 +62,28 @@ def next_step(draft: "Draft") -> Step | None:
     if reversals.next_owed(draft, force=bool(draft.agenda.queue)) is not None:
         return Step.REVERSE
     if phase is SettlementPhase.DRAINING and settlement.drained(draft) and draft.may(settlement.SETTLE):
-        return Step.SKIP_BATCH if settlement.nothing_to_settle(draft) else Step.ASK_TOTALS
+        return Step.SKIP_BATCH if settlement.skippable(draft) else Step.ASK_TOTALS
     if draft.agenda.queue:
         return Step.SEND_REQUEST
-    if settlement.due(draft) is not None and draft.may(settlement.SETTLE):
-        return Step.SKIP_BATCH if settlement.nothing_to_settle(draft) else Step.SIGN_IN_TO_SETTLE
+    if settlement.due(draft) is not None and draft.may(settlement.SETTLE) and (step := _due_step(draft)) is not None:
+        return step
     if draft.rules.echo_interval_s and draft.may(session.ECHO):
         return Step.ECHO
     return None
 
 
+def _due_step(draft: "Draft") -> Step | None:
+    """How a settlement that is due begins; None: it waits, and that is known (D23)."""
+    if settlement.skippable(draft):
+        return Step.SKIP_BATCH
+    if settlement.waits(draft) is None:
+        return Step.SIGN_IN_TO_SETTLE
+    return None if settlement.wait_is_noted(draft) else Step.WAIT_TO_SETTLE
+
+
 def _without_line(draft: "Draft") -> Step | None:
     """An empty batch needs no host."""
-    if settlement.due(draft) is not None and settlement.nothing_to_settle(draft) and not draft.agenda.queue:
+    if settlement.due(draft) is not None and settlement.skippable(draft) and not draft.agenda.queue:
         return Step.SKIP_BATCH
     return None
 

@@ -44,6 +44,7 @@ class KindRules:
     reversible: bool
     side: Side
     needs_original: bool = False
+    never_deferred: bool = False
 
 
 @dataclass(frozen=True, slots=True)

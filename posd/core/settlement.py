@@ -15,6 +15,7 @@
 
 - Due is computed (schedule.py) or wanted (a person, the terminal's own close, the host's batch number). A due moment is
   satisfied by a close begun at or after it, and a batch closes at most once (D18).
+- Below the minimum it is deferred, above the maximum held for a person (limits.py, D23).
 - It begins with a fresh sign-in whose answer judges the clock: no settlement while the clocks differ too much (D24).
 - Draining delivers what is owed, and refuses no sale; what stays owed past the hold is carried over (D19).
 - The totals are repeated with their own STAN until the answer is durable, then never asked again. If a repeat is
@@ -29,6 +30,7 @@
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from posd.core import limits
 from posd.core import records as r
 from posd.core.answers import AnswerClass, ExchangeKind, GroupResult, HostAnswer, Totals
 from posd.core.effects import BatchEnded, SendTotals
@@ -142,6 +144,31 @@ def nothing_to_settle(draft: "Draft") -> bool:
     return not money and not _owed_in_batch(draft)
 
 
+def skippable(draft: "Draft") -> bool:
+    """It ends without a message, unless the acquirer wants empty batches too."""
+    return draft.rules.skip_empty and nothing_to_settle(draft)
+
+
+def waits(draft: "Draft") -> limits.Wait | None:
+    """Why the settlement that is due does not begin; None: it may, or none is due (D23)."""
+    wanted = due(draft)
+    return limits.waiting(draft, *wanted, _satisfied_until_ms(draft)) if wanted is not None else None
+
+
+def wait_is_noted(draft: "Draft") -> bool:
+    """That it waits is in the journal already."""
+    wait, wanted = waits(draft), due(draft)
+    return wait is None or wanted is None or limits.noted(draft, wait, wanted[1])
+
+
+def note_wait(draft: "Draft") -> None:
+    """It waits: durable, and said once."""
+    wait, wanted = waits(draft), due(draft)
+    assert wait is not None
+    assert wanted is not None
+    limits.note(draft, wait, wanted[1])
+
+
 def _owed_in_batch(draft: "Draft") -> list[Reversal]:
     """What belongs to an earlier batch, or was carried over from it, goes its own way (D19)."""
     owed = (rev for rev in draft.state.unended_reversals() if rev.request_id in draft.state.transactions)
@@ -162,7 +189,7 @@ def skip(draft: "Draft") -> None:
 def begin(draft: "Draft") -> None:
     """After the fresh sign-in: judge the clock, then it is durable that the close has begun."""
     wanted = due(draft)
-    if wanted is None:
+    if wanted is None or waits(draft) is not None:
         return
     offset_ms = draft.state.session.clock_offset_ms
     if offset_ms is not None and abs(offset_ms) > draft.rules.clock_skew_max_s * 1000:

@@ -21,6 +21,7 @@ from dataclasses import replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from posd.core import limits
 from posd.core import records as r
 from posd.core.answers import ExchangeKind, HostAnswer
 from posd.core.effects import ForgetCard, Refusal, Refused, Result, SendTransaction, ToTerminal
@@ -130,6 +131,8 @@ def _refusal(draft: "Draft", event: TransactionRequested) -> tuple[Refusal, str]
     stuck = any(rev.status is ReversalStatus.STUCK for rev in draft.state.reversals.values())
     if stuck and kind.reversible and draft.rules.on_stuck is OnStuck.BLOCK:
         return Refusal.BLOCKED, "a reversal is stuck and the configuration blocks new transactions"
+    if limits.full(draft, kind.side):
+        return Refusal.BATCH_FULL, "the batch is full: it has to be settled first"  # D22
     return None
 
 
@@ -216,6 +219,7 @@ def answered(draft: "Draft", txn: Transaction, answer: HostAnswer) -> None:
     match verdict.worth:
         case Worth.APPROVED:
             draft.record(r.Approved(txn.request_id, answer.facts))
+            limits.after_approval(draft)
         case Worth.DECLINED | Worth.RETRY:
             draft.record(r.Declined(txn.request_id, answer.facts))
         case Worth.UNKNOWN:

@@ -52,9 +52,7 @@ class RunnerAt(Protocol):
     def lane(self) -> LaneAt: ...
     @property
     def fenced(self) -> str: ...
-    async def command(
-        self, event: e.SettleNow | e.RetryReversals | e.ResolveReversal | e.DecideSettlement
-    ) -> CommandDone: ...
+    async def command(self, event: e.Command) -> CommandDone: ...
     async def wait_change(self) -> None: ...
 
 
@@ -192,9 +190,7 @@ class Control:
         hint = f"under way: {', '.join(unsure)}" if unsure else "no settlement is unconfirmed or failing"
         raise ConfigError(f"{verb}: say which terminal with 'tid'; {hint}")
 
-    async def _command(
-        self, tid: Tid, event: e.SettleNow | e.RetryReversals | e.ResolveReversal | e.DecideSettlement
-    ) -> str:
+    async def _command(self, tid: Tid, event: e.Command) -> str:
         done = await self._daemon.lanes[tid].command(event)
         if not done.ok:
             raise ControlFailed(f"terminal {tid}: {done.text}")

@@ -164,9 +164,7 @@ class LaneRunner(Runner):
         self._rows_since_snapshot = 0
         self._commands: dict[str, asyncio.Future[fx.CommandDone]] = {}
 
-    async def command(
-        self, event: e.SettleNow | e.RetryReversals | e.ResolveReversal | e.DecideSettlement
-    ) -> fx.CommandDone:
+    async def command(self, event: e.Command) -> fx.CommandDone:
         """A person's command, once for each command id: asked again, it gives the first answer (D36)."""
         known = self._commands.get(event.command_id)
         if known is None:

@@ -16,6 +16,7 @@ from posd.errors import StorageFailed
 from tests.core.playbook import after_sales
 
 GOLDEN = Path(__file__).parent / "golden"
+GOLDEN_FILES = ("v1.jsonl", "station.v1.jsonl", "limits.v1.jsonl")
 
 
 def rows(name: str) -> list[dict[str, Any]]:
@@ -38,11 +39,11 @@ def test_the_golden_journal_folds_to_its_golden_state() -> None:
 
 
 def test_the_golden_journal_has_every_kind_of_record() -> None:
-    kinds = {row["kind"] for name in ("v1.jsonl", "station.v1.jsonl") for row in rows(name)}
+    kinds = {row["kind"] for name in GOLDEN_FILES for row in rows(name)}
     assert kinds == set(payload.NAMES)
 
 
-@pytest.mark.parametrize("name", ["v1.jsonl", "station.v1.jsonl"])
+@pytest.mark.parametrize("name", GOLDEN_FILES)
 def test_a_payload_is_canonical(name: str) -> None:
     for row in rows(name):
         record = payload.load_record(row["kind"], row["version"], row["payload"])

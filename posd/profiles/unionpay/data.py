@@ -91,6 +91,7 @@ REFUSALS: Mapping[Refusal, str] = MappingProxyType(
         Refusal.REVERSED_IN_ADVANCE: "12",
         Refusal.SIGN_IN_FIRST: "A0",
         Refusal.BLOCKED: "96",
+        Refusal.BATCH_FULL: "96",
         Refusal.BUSY: "96",
         Refusal.FENCED: "96",
         Refusal.MALFORMED: "30",
