@@ -85,7 +85,7 @@ def configuration(folder: Path, host_port: int, door_port: int, tids: Sequence[s
             "reconnect": {"first_s": 0.05, "max_s": 0.2},
         },
         "door": {"listen": f"127.0.0.1:{door_port}", "terminal_timeout_s": 4},
-        "reversal": {"retry": {"first_s": 0.05, "max_s": 0.2}},
+        "reversal": {"retry": {"first_s": 0.05, "max_s": 0.2}, "stuck_retry_s": 1},
         "settlement": {"retry": {"first_s": 0.05, "max_s": 0.2}},
         "journal": {"ballast_bytes": 65536, "free_bytes_min": 0},
         "terminals": [{"tid": tid, "mid": MID, "tmk_file": str(folder / f"{tid}.tmk")} for tid in tids],
@@ -168,12 +168,15 @@ class Stage:
 
     async def open(self) -> None:
         write_keys(self.folder, self.tids)
-        settings = host_settings(self.tids, self.faults, **self.behaviour)
-        self.acquirer = Acquirer(settings, 1)
-        self.host = HostServer(self.acquirer, Faults(settings.faults, 1), emit=self._hear)
+        acquirer = host_settings(self.tids, self.faults, **self.behaviour)
+        self.acquirer = Acquirer(acquirer, 1)
+        self.host = HostServer(self.acquirer, Faults(acquirer.faults, 1), emit=self._hear)
         self.host_port = await self.host.start("127.0.0.1", 0)
         self.door_port = free_port()
-        self.settings = merged(configuration(self.folder, self.host_port, self.door_port, self.tids), self.change)
+        settings = configuration(self.folder, self.host_port, self.door_port, self.tids)
+        # where the host is honest nobody waits for it in vain, however slow the machine is
+        patient = merged(settings, {} if self.faults else {"host": {"reply_timeout_s": 3}})
+        self.settings = merged(patient, self.change)
 
     def _hear(self, event: dict[str, Any]) -> None:
         """Rule 0, seen from the host: whatever arrives was durable before."""

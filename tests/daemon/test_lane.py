@@ -113,8 +113,9 @@ def test_an_answer_sent_by_a_terminal_is_not_answered_and_not_remembered(staged:
     play(staged(), story)
 
 
-def test_a_request_of_an_old_batch_is_never_sent_again(staged: MakeStage) -> None:
+def test_a_request_of_an_old_batch_is_never_sent_again(staged: MakeStage, monkeypatch: pytest.MonkeyPatch) -> None:
     """D6: the key is known for ever, also when its batch has left the state (D33)."""
+    monkeypatch.setattr("posd.core.fold_settlement.EARLIER_MAX", 0)
 
     async def story(stage: Stage) -> None:
         await stage.start()
@@ -157,7 +158,7 @@ def test_keys_that_another_tmk_does_not_open_are_dropped_at_the_start(staged: Ma
         await stage.end()
         assert stage.differences() == []
 
-    play(staged(change={"door": {"terminal_timeout_s": 1.2}}), story)
+    play(staged(change={"host": {"reply_timeout_s": 0.5}, "door": {"terminal_timeout_s": 1.2}}), story)
 
 
 @pytest.mark.parametrize("bug", [InvariantBroken("planted"), KeyError("planted"), TypeError("planted")], ids=repr)
