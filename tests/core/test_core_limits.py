@@ -165,6 +165,6 @@ def test_d22_a_full_batch_refuses_sales_and_takes_voids(few: None) -> None:
 
 def test_d23_an_alert_precedes_the_hosts_cutover() -> None:
     play = after_sales(1, rules(due_times=(time(23, 50),), host_cutover_at=time(23, 55)))
-    play.until("2026-03-02 23:20:00") >> e.Tick() << not_alerted
-    play.until("2026-03-02 23:26:00") >> e.Tick() << alerted("host_cutover_near")
-    play.until("2026-03-02 23:27:00") >> e.Tick() << not_alerted
+    play.until("2026-03-02 23:20:00") << not_alerted
+    play.until("2026-03-02 23:26:00") << alerted("host_cutover_near")
+    play.until("2026-03-02 23:27:00") << not_alerted
