@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 
 from posd.errors import PosdError
-from simulators.bench import measures, report
+from simulators.bench import measures, report, stage
 from simulators.bench.figures import BenchTrouble, Figure, table
 from simulators.bench.process_facts import is_in_memory
 
@@ -75,9 +75,7 @@ async def _measure(options: argparse.Namespace, folder: Path) -> list[Figure]:
     return figures
 
 
-def _empty_starts(folder: Path) -> list[float]:
-    from simulators.bench import stage
-
+def _empty_starts(folder: Path) -> measures.Starts:
     return measures.starts(stage.posd_place(folder, measures.ids("6", 1), stage.free_port(), measures.SPARE_IDS))
 
 

@@ -13,7 +13,7 @@ from posd.journal.verify import verify
 from posd.security.machine import load_machine_key
 from simulators.bench import stage
 from simulators.bench.disk import syncs_per_second
-from simulators.bench.figures import BenchTrouble, median
+from simulators.bench.figures import BenchTrouble
 from simulators.bench.load import SALES_PER_TERMINAL, Load, Member, Pass, Pool, sign_in
 from simulators.bench.past import write_past
 from simulators.bench.process_facts import CpuTime, cpu_of, resident_of, syncs_by_file
@@ -186,14 +186,23 @@ def _wait_for_tracer(trace: Path) -> None:
 # --- starts ------------------------------------------------------------------------------------------------------
 
 
-def starts(place: stage.PosdPlace) -> list[float]:
-    """exec -> READY, seconds: once after an orderly end, then each time after a SIGKILL."""
+@dataclass(frozen=True, slots=True)
+class Starts:
+    """exec -> READY: the wall and the CPU seconds of each start."""
+
+    wall_s: tuple[float, ...]
+    cpu_s: tuple[float, ...]
+
+
+def starts(place: stage.PosdPlace) -> Starts:
+    """Once after an orderly end (or on nothing), then each time after a SIGKILL."""
     took = []
     for _ in range(STARTS):
         running = stage.launch(place)
-        took.append(running.ready_s)
+        took.append((running.ready_s, running.ready_cpu_s))
         running.child.kill()
-    return took
+    wall_s, cpu_s = zip(*took, strict=True)
+    return Starts(wall_s, cpu_s)
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,9 +210,10 @@ class Past:
     """A restart after so many transactions, and what verifying them took."""
 
     transactions: int
-    ready_s: float
+    starts: Starts
     rows: int
     verify_s: float
+    verify_cpu_s: float
     bytes_each: float
 
 
@@ -214,13 +224,12 @@ def restart(folder: Path, transactions: int, say: Say) -> Past:
     write_past(place, tids, transactions, lambda done: say(f"writing the past: {done} of {transactions}"))
     size = (place.journal / "journal.db").stat().st_size
     say(f"verifying {size >> 20} MB")
-    begun = time.perf_counter()
+    begun, begun_cpu = time.perf_counter(), time.process_time()
     report = verify(place.journal, load_machine_key(place.machine_key).derive("chain"))
-    verify_s = time.perf_counter() - begun
+    verify_s, verify_cpu_s = time.perf_counter() - begun, time.process_time() - begun_cpu
     if not report.intact:
         raise BenchTrouble(f"the journal that was written does not verify: {report.findings[0]}")
-    ready_s = median(starts(place))
-    return Past(transactions, ready_s, report.rows, verify_s, size / transactions)
+    return Past(transactions, starts(place), report.rows, verify_s, verify_cpu_s, size / transactions)
 
 
 # --- upload ------------------------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import zip_longest
 
 from posd.core import records as r
 from posd.core.answers import AnswerFacts, GroupCount, GroupResult, HostTotals, Totals
@@ -127,24 +128,27 @@ def write_past(place: PosdPlace, tids: list[str], transactions: int, told: Calla
     store = open_store(place.journal, key.derive("chain"), key.derive("digest"), vault)
     vault.begin()
     try:
-        share = transactions // len(tids)
-        for done, tid in enumerate(tids):
-            count = share if tid != tids[-1] else transactions - share * (len(tids) - 1)
-            _write_terminal(store, begin(tid, key, time.time_ns() // 1_000_000), count)
-            told(done * share + count)
+        shares = [transactions // len(tids) + (place < transactions % len(tids)) for place in range(len(tids))]
+        lanes = [begin(tid, key, time.time_ns() // 1_000_000) for tid in tids]
+        written = 0
+        for day in zip_longest(*map(batches, shares)):  # each terminal makes one batch, then each its next
+            for lane, batch in zip(lanes, day, strict=True):
+                if batch is not None:
+                    _sell(store, lane, batch.sales)
+                    written += batch.sales
+                    if batch.closed:
+                        _close(store, lane)
+            told(written)
+        for lane in lanes:
+            _commit(store, lane)
     finally:
         store.close()
 
 
-def _write_terminal(store: SqliteStore, lane: Lane, count: int) -> None:
-    *closed, still_open = batches(count)
-    for number in closed:
-        _sell(store, lane, number)
-        lane.close()
-        _commit(store, lane)
-        store.save_snapshot(lane.state.tid, store.head().sequence, FOLD_VERSION, dump_state(lane.state))
-    _sell(store, lane, still_open)
+def _close(store: SqliteStore, lane: Lane) -> None:
+    lane.close()
     _commit(store, lane)
+    store.save_snapshot(lane.state.tid, store.head().sequence, FOLD_VERSION, dump_state(lane.state))
 
 
 def _sell(store: SqliteStore, lane: Lane, number: int) -> None:
@@ -154,11 +158,20 @@ def _sell(store: SqliteStore, lane: Lane, number: int) -> None:
             _commit(store, lane)
 
 
-def batches(count: int) -> list[int]:
-    """The sales of each batch: closed ones, whole as far as they go, and the open one at the end."""
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """One batch of the past."""
+
+    sales: int
+    closed: bool
+
+
+def batches(count: int) -> list[Batch]:
+    """The batches of so many sales: closed ones, whole as far as they go, and the open one at the end."""
     still_open = min(count, OPEN_SALES)
     whole, rest = divmod(count - still_open, SALES_PER_BATCH)
-    return [SALES_PER_BATCH] * whole + [rest] * (rest > 0) + [still_open]
+    closed = [SALES_PER_BATCH] * whole + [rest] * (rest > 0)
+    return [*(Batch(sales, True) for sales in closed), Batch(still_open, False)]
 
 
 def _commit(store: SqliteStore, lane: Lane) -> None:

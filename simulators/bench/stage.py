@@ -21,6 +21,7 @@ import yaml
 from posd.errors import ConfigError
 from posd.security.machine import create_machine_key
 from simulators.bench.figures import BenchTrouble
+from simulators.bench.process_facts import cpu_of
 
 TMK = "0123456789ABCDEFFEDCBA9876543210"
 MID = "898100012345678"
@@ -108,7 +109,7 @@ def host(folder: Path, tids: Sequence[str]) -> Iterator[Host]:
             {
                 "terminals": [{"tid": tid, "mid": MID, "tmk": TMK} for tid in tids],
                 "cards": [{"pan": pan, "balance": BALANCE, "scheme": scheme} for pan, scheme in cards],
-                "behaviour": {"unbalance": "both"},
+                "behaviour": {"unbalance": "both", "utc_offset_minutes": 0},
             }
         )
     )
@@ -153,11 +154,12 @@ class PosdPlace:
 
 @dataclass(frozen=True, slots=True)
 class Posd:
-    """A running posd. `ready_s`: from exec to READY=1."""
+    """A running posd. `ready_s`: from exec to READY=1; `ready_cpu_s`: the CPU time it took for that."""
 
     child: Child
     place: PosdPlace
     ready_s: float
+    ready_cpu_s: float
 
 
 def posd_place(folder: Path, tids: Sequence[str], host_port: int, connections: int, mac: str = "none") -> PosdPlace:
@@ -192,18 +194,17 @@ def posd_command(place: PosdPlace) -> list[str]:
 def launch(place: PosdPlace, command: Sequence[str] | None = None) -> Posd:
     """posd, up to its READY. BenchTrouble when it does not come. The caller ends `child`."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
-        address = place.folder / "notify.sock"
-        address.unlink(missing_ok=True)
-        notify.bind(str(address))
+        notify.bind("")  # an abstract name of the kernel's choice: no path that could be too long
+        address = "@" + notify.getsockname()[1:].decode("ascii")
         notify.settimeout(0.2)
         begun = time.perf_counter()
-        child = start(command or posd_command(place), place.folder / "posd.log", {"NOTIFY_SOCKET": str(address)})
+        child = start(command or posd_command(place), place.folder / "posd.log", {"NOTIFY_SOCKET": address})
         try:
             ready_s = _ready(child, notify, begun)
         except BaseException:
             child.kill()
             raise
-    return Posd(child, place, ready_s)
+    return Posd(child, place, ready_s, cpu_of(child.pid).process_s)
 
 
 @contextlib.contextmanager
