@@ -46,7 +46,8 @@ def _do(options: argparse.Namespace) -> int:
         return 0
     if options.config is None and options.watch and options.books:
         signal.signal(signal.SIGTERM, signal.default_int_handler)
-        attach(options.books, Screen.on(sys.stdout), once=options.once)
+        with contextlib.suppress(KeyboardInterrupt):
+            attach(options.books, Screen.on(sys.stdout), once=options.once)
         return 0
     if options.config is None:
         raise ConfigError(NOTHING_TO_DO)

@@ -13,7 +13,7 @@ from typing import Self
 from pydantic import Field, model_validator
 
 from posd.errors import ConfigError
-from posd.yamlmarks import load_model
+from posd.yamlmarks import did_you_mean, load_model
 from simulators.host.faults import Rule
 from simulators.host.settings import Behaviour, HostSettings, Model
 
@@ -55,7 +55,8 @@ def find(name: str, folder: Path = FOLDER) -> Scenario:
         return Scenario(Path(name).stem, load_model(Path(name), ScenarioFile))
     known = sorted(path.stem for path in folder.glob(f"*{SUFFIX}"))
     if name not in known:
-        raise ConfigError(f"--scenario: {name!r} is not one of {', '.join(known)}; or give the path of a .yaml file")
+        near = did_you_mean(name, known) or "give a name of --list-scenarios or the path of a .yaml file"
+        raise ConfigError(f"--scenario: there is no {name!a}; {near}")
     return Scenario(name, load_model(folder / f"{name}{SUFFIX}", ScenarioFile))
 
 

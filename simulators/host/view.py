@@ -16,10 +16,21 @@ HAPPENED_SHOWN_MAX = 12
 MILLISECONDS = 1_000
 GAP = "  "
 
-TERMINAL_HEADER = ("TID", "KEYS", "BATCH", "STATE", "SALES", "DEBIT", "VOIDS+", "CREDIT", "REVERSED", "REMARKS")
+TERMINAL_HEADER = ("TID", "KEYS", "BATCH", "STATE", "DEBITS", "AMOUNT", "CREDITS", "AMOUNT", "REVERSED", "REMARKS")
 SETTLEMENT_HEADER = ("TID", "BATCH", "DOMESTIC", "FOREIGN", "UPLOADED", "MATCHED", "DIFFERENT", "END", "COUNT")
 RIGHT = frozenset(
-    {"BATCH", "SALES", "DEBIT", "VOIDS+", "CREDIT", "REVERSED", "REMARKS", "UPLOADED", "MATCHED", "DIFFERENT", "COUNT"}
+    {
+        "BATCH",
+        "DEBITS",
+        "AMOUNT",
+        "CREDITS",
+        "REVERSED",
+        "REMARKS",
+        "UPLOADED",
+        "MATCHED",
+        "DIFFERENT",
+        "COUNT",
+    }
 )
 RESULTS = {1: "balanced", 2: "unbalanced"}
 
@@ -127,7 +138,9 @@ def _happened(terminals: Sequence[Books]) -> list[str]:
         for batch in terminal["batches"]:
             where = f"{terminal['tid']}  batch {batch['number']}"
             found += [(row["at_ms"], f"{where}  {_transaction(row)}") for row in batch["transactions"]]
-            found += [(one["at_ms"], f"{where}  totals {_balance(one)}") for one in batch["settlements"]]
+            for one in batch["settlements"]:
+                found.append((one["at_ms"], f"{where}  totals {_balance(one)}"))
+                found += [(one["at_ms"], f"{where}  {_difference(item)}") for item in one["differences"]]
             if batch["closed_at_ms"] is not None:
                 found.append((batch["closed_at_ms"], f"{where}  closed"))
     newest = sorted(found, key=lambda item: item[0])[-HAPPENED_SHOWN_MAX:]
@@ -137,6 +150,15 @@ def _happened(terminals: Sequence[Books]) -> list[str]:
 def _transaction(row: Books) -> str:
     amount = format_amount(row["amount"])
     return f"{row['kind']:<9}  STAN {row['stan']:06d}  {amount:>10}  {row['card']}  {row['code']}  {row['state']}"
+
+
+def _difference(item: Books) -> str:
+    sides = (f"{name} {_side(item[name])}" for name in ("ours", "uploaded"))
+    return f"{item['kind']:<9}  STAN {item['stan']:06d}  {', '.join(sides)}"
+
+
+def _side(record: Books | None) -> str:
+    return "nothing" if record is None else f"{format_amount(record['amount'])} {record['card']} {record['class']}"
 
 
 def _balance(one: Books) -> str:

@@ -73,9 +73,9 @@ def read_books(path: Path) -> object:
 
 def attach(path: Path, screen: Screen, *, once: bool = False, refresh_s: float = REFRESH_S) -> None:
     """Show the books at `path` until interrupted, or once. ConfigError when they cannot be read at the start."""
-    _look(path, screen)
-    seen = _stamp(path)
     try:
+        seen = _stamp(path)
+        _look(path, screen)
         while not once:
             time.sleep(refresh_s)
             if (now := _stamp(path)) != seen:
