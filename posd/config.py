@@ -5,13 +5,19 @@
 """
 
 import os
+from datetime import time
 from pathlib import Path
 
 from posd.errors import ConfigError
 from posd.security.keys import load_tmk
 from posd.security.machine import load_machine_key
 from posd.settings import FOLDER, Settings
+from posd.values import format_amount
 from posd.yamlmarks import ConfigProblems, Document, Place, Problem, read_document, shown_path
+
+DAY_S = 86_400
+HALF_DAY_S = DAY_S // 2
+"""A settlement less than this before the cut-over is meant to precede it; else it would follow it."""
 
 
 def load(path: Path) -> Settings:
@@ -32,6 +38,8 @@ def load_document(path: Path) -> tuple[Settings, Document]:
         *_gaps(settings, document),
         *_terminals_distinct(settings, document),
         *_open_door(settings, document),
+        *_amounts(settings, document),
+        *_cutover(settings, document),
     ]
     if problems:
         raise ConfigProblems(problems)
@@ -134,6 +142,42 @@ def _open_door(settings: Settings, document: Document) -> list[Problem]:
         for number, terminal in enumerate(settings.terminals)
         if terminal.mac != "required"
     ]
+
+
+def _amounts(settings: Settings, document: Document) -> list[Problem]:
+    """D23: a batch cannot be both too small and too large."""
+    settlement = settings.settlement
+    if not settlement.maximum or settlement.minimum <= settlement.maximum:
+        return []
+    maximum = f"settlement.maximum ({format_amount(settlement.maximum)}, {document.place(('settlement', 'maximum'))})"
+    what = f"{format_amount(settlement.minimum)} is above {maximum}"
+    return [document.problem(("settlement", "minimum"), what, "lower this, raise that, or write 0.00 for off")]
+
+
+def _cutover(settings: Settings, document: Document) -> list[Problem]:
+    """D23: the settlement has to come before the host cuts its day over, not just after."""
+    cutover = settings.settlement.host_cutover_at
+    if cutover is None:
+        return []
+    where = document.place(("settlement", "host_cutover_at"))
+    problems = []
+    for number, terminal in enumerate((None, *settings.terminals)):
+        own = terminal is not None and terminal.settlement.at is not None
+        if terminal is not None and not own:
+            continue
+        times = settings.schedule_of(terminal).at if terminal is not None else settings.settlement.at
+        if any(_seconds_between(at, cutover) < HALF_DAY_S for at in times):
+            continue
+        place: Place = ("terminals", number - 1, "settlement", "at") if own else ("settlement", "at")
+        what = f"the day's last settlement would come after settlement.host_cutover_at ({cutover:%H:%M}, {where})"
+        problems.append(document.problem(place, what, "settle some minutes before the host's cut-over"))
+    return problems
+
+
+def _seconds_between(earlier: time, later: time) -> int:
+    """From one time of day to the next occurrence of another."""
+    first, second = (at.hour * 3600 + at.minute * 60 + at.second for at in (earlier, later))
+    return (second - first) % DAY_S
 
 
 def _folder_problem(folder: Path) -> list[tuple[str, str]]:

@@ -86,6 +86,19 @@ def _time_of_day(text: object) -> time:
     return time(int(match[1]), int(match[2]), int(match[3] or 0))
 
 
+def _optional_time(text: object) -> time | None:
+    return None if text in (None, "") else _time_of_day(text)
+
+
+def _amount(text: object) -> int:
+    if isinstance(text, int):
+        return text
+    match = re.fullmatch(r"([0-9]{1,10})(?:\.([0-9]{2}))?", str(text), re.ASCII)
+    if match is None:
+        raise ValueError('must be an amount; write it with two decimals, as "1000.00"')
+    return int(match[1]) * 100 + int(match[2] or 0)
+
+
 def _listed(value: object) -> object:
     return [value] if isinstance(value, str) else value
 
@@ -164,6 +177,10 @@ SecondsOrOff = Annotated[float, Field(ge=0, le=SECONDS_MAX, allow_inf_nan=False)
 AddressText = Annotated[Address, PlainValidator(_address)]
 PathText = Annotated[Path, PlainValidator(_path)]
 SocketPath = Annotated[PathText, AfterValidator(_socket)]
+Amount = Annotated[int, PlainValidator(_amount)]
+"""Minor units; written as decimal text."""
+TimeOfDay = Annotated[time, PlainValidator(_time_of_day)]
+TimeOfDayOrNone = Annotated[time | None, PlainValidator(_optional_time)]
 ZoneName = Annotated[str, AfterValidator(_zone)]
 TimesOfDay = Annotated[
     tuple[Annotated[time, PlainValidator(_time_of_day)], ...],
@@ -250,6 +267,12 @@ class SettlementSettings(Section):
     hold_max_s: SecondsOrOff = 900.0
     retry: SettlementRetry = SettlementRetry()
     clock_skew_max_s: Seconds = 300.0
+    minimum: Amount = 0
+    maximum: Amount = 0
+    deferral_max_s: Seconds = 259_200.0
+    empty_batch: Literal["skip", "send"] = "skip"
+    host_cutover_at: TimeOfDayOrNone = None
+    day_ends_at: TimeOfDay = time(0, 0)
 
 
 class JournalSettings(Section):

@@ -28,4 +28,9 @@ def rules_of(settings: Settings, terminal: TerminalSettings, profile: Profile) -
         settle_hold_max_s=settlement.hold_max_s,
         settle_retry=Gaps(settlement.retry.first_s, settlement.retry.max_s),
         clock_skew_max_s=settlement.clock_skew_max_s,
+        settle_minimum_minor=settlement.minimum,
+        settle_maximum_minor=settlement.maximum,
+        settle_deferral_max_s=settlement.deferral_max_s,
+        skip_empty=settlement.empty_batch == "skip",
+        host_cutover_at=settlement.host_cutover_at,
     )

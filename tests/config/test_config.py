@@ -356,3 +356,46 @@ def test_what_does_not_ship_is_named() -> None:
 
 def test_problems_are_config_errors() -> None:
     assert issubclass(ConfigProblems, ConfigError)
+
+
+def test_d23_a_minimum_above_the_maximum(tmp_path: Path) -> None:
+    text = SMALL + 'settlement:\n  minimum: "500.00"\n  maximum: "100.00"\n'
+    assert _lines(tmp_path, text) == [
+        (
+            "posd.yaml:12:3: settlement.minimum: 500.00 is above settlement.maximum (100.00, line 13); "
+            "lower this, raise that, or write 0.00 for off"
+        )
+    ]
+    assert load(_write(tmp_path, text.replace("100.00", "500.01"))).settlement.maximum == 50_001
+    load(_write(tmp_path, text.replace("100.00", "0.00")))
+
+
+@pytest.mark.parametrize(
+    ("at", "cutover", "good"),
+    [("23:00", "23:30", True), ("23:00", "00:30", True), ("23:00", "22:30", False), ("23:00", "23:00", True)],
+)
+def test_d23_the_settlement_comes_before_the_cutover(tmp_path: Path, at: str, cutover: str, good: bool) -> None:
+    text = SMALL + f'settlement:\n  at: ["{at}"]\n  host_cutover_at: "{cutover}"\n'
+    if good:
+        load(_write(tmp_path, text))
+        return
+    assert _lines(tmp_path, text) == [
+        (
+            "posd.yaml:12:3: settlement.at: the day's last settlement would come after settlement.host_cutover_at "
+            f"({cutover}, line 13); settle some minutes before the host's cut-over"
+        )
+    ]
+
+
+def test_a_terminal_with_its_own_times_is_held_against_the_cutover(tmp_path: Path) -> None:
+    text = SMALL.replace("  - tid", '  - settlement: {at: ["22:45"]}\n    tid') + (
+        'settlement:\n  at: ["22:00"]\n  host_cutover_at: "22:30"\n'
+    )
+    (line,) = _lines(tmp_path, text)
+    assert "terminals[0].settlement.at: the day's last settlement would come after" in line
+
+
+@pytest.mark.parametrize("amount", ["1.5", "-1.00", "1,000.00", "lots", "1.005"])
+def test_an_amount_has_two_decimals(tmp_path: Path, amount: str) -> None:
+    (line,) = _lines(tmp_path, SMALL + f'settlement:\n  maximum: "{amount}"\n')
+    assert 'must be an amount; write it with two decimals, as "1000.00"' in line
