@@ -7,7 +7,7 @@ Decides nothing about money. Any bytes give an answer, a logged refusal or a clo
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from pathlib import Path
 
 from posd.errors import CannotEncode, MalformedMessage
@@ -18,14 +18,12 @@ from simulators.host.acquirer import Acquirer, Answer
 from simulators.host.connection import Arrived, Connection
 from simulators.host.event_lines import Emit, described
 from simulators.host.faults import Faults, Rule
+from simulators.host.held import HELD_MAX, Held, pour
 from simulators.host.on_disk import BOOKS_MODE, STATE_MODE, OnDisk
 from simulators.host.state import saved
 from simulators.host.troubles import echoes, noise, spoiled, with_digit
 
 READ_BYTES = 65_536
-HELD_MAX = 10_000
-STORM_UNSENT_BYTES_MAX = 262_144
-STORM_TICK_S = 0.01
 MILLISECONDS = 1_000
 
 
@@ -59,7 +57,7 @@ class HostServer:
         self._disk.keep("books", books, BOOKS_MODE, acquirer.dump)
         self._now_ms = now_ms
         self._header_bytes = acquirer.settings.behaviour.header_bytes
-        self._held: set[asyncio.Task[None]] = set()
+        self._held = Held()
         self._late: dict[tuple[str, str, str], tuple[Arrived, Answer]] = {}
         self._connections: dict[asyncio.Task[None], Connection] = {}
         self._stopping = asyncio.Event()
@@ -77,8 +75,7 @@ class HostServer:
     async def close(self) -> None:
         """Stop listening, drop connections and what is held, write the final books."""
         self._stopping.set()
-        tasks = [*self._held, *self._connections, *([self._restarting] if self._restarting else [])]
-        self._drop()
+        tasks = [*self._drop(), *self._connections, *([self._restarting] if self._restarting else [])]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -91,15 +88,14 @@ class HostServer:
         taken: int = self._server.sockets[0].getsockname()[1]
         return taken
 
-    def _drop(self) -> None:
-        """Stop listening; every connection and everything held is gone."""
+    def _drop(self) -> list[asyncio.Task[None]]:
+        """Stop listening; every connection and everything held is gone. The tasks that were held."""
         if self._server is not None:
             self._server.close()
         for connection in self._connections.values():
             connection.abort()
-        for task in self._held:
-            task.cancel()
         self._late.clear()
+        return self._held.drop()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
@@ -270,42 +266,26 @@ class HostServer:
         self._restarting = None
 
     def _hold(self, ms: int, arrived: Arrived, go_on: Callable[[], None]) -> None:
-        if len(self._held) >= HELD_MAX:
+        if self._held.full:
             self._emit({"event": "overloaded", "held": len(self._held)})
             return
         self._emit({"event": "holding", "ms": ms, **described(arrived.message)})
-
-        async def later() -> None:
-            await asyncio.sleep(ms / MILLISECONDS)
-            go_on()
-
-        self._run(later())
+        self._held.later(ms, go_on)
 
     def _storm(self, arrived: Arrived, rule: Rule) -> None:
-        """Pour echoes on a connection for a while; one storm at a time, and it waits for a peer that is slow."""
+        """Pour echoes on a connection for a while; one storm at a time."""
         connection = arrived.connection
-        if connection.storming or len(self._held) >= HELD_MAX:
+        if connection.storming or self._held.full:
             return
         connection.storming = True
 
-        async def pour() -> None:
-            loop, sent = asyncio.get_running_loop(), 0
-            began, frames = loop.time(), echoes(self.acquirer, arrived.envelope, arrived.message)
-            while (past := loop.time() - began) < rule.ms / MILLISECONDS and not connection.closing:
-                while sent <= past * rule.rate and connection.unsent_bytes < STORM_UNSENT_BYTES_MAX:
-                    sent += connection.write(next(frames, b""))
-                    if connection.mute or connection.closing:
-                        break
-                await asyncio.sleep(STORM_TICK_S)
+        async def storm() -> None:
+            frames = echoes(self.acquirer, arrived.envelope, arrived.message)
+            sent = await pour(connection, frames, rule.rate, rule.ms)
             connection.storming = False
             self._emit({"event": "storm over", "peer": connection.peer, "sent": sent})
 
-        self._run(pour())
-
-    def _run(self, work: Coroutine[None, None, None]) -> None:
-        task = asyncio.create_task(work)
-        self._held.add(task)
-        task.add_done_callback(self._held.discard)
+        self._held.run(storm())
 
     def _send(
         self, connection: Connection, envelope: Envelope, body: bytes | None, answer: Answer | None = None
