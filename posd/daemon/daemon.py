@@ -107,6 +107,7 @@ class Daemon:
             await self._unless_broken(tasks, self._drain())
         finally:
             await self._shut(tasks)
+            loop.set_exception_handler(None)
 
     async def _open(self, tasks: list[asyncio.Task[None]]) -> None:
         """Recovery first, then the doors, then the line (no terminal is refused while posd still folds)."""

@@ -146,6 +146,11 @@ class Lane:
             self._memory.requests.pop(failed.request_id, None)
             self._memory.cards.pop(failed.request_id, None)
 
+    def forget_cards(self) -> None:
+        """Behind a fence nothing is sent on: no card stays in memory for it (P5)."""
+        self._memory.requests.clear()
+        self._memory.cards.clear()
+
     def forget_askers(self, connection: str) -> None:
         """The connection is gone: nobody can be answered there. What was asked goes on (D16)."""
         gone = [reply_to for reply_to in self._memory.asked if connection_of(reply_to) == connection]

@@ -160,7 +160,7 @@ class LaneRunner(Runner):
         self.lane = lane
         self.fenced = fenced
         self._timer: asyncio.TimerHandle | None = None
-        self._late = 0
+        self._late, self._late_for_s = 0, 0.0
         self._rows_since_snapshot = 0
         self._commands: dict[str, asyncio.Future[fx.CommandDone]] = {}
 
@@ -191,6 +191,7 @@ class LaneRunner(Runner):
         except BUGS as error:  # our bug, this terminal's fence (D4)
             self.fenced = because(error)
             alert("lane_fenced", tid=self.lane.terminal.tid, because=self.fenced, exc_info=error)
+            self.lane.forget_cards()
             self._refuse_commands()
             await self._live_behind_fence(item)
 
@@ -235,17 +236,16 @@ class LaneRunner(Runner):
             return
         now = self._now()
         deadline_s = self.lane.engine.next_deadline_s(now)
-        if deadline_s is None or deadline_s > now.monotonic_s:
-            self._late = 0
         if deadline_s is not None:
-            wait_s = self._clamped(deadline_s - now.monotonic_s)
+            wait_s = self._clamped(deadline_s, now.monotonic_s)
             self._timer = asyncio.get_running_loop().call_later(wait_s, self.offer, Happened(e.Tick()))
 
-    def _clamped(self, wait_s: float) -> float:
+    def _clamped(self, deadline_s: float, now_s: float) -> float:
         """A deadline that passed while an item was lived through is met at once; one that stays is our bug (D4)."""
-        if wait_s > 0:
-            return wait_s
-        self._late += 1
+        if deadline_s > now_s:
+            return deadline_s - now_s
+        self._late = self._late + 1 if deadline_s == self._late_for_s else 1
+        self._late_for_s = deadline_s
         if self._late == LATE_TICKS_MAX:
-            alert("deadline_in_the_past", tid=self.lane.terminal.tid, late_ms=round(-wait_s * 1000))
+            alert("deadline_in_the_past", tid=self.lane.terminal.tid, late_ms=round((now_s - deadline_s) * 1000))
         return 0.0 if self._late < LATE_TICKS_MAX else DEADLINE_CLAMP_S

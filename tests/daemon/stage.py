@@ -5,6 +5,7 @@
 """
 
 import asyncio
+import io
 import json
 import socket
 import time
@@ -41,6 +42,8 @@ CARD, EXPIRY = "6225880123456789", "3012"
 OTHER_CARD = "6225880000000014"
 UNTIL_S = 8.0
 """The longest that a test waits for something to become true."""
+
+NEVER_SAID = frozenset({"deadline_in_the_past", "lane_fenced", "station_item_dropped", "fenced_item_dropped", "broken"})
 
 Story = Callable[["Stage"], Awaitable[None]]
 
@@ -165,6 +168,11 @@ class Stage:
     said: list[dict[str, Any]] = field(default_factory=list)
     early: list[dict[str, Any]] = field(default_factory=list)
     clients: dict[str, TerminalClient] = field(default_factory=dict)
+    log: io.StringIO = field(default_factory=io.StringIO)
+
+    def events(self) -> set[str]:
+        """The names of everything that was logged."""
+        return {str(json.loads(line)["event"]) for line in self.log.getvalue().splitlines()}
 
     async def open(self) -> None:
         write_keys(self.folder, self.tids)
@@ -262,11 +270,14 @@ class Stage:
         return [*found, *(str(finding) for finding in verify(folder, chain_key).findings)]
 
 
-def play(stage: Stage, story: Story, limit_s: float = 30.0) -> None:
-    """Run a story on an open stage; afterwards nothing may have left before its rows were durable."""
+def play(stage: Stage, story: Story, limit_s: float = 30.0, may_say: frozenset[str] = frozenset()) -> None:
+    """Run a story on an open stage.
+
+    Afterwards nothing may have left before its rows were durable, no card stands in the log, and nothing was logged
+    that only a bug of ours can cause, but for what the story plants (`may_say`).
+    """
 
     async def run() -> None:
-        set_up("json", "info")
         async with asyncio.timeout(limit_s):
             await stage.open()
             try:
@@ -274,5 +285,12 @@ def play(stage: Stage, story: Story, limit_s: float = 30.0) -> None:
             finally:
                 await stage.close()
 
-    asyncio.run(run())
+    set_up("json", "info", stage.log)
+    try:
+        asyncio.run(run())
+    finally:
+        set_up()
+        print(stage.log.getvalue())
     assert stage.early == []
+    assert CARD not in stage.log.getvalue()
+    assert stage.events().isdisjoint(NEVER_SAID - may_say)

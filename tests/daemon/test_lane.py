@@ -15,6 +15,7 @@ from posd.values import Tid
 from tests.daemon.stage import CARD, EXPIRY, MID, SECOND, TID, TMK, Stage, play, write_keys
 
 MakeStage = Callable[..., Stage]
+FENCED = frozenset({"lane_fenced"})
 OTHER_TMK = "FEDCBA98765432100123456789ABCDEF"
 
 
@@ -185,6 +186,7 @@ def test_a_bug_in_one_lane_is_its_fence_and_nobody_elses(
         assert (await stage.sale("1.50"))["code"] == "96"
         assert (await stage.terminal().do({"do": "void", "of_stan": 1}))["code"] == "96"
         assert stage.state() is before
+        assert memory(stage).requests == memory(stage).cards == {}
         done = await asyncio.wait_for(runner.command(e.SettleNow("x", "anna")), 1)
         assert (done.ok, "fenced" in done.text) == (False, True)
         assert (await stage.sale("2.00", SECOND))["outcome"] == "approved"
@@ -195,7 +197,7 @@ def test_a_bug_in_one_lane_is_its_fence_and_nobody_elses(
         await stage.end()
         assert stage.differences() == []
 
-    play(staged(tids=(TID, SECOND)), story)
+    play(staged(tids=(TID, SECOND)), story, may_say=FENCED)
 
 
 def test_a_command_that_meets_a_new_fence_is_answered(staged: MakeStage, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -210,7 +212,7 @@ def test_a_command_that_meets_a_new_fence_is_answered(staged: MakeStage, monkeyp
         done = await asyncio.wait_for(runner.command(e.SettleNow("x", "anna")), 2)
         assert (done.ok, "planted" in done.text) == (False, True)
 
-    play(staged(), story)
+    play(staged(), story, may_say=FENCED)
 
 
 def test_a_failing_disk_is_not_a_fence(staged: MakeStage) -> None:

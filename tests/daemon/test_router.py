@@ -115,9 +115,7 @@ def test_a_late_approval_is_remembered_and_the_reversal_stands(staged: MakeStage
     play(staged(faults=({"mti": "0200", "amount": "6.66", "do": "delay", "ms": 800},)), story)
 
 
-def test_an_answer_for_nobody_is_kept_with_its_key_and_alerted(
-    staged: MakeStage, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_an_answer_for_nobody_is_kept_with_its_key_and_alerted(staged: MakeStage) -> None:
     async def story(stage: Stage) -> None:
         await stage.start()
         body = stage.acquirer.codec.encode(
@@ -136,8 +134,9 @@ def test_an_answer_for_nobody_is_kept_with_its_key_and_alerted(
         await host_says(stage, stage.acquirer.codec.encode(Message("0800", {11: "004713", 41: TID, 42: MID})))
         await stage.until(lambda: len(stage.rig.records("answer_unmatched")) == 2)
 
-    play(staged(), story)
-    said = capsys.readouterr().out
+    stage = staged()
+    play(stage, story)
+    said = stage.log.getvalue()
     assert '"their_tid": "99999999"' in said
     assert '"stan": 4712' in said
 

@@ -194,6 +194,43 @@ def test_ticks_do_not_pile_up(staged: MakeStage) -> None:
     play(staged(), story)
 
 
+def test_a_deadline_that_passes_while_the_disk_is_slow_is_met_at_once(staged: MakeStage) -> None:
+    """No alert (`play` looks for it), and no second lost: the reply limit ends while another item is written."""
+
+    async def story(stage: Stage) -> None:
+        await stage.start()
+        loop = asyncio.get_running_loop()
+        sale = asyncio.create_task(stage.sale("1.00"))
+        await stage.until(lambda: stage.received("0200"))
+        began = loop.time()
+        await asyncio.sleep(0.4)
+        stage.rig.slow_s = 0.3
+        await stage.terminal(name="other", tmk=None).do({"do": "echo", "timeout_s": 0.15})
+        stage.rig.slow_s = 0
+        assert (await sale)["code"] == "98"
+        assert loop.time() - began < 1.4
+
+    play(staged(faults=({"mti": "0200", "do": "lose_answer"},)), story)
+
+
+def test_a_deadline_that_stays_in_the_past_is_alerted_once_and_costs_no_cpu(
+    staged: MakeStage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def story(stage: Stage) -> None:
+        await stage.start()
+        runner = stage.daemon.lanes[Tid(TID)]
+        past_s = asyncio.get_running_loop().time() - 5
+        monkeypatch.setattr(runner.lane.engine, "next_deadline_s", lambda now: past_s)
+        before = runner.lived_through
+        runner.offer(Happened(e.Tick()))
+        await asyncio.sleep(0.4)
+        assert runner.lived_through - before < 6
+
+    stage = staged()
+    play(stage, story, may_say=frozenset({"deadline_in_the_past"}))
+    assert stage.log.getvalue().count("deadline_in_the_past") == 1
+
+
 def test_a_command_is_done_once_for_each_id(staged: MakeStage) -> None:
     async def story(stage: Stage) -> None:
         await stage.start()
