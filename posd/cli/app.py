@@ -102,6 +102,7 @@ def status(config: Config = DEFAULT, tid: TidOption = None, as_json: Json = Fals
 
 @app.command(
     epilog="Examples: posd settle --tid 10000001; "
+    'posd settle --tid 10000001 --approve --by "Li Na" --reason "slips checked"; '
     'posd settle --tid 10000001 --decide closed --by "Li Na" --reason "the bank shows it as paid"'
 )
 def settle(
@@ -111,6 +112,8 @@ def settle(
         str | None,
         typer.Option("--decide", metavar="closed|open", help="Whether the host closed an unconfirmed batch."),
     ] = None,
+    approve: Annotated[bool, typer.Option("--approve", help="Let a held settlement begin. 批准")] = False,
+    number: BatchOption = None,
     by: By = None,
     reason: Reason = None,
     as_json: Json = False,
@@ -118,15 +121,22 @@ def settle(
 ) -> int:
     """Close the batch now, and watch. 结算
 
-    Leaving cancels nothing. With --decide, say what became of an unconfirmed settlement.
+    Leaving cancels nothing. With --approve, let one that is above the maximum begin; with --decide, say what became of
+    an unconfirmed one.
     """
-    from posd.cli.settle import decide_command, settle_command
+    from posd.cli.settle import approve_command, decide_command, settle_command
     from posd.cli.speech import chosen
 
+    if approve and decide is not None:
+        raise ConfigError("settle: --approve and --decide are two things; give one")
+    if approve:
+        return approve_command(config, tid, number, by, reason, as_json)
+    if number is not None:
+        raise ConfigError("settle: --batch goes with --approve; which batch is settled is the open one")
     if decide is not None:
         return decide_command(config, tid, decide, by, reason, as_json)
     if reason is not None:
-        raise ConfigError("settle: --reason goes with --decide closed|open")
+        raise ConfigError("settle: --reason goes with --approve or --decide closed|open")
     return settle_command(config, tid, by, as_json, chosen(lang))
 
 

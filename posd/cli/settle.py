@@ -1,4 +1,5 @@
-"""`posd settle`: close the batch now and watch, or say what a person found out about an unconfirmed one (D20).
+"""`posd settle`: close the batch now and watch, approve one that is held (D23), or say what a person found out about an
+unconfirmed one (D20).
 
 Watching is all it does after the first word: leaving cancels nothing. Exit status 0 when every batch is closed in
 agreement, 1 when one is not.
@@ -43,11 +44,27 @@ def decide_command(
     """Say whether the host closed the unconfirmed batch of `tid`: 'closed' or 'open', by whom and why."""
     if decision not in DECISIONS:
         raise ConfigError("settle: --decide takes 'closed' (the host closed the batch) or 'open' (it did not)")
-    if not by or not reason:
+    if not (by or "").strip() or not (reason or "").strip():
         raise ConfigError("settle: --decide needs --by NAME and --reason TEXT: who found out, and how")
     settings = settings_at(config, tid)
     asked = {"closed": DECISIONS[decision], "by": by, "reason": reason, **({"tid": tid} if tid else {})}
     said = call(settings.control_socket, "settle.decide", asked)
+    if as_json:
+        print_json(said)
+    else:
+        print(f"terminal {said['tid']}: {printable(said['text'])}")
+    return exit_status.GOOD
+
+
+def approve_command(
+    config: Path, tid: str | None, batch: int | None, by: str | None, reason: str | None, as_json: bool
+) -> int:
+    """Let a settlement that is held above the maximum begin, by whom and why (D23)."""
+    if not (by or "").strip() or not (reason or "").strip():
+        raise ConfigError("settle: --approve needs --by NAME and --reason TEXT: who looked at it, and why it may go on")
+    settings = settings_at(config, tid)
+    given: dict[str, Any] = {"tid": tid, "batch": batch, "by": by, "reason": reason}
+    said = call(settings.control_socket, "settle.approve", {name: value for name, value in given.items() if value})
     if as_json:
         print_json(said)
     else:
@@ -67,7 +84,7 @@ def _tell(line: View, lang: Lang) -> None:
 def _ended(terminal: View, lang: Lang) -> str:
     close = terminal["close"]
     if close is None:
-        name = terminal["outcome"] if terminal["outcome"] in ("nothing", "postponed", "held") else "refused"
+        name = terminal["outcome"] if terminal["outcome"] in ("nothing", "postponed", "held", "waits") else "refused"
         return printable(say(lang, name, tid=terminal["tid"], reason=terminal["reason"]))
     text = outcome(lang, close)
     if close["carried_over"]:

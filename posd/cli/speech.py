@@ -65,6 +65,9 @@ TEXTS: Mapping[str, tuple[str, str]] = {
     "next_due": ("due {at}", "{at} 结算"),
     "late": ("LATE since {at}", "已逾期，自 {at}"),
     "due_since": ("due since {at}", "自 {at} 起待结算"),
+    "is_settled": ("settled; next due {at}", "已结清，下次 {at}"),
+    "is_deferred": ("deferred until {at}", "顺延至 {at}"),
+    "is_held": ("HELD: {gross} above {maximum}", "待批准：{gross} 超过 {maximum}"),
     "wanted": ("due now", "现应结算"),
     "all_good": ("Nothing needs a person.", "一切正常，无需处理。"),
     "days": ("{n} d {m} h", "{n} 天 {m} 小时"),
@@ -82,6 +85,10 @@ TEXTS: Mapping[str, tuple[str, str]] = {
         "终端 {tid}：结算推迟，条件具备后自动进行：{reason}",
     ),
     "held": ("terminal {tid}: held, posd goes on by itself when it can: {reason}", "终端 {tid}：结算暂停：{reason}"),
+    "waits": (
+        "terminal {tid}: not settled, it waits for a person: {reason} (posd settle --tid {tid} --approve …)",
+        "终端 {tid}：未结算，超过上限，须由专人批准：posd settle --tid {tid} --approve --by 姓名 --reason 原因",
+    ),
     "refused": ("terminal {tid}: not settled: {reason}", "终端 {tid}：未结算：{reason}"),
     "leaving": (
         "you left; the settlement goes on: see posd status",
@@ -132,6 +139,8 @@ FINDINGS: Mapping[str, str] = {
     "settlement_unconfirmed": "无法确认主机是否已结算，请联系收单行",
     "settlement_failing": "结算多次失败：{why}；完成前无法交易，请联系收单行确认批次是否已结算",
     "settlement_late": "结算已逾期（应于 {since}）：{why}",
+    "settlement_held": "结算待批准：{gross} 超过上限 {maximum}；期间可继续交易",
+    "settlement_deferred": "结算顺延至 {until}：{gross} 低于下限 {minimum}",
     "last_close": "批次 {batch:06d}：{outcome}",
     "fenced": "终端已隔离，停止处理：{why}",
     "signed_out": "未签到：{why}",
@@ -141,6 +150,8 @@ FINDINGS: Mapping[str, str] = {
 
 TO_DO: Mapping[str, str] = {
     "settlement_late": "原因消除后 posd 会自动结算；立即尝试：posd settle --tid {tid}",
+    "settlement_held": "核对后批准：posd settle --tid {tid} --approve --by 姓名 --reason 原因",
+    "settlement_deferred": "无需处理；立即结算：posd settle --tid {tid}",
     "fenced": "请重启 posd；若再次出现请报告",
     "signed_out": "posd 会自动重新签到",
     "link_down": "posd 会自动重新连接",
@@ -154,6 +165,8 @@ BLOCKERS: Mapping[str, str] = {
     "fenced": "终端已隔离",
     "unconfirmed": "无法确认主机是否已结算，须由专人决定",
     "reversals": "有冲正尚未完成",
+    "held": "超过上限，须由专人批准",
+    "deferred": "低于下限，顺延",
 }
 
 

@@ -95,13 +95,24 @@ def _reversals(owed: View, lang: Lang) -> str:
 
 
 def _settlement(closing: View, lang: Lang) -> str:
-    if closing["phase"] != "open":
-        return phase(lang, closing)
-    if closing["late"] and closing["due_since"]:
-        return say(lang, "late", at=moment(closing["due_since"]))
-    if closing["due"]:
-        return say(lang, "due_since", at=moment(closing["due_since"])) if closing["due_since"] else say(lang, "wanted")
-    return say(lang, "next_due", at=moment(closing["next_due_at"]))
+    """Where it stands, in a few words; why it is late or waits is said by the findings."""
+    match closing["standing"]:
+        case "late" if closing["due_since"] and closing["phase"] == "open":
+            return say(lang, "late", at=moment(closing["due_since"]))
+        case "deferred":
+            return say(lang, "is_deferred", at=moment(closing["deferred"]["until"]))
+        case "held":
+            return say(lang, "is_held", **closing["held"])
+        case "due" if closing["due_since"]:
+            return say(lang, "due_since", at=moment(closing["due_since"]))
+        case "due":
+            return say(lang, "wanted")
+        case "settled":
+            return say(lang, "is_settled", at=moment(closing["next_due_at"]))
+        case "open":
+            return say(lang, "next_due", at=moment(closing["next_due_at"]))
+        case _:
+            return phase(lang, closing)
 
 
 def _last_close(close: View | None, lang: Lang) -> str:

@@ -95,7 +95,9 @@ def approve(draft: "Draft", by: str, reason: str, batch: int | None) -> str | No
         return f"batch {batch:06d} is not the open one (that is {state.batch.number:06d}); nothing was approved"
     if state.settlement.approved_by is not None:
         return f"it was approved already, by {state.settlement.approved_by}; nothing is sent twice"
-    if state.settlement.phase is not SettlementPhase.OPEN or state.settlement.held_minor is None:
+    if state.settlement.phase is not SettlementPhase.OPEN:
+        return f"the settlement has begun already ({state.settlement.phase}); nothing is sent twice"
+    if state.settlement.held_minor is None:
         return "no settlement is held; nothing was approved"
     draft.record(r.SettlementApproved(by, reason, gross_minor(draft)))
     return None

@@ -5,7 +5,7 @@ It must never change a state itself, and the leaving of a client must never canc
 watches.
 """
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from functools import partial
 from typing import Any, Protocol
 
@@ -29,6 +29,7 @@ COMMANDS: Mapping[str, Mapping[str, type]] = {
     "reversals.resolve": {"id": str, "by": str, "reason": str},
     "settle": {"tid": str, "by": str},
     "settle.decide": {"tid": str, "closed": bool, "by": str, "reason": str},
+    "settle.approve": {"tid": str, "batch": int, "by": str, "reason": str},
 }
 """Verb -> its arguments."""
 
@@ -96,6 +97,8 @@ class Control:
                 yield Reply("result", await self._resolve(request))
             case "settle.decide":
                 yield Reply("result", await self._decide(request))
+            case "settle.approve":
+                yield Reply("result", await self._approve(request))
             case "settle":
                 async for reply in self._settle(request):
                     yield reply
@@ -173,21 +176,28 @@ class Control:
         by, reason = _by(request, given, mandatory=True), _reason(request.verb, given)
         if "closed" not in given:
             raise ConfigError(f"{request.verb}: say 'closed': true if the host closed the batch, false if not")
-        tid = self._only_one(request.verb, given.get("tid"))
+        tid = self._only_one(request.verb, given.get("tid"), _undecided, "unconfirmed or failing")
         text = await self._command(tid, e.DecideSettlement(f"{request.id}:{tid}", by, reason, given["closed"]))
         log.info("settlement_decided", tid=tid, by=by, reason=reason, closed=given["closed"], uid=request.uid)
         return {"tid": tid, "text": text}
 
-    def _only_one(self, verb: str, tid: str | None) -> Tid:
+    async def _approve(self, request: Request) -> View:
+        """A named person lets a settlement above the maximum begin, once (D23)."""
+        given = checked(request.verb, request.args, COMMANDS[request.verb])
+        by, reason = _by(request, given, mandatory=True), _reason(request.verb, given)
+        tid = self._only_one(request.verb, given.get("tid"), _held, "held")
+        batch = given.get("batch")
+        text = await self._command(tid, e.ApproveSettlement(f"{request.id}:{tid}", by, reason, batch))
+        log.info("settlement_approved", tid=tid, by=by, reason=reason, uid=request.uid)
+        return {"tid": tid, "text": text}
+
+    def _only_one(self, verb: str, tid: str | None, concerned: Callable[[State], bool], what: str) -> Tid:
+        """The terminal named, or the only one there is. Raises ConfigError, which names those that are concerned."""
         found = chosen(self._everything(), tid)
         if len(found) == 1:
             return found[0][0]
-        unsure = [
-            known
-            for known, runner in self._daemon.lanes.items()
-            if runner.lane.engine.state.settlement.phase in (*CLOSING, SettlementPhase.UNCONFIRMED)
-        ]
-        hint = f"under way: {', '.join(unsure)}" if unsure else "no settlement is unconfirmed or failing"
+        those = [known for known, runner in self._daemon.lanes.items() if concerned(runner.lane.engine.state)]
+        hint = f"{what}: {', '.join(those)}" if those else f"no settlement is {what}"
         raise ConfigError(f"{verb}: say which terminal with 'tid'; {hint}")
 
     async def _command(self, tid: Tid, event: e.Command) -> str:
@@ -213,6 +223,14 @@ class Control:
 def _can_retry(seen: Seen) -> bool:
     unended = seen.state.unended_reversals() if seen.state else []
     return any(reversal.status is not ReversalStatus.CONFLICT for reversal in unended)
+
+
+def _undecided(state: State) -> bool:
+    return state.settlement.phase in (*CLOSING, SettlementPhase.UNCONFIRMED)
+
+
+def _held(state: State) -> bool:
+    return state.settlement.held_minor is not None and state.settlement.approved_by is None
 
 
 def _by(request: Request, given: Mapping[str, Any], *, mandatory: bool) -> str:

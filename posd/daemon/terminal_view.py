@@ -5,13 +5,15 @@ Pure, like views.py: it reads an adopted state, decides nothing, shows nothing t
 
 from collections.abc import Iterable
 
-from posd.core import settlement
+from posd.core import limits, settlement
 from posd.core.draft import Draft
+from posd.core.limits import Wait
 from posd.core.schedule import next_due_ms
 from posd.core.state import CloseOutcome, LastClose, ReversalStatus, SettlementPhase, State
 from posd.core.totals import counts, totals_of
 from posd.daemon import words
 from posd.daemon.views import Around, View, totals_view
+from posd.values import format_amount
 
 LATE_AFTER_S = 120
 """A settlement that is due and has not begun for so long is late."""
@@ -55,22 +57,67 @@ def settlement_view(state: State, around: Around) -> View:
     draft = Draft(around.rules, state, around.agenda, now)
     due = settlement.due(draft)
     nothing = settlement.nothing_to_settle(draft)
+    waits = None if nothing and around.rules.skip_empty else settlement.waits(draft)
     due_since_ms = due[1] if due else closing.due_ms
-    return {
+    view: View = {
         "phase": closing.phase.value,
         "text": words.PHASE[closing.phase],
         "cause": (due[0].value if due else None) or (closing.cause.value if closing.cause else None),
+        "standing": "",
         "next_due_at": around.when(next_due_ms(now.wall_ms, around.rules.due_times, around.rules.zone)),
         "due": due is not None or closing.phase is not SettlementPhase.OPEN,
         "due_since": around.when(due_since_ms),
         "begun_at": around.when(closing.begun_at_ms),
-        "late": not nothing and _is_late(state, around, due_since_ms if due else None),
+        "late": not nothing and waits is None and _is_late(state, around, due_since_ms if due else None),
         "failing": closing.phase in settlement.CLOSING and closing.asked >= around.rules.settle_attempts_max,
         "nothing_to_settle": nothing,
+        "deferred": _deferred(draft, around) if waits is Wait.DEFERRED else None,
+        "held": _held(draft) if waits is Wait.HELD else None,
+        "approved_by": closing.approved_by,
         "items": len(closing.items),
         "uploaded": closing.uploaded,
         "set_aside": len(closing.set_aside),
         "blocked_by": blockers(state, around) if due or closing.phase is not SettlementPhase.OPEN else [],
+    }
+    view["standing"] = _standing(view, state.last_close)
+    return view
+
+
+def _standing(view: View, last: LastClose | None) -> str:
+    """The whole in one word: settled, open, due, deferred, held, late, settling, unconfirmed or failing."""
+    if view["phase"] == SettlementPhase.UNCONFIRMED:
+        return "unconfirmed"
+    for name in ("failing", "held", "deferred", "late"):
+        if view[name]:
+            return name
+    if view["phase"] != SettlementPhase.OPEN:
+        return "settling"
+    if view["nothing_to_settle"]:
+        return "settled" if last is not None else "open"
+    return "due" if view["due"] else "open"
+
+
+def _deferred(draft: Draft, around: Around) -> View:
+    """Below the minimum: until the next due moment, by which more may have come (D23)."""
+    rules, until_ms = around.rules, next_due_ms(around.now.wall_ms, around.rules.due_times, around.rules.zone)
+    gross, minimum = limits.gross_minor(draft), rules.settle_minimum_minor
+    return {
+        "until": around.when(until_ms),
+        "gross": format_amount(gross),
+        "gross_minor": gross,
+        "minimum": format_amount(minimum),
+        "minimum_minor": minimum,
+    }
+
+
+def _held(draft: Draft) -> View:
+    """Above the maximum: until a named person approves it (D23)."""
+    gross, maximum = limits.gross_minor(draft), draft.rules.settle_maximum_minor
+    return {
+        "gross": format_amount(gross),
+        "gross_minor": gross,
+        "maximum": format_amount(maximum),
+        "maximum_minor": maximum,
     }
 
 
@@ -103,9 +150,27 @@ def blockers(state: State, around: Around) -> list[View]:
     elif state.settlement.phase is SettlementPhase.DRAINING and owed:
         longest_s = round(around.rules.settle_hold_max_s)
         found.append(("reversals", f"{len(owed)} reversal(s) not acknowledged yet; they hold it {longest_s} s at most"))
+    found += _waiting(state, around)
     if state.settlement.postponed_because:
         found.append(("postponed", state.settlement.postponed_because))
     return [{"code": code, "text": text} for code, text in found]
+
+
+def _waiting(state: State, around: Around) -> list[tuple[str, str]]:
+    """What it waits for by the shop's own wish (D23)."""
+    draft = Draft(around.rules, state, around.agenda, around.now)
+    if settlement.skippable(draft):
+        return []
+    match settlement.waits(draft):
+        case Wait.HELD:
+            held = _held(draft)
+            return [("held", f"held: {held['gross']} is above the maximum of {held['maximum']}; a person approves it")]
+        case Wait.DEFERRED:
+            deferred = _deferred(draft, around)
+            below = f"{deferred['gross']} is below the minimum of {deferred['minimum']}"
+            return [("deferred", f"deferred until {deferred['until']}: {below}")]
+        case _:
+            return []
 
 
 def close_view(close: LastClose, around: Around) -> View:
@@ -176,6 +241,15 @@ def _settlement(view: View) -> Iterable[View]:
         text = f"the settlement fails again and again: {why}; nothing is sold until it is done"
         to_do = f"ask the acquirer whether the batch is closed; then: {decide}"
         yield _finding("settlement_failing", ALERT, text, to_do, why=why, blocked_by=closing["blocked_by"])
+    elif held := closing["held"]:
+        text = f"the settlement is held: {held['gross']} is above the maximum of {held['maximum']}; sales go on"
+        to_do = f"look at it, then: posd settle --tid {view['tid']} --approve --by NAME --reason TEXT"
+        yield _finding("settlement_held", ALERT, text, to_do, gross=held["gross"], maximum=held["maximum"])
+    elif deferred := closing["deferred"]:
+        below = f"{deferred['gross']} is below the minimum of {deferred['minimum']}"
+        text = f"the settlement is deferred until {deferred['until']}: {below}"
+        to_do = f"nothing; to settle at once: posd settle --tid {view['tid']}"
+        yield _finding("settlement_deferred", NOTE, text, to_do, **deferred)
     elif closing["late"]:
         since = closing["due_since"] or closing["begun_at"] or ""
         why = "; ".join(blocker["text"] for blocker in closing["blocked_by"])

@@ -96,8 +96,9 @@ def _ended(one: Watched, state: State, around: Around) -> View | None:
     if around.fenced:
         return _stopped(state, "fenced", around.fenced)
     if not one.done.ok and one.before.settlement.phase is SettlementPhase.OPEN:
-        nothing = settlement_view(state, around)["nothing_to_settle"]
-        return _stopped(state, "nothing" if nothing else "refused", one.done.text)
+        closing = settlement_view(state, around)
+        outcome = "nothing" if closing["nothing_to_settle"] else "waits" if closing["held"] else "refused"
+        return _stopped(state, outcome, one.done.text)
     if state.exchange is not None:
         return None
     # at rest: the engine does whatever it can before it rests, so something is in the way

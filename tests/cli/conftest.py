@@ -15,7 +15,9 @@ from posd.config import load
 from posd.daemon.control import VERBS, Control
 from posd.daemon.control_socket import ControlServer
 from posd.daemon.offline import journal_folder
+from posd.journal.contract import RecordView
 from posd.journal.opening import open_store
+from posd.journal.reader import JournalReader
 from posd.journal.sqlite import SqliteStore
 from posd.security.machine import create_machine_key
 from posd.security.vault import DataKeys
@@ -53,6 +55,11 @@ class Place:
     @property
     def runner(self) -> Runner:
         return self.shop.lanes[TID]
+
+    def rows(self, kind: str) -> list[RecordView]:
+        """The journal's records of that kind."""
+        with JournalReader(journal_folder(self.settings)) as reader:
+            return list(reader.records(kind=kind))
 
 
 class Served:

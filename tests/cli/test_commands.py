@@ -3,12 +3,14 @@
 import json
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import apsw
 import pytest
 
-from posd.core.events import LinkDown, SettleNow
+from posd.core import fold_settlement
+from posd.core.events import LinkDown, SettleNow, Tick
 from posd.daemon.questions import version
 from tests.daemon.shop import OTHER_TID, TID
 
@@ -124,7 +126,7 @@ def test_settle_needs_a_daemon(posd: Posd, place: Any) -> None:
         (["--decide", "closed"], "--by NAME and --reason TEXT"),
         (["--decide", "closed", "--by", "Li"], "--by NAME and --reason TEXT"),
         (["--decide", "perhaps", "--by", "Li", "--reason", "r"], "'closed'"),
-        (["--reason", "r"], "goes with --decide"),
+        (["--reason", "r"], "goes with --approve or --decide"),
         (["--tid", "99999999"], "no terminal"),
         (["--lang", "fr"], "en or zh"),
     ],
@@ -141,6 +143,116 @@ def test_a_decision_that_the_lane_refuses_is_a_failure(posd: Posd, place: Any, s
     ran = posd("settle", "--tid", TID, "--decide", "closed", "--by", "Li", "--reason", "the bank says so")
     assert ran.status == 3
     assert "no unconfirmed" in ran.err
+
+
+@pytest.fixture
+def held(place: Any) -> None:
+    """A settlement above the maximum, due and held."""
+    limited(place, settle_maximum_minor=1500)
+    place.runner.sells(2000)
+    place.shop.clock.wait(14 * 3600)
+    place.runner.happen(Tick())
+
+
+def limited(place: Any, **changes: Any) -> None:
+    """The daemon's rules, changed."""
+    engine = place.runner.lane.engine
+    engine.rules = replace(engine.rules, **changes)
+
+
+APPROVE = ("settle", "--approve", "--by", "Li Na", "--reason", "slips checked")
+
+
+def test_a_held_settlement_is_approved_once_by_name(posd: Posd, place: Any, served: Any, held: None) -> None:
+    ran = posd(*APPROVE, "--tid", TID, "--batch", "7")
+    assert (ran.status, ran.out) == (0, f"terminal {TID}: approved by Li Na; the settlement begins\n")
+    again = posd(*APPROVE, "--tid", TID)
+    assert again.status == 3
+    assert "approved already, by Li Na; nothing is sent twice" in again.err
+    place.runner.signs_in()
+    begun = posd(*APPROVE, "--tid", TID, "--batch", "7")
+    assert "begun already (totals); nothing is sent twice" in begun.err
+    place.runner.agrees().answers("").signs_in()
+    closed = posd(*APPROVE, "--tid", TID, "--batch", "7")
+    assert (closed.status, "batch 000007 is not the open one" in closed.err) == (3, True)
+    assert len(place.rows("settlement_approved")) == 1
+    assert len(place.rows("totals_asked")) == 1
+
+
+def test_approve_says_what_is_held_when_the_terminal_is_not_named(
+    posd: Posd, place: Any, served: Any, held: None
+) -> None:
+    ran = posd(*APPROVE)
+    assert ran.status == 3
+    assert f"say which terminal with 'tid'; held: {TID}" in ran.err
+    said = json.loads(posd(*APPROVE, "--tid", TID, "--json").out)
+    assert said == {"tid": TID, "text": "approved by Li Na; the settlement begins"}
+
+
+@pytest.mark.parametrize("more", [["--batch", "8"], []])
+def test_nothing_is_approved_that_is_not_held(posd: Posd, place: Any, served: Any, more: list[str]) -> None:
+    place.runner.sells(2000)
+    ran = posd(*APPROVE, "--tid", TID, *more)
+    assert ran.status == 3
+    assert "nothing was approved" in ran.err
+    assert place.rows("settlement_approved") == []
+
+
+@pytest.mark.parametrize(
+    ("args", "text"),
+    [
+        (["--approve"], "--by NAME and --reason TEXT"),
+        (["--approve", "--by", "Li"], "--by NAME and --reason TEXT"),
+        (["--approve", "--by", " ", "--reason", "r"], "--by NAME and --reason TEXT"),
+        (["--approve", "--decide", "open", "--by", "Li", "--reason", "r"], "give one"),
+        (["--approve", "--by", "Li", "--reason", "r", "--tid", "99999999"], "no terminal"),
+        (["--batch", "7"], "goes with --approve"),
+    ],
+)
+def test_approve_misused(posd: Posd, place: Any, served: Any, held: None, args: list[str], text: str) -> None:
+    ran = posd("settle", *args)
+    assert ran.status == 2
+    assert text in ran.err
+    assert ran.err.count("\n") == 1
+    assert place.runner.state.settlement.approved_by is None
+
+
+def test_a_held_settlement_asked_for_by_hand_says_who_may_end_that(posd: Posd, place: Any, served: Any) -> None:
+    limited(place, settle_maximum_minor=1500)
+    place.runner.sells(2000)
+    ran = posd("settle", "--tid", TID)
+    assert ran.status == 1
+    assert "it waits for a person" in ran.out
+    assert "须由专人批准" in posd("settle", "--tid", TID, "--lang", "zh").out
+    assert place.rows("settlement_begun") == []
+
+
+def test_status_of_held_and_deferred_settlements(posd: Posd, place: Any, served: Any, held: None) -> None:
+    ran = posd("status", "--tid", TID)
+    assert ran.status == 1
+    assert "HELD: 20.00 above 15.00" in ran.out
+    assert f"do: look at it, then: posd settle --tid {TID} --approve --by NAME --reason TEXT" in ran.out
+    assert "late" not in ran.out.lower(), "it waits for a person, posd is not late"
+    chinese = posd("status", "--tid", TID, "--lang", "zh")
+    assert "结算待批准：20.00 超过上限 15.00" in chinese.out
+    assert "posd settle --tid 10000001 --approve --by 姓名" in chinese.out
+    limited(place, settle_maximum_minor=0, settle_minimum_minor=5000)
+    ran = posd("status", "--tid", TID)
+    assert ran.status == 0, "that less than the minimum waits is the shop's own wish"
+    assert "deferred until 2026-03-03 23:00" in ran.out
+    assert "20.00 is below the minimum of 50.00" in ran.out
+    chinese = posd("status", "--tid", TID, "--lang", "zh")
+    assert "顺延至 2026-03-03 23:00" in chinese.out
+    assert "低于下限 50.00" in chinese.out
+
+
+def test_status_of_a_settled_terminal_says_so(posd: Posd, place: Any, served: Any) -> None:
+    place.runner.sells(100)
+    place.runner.happen(SettleNow("c", "Li"))
+    place.runner.signs_in().agrees().answers("").signs_in()
+    assert "settled; next due 2026-03-02 23:00" in posd("status", "--tid", TID).out
+    assert "已结清，下次 2026-03-02 23:00" in posd("status", "--tid", TID, "--lang", "zh").out
+    assert json.loads(posd("status", "--tid", TID, "--json").out)["terminals"][0]["settlement"]["standing"] == "settled"
 
 
 # --- reversals -----------------------------------------------------------------------------------------------------
@@ -204,7 +316,10 @@ def test_transactions_are_listed_and_shown_with_their_history(posd: Posd, place:
     ]
 
 
-def test_an_older_batch_comes_from_the_journal_beside_the_daemon(posd: Posd, place: Any, served: Any) -> None:
+def test_an_older_batch_comes_from_the_journal_beside_the_daemon(
+    posd: Posd, place: Any, served: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fold_settlement, "EARLIER_MAX", 0)
     of = place.runner.sells(1111)
     for number in range(2):
         place.runner.happen(SettleNow(f"c{number}", "Li"))

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from posd.config import load
+from posd.core import fold_settlement
 from posd.core.answers import GroupResult
 from posd.core.events import SettleNow
 from posd.daemon.assemble import profile_of
@@ -84,7 +85,10 @@ def test_it_says_that_no_daemon_runs_and_that_this_is_not_good(settings: Setting
     assert said["terminals"][1] == {"tid": OTHER_TID, "empty": True}
 
 
-def test_older_batches_are_found_by_number_rrn_and_trace(settings: Settings, store: SqliteStore) -> None:
+def test_older_batches_are_found_by_number_rrn_and_trace(
+    settings: Settings, store: SqliteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fold_settlement, "EARLIER_MAX", 0)
     shop = journalled(store)
     runner = shop.lanes[TID]
     old = runner.sells(1111)
