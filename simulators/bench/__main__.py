@@ -38,6 +38,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"bench: {trouble}", file=sys.stderr)
         return EXIT_CANNOT_BEGIN
     folder = Path(tempfile.mkdtemp(prefix="posd-bench-", dir=base))
+    _compile_once(folder)
     try:
         if options.profile:
             print(asyncio.run(_profile(options, folder)))
@@ -110,6 +111,12 @@ def _base(given: Path | None) -> Path:
             raise BenchTrouble(f"{folder} is in memory, where a sync costs nothing; give a folder on a disk with --dir")
         _say(f"{folder} is in memory, as asked: what is said of the disk is then not true of any disk")
     return folder
+
+
+def _compile_once(folder: Path) -> None:
+    """Children find compiled modules, as an installed posd does, whatever this shell says of writing them."""
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    os.environ["PYTHONPYCACHEPREFIX"] = str(folder / "compiled")
 
 
 def _machine() -> str:

@@ -17,6 +17,7 @@ from simulators.bench.figures import BenchTrouble
 from simulators.bench.load import SALES_PER_TERMINAL, Load, Member, Pass, Pool, sign_in
 from simulators.bench.past import write_past
 from simulators.bench.process_facts import CpuTime, cpu_of, resident_of, syncs_by_file
+from simulators.bench.sampled import FORGET
 from simulators.terminal.client import TerminalClient
 from simulators.terminal.core import Terminal
 
@@ -24,7 +25,7 @@ SALES_PER_SECOND_MAX = 3000
 """More than the load is expected to make: terminal ids and prepared frames are reckoned from it."""
 SPARE_IDS = 4
 DISK_S = 0.5
-TRACE_S = 1.5
+TRACE_S_MAX = 1.5
 STARTS = 3
 PAST_TERMINALS = 8
 UPLOAD_ITEMS = 950
@@ -91,7 +92,7 @@ def ids_needed(terminals: int, seconds: float) -> int:
 async def side_by_side(folder: Path, terminals: int, seconds: float, rounds: int, mac: str, say: Say) -> SideBySide:
     """`rounds` times straight to the simulator and through posd, `seconds` each."""
     folder.mkdir()
-    needed = ids_needed(terminals, seconds * rounds + TRACE_S)
+    needed = ids_needed(terminals, seconds * rounds + TRACE_S_MAX)
     straight_ids, posd_ids = ids("1", needed), ids("2", needed)
     with stage.host(folder, [*straight_ids, *posd_ids]) as host:
         place = stage.posd_place(folder / "posd", posd_ids, host.port, terminals + SPARE_IDS, mac)
@@ -100,7 +101,8 @@ async def side_by_side(folder: Path, terminals: int, seconds: float, rounds: int
         sales = len(measured.posd.took_ns) + needed  # each id made one sale before the clock started
         measured.journal_bytes = (place.journal / "journal.db").stat().st_size / sales
         say(f"{terminals} terminals: counting syncs")
-        measured.syncs, measured.synced_sales = await _traced(place, posd_ids, terminals, mac)
+        traced_s = min(TRACE_S_MAX, seconds)
+        measured.syncs, measured.synced_sales = await _traced(place, posd_ids, terminals, mac, traced_s)
     return measured
 
 
@@ -141,7 +143,9 @@ async def _alternate(
         through.close()
 
 
-async def _traced(place: stage.PosdPlace, tids: list[str], terminals: int, mac: str) -> tuple[Counter[str], int]:
+async def _traced(
+    place: stage.PosdPlace, tids: list[str], terminals: int, mac: str, seconds: float
+) -> tuple[Counter[str], int]:
     """Syncs by file in a short pass of a posd of its own under strace; nothing where strace is not installed."""
     strace = shutil.which("strace")
     if strace is None:
@@ -155,7 +159,7 @@ async def _traced(place: stage.PosdPlace, tids: list[str], terminals: int, mac: 
             members = await sign_in(fresh.port, tids[:terminals], mac=mac == "required")
             await load.connect(Pool(iter(_moved_on(members))), terminals)
             begun = time.time()
-            done = await load.run(TRACE_S)
+            done = await load.run(seconds)
             ended = time.time()
     finally:
         load.close()
@@ -195,8 +199,9 @@ class Starts:
 
 
 def starts(place: stage.PosdPlace) -> Starts:
-    """Once after an orderly end (or on nothing), then each time after a SIGKILL."""
+    """Each after a SIGKILL; one start before them is not counted: it compiles and makes the folders."""
     took = []
+    stage.launch(place).child.kill()
     for _ in range(STARTS):
         running = stage.launch(place)
         took.append((running.ready_s, running.ready_cpu_s))
@@ -307,6 +312,7 @@ async def sampled(folder: Path, terminals: int, seconds: float, mac: str) -> tup
             try:
                 await load.connect(Pool(iter(await sign_in(place.port, tids, mac=mac == "required"))), terminals)
                 load.prepare(int(seconds * SALES_PER_SECOND_MAX) // 2)
+                posd.child.process.send_signal(FORGET)  # the start is none of its business
                 done = await load.run(seconds)
             finally:
                 load.close()

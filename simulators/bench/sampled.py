@@ -16,6 +16,8 @@ from types import FrameType
 INTERVAL_S = 0.002
 STACK_MAX = 60
 LOOP = "event loop"
+FORGET = signal.SIGUSR1
+"""The signal on which everything until now is forgotten."""
 
 
 class Sampler:
@@ -23,6 +25,10 @@ class Sampler:
 
     def __init__(self) -> None:
         self.stacks: dict[str, Counter[str]] = {}
+
+    def forget(self, _number: int, _frame: FrameType | None) -> None:
+        """The handler of FORGET."""
+        self.stacks.clear()
 
     def take(self, _number: int, frame: FrameType | None) -> None:
         """The handler of the signal; it runs in the main thread."""
@@ -52,6 +58,7 @@ def main(arguments: list[str]) -> int:
     out, _, *rest = arguments
     sampler = Sampler()
     signal.signal(signal.SIGPROF, sampler.take)
+    signal.signal(FORGET, sampler.forget)
     signal.setitimer(signal.ITIMER_PROF, INTERVAL_S, INTERVAL_S)
     try:
         return posd(rest)
