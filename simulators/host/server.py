@@ -20,7 +20,7 @@ from simulators.host.event_lines import Emit, described
 from simulators.host.faults import Faults, Rule
 from simulators.host.held import HELD_MAX, Held, pour
 from simulators.host.on_disk import BOOKS_MODE, STATE_MODE, OnDisk
-from simulators.host.state import saved
+from simulators.host.state import Texts, saved
 from simulators.host.troubles import echoes, noise, spoiled, with_digit
 
 READ_BYTES = 65_536
@@ -53,7 +53,8 @@ class HostServer:
         self.faults = faults
         self._emit = emit
         self._disk = OnDisk(emit)
-        self._disk.keep("state", state, STATE_MODE, lambda: saved(acquirer, faults))
+        texts: Texts = {}
+        self._disk.keep("state", state, STATE_MODE, lambda: saved(acquirer, faults, texts))
         self._disk.keep("books", books, BOOKS_MODE, acquirer.dump)
         self._now_ms = now_ms
         self._header_bytes = acquirer.settings.behaviour.header_bytes

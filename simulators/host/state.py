@@ -5,6 +5,7 @@ fault rules have counted. Unlike the books it holds card numbers and keys: test 
 """
 
 import hashlib
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -26,14 +27,18 @@ class StateUnusable(ConfigError):
     """A state that is no state, or not one of this configuration. One line that says what to do."""
 
 
-def saved(acquirer: Acquirer, faults: Faults) -> dict[str, object]:
-    """Everything, JSON-ready. Holds card numbers and keys in clear."""
-    books = acquirer.books
+Texts = dict[int, tuple[tuple[object, ...], str]]
+"""Ledger entries as JSON text by identity, with what may change in them: a state is written at every message."""
+
+
+def saved(acquirer: Acquirer, faults: Faults, texts: Texts | None = None) -> dict[str, object]:
+    """Everything, JSON-ready. Holds card numbers and keys in clear. `texts`: kept by the caller from call to call."""
+    books, texts = acquirer.books, {} if texts is None else texts
     return {
         "posd_host_state": VERSION,
         "sequence": books.sequence,
         "cards": {pan: card.balance_minor for pan, card in books.cards.items()},
-        "terminals": {tid: _terminal(one) for tid, one in books.terminals.items()},
+        "terminals": {tid: _terminal(one, texts) for tid, one in books.terminals.items()},
         "faults": {"rules": _digest(faults), "seen": faults.seen, "used": faults.used},
     }
 
@@ -75,7 +80,7 @@ def _restore(document: Values, acquirer: Acquirer, faults: Faults) -> None:
         faults.seen, faults.used = list(counted["seen"]), list(counted["used"])
 
 
-def _terminal(one: Terminal) -> dict[str, object]:
+def _terminal(one: Terminal, texts: Texts) -> dict[str, object]:
     keys = one.keys
     return {
         "sign_ins": one.sign_ins,
@@ -83,7 +88,7 @@ def _terminal(one: Terminal) -> dict[str, object]:
         "remarks": one.remarks,
         "reversed_unknown": [[*key, times] for key, times in one.reversed_unknown.items()],
         "answers": [[*key, asked, _said(said)] for key, (asked, said) in one.management_answers.items()],
-        "batches": [_batch(batch) for batch in one.batches],
+        "batches": [_batch(batch, texts) for batch in one.batches],
     }
 
 
@@ -100,19 +105,19 @@ def _fill(one: Terminal, values: Values) -> None:
     one.batches[-1]  # a terminal without a batch is no terminal: IndexError
 
 
-def _batch(batch: Batch) -> dict[str, object]:
+def _batch(batch: Batch, texts: Texts) -> dict[str, object]:
     return {
         "number": batch.number,
         "state": batch.state.value,
         "closed_at_ms": batch.closed_at_ms,
-        "entries": [_entry(entry) for entry in batch.entries.values()],
+        "entries": [_entry_text(entry, texts) for entry in batch.entries.values()],
         "settlements": [_settlement(settlement) for settlement in batch.settlements],
     }
 
 
 def _as_batch(values: Values) -> Batch:
     batch = Batch(int(values["number"]), BatchState(values["state"]), closed_at_ms=values["closed_at_ms"])
-    for row in values["entries"]:
+    for row in map(json.loads, values["entries"]):
         original = row.pop("original_stan")
         entry = Entry(
             **row
@@ -127,6 +132,14 @@ def _as_batch(values: Values) -> Batch:
         batch.entries[entry.stan] = entry
     batch.settlements = [_as_settlement(row) for row in values["settlements"]]
     return batch
+
+
+def _entry_text(entry: Entry, texts: Texts) -> str:
+    changing = (entry.state, entry.times_reversed, entry.times_asked)
+    known = texts.get(id(entry))
+    if known is None or known[0] != changing:
+        known = texts[id(entry)] = (changing, json.dumps(_entry(entry)))
+    return known[1]
 
 
 def _entry(entry: Entry) -> dict[str, object]:

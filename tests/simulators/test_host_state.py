@@ -102,6 +102,23 @@ def test_rules_go_on_counting_only_when_they_are_the_same() -> None:
     assert others.plan(sale) is None
 
 
+def test_what_is_kept_from_call_to_call_never_goes_stale() -> None:
+    bench, texts = Bench.signed_in(), dict[int, Any]()
+    sale = bench.terminal.sale(DOMESTIC, 100)
+    changes = [
+        lambda: bench.take(sale),
+        lambda: bench.say(sale),
+        lambda: bench.take(bench.terminal.reverse(sale.stan)),
+        lambda: bench.take(bench.terminal.reverse(sale.stan)),
+    ]
+    states = []
+    for change in changes:
+        change()
+        states.append(json.dumps(saved(bench.host, Faults(()), texts)))
+        assert states[-1] == json.dumps(saved(bench.host, Faults(())))
+    assert len(set(states)) == len(changes)
+
+
 def test_a_terminal_that_is_new_in_the_configuration_is_opened() -> None:
     bench = busy()
     document = saved(bench.host, Faults(()))
@@ -123,7 +140,8 @@ Damage = Callable[[dict[str, Any]], object]
         (lambda d: d.update(terminals=[1]), "holds terminal 1"),
         (lambda d: d["terminals"][TID].update(batches=[]), "damaged"),
         (lambda d: d["terminals"][TID].update(keys="zz"), "damaged"),
-        (lambda d: d["terminals"][TID]["batches"][0]["entries"][0].pop("code"), "damaged"),
+        (lambda d: d["terminals"][TID]["batches"][0]["entries"].append("{}"), "damaged"),
+        (lambda d: d["terminals"][TID]["batches"][0]["entries"].append("no json"), "damaged"),
         (lambda d: d["terminals"][TID]["batches"][0]["settlements"][0].update(uploaded=["1"]), "damaged"),
         (lambda d: d["terminals"].update({"99999999": {}}), "holds terminal 99999999"),
         (lambda d: d["cards"].update({"6225880000001111": 5}), r"holds card 622588\*{6}1111"),
@@ -153,9 +171,9 @@ def test_a_process_killed_in_mid_upload_goes_on_with_its_books(tmp_path: Path) -
     config.write_text(
         f'terminals: [{{tid: "{TID}", mid: "{MID}", tmk: "{TMK}", batch: 8}}]\n'
         f'cards: [{{pan: "{DOMESTIC.pan}", balance: "1000.00"}}]\n'
-        "behaviour: {unbalance: domestic}\n"
     )
     arguments = ["--config", str(config), "--listen", "127.0.0.1:0", "--books", str(books), "--state", str(state)]
+    arguments += ["--scenario", "unbalanced_domestic"]
     steps = [{"do": "sign_in"}, *({"do": "sale", "amount": "1.00", "card": DOMESTIC.pan, "expiry": "3012"},) * 2]
     host, port = started(arguments)
     try:
