@@ -1,7 +1,8 @@
 """The one engine beside the lanes: what happens on the line and belongs to no terminal.
 
-It decides what of it is worth a record: every change of the line, every answer that matches no terminal, and unreadable
-input at most so often a minute for each peer (D32). It never sends anything and never touches money.
+It decides what of it is worth a record: posd's own starts and ends, every change of the line, every answer that matches
+no terminal, and unreadable input at most so often a minute for each peer (D32). It never sends anything and never
+touches money.
 """
 
 from dataclasses import dataclass, field
@@ -43,7 +44,21 @@ class InputUnreadable:
     unsaid: int
 
 
-StationRecord = LineChanged | AnswerUnmatched | InputUnreadable
+@dataclass(frozen=True, slots=True)
+class DaemonStarted:
+    """posd is up from here on. If no DaemonStopped came before it, the one before was killed after its last row."""
+
+    version: str
+
+
+@dataclass(frozen=True, slots=True)
+class DaemonStopped:
+    """posd ends in order; what was in flight is finished, or recovered at the next start."""
+
+    why: str
+
+
+StationRecord = LineChanged | AnswerUnmatched | InputUnreadable | DaemonStarted | DaemonStopped
 
 
 @dataclass(slots=True)
@@ -57,6 +72,14 @@ class Station:
         """The line changed."""
         event = "line_up" if up else "line_down"
         return LineChanged(up, why), Note(event, {"why": why} if why else {})
+
+    def started(self, version: str) -> tuple[StationRecord, Effect]:
+        """posd is up."""
+        return DaemonStarted(version), Note("daemon_started", {"version": version})
+
+    def stopped(self, why: str) -> tuple[StationRecord, Effect]:
+        """posd is about to end in order."""
+        return DaemonStopped(why), Note("daemon_stopped", {"why": why})
 
     def unmatched(self, mti: str, tid: str | None, stan: int | None, because: str) -> tuple[StationRecord, Effect]:
         """An answer that no lane waits for, and no lane could."""

@@ -8,6 +8,7 @@ import asyncio
 import errno
 import signal
 from collections.abc import Coroutine, Mapping
+from contextlib import suppress
 from typing import Any
 
 from posd.core import events as e
@@ -17,8 +18,10 @@ from posd.daemon.host_link import HostLink
 from posd.daemon.lane import Happened
 from posd.daemon.log import alert, log
 from posd.daemon.notify import Notifier
+from posd.daemon.questions import version
 from posd.daemon.router import DoorSide, Lanes
 from posd.daemon.runner import LaneRunner
+from posd.daemon.station_lane import Ending, Up
 from posd.daemon.terminal_door import TerminalDoor
 from posd.daemon.wakeups import Wakeups
 from posd.errors import PosdError
@@ -35,6 +38,9 @@ HEART_S = 10.0
 """How often the lanes are asked for progress when no watchdog asks for more."""
 
 DRAIN_POLL_S = 0.05
+
+LAST_WORD_S = 1.0
+"""The longest that the journal may take for the word that posd ends in order."""
 
 NO_ROOM = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 """What accepting a connection may fail with because there are too many: no reason to end those that exist."""
@@ -111,6 +117,7 @@ class Daemon:
 
     async def _open(self, tasks: list[asyncio.Task[None]]) -> None:
         """Recovery first, then the doors, then the line (no terminal is refused while posd still folds)."""
+        self._table.tell_station(Up(version()))
         self._table.tell_all(Happened(e.Started()))
         await self._door.start()
         if self.control is not None:
@@ -157,6 +164,17 @@ class Daemon:
                     await asyncio.sleep(DRAIN_POLL_S)
         except TimeoutError:
             log.warning("drain_timed_out", limit_s=self.settings.drain_timeout_s)
+        await self._say_that_it_ends()
+
+    async def _say_that_it_ends(self) -> None:
+        """The journal's last word: without it the next start knows that this one was killed."""
+        station = self._table.station
+        if station is None or not station.offer(Ending("told to stop")):
+            return
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LAST_WORD_S):
+                while not station.resting:
+                    await asyncio.sleep(DRAIN_POLL_S)
 
     def _under_way(self) -> bool:
         resting = all(runner.resting for runner in self._table.all_runners())

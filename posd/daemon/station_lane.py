@@ -1,4 +1,5 @@
-"""The station's inbox: the line's changes, answers for nobody, unreadable bytes, and refusals of what has no lane.
+"""The station's inbox: posd's start and end, the line's changes, answers for nobody, unreadable bytes, and refusals of
+what has no lane.
 
 It drives the same runner as a lane, so that nothing of it leaves before its row is durable either. It must never touch
 a terminal's money.
@@ -16,6 +17,20 @@ from posd.daemon.message_rows import incoming_row, outgoing_row
 from posd.journal.contract import RecordRow, Row
 from posd.profiles.contract import Arrived, Profile
 from posd.values import Now
+
+
+@dataclass(frozen=True, slots=True)
+class Up:
+    """posd has started; `version` is its own."""
+
+    version: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """posd ends in order."""
+
+    why: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +68,7 @@ class Turnaway:
     because: str
 
 
-StationItem = Line | Unmatched | Garbage | Turnaway
+StationItem = Up | Ending | Line | Unmatched | Garbage | Turnaway
 
 
 class StationLane:
@@ -65,6 +80,12 @@ class StationLane:
     def steps(self, item: StationItem, now: Now) -> Iterator[Step]:
         """Nothing for input whose minute is used up (D32)."""
         match item:
+            case Up(version=installed):
+                record, effect = self._station.started(installed)
+                yield Step((_row(record, now),), (effect,))
+            case Ending(why=why):
+                record, effect = self._station.stopped(why)
+                yield Step((_row(record, now),), (effect,))
             case Line(up=up, why=why):
                 record, effect = self._station.line(up, why)
                 yield Step((_row(record, now),), (effect,))

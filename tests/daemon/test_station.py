@@ -8,7 +8,7 @@ import pytest
 
 from posd.core import effects as fx
 from posd.core.station import Station
-from posd.daemon.station_lane import Garbage, Line, StationLane, Turnaway, Unmatched
+from posd.daemon.station_lane import Ending, Garbage, Line, StationLane, Turnaway, Unmatched, Up
 from posd.errors import CannotEncode
 from posd.framing.tpdu import Envelope
 from posd.iso8583.message import Message
@@ -71,6 +71,28 @@ def test_the_line_and_unmatched_answers_are_always_kept() -> None:
     (step,) = steps(station, Unmatched(arrived, "nobody"))
     assert isinstance(step.effects[0], fx.Alert)
     assert (step.rows[0].stan, step.rows[0].secret) == (7, PAN.encode())
+
+
+def test_the_daemons_start_and_end_are_kept() -> None:
+    station = lane()
+    rows = [step.rows[0] for item in (Up("0.1.0"), Ending("told to stop")) for step in steps(station, item)]
+    assert [(row.kind, row.payload) for row in rows] == [
+        ("daemon_started", '{"version":"0.1.0"}'),
+        ("daemon_stopped", '{"why":"told to stop"}'),
+    ]
+
+
+def test_a_daemon_that_is_told_to_stop_says_so_last(staged: MakeStage) -> None:
+    async def story(stage: Stage) -> None:
+        await stage.start()
+        await stage.sale("1.00")
+        await stage.end()
+        assert [row.tid for row in stage.rig.records("daemon_started")] == ["station"]
+        kinds = [row.kind for row in stage.rig.records()]
+        assert kinds.index("daemon_started") < kinds.index("authorisation_started")
+        assert "daemon_stopped" in kinds[-2:], "the line's end may come after it"
+
+    play(staged(), story)
 
 
 def test_a_refusal_that_cannot_be_said_is_only_kept(monkeypatch: pytest.MonkeyPatch) -> None:
