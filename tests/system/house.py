@@ -27,7 +27,7 @@ CANARY = "6225887000000000017"
 
 EXPIRY = "3012"
 ROOT = Path(__file__).resolve().parents[2]
-READY_S = 20.0
+READY_S = 60.0
 
 
 @dataclass
@@ -173,7 +173,7 @@ class House:
     def differences(self) -> list[str]:
         return differences(self.books(), self.records())
 
-    async def agreed(self, limit_s: float = 20.0) -> None:
+    async def agreed(self, limit_s: float = 60.0) -> None:
         """Until the host's books and the journal tell the same story."""
         async with asyncio.timeout(limit_s):
             while self.differences():

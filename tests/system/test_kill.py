@@ -48,7 +48,7 @@ def test_kills_at_any_moment_lose_no_money(built: Build, capsys: pytest.CaptureF
             asked = sum(shopper.asked for shopper in shoppers)
             print(f"\n  {KILLS} kills, {asked} requests, resident {memory // 1024} MiB")
 
-    asyncio.run(asyncio.wait_for(story(), 90))
+    asyncio.run(asyncio.wait_for(story(), 240))
     records = house.records()
     for shopper in shoppers:
         assert shopper.asked > KILLS
@@ -98,7 +98,7 @@ def test_a_kill_between_two_steps_is_one_reversal(built: Build, after: str) -> N
         assert (await shopper.client.do({"do": "repeat", "stan": 1}))["outcome"] == "declined"
         assert await house.terminated() == 0
 
-    asyncio.run(asyncio.wait_for(story(), 40))
+    asyncio.run(asyncio.wait_for(story(), 120))
     kinds = [row.kind for row in house.records()]
     assert kinds.count("authorisation_started") == 1
     assert kinds.count("reversal_owed") == 1

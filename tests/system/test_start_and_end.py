@@ -57,7 +57,7 @@ def test_ready_status_watchdog_and_an_orderly_end(built: Build, capsys: pytest.C
         assert await house.terminated() == 0
         assert "STOPPING=1" in house.notices
 
-    asyncio.run(asyncio.wait_for(story(), 40))
+    asyncio.run(asyncio.wait_for(story(), 120))
     assert house.errors() == ""
     assert [line["event"] for line in house.log()][-2:] == ["stopping", "stopped"]
     assert house.differences() == []
@@ -73,7 +73,7 @@ def test_the_daemon_loads_nothing_of_the_command_line(built: Build) -> None:
         await house.ready()
         assert await house.terminated() == 0
 
-    asyncio.run(asyncio.wait_for(story(), 40))
+    asyncio.run(asyncio.wait_for(story(), 120))
     imported = set(re.findall(r"\| +([A-Za-z0-9_.]+)$", house.errors(), re.MULTILINE))
     assert "posd.daemon.daemon" in imported
     # a package that is only looked for (structlog does) shows by its name, one that is loaded by its parts too
@@ -93,7 +93,7 @@ def test_a_second_posd_is_refused_with_the_pid_of_the_first(built: Build) -> Non
         assert (await shopper.client.do(SALE))["outcome"] == "approved"
         assert await house.terminated() == 0
 
-    asyncio.run(asyncio.wait_for(story(), 40))
+    asyncio.run(asyncio.wait_for(story(), 120))
 
 
 def test_what_cannot_be_used_is_one_line_each_with_status_2(built: Build) -> None:
@@ -151,7 +151,7 @@ def test_a_terminal_that_owes_is_not_configured_away(built: Build) -> None:
         rewritten(house, terminals=house.settings["terminals"][:1])
         one_line(*house.refused(), 2, "terminal 10000002", "its batch is open", "put it back")
 
-    asyncio.run(asyncio.wait_for(story(), 40))
+    asyncio.run(asyncio.wait_for(story(), 120))
 
 
 def test_a_write_that_fails_ends_posd_with_status_3_and_loses_nothing(built: Build) -> None:
@@ -176,7 +176,7 @@ def test_a_write_that_fails_ends_posd_with_status_3_and_loses_nothing(built: Bui
         await house.agreed()
         assert await house.terminated() == 0
 
-    asyncio.run(asyncio.wait_for(story(), 60))
+    asyncio.run(asyncio.wait_for(story(), 120))
     assert shopper.approved == shopper.approved_in(house.records())
     assert house.chain_findings() == []
     assert house.canary_in() == []
@@ -208,7 +208,7 @@ def test_connections_without_end_do_not_stop_the_sales(built: Build) -> None:
         assert (await shopper.client.do(SALE))["outcome"] == "approved"
         assert await house.terminated() == 0
 
-    asyncio.run(asyncio.wait_for(story(), 40))
+    asyncio.run(asyncio.wait_for(story(), 120))
     assert house.differences() == []
 
 
@@ -231,7 +231,7 @@ def test_a_log_that_nobody_reads_does_not_stop_the_sales(built: Build) -> None:
             assert (await shopper.client.do({**SALE, "timeout_s": 3}))["outcome"] == "approved"
         assert await house.terminated() == 0
 
-    asyncio.run(asyncio.wait_for(story(), 40))
+    asyncio.run(asyncio.wait_for(story(), 120))
     assert house.posd is not None
     assert house.posd.stdout is not None
     with house.posd.stdout:
@@ -250,7 +250,7 @@ def test_sighup_keeps_the_settings_and_the_sales(built: Build) -> None:
         assert (await shopper.client.do(SALE))["outcome"] == "approved"
         assert await house.terminated() == 0
 
-    asyncio.run(asyncio.wait_for(story(), 40))
+    asyncio.run(asyncio.wait_for(story(), 120))
     assert "settings_kept" in [line["event"] for line in house.log()]
 
 
@@ -264,5 +264,5 @@ def test_sigint_is_an_orderly_end_too(built: Build) -> None:
         house.posd.send_signal(signal.SIGINT)
         assert await house.ended() == 0
 
-    asyncio.run(asyncio.wait_for(story(), 40))
+    asyncio.run(asyncio.wait_for(story(), 120))
     assert house.errors() == ""
