@@ -73,14 +73,6 @@ class Station:
         event = "line_up" if up else "line_down"
         return LineChanged(up, why), Note(event, {"why": why} if why else {})
 
-    def started(self, version: str) -> tuple[StationRecord, Effect]:
-        """posd is up."""
-        return DaemonStarted(version), Note("daemon_started", {"version": version})
-
-    def stopped(self, why: str) -> tuple[StationRecord, Effect]:
-        """posd is about to end in order."""
-        return DaemonStopped(why), Note("daemon_stopped", {"why": why})
-
     def unmatched(self, mti: str, tid: str | None, stan: int | None, because: str) -> tuple[StationRecord, Effect]:
         """An answer that no lane waits for, and no lane could."""
         facts: dict[str, str | int] = {"mti": mti, "their_tid": tid or "-", "stan": stan or 0, "because": because}

@@ -11,7 +11,7 @@ from typing import assert_never
 
 from posd.core import effects as fx
 from posd.core.payload import dump_record, record_name, record_version
-from posd.core.station import STATION, Station, StationRecord
+from posd.core.station import STATION, DaemonStarted, DaemonStopped, Station, StationRecord
 from posd.daemon.lane import Step, refusal
 from posd.daemon.message_rows import incoming_row, outgoing_row
 from posd.journal.contract import RecordRow, Row
@@ -81,11 +81,9 @@ class StationLane:
         """Nothing for input whose minute is used up (D32)."""
         match item:
             case Up(version=installed):
-                record, effect = self._station.started(installed)
-                yield Step((_row(record, now),), (effect,))
+                yield Step((_row(DaemonStarted(installed), now),))
             case Ending(why=why):
-                record, effect = self._station.stopped(why)
-                yield Step((_row(record, now),), (effect,))
+                yield Step((_row(DaemonStopped(why), now),))
             case Line(up=up, why=why):
                 record, effect = self._station.line(up, why)
                 yield Step((_row(record, now),), (effect,))
