@@ -23,6 +23,7 @@ TERMINALS = (1, 8, 64, 256)
 TERMINALS_MAX = 900
 SECONDS, SECONDS_QUICK = 3.0, 1.0
 ROUNDS, ROUNDS_QUICK = 2, 1
+STARTS, STARTS_QUICK = 5, 2
 PASTS, PASTS_QUICK = (100_000, 1_000_000), (100_000,)
 BYTES_A_TRANSACTION = 8_192
 FOLDER_DEFAULT = Path("/var/tmp")
@@ -69,23 +70,25 @@ async def _measure(options: argparse.Namespace, folder: Path) -> list[Figure]:
         )
         shutil.rmtree(place)
     _say("starting, 1 terminal")
-    figures += report.ready(_empty_starts(folder / "empty"))
+    starts = STARTS_QUICK if options.quick else STARTS
+    figures += report.ready(_empty_starts(folder / "empty", starts))
     figures += report.upload(await measures.upload(folder / "upload", options.items, _say))
     for transactions in options.pasts if options.pasts is not None else PASTS_QUICK if options.quick else PASTS:
-        figures += _past(folder / f"past-{transactions}", transactions)
+        figures += _past(folder / f"past-{transactions}", transactions, starts)
     return figures
 
 
-def _empty_starts(folder: Path) -> measures.Starts:
-    return measures.starts(stage.posd_place(folder, measures.ids("6", 1), stage.free_port(), measures.SPARE_IDS))
+def _empty_starts(folder: Path, times: int) -> measures.Starts:
+    place = stage.posd_place(folder, measures.ids("6", 1), stage.free_port(), measures.SPARE_IDS)
+    return measures.starts(place, times)
 
 
-def _past(folder: Path, transactions: int) -> list[Figure]:
+def _past(folder: Path, transactions: int, starts: int) -> list[Figure]:
     free = shutil.disk_usage(folder.parent).free
     if free < transactions * BYTES_A_TRANSACTION:
         needed = transactions * BYTES_A_TRANSACTION >> 30
         return report.no_past(transactions, f"the disk has {free >> 30} GB free and {needed} GB are needed")
-    past = measures.restart(folder, transactions, _say)
+    past = measures.restart(folder, transactions, starts, _say)
     shutil.rmtree(folder)
     return report.past(past)
 
@@ -115,8 +118,8 @@ def _base(given: Path | None) -> Path:
 
 def _compile_once(folder: Path) -> None:
     """Children find compiled modules, as an installed posd does, whatever this shell says of writing them."""
-    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
-    os.environ["PYTHONPYCACHEPREFIX"] = str(folder / "compiled")
+    if os.environ.pop("PYTHONDONTWRITEBYTECODE", None):
+        os.environ.setdefault("PYTHONPYCACHEPREFIX", str(folder / "compiled"))
 
 
 def _machine() -> str:

@@ -26,7 +26,6 @@ SALES_PER_SECOND_MAX = 3000
 SPARE_IDS = 4
 DISK_S = 0.5
 TRACE_S_MAX = 1.5
-STARTS = 3
 PAST_TERMINALS = 8
 UPLOAD_ITEMS = 950
 UPLOAD_S_MAX = 120.0
@@ -198,11 +197,11 @@ class Starts:
     cpu_s: tuple[float, ...]
 
 
-def starts(place: stage.PosdPlace) -> Starts:
+def starts(place: stage.PosdPlace, times: int) -> Starts:
     """Each after a SIGKILL; one start before them is not counted: it compiles and makes the folders."""
     took = []
     stage.launch(place).child.kill()
-    for _ in range(STARTS):
+    for _ in range(times):
         running = stage.launch(place)
         took.append((running.ready_s, running.ready_cpu_s))
         running.child.kill()
@@ -222,7 +221,7 @@ class Past:
     bytes_each: float
 
 
-def restart(folder: Path, transactions: int, say: Say) -> Past:
+def restart(folder: Path, transactions: int, times: int, say: Say) -> Past:
     """Write a journal of so many transactions, verify it, start posd on it. BenchTrouble when it is not intact."""
     tids = ids("3", PAST_TERMINALS)
     place = stage.posd_place(folder, tids, stage.free_port(), SPARE_IDS)
@@ -234,7 +233,7 @@ def restart(folder: Path, transactions: int, say: Say) -> Past:
     verify_s, verify_cpu_s = time.perf_counter() - begun, time.process_time() - begun_cpu
     if not report.intact:
         raise BenchTrouble(f"the journal that was written does not verify: {report.findings[0]}")
-    return Past(transactions, starts(place), report.rows, verify_s, verify_cpu_s, size / transactions)
+    return Past(transactions, starts(place, times), report.rows, verify_s, verify_cpu_s, size / transactions)
 
 
 # --- upload ------------------------------------------------------------------------------------------------------
