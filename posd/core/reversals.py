@@ -169,9 +169,9 @@ def _failed(draft: "Draft", record: r.ReversalUnanswered | r.ReversalRefused) ->
 
 
 def cannot_encode(draft: "Draft", request_id: RequestId) -> None:
-    """It cannot be said in this dialect (D1)."""
-    reversal = draft.state.reversals[request_id]
-    if reversal.status is ReversalStatus.OWED:
+    """It cannot be said in this dialect (D1). It may not be owed yet, if what led to it comes after this."""
+    reversal = draft.state.reversals.get(request_id)
+    if reversal is not None and reversal.status is ReversalStatus.OWED:
         draft.record(r.ReversalStuck(request_id, reversal.attempts))
         draft.alert("reversal_stuck", request_id=request_id, attempts=reversal.attempts)
     draft.wait(due_key(request_id), draft.rules.stuck_retry_s)

@@ -12,7 +12,7 @@ from posd.core import records as r
 from posd.core.answers import AnswerClass, ExchangeKind, HostAnswer
 from posd.core.effects import SendTrailer, SendUpload
 from posd.core.settlement import SEEN_BEFORE, SETTLE, balanced, close, sign_in_first
-from posd.core.state import CloseOutcome
+from posd.core.state import CloseOutcome, SettlementPhase
 from posd.values import RequestId
 
 if TYPE_CHECKING:
@@ -65,7 +65,8 @@ def _set_aside(draft: "Draft", code: str) -> None:
 def cannot_encode_upload(draft: "Draft") -> None:
     """A card that cannot be read from the vault may be readable later, but must not hold the close for ever (D1)."""
     draft.back_off(SETTLE, draft.rules.settle_retry)
-    if draft.agenda.failures[SETTLE] >= draft.rules.settle_attempts_max:
+    uploading = draft.state.settlement.phase is SettlementPhase.UPLOADING
+    if uploading and draft.agenda.failures[SETTLE] >= draft.rules.settle_attempts_max:
         _set_aside(draft, "")
 
 

@@ -1,5 +1,7 @@
 """What cannot be said in the dialect: alerted, still owed, never a loop, and what led to it has happened (D1)."""
 
+import pytest
+
 from posd.core import events as e
 from posd.core import records as r
 from posd.core.answers import ExchangeKind
@@ -174,11 +176,18 @@ def test_a_trailer_is_backed_off() -> None:
     unsayable(play).until_sent(TRAILER)
 
 
-def test_without_what_led_to_it_the_event_is_still_safe() -> None:
+def test_a_reversal_that_is_not_owed_yet_does_no_harm() -> None:
+    """A caller that says what failed before it says what led to it."""
+    play = ready() >> sale(1) >> e.EncodingFailed(REVERSAL, request_id(1), "no") << alerted("cannot_encode")
+    unsayable(play, REVERSAL) >> answered("68") << recorded(r.ReversalOwed) << quiet
+    play >> sale(2) << recorded(r.ReversalStuck) << sent(TRANSACTION)
+
+
+@pytest.mark.parametrize("kind", list(ExchangeKind))
+def test_without_what_led_to_it_the_event_is_still_safe(kind: ExchangeKind) -> None:
     """A caller that only says what failed: nothing is sent, nothing loops, nothing is dropped."""
-    for kind in ExchangeKind:
-        play = after_sales(1) >> sale(2) >> answered("68") << sent(REVERSAL) >> answered("96")
-        of = request_id(2) if kind in (TRANSACTION, REVERSAL) else None
-        if kind is UPLOAD:
-            play = settling(after_sales(1)) >> unbalanced() >> answered("96")
-        play >> e.EncodingFailed(kind, of, "no") << alerted("cannot_encode")
+    play = after_sales(1) >> sale(2) >> answered("68") << sent(REVERSAL) >> answered("96")
+    of = request_id(2) if kind in (TRANSACTION, REVERSAL) else None
+    if kind is UPLOAD:
+        play = settling(after_sales(1)) >> unbalanced() >> answered("96")
+    play >> e.EncodingFailed(kind, of, "no") << alerted("cannot_encode")
