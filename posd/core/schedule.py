@@ -48,6 +48,7 @@ def next_due_ms(wall_ms: int, times: Sequence[time], zone: str) -> int:
     return min(m for day in days for at in times if (m := _moment_ms(day, at, zone)) > wall_ms)
 
 
+@lru_cache(maxsize=1024)
 def host_wall_ms(host_clock: str, near_ms: int, zone: str) -> int | None:
     """A host's MMDDhhmmss as milliseconds, in the year that brings it nearest (D24); None: there is no such date."""
     year = local(near_ms, zone).year

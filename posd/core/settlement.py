@@ -35,7 +35,7 @@ from posd.core import records as r
 from posd.core.answers import AnswerClass, ExchangeKind, GroupResult, HostAnswer, Totals
 from posd.core.effects import BatchEnded, SendTotals
 from posd.core.reversals import due_key
-from posd.core.schedule import DAY_MS, newest_due_ms
+from posd.core.schedule import DAY_MS, host_wall_ms, newest_due_ms
 from posd.core.state import CloseOutcome, Reversal, Settlement, SettlementCause, SettlementPhase
 from posd.core.totals import counts, to_upload, totals_of
 from posd.errors import InvariantBroken
@@ -123,25 +123,41 @@ def due(draft: "Draft") -> tuple[SettlementCause, int | None] | None:
 def _satisfied_until_ms(draft: "Draft") -> int:
     """Due moments until then are satisfied. A time ahead of the clock is not believed: then the clock was wrong.
 
-    No host judges the clock when an empty batch is skipped or a lane is opened: without this, one start under a clock
-    that is years ahead would silence the schedule for years. What was closed under a judged clock stays satisfied.
+    Money is due at the first moment after it came, unless a close whose clock a host judged has begun since. Only an
+    empty batch goes by the newest skip, which no host judged: else a skip under a clock that was far ahead would
+    silence the schedule, for a day or for years (P6).
     """
     last = draft.state.last_close
+    judged_ms = _believed_ms(draft, last.judged_ms if last is not None else 0, JUDGED_AHEAD_MAX_MS)
+    skew_ms = round(draft.rules.clock_skew_max_s * 1000)
+    money_ms = _first_money_ms(draft)
+    if money_ms is not None:
+        return max(judged_ms, _believed_ms(draft, money_ms, skew_ms))
     begun_ms = last.begun_at_ms if last is not None else draft.state.batch.opened_at_ms
-    judged_ms = last.judged_ms if last is not None else 0
-    for since_ms, ahead_max_ms in (
-        (begun_ms, draft.rules.clock_skew_max_s * 1000),
-        (judged_ms, JUDGED_AHEAD_MAX_MS),
-    ):
-        if since_ms <= draft.now.wall_ms + ahead_max_ms:
-            return since_ms
-    return 0
+    return max(judged_ms, _believed_ms(draft, begun_ms, skew_ms))
+
+
+def _believed_ms(draft: "Draft", at_ms: int, ahead_max_ms: int) -> int:
+    return at_ms if at_ms <= draft.now.wall_ms + ahead_max_ms else 0
+
+
+def _first_money_ms(draft: "Draft") -> int | None:
+    """When the oldest of what there is to settle came: by the host's clock if it said its time, else by ours."""
+    owed = {reversal.request_id for reversal in _owed_in_batch(draft)}
+    every = draft.state.transactions.values()
+    first = next((txn for txn in every if counts(txn, draft.rules) or txn.request_id in owed), None)
+    if first is None:
+        return None
+    facts = first.facts
+    if facts is None or not facts.host_date or not facts.host_time:
+        return first.at_ms
+    host_ms = host_wall_ms(f"{facts.host_date}{facts.host_time}", first.at_ms, draft.rules.zone)
+    return first.at_ms if host_ms is None else host_ms
 
 
 def nothing_to_settle(draft: "Draft") -> bool:
     """No money in the open batch and nothing owed in it."""
-    money = any(counts(txn, draft.rules) for txn in draft.state.transactions.values())
-    return not money and not _owed_in_batch(draft)
+    return _first_money_ms(draft) is None
 
 
 def skippable(draft: "Draft") -> bool:

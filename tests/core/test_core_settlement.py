@@ -4,11 +4,11 @@ import pytest
 
 from posd.core import events as e
 from posd.core import records as r
-from posd.core.answers import ExchangeKind, GroupCount, GroupResult, Totals
+from posd.core.answers import AnswerFacts, ExchangeKind, GroupCount, GroupResult, Totals
 from posd.core.effects import BatchEnded, Refusal
 from posd.core.rules import Side
 from posd.core.state import CloseOutcome, ReversalStatus, SettlementCause, SettlementPhase, TxnStatus
-from posd.values import Minor
+from posd.values import Minor, Rrn
 from tests.core.playbook import (
     SETTLE_NOW,
     Playbook,
@@ -178,9 +178,28 @@ def test_a_skip_under_a_clock_far_ahead_does_not_double_the_moment_before() -> N
     play.until("2026-03-03 23:00:00") << sent(SIGN_IN)
 
 
+def test_money_that_came_under_a_clock_far_ahead_is_due_by_the_hosts_time() -> None:
+    """P6: the skip seems older than the clock when the clock is right again (found by the world, seed 181)."""
+    play = ready()
+    play.set_clock("2026-03-03 08:00:00") >> e.Tick() << recorded(r.BatchSkipped)
+    facts = AnswerFacts("00", rrn=Rrn("000000000009"), host_date="0302", host_time="150000", scheme="CUP")
+    play >> sale(1) >> answered(facts=facts) << recorded(r.SignInStarted, for_settlement=True)
+    play >> signed_in(ahead_s=-61_200) << alerted("settlement_postponed")
+    play.set_clock("2026-03-03 09:00:00").until_sent(SIGN_IN)
+    play >> signed_in() << recorded(r.SettlementBegun, due_ms=wall_ms("2026-03-02 23:00:00"))
+
+
+def test_a_sale_after_an_empty_night_is_due_in_the_evening() -> None:
+    play = ready()
+    play.until("2026-03-02 23:00:00") << recorded(r.BatchSkipped)
+    play.until("2026-03-03 09:00:00") >> sale(1) >> answered() >> e.Tick() << quiet
+    play.until("2026-03-03 23:00:00") << sent(SIGN_IN)
+
+
 def test_a_lane_opened_under_a_clock_far_ahead_settles_all_the_same() -> None:
     play = ready(at="2099-01-01 12:00:00")
-    play.set_clock("2026-03-02 22:00:00") >> sale(1) >> answered() << recorded(r.SignInStarted, for_settlement=True)
+    play.set_clock("2026-03-02 22:00:00") >> sale(1) >> answered() << quiet
+    play.until("2026-03-02 23:00:00") << recorded(r.SignInStarted, for_settlement=True)
 
 
 @pytest.mark.parametrize("ahead_s", [301, -301, 86400, -86400])
