@@ -102,16 +102,23 @@ def status(config: Config = DEFAULT, tid: TidOption = None, as_json: Json = Fals
 
 @app.command(
     epilog="Examples: posd settle --tid 10000001; "
+    "posd settle --show 7 --tid 10000001; posd settle --slip --lang zh; "
     'posd settle --tid 10000001 --approve --by "Li Na" --reason "slips checked"; '
     'posd settle --tid 10000001 --decide closed --by "Li Na" --reason "the bank shows it as paid"'
 )
 def settle(
+    batch: Annotated[
+        int | None,
+        typer.Argument(min=1, max=999_999, metavar="[BATCH]", help="With --show or --slip.", show_default=False),
+    ] = None,
     config: Config = DEFAULT,
     tid: TidOption = None,
     decide: Annotated[
         str | None,
         typer.Option("--decide", metavar="closed|open", help="Whether the host closed an unconfirmed batch."),
     ] = None,
+    show: Annotated[bool, typer.Option("--show", help="What became of a settlement: the newest, or BATCH.")] = False,
+    slip: Annotated[bool, typer.Option("--slip", help="The same on 40 columns, to print. 结算单")] = False,
     approve: Annotated[bool, typer.Option("--approve", help="Let a held settlement begin. 批准")] = False,
     number: BatchOption = None,
     by: By = None,
@@ -121,18 +128,28 @@ def settle(
 ) -> int:
     """Close the batch now, and watch. 结算
 
-    Leaving cancels nothing. With --approve, let one that is above the maximum begin; with --decide, say what became of
-    an unconfirmed one.
+    Leaving cancels nothing. With --show or --slip, what became of a settlement; with --approve, let one that is above
+    the maximum begin; with --decide, say what became of an unconfirmed one.
     """
     from posd.cli.settle import approve_command, decide_command, settle_command
+    from posd.cli.settlement import show_command, slip_command
     from posd.cli.speech import chosen
 
-    if approve and decide is not None:
-        raise ConfigError("settle: --approve and --decide are two things; give one")
+    if sum((show, slip, approve, decide is not None)) > 1:
+        raise ConfigError("settle: give one of --show, --slip, --approve and --decide")
+    if show or slip:
+        of = batch if batch is not None else number
+        return (
+            show_command(config, tid, of, as_json, chosen(lang))
+            if show
+            else slip_command(config, tid, of, chosen(lang))
+        )
+    if batch is not None:
+        raise ConfigError("settle: a batch number goes with --show or --slip; what is settled is the open batch")
     if approve:
         return approve_command(config, tid, number, by, reason, as_json)
     if number is not None:
-        raise ConfigError("settle: --batch goes with --approve; which batch is settled is the open one")
+        raise ConfigError("settle: --batch goes with --approve, --show or --slip; what is settled is the open batch")
     if decide is not None:
         return decide_command(config, tid, decide, by, reason, as_json)
     if reason is not None:

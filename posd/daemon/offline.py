@@ -9,12 +9,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from posd.core.fold import apply
-from posd.core.payload import load_record
-from posd.core.records import AuthorisationStarted
-from posd.core.state import Batch, State, Transaction
+from posd.core.state import State, Transaction
 from posd.daemon.assemble import JOURNAL_FOLDER, profile_of
-from posd.daemon.fence import BUGS, because
+from posd.daemon.batch_rows import STARTED, alone
 from posd.daemon.questions import (
     MEANINGS,
     NAMED_MAX,
@@ -31,16 +28,14 @@ from posd.daemon.questions import (
 from posd.daemon.questions import answer as answer_question
 from posd.daemon.recover import fold
 from posd.daemon.rules import rules_of
+from posd.daemon.settlement_report import settlement_report
 from posd.daemon.terminal_view import daemon_down
 from posd.daemon.views import Around, View, transaction_view
-from posd.errors import ConfigError, StorageFailed
+from posd.errors import ConfigError
 from posd.journal.contract import StoredRecord
 from posd.journal.reader import JournalReader
 from posd.settings import Settings
-from posd.values import BatchNumber, Now, RequestId, Stan, Tid
-
-STARTED = "authorisation_started"
-"""The record that begins a transaction."""
+from posd.values import Now, RequestId, Tid
 
 
 def journal_folder(settings: Settings) -> Path:
@@ -160,17 +155,19 @@ class OfflineJournal:
 
     def _folded(self, request_id: RequestId) -> tuple[State, Transaction | None]:
         """The transaction alone: its own records, folded onto an empty lane."""
-        state = State(Tid(request_id.partition("/")[0]), Stan(1), Batch(0, BatchNumber(1), 0))
-        for row in self._reader.records(request_id=request_id):
-            record = load_record(row.kind, row.version, row.payload)
-            if state.find(request_id) is None and not isinstance(record, AuthorisationStarted):
-                continue  # it was refused before it was sent
-            try:
-                state = apply(state, record, row.at_ms)
-            except BUGS as error:
-                why = f"row {row.sequence} ({row.kind}) contradicts the ones before it: {because(error)}"
-                raise StorageFailed(f"journal: {why}; run: posd journal verify") from None
+        state = alone(self._reader.records(request_id=request_id), request_id)
         return state, state.find(request_id)
+
+    def settlements(self, tid: str | None, batch: int | None) -> list[View]:
+        """The newest settlement, or that of one batch, of one terminal or of each that has one (settlement_report)."""
+        wanted = chosen({known: Seen(None, self._around(known)) for known in self._rules}, tid)
+        reports = (settlement_report(self._reader, known, batch, seen.around) for known, seen in wanted)
+        found = [report for report in reports if report is not None]
+        if not found:
+            what = f"batch {batch:06d}" if batch is not None else "a batch"
+            of = f" of terminal {tid}" if tid is not None else ""
+            raise ConfigError(f"the journal knows no settlement of {what}{of}; posd txn list shows what there is")
+        return found
 
     def timeline(self, request_id: str) -> list[dict[str, Any]]:
         """Everything that the journal has of one request, masked, in its order."""

@@ -1,10 +1,11 @@
 """What the states are called in plain words, in English. Data only; the Chinese for a shop is in cli/chinese.py."""
 
 from collections.abc import Mapping
+from typing import Any
 
 from posd.core.answers import ExchangeKind
 from posd.core.rules import Why
-from posd.core.state import CloseOutcome, ReversalStatus, SettlementPhase, TxnStatus
+from posd.core.state import CloseOutcome, ReversalStatus, SettlementCause, SettlementPhase, TxnStatus
 
 TRANSACTION: Mapping[TxnStatus, str] = {
     TxnStatus.SENT: "sent to the host, no answer yet",
@@ -76,3 +77,65 @@ DOING: Mapping[ExchangeKind, str] = {
     ExchangeKind.TRAILER: "closing the batch",
 }
 """What is going on with the host, while it is."""
+
+
+CAUSE: Mapping[SettlementCause, str] = {
+    SettlementCause.SCHEDULE: "the schedule",
+    SettlementCause.OPERATOR: "a person",
+    SettlementCause.TERMINAL: "the terminal's own close",
+    SettlementCause.HOST_BATCH_CHANGED: "the host's new batch number",
+    SettlementCause.CAPACITY: "a full batch",
+}
+
+SUSPECT: Mapping[str, str] = {
+    "declined_without_mac": "declined by an answer without a MAC: the host may have approved it (D10)",
+    "conflict": "the host denies a transaction that it approved",
+    "carried_over": "its reversal was acknowledged only after the totals",
+    "reversal_owed": "its reversal is not acknowledged yet",
+    "flagged": "its reversal ended with a code that could also mean: never seen",
+    "in_doubt": "its outcome was never known, and it is not reversed",
+    "resolved_by_a_person": "a person ended its reversal",
+    "set_aside": "the host refused it in the upload",
+}
+"""What may explain a difference, the likeliest first."""
+
+EVENT: Mapping[str, str] = {
+    "settlement_wanted": "wanted by {cause}",
+    "settlement_postponed": "due, and postponed",
+    "settlement_deferred": "due {due}, deferred: {gross} is below the minimum of {minimum}",
+    "settlement_held": "held: {gross} is above the maximum of {maximum}",
+    "settlement_approved": "approved at {gross}",
+    "settlement_begun": "begun, wanted by {cause}",
+    "batch_skipped": "nothing to settle",
+    "reversal_carried_over": "the reversal of {request_id} is not acknowledged, and carried over",
+    "totals_asked": "our totals sent to the host, trace {stan:06d}",
+    "totals_unanswered": "no usable answer to the totals",
+    "totals_answered": "the host's totals: domestic {domestic}, foreign {foreign}; {items} item(s) to upload",
+    "settlement_unconfirmed": "not known whether the host closed the batch",
+    "settlement_decided": "decided that the host {decided}",
+    "upload_sent": "upload of {count} item(s) after the first {cursor}, trace {stan:06d}",
+    "upload_acknowledged": "{cursor} item(s) uploaded",
+    "upload_unanswered": "the upload was not acknowledged",
+    "upload_set_aside": "{request_ids} item(s) set aside: the host refused them with {code}",
+    "trailer_sent": "end message sent, {uploaded} item(s) uploaded, trace {stan:06d}",
+    "trailer_unanswered": "the end message was not acknowledged",
+    "batch_closed": "{outcome}; the next batch is {next_number:06d}",
+    "terminal_closed": "the terminal closed its own batch {terminal_batch:06d}, its totals {agreed}",
+}
+"""The records of a close, as a person reads them; cause, outcome and the like are words already."""
+
+
+def event(kind: str, facts: Mapping[str, Any]) -> str:
+    """One record of a close in a sentence; `facts` as in settlement_report."""
+    said = dict(facts)
+    if "cause" in said:
+        said["cause"] = CAUSE[SettlementCause(said["cause"])]
+    if "outcome" in said:
+        said["outcome"] = OUTCOME[CloseOutcome(said["outcome"])]
+    said["decided"] = "closed it" if facts.get("closed") else "did not close it"
+    said["agreed"] = "are ours" if facts.get("agreed") else "DIFFER from ours"
+    text = EVENT[kind].format(**said)
+    text += f", attempt {facts['attempt']}" if facts.get("attempt", 1) > 1 else ""
+    text += f", by {facts['by']}" if facts.get("by") else ""
+    why = facts.get("because") or facts.get("reason")
+    return f"{text}: {why}" if why else text

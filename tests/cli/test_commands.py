@@ -204,7 +204,7 @@ def test_nothing_is_approved_that_is_not_held(posd: Posd, place: Any, served: An
         (["--approve"], "--by NAME and --reason TEXT"),
         (["--approve", "--by", "Li"], "--by NAME and --reason TEXT"),
         (["--approve", "--by", " ", "--reason", "r"], "--by NAME and --reason TEXT"),
-        (["--approve", "--decide", "open", "--by", "Li", "--reason", "r"], "give one"),
+        (["--approve", "--decide", "open", "--by", "Li", "--reason", "r"], "give one of"),
         (["--approve", "--by", "Li", "--reason", "r", "--tid", "99999999"], "no terminal"),
         (["--batch", "7"], "goes with --approve"),
     ],

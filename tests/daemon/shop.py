@@ -129,11 +129,14 @@ class Runner:
                     request_id=of,
                     stan=getattr(record, "stan", known.stan if known else None),
                     rrn=getattr(getattr(record, "facts", None), "rrn", None),
-                    batch=getattr(record, "batch_number", known.batch_number if known else None),
+                    batch=getattr(record, "batch_number", known.batch_number if known else self._open_number()),
                 )
             )
         if rows:
             self._remember(rows)
+
+    def _open_number(self) -> int | None:
+        return self.state.batch.number if hasattr(self, "lane") else None
 
     def opens(self) -> "Runner":
         """Started, the line is up, signed in."""

@@ -1,0 +1,168 @@
+"""What `posd settle --show`, the slip and `posd check` say, in English and Chinese. Data, and a few lookups.
+
+The English of events and suspects is the daemon's (daemon/words.py); here is what they are in Chinese, by their codes.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from posd.cli.speech import OUTCOMES, PHASES, Lang
+from posd.daemon.views import View
+
+LABELS: Mapping[str, tuple[str, str]] = {
+    "head": ("terminal {tid}, batch {batch:06d}: {text}", "终端 {tid}，批次 {batch:06d}：{text}"),
+    "group": ("GROUP", "卡组"),
+    "side": ("SIDE", "借贷"),
+    "ours": ("OURS", "本机"),
+    "host": ("HOST", "主机"),
+    "difference": ("DIFFERENCE", "差额"),
+    "result": ("HOST SAYS", "主机结论"),
+    "domestic": ("domestic", "内卡"),
+    "foreign": ("foreign", "外卡"),
+    "debit": ("debit", "借记"),
+    "credit": ("credit", "贷记"),
+    "balanced": ("agreed", "对账平"),
+    "unbalanced": ("not agreed", "对账不平"),
+    "unclear": ("does not say", "未说明"),
+    "no_host": ("the host has not given its totals", "主机尚未给出总计"),
+    "items": ("Uploaded: {uploaded} of {all}, set aside: {set_aside}", "已上送 {uploaded}/{all}，搁置 {set_aside}"),
+    "suspects": ("First suspects:", "首先核对："),
+    "no_suspects": (
+        "No first suspect among our transactions: compare the items with the acquirer's list.",
+        "本机交易中无明显可疑项：请与收单行逐笔核对。",
+    ),
+    "fits": ("the amount is the difference", "金额等于差额"),
+    "carried": ("Reversals carried over:", "结算后继续发送的冲正："),
+    "at": ("AT", "时间"),
+    "transaction": ("TRANSACTION", "交易"),
+    "kind": ("KIND", "类型"),
+    "amount": ("AMOUNT", "金额"),
+    "card": ("CARD", "卡号"),
+    "fate": ("UPLOAD", "上送"),
+    "uploaded": ("uploaded", "已上送"),
+    "set_aside": ("SET ASIDE", "搁置"),
+    "sent": ("sent", "已发出"),
+    "waiting": ("waiting", "待上送"),
+    "why": ("WHY", "原因"),
+    "reversal": ("REVERSAL", "冲正"),
+    "row": ("ROW", "行"),
+    "what": ("WHAT", "事项"),
+    "sale": ("sale", "消费"),
+    "void": ("void", "撤销"),
+    "balance": ("balance", "查询"),
+    "refund": ("refund", "退货"),
+    "attempt": (", attempt {attempt}", "，第 {attempt} 次"),
+    "by": (", by {by}", "，操作人 {by}"),
+    "title": ("SETTLEMENT", "结 算 单"),
+    "merchant": ("Merchant", "商户号"),
+    "terminal": ("Terminal", "终端号"),
+    "batch": ("Batch", "批次号"),
+    "closed_at": ("Closed", "结算时间"),
+    "begun_at": ("Begun", "开始时间"),
+    "total": ("Total", "合计"),
+    "count": ("{count}", "{count} 笔"),
+    "slip_items": ("Uploaded items", "上送明细"),
+    "slip_set_aside": ("Set aside", "搁置笔数"),
+    "slip_carried": ("Reversals still owed", "未完冲正"),
+    "signature": ("Signature:", "签字："),
+    "printed": ("Printed", "打印时间"),
+}
+
+EVENTS: Mapping[str, str] = {
+    "settlement_wanted": "应结算：{cause}",
+    "settlement_postponed": "应结算，推迟",
+    "settlement_deferred": "应于 {due}，顺延：{gross} 低于下限 {minimum}",
+    "settlement_held": "待批准：{gross} 超过上限 {maximum}",
+    "settlement_approved": "已批准，金额 {gross}",
+    "settlement_begun": "开始结算：{cause}",
+    "batch_skipped": "无交易，未结算",
+    "reversal_carried_over": "冲正 {request_id} 未获确认，结算后继续发送",
+    "totals_asked": "向主机发送总计，流水号 {stan:06d}",
+    "totals_unanswered": "对账无有效应答",
+    "totals_answered": "主机对账结果：内卡{domestic}，外卡{foreign}；需上送 {items} 笔",
+    "settlement_unconfirmed": "无法确认主机是否已结算",
+    "settlement_decided": "人工认定：主机{decided}",
+    "upload_sent": "上送 {count} 笔（此前 {cursor} 笔），流水号 {stan:06d}",
+    "upload_acknowledged": "已上送 {cursor} 笔",
+    "upload_unanswered": "上送未获确认",
+    "upload_set_aside": "搁置 {request_ids} 笔：主机拒绝（{code}）",
+    "trailer_sent": "发送批结束，已上送 {uploaded} 笔，流水号 {stan:06d}",
+    "trailer_unanswered": "批结束未获确认",
+    "batch_closed": "{outcome}；下一批次 {next_number:06d}",
+    "terminal_closed": "终端自行结算批次 {terminal_batch:06d}，总计{agreed}",
+}
+
+CAUSES: Mapping[str, str] = {
+    "schedule": "到达结算时间",
+    "operator": "人工",
+    "terminal": "终端发起",
+    "host_batch_changed": "主机批次号变更",
+    "capacity": "批次将满",
+}
+
+SUSPECTS: Mapping[str, str] = {
+    "declined_without_mac": "拒绝应答无 MAC，主机可能已批准",
+    "conflict": "主机否认其已批准的交易",
+    "carried_over": "冲正在对账之后才获确认",
+    "reversal_owed": "冲正尚未获确认",
+    "flagged": "冲正应答也可能表示主机未见该交易",
+    "in_doubt": "结果不明且未冲正",
+    "resolved_by_a_person": "冲正由人工了结",
+    "set_aside": "上送时被主机拒绝",
+}
+
+REVERSALS: Mapping[str, str] = {
+    "owed": "待发",
+    "stuck": "受阻，仍会发送",
+    "conflict": "与主机冲突，须人工处理",
+    "acknowledged": "已获主机确认",
+    "resolved": "已人工了结",
+}
+
+
+def label(lang: Lang, name: str, **facts: Any) -> str:
+    """A word or a line of that name."""
+    return LABELS[name][lang is Lang.ZH].format(**facts)
+
+
+def known(lang: Lang, name: str) -> str:
+    """The word for a code, or the code itself."""
+    return LABELS[name][lang is Lang.ZH] if name in LABELS else name
+
+
+def conclusion(lang: Lang, report: View) -> str:
+    """How a settlement ended, or where it stands: each outcome has its own words."""
+    if lang is Lang.EN:
+        return str(report["text"])
+    return OUTCOMES[report["outcome"]] if report["outcome"] else PHASES[report["phase"]]
+
+
+def suspicion(lang: Lang, suspect: View) -> str:
+    """Why somebody should look at this transaction first."""
+    why = SUSPECTS[suspect["why"]] if lang is Lang.ZH else str(suspect["why_text"])
+    return f"{why} ({label(lang, 'fits')})" if suspect["fits"] else why
+
+
+def reversal(lang: Lang, shown: View) -> str:
+    """What became of a reversal."""
+    return REVERSALS[shown["reversal"]] if lang is Lang.ZH else str(shown["reversal_text"])
+
+
+def event(lang: Lang, shown: View) -> str:
+    """One step of a settlement."""
+    if lang is Lang.EN:
+        return str(shown["text"])
+    facts = dict(shown["facts"])
+    for name, said in (("cause", CAUSES), ("outcome", OUTCOMES)):
+        if name in facts:
+            facts[name] = said[facts[name]]
+    for name in ("domestic", "foreign"):
+        if name in facts:
+            facts[name] = known(lang, facts[name])
+    facts["decided"] = "已结算" if facts.get("closed") else "未结算"
+    facts["agreed"] = "与本机一致" if facts.get("agreed") else "与本机不一致"
+    text = EVENTS[shown["kind"]].format(**facts)
+    text += label(lang, "attempt", attempt=facts["attempt"]) if facts.get("attempt", 1) > 1 else ""
+    text += label(lang, "by", by=facts["by"]) if facts.get("by") else ""
+    why = facts.get("because") or facts.get("reason")
+    return f"{text}：{why}" if why else text
