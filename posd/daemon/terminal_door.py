@@ -21,6 +21,9 @@ from posd.transport.tcp import listen_tcp
 OUTPUT_BYTES_MAX = 64 * 1024
 """What one terminal may leave unread beyond the kernel's own buffers before it is dropped."""
 
+SILENCE_S_MAX = 60.0
+"""A connection that has not said one whole frame by then makes room for one that will."""
+
 BIND_HINTS = {
     errno.EADDRINUSE: "stop the program that holds it, or give the door another port",
     errno.EADDRNOTAVAIL: "give the door an address of this machine; 127.0.0.1 is the default",
@@ -143,7 +146,7 @@ class TerminalDoor:
 
     async def _serve(self, name: str, connection: _Connection) -> None:
         try:
-            async with asyncio.timeout(self._idle_timeout_s) as connection.idle:
+            async with asyncio.timeout(min(SILENCE_S_MAX, self._idle_timeout_s)) as connection.idle:
                 await self._read(name, connection)
         except TimeoutError:
             pass  # silence for too long ends a connection as a hang-up does
@@ -156,15 +159,15 @@ class TerminalDoor:
     async def _read(self, name: str, connection: _Connection) -> None:
         incoming = Incoming(self._frame_bytes_max)
         while data := await connection.channel.receive():
-            self._touch(connection)
             frames, fault = incoming.feed(data)
             for frame in frames:
+                self._touch(connection)
                 self._listener.frame(name, frame)
             if fault is not None:
                 self._listener.unreadable(name, fault.error, fault.head)
                 return
 
     def _touch(self, connection: _Connection) -> None:
-        """Both directions count as life."""
+        """Whole frames, in both directions, count as life; bytes alone do not."""
         if connection.idle is not None and not connection.idle.expired():
             connection.idle.reschedule(asyncio.get_running_loop().time() + self._idle_timeout_s)

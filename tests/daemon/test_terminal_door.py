@@ -190,6 +190,25 @@ def test_silence_ends_a_connection() -> None:
     play(story, idle_timeout_s=0.05)
 
 
+def test_a_connection_that_says_no_whole_frame_makes_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(terminal_door, "SILENCE_S_MAX", 0.2)
+
+    async def story(door: TerminalDoor, heard: Heard) -> None:
+        dripping, good = await knock(door), await knock(door)
+        good.send(with_length(b"whole"))
+        assert (await heard.expect("frame"))[1] == b"whole"
+        for byte in b"\x00\x09abc":
+            dripping.send(bytes([byte]))
+            await asyncio.sleep(0.05)
+        await heard.expect("closed")
+        good.send(with_length(b"still here"))
+        assert (await heard.expect("frame"))[1] == b"still here"
+        dripping.abort()
+        good.abort()
+
+    play(story)
+
+
 def test_an_answer_counts_as_life() -> None:
     async def story(door: TerminalDoor, heard: Heard) -> None:
         terminal = await knock(door)
