@@ -12,7 +12,6 @@ from typing import assert_never
 
 from posd.core import effects as fx
 from posd.core import events as e
-from posd.core.answers import ExchangeKind
 from posd.core.draft import Draft
 from posd.core.engine import Engine
 from posd.core.payload import dump_record, record_name, record_version
@@ -32,7 +31,7 @@ RIDING_ROWS_MAX = 64
 ASKED_MAX = 64
 """Messages of the terminal that may wait for their answers; the oldest is then forgotten, and never answered."""
 
-UNSAYABLE_MAX = 8
+UNSAYABLE_MAX = 64
 """More sends than this that cannot be encoded, for one event, is a bug of ours."""
 
 
@@ -114,12 +113,7 @@ class Lane:
             try:
                 outgoing = self._encode(draft)
             except CannotEncode as error:
-                assert draft.to_host is not None
-                # D1: the draft is discarded; that it failed is an event of its own, then the first one comes again.
-                failed = e.EncodingFailed(draft.to_host.kind, draft.to_host.request_id, str(error))
-                yield self._step(self.engine.handle(failed, now), None)
-                self._forget_unsayable(failed)
-                event = _refused_instead(event, failed)
+                event = draft.cannot_encode(str(error))  # D1: this draft is forgotten, what led to it is not
                 continue
             yield self._step(draft, outgoing)
             return
@@ -139,12 +133,6 @@ class Lane:
             if isinstance(effect, fx.ForgetCard):
                 self._memory.requests.pop(effect.request_id, None)
                 self._memory.cards.pop(effect.request_id, None)
-
-    def _forget_unsayable(self, failed: e.EncodingFailed) -> None:
-        """A request that cannot be sent on is over: its card does not stay in memory (P5)."""
-        if failed.kind is ExchangeKind.TRANSACTION and failed.request_id is not None:
-            self._memory.requests.pop(failed.request_id, None)
-            self._memory.cards.pop(failed.request_id, None)
 
     def forget_cards(self) -> None:
         """Behind a fence nothing is sent on: no card stays in memory for it (P5)."""
@@ -345,13 +333,6 @@ def refusal(profile: Profile, arrived: Arrived, why: fx.Refusal, now: Now) -> Ou
         return profile.refuse(arrived.envelope, arrived.message, why.value, now)
     except CannotEncode:
         return None
-
-
-def _refused_instead(event: e.Event, failed: e.EncodingFailed) -> e.Event:
-    """The event that comes again after its message could not be said: a request that brought it is refused."""
-    if isinstance(event, e.TransactionRequested) and event.request_id == failed.request_id:
-        return e.RequestUnusable(fx.Refusal.MALFORMED.value, failed.because, event.reply_to, event.request_id)
-    return event
 
 
 def reply_name(connection: str, number: int) -> str:
