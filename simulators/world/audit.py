@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from posd.journal.contract import RecordView
-from simulators.host.books import Batch, BatchState, Books, Entry
+from simulators.host.books import Batch, BatchState, Books, Entry, Settlement
 from simulators.world.stage import Stage
 from simulators.world.terminals import Agent, View
 
@@ -92,6 +92,8 @@ class Ledger:
                 self.requests[known.request_id] = known
             case "settlement_begun":
                 self._begun[record.tid] = (record.at_ms, payload["due_ms"])
+            case "upload_set_aside":
+                self._troubles.setdefault(record.tid, []).append(f"set aside: {payload['code']}")  # D21
             case "batch_skipped":
                 begun_ms = self._begun.pop(record.tid, (record.at_ms, None))[0]
                 self._close(record, begun_ms, payload["due_ms"], "empty")
@@ -212,6 +214,15 @@ def _closes(stage: Stage, ledger: Ledger, books: Books, forced: bool) -> None:
         reason = forced or close.troubles or any(name.startswith("suspect") for name in stage.stats)
         if close.outcome == "out_of_balance" and not reason:
             stage.violate(f"{close.tid}: batch {close.number} is out of balance without a reason")
+        if batch is not None and forced and not close.troubles:
+            _upload(stage, close, batch.settlements[-1])
+
+
+def _upload(stage: Stage, close: Close, settlement: Settlement) -> None:
+    """Forced to upload though the books agree: every item arrives, once and as it is (D21)."""
+    wrong = [*settlement.missing, *settlement.mismatched, *settlement.extra]
+    if close.outcome in ("agreed", "out_of_balance") and wrong and not any("suspect" in name for name in stage.stats):
+        stage.violate(f"{close.tid}: batch {close.number} was not uploaded as it is: {wrong}")
 
 
 def _closed_there(books: Books, close: Close) -> Batch | None:

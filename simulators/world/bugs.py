@@ -36,7 +36,8 @@ class HastyMachine(Machine):
     def order(self, tid: Tid, lane: Lane, step: Step) -> None:
         lane.adopt(step)
         self.perform(tid, step)
-        self.append(tid, step.rows)
+        if step.rows:
+            self.append(tid, step.rows)
 
 
 class CarelessMachine(Machine):
@@ -123,7 +124,8 @@ def day_closed_twice() -> AbstractContextManager[None]:
 @contextmanager
 def due_lost_at_restart() -> Iterator[None]:
     """The schedule looks ahead from the start of the process only."""
-    until, take, started_ms = settlement._satisfied_until_ms, engine._take, {}
+    until: Callable[[Any], int] = settlement._satisfied_until_ms
+    take, started_ms = engine._take, dict[str, int]()
 
     def start(draft: Any, event: e.Event) -> None:
         if isinstance(event, e.Started):

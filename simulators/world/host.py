@@ -33,6 +33,9 @@ REFUSALS = {
 """What it may refuse with. Never 12, 25 or 94 to a reversal or an upload: that would deny money that moved."""
 
 WRONG_STAN_BY = 500_000
+WRONG_BITS = 3
+"""More than one: the one bit that the line may spoil must not mend it."""
+
 UNCLEAR = ("09", "68", "98", "ZZ")
 
 
@@ -90,7 +93,7 @@ class Host:
             other = f"{(answer.stan + WRONG_STAN_BY) % 1_000_000:06d}"
             return self.acquirer.seal(answer.tid, message.with_({11: other})), False
         if stage.chance(faults.wrong_mac) and message.get(64) is not None:
-            return answer.body[:-1] + bytes([answer.body[-1] ^ 1]), False
+            return answer.body[:-1] + bytes([answer.body[-1] ^ WRONG_BITS]), False
         if stage.chance(faults.no_mac) and message.get(64) is not None:
             return self.acquirer.seal(answer.tid, message.with_({64: None})), False
         return answer.body, True

@@ -52,7 +52,7 @@ class PlainSealer:
 @dataclass(slots=True)
 class Machine:
     """`to_terminal(connection, frame)` hands an answer to the door; False: nobody is there. `kill_at`: the one point
-    at which it is killed (numbered from 1); None: by chance."""
+    at which it is killed (numbered from 1); None: by chance. `fail_at`: the one commit that fails; is it durable?"""
 
     stage: Stage
     witness: Witness
@@ -63,10 +63,12 @@ class Machine:
     to_terminal: Callable[[str, bytes], bool]
     died: Callable[[], None] = lambda: None
     kill_at: int | None = None
+    fail_at: tuple[int, bool] | None = None
     quiet: bool = False
     clock_offset_ms: int = 0
     alive: bool = False
     points: int = 0
+    commits: int = 0
     lanes: dict[Tid, Lane] = field(default_factory=dict)
     store: MemoryStore = field(default_factory=lambda: MemoryStore(CHAIN_KEY, DIGEST_KEY, PlainSealer()))
     _boot: int = 0
@@ -233,20 +235,23 @@ class Machine:
 
     def order(self, tid: Tid, lane: Lane, step: Step) -> None:
         """Remember, adopt, do. The planted bugs of the tests change this order."""
-        self.point("before append")
-        self.append(tid, step.rows)
-        self.point("after append")
+        if step.rows:
+            self.point("before append")
+            self.append(tid, step.rows)
+            self.point("after append")
         lane.adopt(step)
         self._unsure = None
-        self.point("after adopt")
+        if step.rows:
+            self.point("after adopt")
         self.perform(tid, step)
         self._snapshot(tid, lane, step)
 
     def append(self, tid: Tid, rows: tuple[Row, ...]) -> None:
         """One commit; if it fails, its rows may be durable all the same, and nobody here knows."""
-        if not rows:
-            return
-        if not self.quiet and self.stage.chance(self.stage.faults.disk):
+        self.commits += 1
+        if self.fail_at is not None and self.commits == self.fail_at[0]:
+            self.store.break_at(self.store.commits + 1, durable=self.fail_at[1])
+        elif not self.quiet and self.stage.chance(self.stage.faults.disk):
             self.store.break_at(self.store.commits + 1, durable=self.stage.random.random() < 0.5)
         self._unsure = tid
         before = self.store.head()

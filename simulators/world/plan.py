@@ -38,7 +38,9 @@ REQUESTS_MIN, REQUESTS_MAX = 3, 12
 @dataclass(frozen=True, slots=True)
 class Plan:
     """`rules`: what differs from the defaults of core.rules.Rules. `with_mac`: of each terminal, whether it signs its
-    messages. `host_rules`: faults at certain messages. `kill_at`: the numbered point at which the machine dies."""
+    messages. `sign_in`: the layout of the host's keys; `terminals_sign_in`: the one that terminals ask for.
+    `host_rules`: faults at certain messages. `kill_at`: the numbered point at which the machine dies. `fail_at`: the
+    numbered commit that fails, and whether its rows are durable all the same."""
 
     terminals: int
     days: int
@@ -47,8 +49,11 @@ class Plan:
     behaviour: Behaviour = field(default_factory=Behaviour)
     with_mac: tuple[bool, ...] = (True, False, True)
     mac_required: bool = False
+    sign_in: str = "004"
+    terminals_sign_in: str = "004"
     host_rules: tuple[Rule, ...] = ()
     kill_at: int | None = None
+    fail_at: tuple[int, bool] | None = None
     people: float = 0.0
 
     @classmethod
@@ -58,6 +63,7 @@ class Plan:
         rules, behaviour = _rules(random), _behaviour(random)
         if rules["unmaced_decline"] is UnmacedDecline.REVERSE:  # its host signs its declines
             behaviour = behaviour.model_copy(update={"mac_declines": True})
+        sign_in = random.choice(("001", "003", "004"))
         return cls(
             terminals=random.choice((1, 1, 2, TERMINALS_MAX)),
             days=random.choice((1, 1, 2)),
@@ -65,6 +71,9 @@ class Plan:
             rules=rules,
             behaviour=behaviour,
             with_mac=tuple(random.random() < 0.6 for _ in range(TERMINALS_MAX)),
+            mac_required=random.random() < 0.3,
+            sign_in=sign_in,
+            terminals_sign_in="003" if sign_in != "001" and random.random() < 0.5 else sign_in,
             people=random.choice((0.0, 0.0, 0.5)),
         )
 

@@ -53,13 +53,14 @@ PERSON_COMES_S = 1800.0
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a run came to. No violations: every promise was kept."""
+    """What a run came to. No violations: every promise was kept. `points`: those at which it could have been killed."""
 
     seed: int
     faults: Faults
     violations: tuple[str, ...]
     stats: dict[str, int]
     points: int
+    commits: int
     transcript: tuple[str, ...] = ()
 
 
@@ -78,7 +79,13 @@ def run(
     world.live()
     stage = world.stage
     return Outcome(
-        seed, stage.faults, tuple(stage.violations), dict(stage.stats), world.machine.points, tuple(stage.transcript)
+        seed=seed,
+        faults=stage.faults,
+        violations=tuple(stage.violations),
+        stats=dict(stage.stats),
+        points=world.machine.points,
+        commits=world.machine.commits,
+        transcript=tuple(stage.transcript),
     )
 
 
@@ -110,7 +117,7 @@ class World:
 
     def _agent(self, tid: Tid, number: int) -> Agent:
         tmk = _tmk(int(tid[-1])) if self.plan.with_mac[number % len(self.plan.with_mac)] else None
-        core = Core(tid, MID, tmk, sign_in_code="004")
+        core = Core(tid, MID, tmk, sign_in_code=self.plan.terminals_sign_in)
         return Agent(
             self.stage,
             core,
@@ -120,7 +127,7 @@ class World:
         )
 
     def _machine(self, machine: type[Machine]) -> Machine:
-        profile = UnionPay(Knobs(zone=ZONE))
+        profile = UnionPay(Knobs(zone=ZONE, sign_in=self.plan.sign_in))
         rules = Rules(kinds=profile.kinds, reversal_reasons=profile.reversal_reasons, zone=ZONE, **self.plan.rules)
         terminals = {
             tid: Terminal(tid, MID, Tmk(_tmk(int(tid[-1]))), self.plan.mac_required and agent.core.tmk is not None)
@@ -136,7 +143,7 @@ class World:
             self._to_terminal,
             self._died,
         )
-        made.kill_at = self.plan.kill_at
+        made.kill_at, made.fail_at = self.plan.kill_at, self.plan.fail_at
         return made
 
     def _to_terminal(self, connection: str, frame: bytes) -> bool:

@@ -1,0 +1,90 @@
+"""Days that are written down: for each, the machine can be killed at every point and its disk can fail at every commit
+(testing.md T2). `outcome` is how the day's batch has to be closed, whatever happened in between.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import time
+from typing import Literal
+
+from simulators.host.faults import Rule
+from simulators.host.settings import Behaviour
+from simulators.terminal.core import CardInHand
+from simulators.world.faults import Faults
+from simulators.world.plan import Cards, Day, Plan
+from simulators.world.scene import Outcome, run
+from simulators.world.terminals import Agent, Script, Wait
+
+SEED = 1
+PERFECT = Faults()
+BREAK_S = 60.0
+UPLOAD_RECORDS_MAX = 8
+
+
+@dataclass(frozen=True, slots=True)
+class ScriptedDay:
+    """One terminal's day."""
+
+    plan: Plan
+    outcome: str
+
+    def run(self, *, kill_at: int | None = None, fail_at: tuple[int, bool] | None = None) -> Outcome:
+        """Live it through, killed or broken at one place or not at all."""
+        return run(SEED, PERFECT, plan=replace(self.plan, kill_at=kill_at, fail_at=fail_at))
+
+
+def _sell(agent: Agent, card: CardInHand, amount: int) -> Script:
+    yield from agent.request(agent.core.sale(card, amount))
+    yield Wait(BREAK_S)
+
+
+def sale(agent: Agent, cards: Cards, until_ms: int) -> Script:
+    """One sale."""
+    yield from agent.sign_in()
+    yield from _sell(agent, cards[0], 12_345)
+
+
+def void(agent: Agent, cards: Cards, until_ms: int) -> Script:
+    """A sale, and its void."""
+    yield from sale(agent, cards, until_ms)
+    for stan in agent.voidable()[:1]:
+        yield from agent.request(agent.core.void(stan))
+
+
+def small_shop(agent: Agent, cards: Cards, until_ms: int) -> Script:
+    """A sale with every kind of card, and a void."""
+    yield from _shop(agent, cards, len(cards))
+
+
+def busy_shop(agent: Agent, cards: Cards, until_ms: int) -> Script:
+    """More than fits one upload message."""
+    yield from _shop(agent, cards, UPLOAD_RECORDS_MAX)
+
+
+def _shop(agent: Agent, cards: Cards, sales: int) -> Script:
+    yield from agent.sign_in()
+    for number in range(1, sales + 1):
+        yield from _sell(agent, cards[number % len(cards)], 100 * number + 1)
+    for stan in agent.voidable()[:1]:
+        yield from agent.request(agent.core.void(stan))
+
+
+def _plan(day: Day, *rules: Rule, unbalance: Literal["none", "both"] = "none") -> Plan:
+    return Plan(
+        terminals=1,
+        days=1,
+        day=day,
+        rules={"due_times": (time(23, 0),)},
+        behaviour=Behaviour(unbalance=unbalance),
+        host_rules=rules,
+    )
+
+
+SCRIPTED: Mapping[str, ScriptedDay] = {
+    "sale": ScriptedDay(_plan(sale), "agreed"),
+    "void": ScriptedDay(_plan(void), "agreed"),
+    "lost answer": ScriptedDay(_plan(sale, Rule(do="lose_answer", mti="0200", nth=1)), "empty"),
+    "lost answer to a void": ScriptedDay(_plan(void, Rule(do="lose_answer", mti="0200", nth=2)), "agreed"),
+    "balanced": ScriptedDay(_plan(small_shop), "agreed"),
+    "unbalanced with upload": ScriptedDay(_plan(busy_shop, unbalance="both"), "out_of_balance"),
+}

@@ -1,0 +1,53 @@
+"""Negative controls: bugs planted in posd must be caught, or the world proves nothing (testing.md T13)."""
+
+import pytest
+
+from simulators.world import run
+from simulators.world.bugs import BUGS
+
+SEEDS_MAX = 20
+"""So many seeds may live on with the bug before one has to catch it."""
+
+EXPECTED = {
+    "send_before_journal": "before its record was durable",
+    "owed_not_remembered": "contradicts the ones before it",
+    "reversal_dropped": "approved there",
+    "late_approval_accepted": "and it is approved",
+    "new_stan_on_totals_repeat": "asked otherwise the second time",
+    "day_closed_twice": "closed twice",
+    "due_lost_at_restart": "still open hours later",
+    "approval_without_mac_accepted": "without an approval that can be trusted",
+    "repeat_sent_again": "",
+    "unknown_outcome_owes_nothing": "is unknown here and approved there",
+    "restart_forgets": "is declined here and approved there",
+    "card_number_in_the_clear": "a card number stands in the clear",
+    "snapshot_without_reversals": "",
+    "tombstones_ignored": "is taken back, and it is approved",
+    "taking_back_is_promised_only": "promised before it was durable",
+}
+"""What the world says of each; empty: it depends on the seed."""
+
+
+@pytest.mark.parametrize("name", BUGS)
+def test_a_planted_bug_is_caught(name: str) -> None:
+    bug = BUGS[name]
+    with bug.plant():
+        found = next(
+            (o for seed in range(1, SEEDS_MAX + 1) if (o := run(seed, bug.faults, machine=bug.machine)).violations),
+            None,
+        )
+    assert found is not None, "nobody noticed"
+    assert any(EXPECTED[name] in violation for violation in found.violations)
+
+
+@pytest.mark.parametrize("name", BUGS)
+def test_without_the_bug_the_same_seeds_keep_every_promise(name: str) -> None:
+    """The control of the control: it is the bug that is caught, not the trouble under which it shows."""
+    assert [seed for seed in range(1, 4) if run(seed, BUGS[name].faults).violations] == []
+
+
+def test_a_bug_is_taken_out_again() -> None:
+    for bug in BUGS.values():
+        with bug.plant():
+            pass
+    assert run(1).violations == ()

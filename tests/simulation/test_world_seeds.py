@@ -1,0 +1,75 @@
+"""The deterministic world: one seed is one or more shop-days with every kind of trouble (testing.md T1, wire world).
+
+To read a seed that fails: python -m simulators.world --seed N --trace. Then write it into failed_seeds.txt.
+"""
+
+from pathlib import Path
+
+import pytest
+
+from simulators.world import Faults, run
+
+SEEDS = range(1, 121)
+"""What CI lives through; thousands more with: python -m simulators.world --seeds 1..10000."""
+
+CHUNK = 20
+FAILED_SEEDS = [
+    int(line.split()[0])
+    for line in (Path(__file__).parent / "failed_seeds.txt").read_text(encoding="utf-8").splitlines()
+    if line.strip() and not line.startswith("#")
+]
+
+
+@pytest.mark.parametrize("first", range(SEEDS.start, SEEDS.stop, CHUNK))
+def test_every_promise_is_kept_in_every_seed(first: int) -> None:
+    broken = {seed: found for seed in range(first, first + CHUNK) if (found := run(seed).violations)}
+    assert not broken
+
+
+@pytest.mark.parametrize("seed", FAILED_SEEDS)
+def test_what_failed_once_does_not_fail_again(seed: int) -> None:
+    assert run(seed).violations == ()
+
+
+def test_a_seed_gives_the_same_run_again() -> None:
+    first, second = (run(7, traced=True) for _ in range(2))
+    assert first == second
+    assert len(first.transcript) > 50
+
+
+def test_the_troubles_do_happen() -> None:
+    """A world without trouble proves nothing: over some seeds every kind of it has to show."""
+    seen: set[str] = set()
+    for seed in range(1, 41):
+        seen |= run(seed).stats.keys()
+    wanted = {
+        "deaths",
+        "outcome_unknown",
+        "answer_matches_nothing",
+        "answer_unreadable",
+        "reversal_acknowledged",
+        "reversal_stuck",
+        "reversal_carried_over",
+        "settlement_postponed",
+        "settlement_out_of_balance",
+        "settlement_unconfirmed",
+        "sign_in_failed",
+        "closed: agreed",
+        "closed: out_of_balance",
+        "closed: empty",
+        "terminal: approved",
+        "terminal: declined",
+        "terminal: failed",
+        "terminal: taken back",
+        "terminal: forgotten",
+    }
+    assert wanted <= seen
+
+
+def test_a_perfect_day_is_perfect() -> None:
+    """No trouble, no alert: every close agrees, nothing is reversed, nobody is told "failed"."""
+    for seed in range(1, 6):
+        outcome = run(seed, Faults())
+        assert outcome.violations == ()
+        troubles = {"outcome_unknown", "reversal_stuck", "terminal: failed", "settlement_unconfirmed", "deaths"}
+        assert not troubles & outcome.stats.keys()
