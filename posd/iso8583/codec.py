@@ -1,4 +1,5 @@
-"""Bytes to `Message` and back, in one dialect, on pyiso8583.
+"""Bytes to `Message` and back, in one dialect. What is well-formed passes through closures compiled from its spec
+(compiled.py); whatever they do not take is read by pyiso8583, the reference, which alone says what is wrong.
 
 Total: any bytes give a Message or `Unreadable`, never another exception. Errors name field and offset and
 never carry values: pyiso8583's own exceptions hold the whole card, so they are dropped before ours is
@@ -10,13 +11,13 @@ from collections.abc import Mapping
 from iso8583 import DecodeError, EncodeError, decode, encode
 
 from posd.errors import CannotEncode, MalformedMessage
+from posd.iso8583.compiled import IRREGULAR, MTI_DIGITS, CompiledSpec
 from posd.iso8583.message import Message
 from posd.iso8583.spec import PRIMARY_FIELD_MAX, Kind, Spec
 
 MTI_BYTES = 2
 BITMAP_BYTES = 8
 MAC_BYTES = 8
-MTI_DIGITS = 4
 
 _NAMES = {"t": "MTI", "p": "bitmap"}
 
@@ -30,10 +31,11 @@ class Unreadable(MalformedMessage):
 
 
 class Codec:
-    """The codec of one dialect; holds no state between messages."""
+    """The codec of one dialect; holds nothing of any message."""
 
     def __init__(self, spec: Spec) -> None:
         self.spec = spec
+        self._compiled = CompiledSpec(spec)
         self._rows = spec.as_pyiso8583()
         self._numbers = {str(number): number for number in range(1, PRIMARY_FIELD_MAX + 1)}
         self._digits = {str(f.number) for f in spec.fields.values() if f.kind is Kind.DIGITS} | {"t"}
@@ -44,6 +46,14 @@ class Codec:
 
         Raises `Unreadable` for anything else, trailing bytes included; its offset counts from the MTI.
         """
+        try:
+            return self._compiled.decode(data)
+        except IRREGULAR:
+            pass  # and out of here, so that no error has this one, which may hold card data, as its context
+        return self.decode_by_reference(data)
+
+    def decode_by_reference(self, data: bytes) -> Message:
+        """The same by pyiso8583 alone."""
         try:
             decoded, encoded = decode(data, self._rows)
         except DecodeError as error:
@@ -60,6 +70,14 @@ class Codec:
 
         Nothing is filled up or cut: values have exactly the length that the field table asks for.
         """
+        try:
+            return self._compiled.encode(message)
+        except IRREGULAR:
+            pass
+        return self.encode_by_reference(message)
+
+    def encode_by_reference(self, message: Message) -> bytes:
+        """The same by pyiso8583 alone."""
         document = self._document(message)
         try:
             data, _ = encode(document, self._rows)
