@@ -10,7 +10,7 @@ from operator import xor
 from struct import pack, unpack
 
 from posd.errors import KeyTrouble
-from posd.security.des import BLOCK_BYTES, KEY_BYTES_DOUBLE, KEY_BYTES_SINGLE, ecb_encrypt
+from posd.security.des import BLOCK_BYTES, KEY_BYTES_DOUBLE, KEY_BYTES_SINGLE, block_encryptor
 
 MAC_CHARACTERS = 8
 
@@ -28,10 +28,11 @@ def ecb_mac(key: bytes, data: bytes) -> bytes:
     """
     if len(key) not in (KEY_BYTES_SINGLE, KEY_BYTES_DOUBLE):
         raise KeyTrouble(f"MAK: {len(key)} bytes; a MAK has 8 or 16")
+    encrypt = block_encryptor(key)
     folded = xor_of_blocks(data).hex().upper().encode("ascii")
-    first = ecb_encrypt(key, folded[:BLOCK_BYTES])
-    mixed = bytes(left ^ right for left, right in zip(first, folded[BLOCK_BYTES:], strict=True))
-    return ecb_encrypt(key, mixed).hex().upper().encode("ascii")[:MAC_CHARACTERS]
+    first = int.from_bytes(encrypt(folded[:BLOCK_BYTES]), "big")
+    mixed = first ^ int.from_bytes(folded[BLOCK_BYTES:], "big")
+    return encrypt(mixed.to_bytes(BLOCK_BYTES, "big")).hex().upper().encode("ascii")[:MAC_CHARACTERS]
 
 
 def ecb_mac_matches(key: bytes, data: bytes, mac: bytes) -> bool:

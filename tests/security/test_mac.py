@@ -1,8 +1,11 @@
 """The ECB MAC against the public vectors A1, A2 and every MACed message of Part B (samples.txt)."""
 
+import random
+
 import pytest
 
 from posd.errors import KeyTrouble
+from posd.security.des import ENCRYPTORS_MAX, block_encryptor, ecb_encrypt
 from posd.security.mac import ecb_mac, ecb_mac_matches, xor_of_blocks
 
 A1_MAK = bytes.fromhex("C24A8FB57AA20123")
@@ -134,3 +137,40 @@ def test_zero_padding_adds_no_block_to_aligned_data() -> None:
 def test_a_key_of_another_length_is_refused(length: int) -> None:
     with pytest.raises(KeyTrouble, match=f"MAK: {length} bytes"):
         ecb_mac(bytes(length), b"")
+
+
+def mac_without_kept_ciphers(key: bytes, data: bytes) -> bytes:
+    """Reference 1.11, word for word, each block under a cipher made for it."""
+    folded = xor_of_blocks(data).hex().upper().encode("ascii")
+    mixed = bytes(one ^ other for one, other in zip(ecb_encrypt(key, folded[:8]), folded[8:], strict=True))
+    return ecb_encrypt(key, mixed).hex().upper().encode("ascii")[:8]
+
+
+def test_kept_ciphers_give_what_fresh_ones_give_in_any_order() -> None:
+    dice = random.Random(7)
+    keys = [dice.randbytes(dice.choice((8, 16))) for _ in range(20)]
+    for _ in range(2000):
+        key, data = dice.choice(keys), dice.randbytes(dice.randrange(300))
+        assert ecb_mac(key, data) == mac_without_kept_ciphers(key, data)
+
+
+def test_more_keys_than_are_kept() -> None:
+    keys = [number.to_bytes(8, "big") * 2 for number in range(0, 4 * ENCRYPTORS_MAX, 2)]
+    for key in [*keys, *keys[:50]]:
+        assert block_encryptor(key)(bytes(8)) == ecb_encrypt(key, bytes(8))
+    assert block_encryptor.cache_info().currsize == ENCRYPTORS_MAX
+
+
+def test_a_kept_cipher_is_never_left_in_the_middle_of_a_block() -> None:
+    encrypt = block_encryptor(B_MAK)
+    before = encrypt(bytes(8))
+    with pytest.raises(ValueError, match="9 bytes are no whole blocks"):
+        encrypt(bytes(9))
+    assert encrypt(bytes(8)) == before
+
+
+def test_nothing_that_is_kept_shows_its_key() -> None:
+    encrypt = block_encryptor(B_MAK)
+    said = f"{block_encryptor!r} {encrypt!r} {encrypt.__closure__!r}".upper()
+    assert B_MAK.hex().upper() not in said
+    assert repr(B_MAK).upper() not in said
