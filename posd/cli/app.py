@@ -157,6 +157,25 @@ def settle(
     return settle_command(config, tid, by, as_json, chosen(lang))
 
 
+@app.command(epilog="Example: posd check 2026-03-02 --lang zh")
+def check(
+    day: Annotated[str, typer.Argument(metavar="DATE", help="A business day: 2026-03-02.", show_default=False)],
+    config: Config = DEFAULT,
+    tid: TidOption = None,
+    as_json: Json = False,
+    lang: Lang = None,
+) -> int:
+    """Whether a day was settled. 核对营业日
+
+    Done, not due, empty, deferred, forgotten or unknown, and why. When one was forgotten or is unknown, the exit status
+    is 1.
+    """
+    from posd.cli.check import check_command
+    from posd.cli.speech import chosen
+
+    return check_command(config, day, tid, as_json, chosen(lang))
+
+
 @reversals.command("list", epilog="Example: posd reversals list --json")
 def reversals_list(
     config: Config = DEFAULT,

@@ -53,6 +53,18 @@ LABELS: Mapping[str, tuple[str, str]] = {
     "refund": ("refund", "退货"),
     "attempt": (", attempt {attempt}", "，第 {attempt} 次"),
     "by": (", by {by}", "，操作人 {by}"),
+    "day": ("Business day {date} ({begin} to {end})", "营业日 {date}（{begin} 至 {end}）"),
+    "head_terminal": ("TERMINAL", "终端号"),
+    "head_batch": ("BATCH", "批次号"),
+    "due": ("DUE", "应结算"),
+    "status": ("STATUS", "结果"),
+    "settled": ("SETTLED", "结算时间"),
+    "at_stake": ("AT STAKE", "待结金额"),
+    "stake": ("{amount} ({count}), oldest {oldest}", "{amount}（{count} 笔），最早 {oldest}"),
+    "late_by": ("{at}, {late} late", "{at}，迟 {late}"),
+    "cause": ("{tid}, due {due}: {cause}", "{tid}，应于 {due}：{cause}"),
+    "evidence": ("row {row}, {at}: {what}", "第 {row} 行，{at}：{what}"),
+    "day_good": ("Nothing was forgotten.", "无漏结算。"),
     "title": ("SETTLEMENT", "结 算 单"),
     "merchant": ("Merchant", "商户号"),
     "terminal": ("Terminal", "终端号"),
@@ -120,6 +132,51 @@ REVERSALS: Mapping[str, str] = {
 }
 
 
+BESIDE: Mapping[str, str] = {
+    "daemon_started": "posd {version} 启动",
+    "daemon_stopped": "posd 停止",
+    "line_changed": "主机线路{line}",
+    "sign_in_failed": "签到失败",
+    "message": "报文 {mti}",
+}
+
+DAYS: Mapping[str, str] = {
+    "done": "已结算",
+    "not_due": "未到时间",
+    "empty": "无交易",
+    "deferred": "低于下限，已顺延",
+    "under_way": "结算中",
+    "forgotten": "漏结算",
+    "unknown": "无法确认是否已结算",
+}
+
+DAY_CAUSES: Mapping[str, str] = {
+    "held": "超过上限，待专人批准",
+    "daemon_down": "posd 未运行",
+    "clock": "本机与主机时钟不一致",
+    "host_refused": "主机拒绝",
+    "line": "主机线路断开",
+    "host_unconfirmed": "主机未说明是否已结算",
+    "host_silent": "主机无应答",
+    "sign_in": "签到失败",
+    "postponed": "已推迟",
+    "configuration": "posd 在运行且无阻碍：当时配置的结算时间不同",
+}
+
+
+def day(lang: Lang, moment: View) -> str:
+    """What became of one due moment, or of a day."""
+    outcome = moment.get("outcome")
+    if lang is Lang.EN:
+        return str(moment["text"])
+    return OUTCOMES[outcome] if outcome and moment["status"] == "done" else DAYS[moment["status"]]
+
+
+def cause(lang: Lang, shown: View) -> str:
+    """Why a settlement was late or is not done."""
+    return DAY_CAUSES[shown["code"]] if lang is Lang.ZH else str(shown["text"])
+
+
 def label(lang: Lang, name: str, **facts: Any) -> str:
     """A word or a line of that name."""
     return LABELS[name][lang is Lang.ZH].format(**facts)
@@ -159,10 +216,11 @@ def event(lang: Lang, shown: View) -> str:
     for name in ("domestic", "foreign"):
         if name in facts:
             facts[name] = known(lang, facts[name])
+    facts["line"] = "已连接" if facts.get("up") else "断开"
     facts["decided"] = "已结算" if facts.get("closed") else "未结算"
     facts["agreed"] = "与本机一致" if facts.get("agreed") else "与本机不一致"
-    text = EVENTS[shown["kind"]].format(**facts)
+    text = {**EVENTS, **BESIDE}.get(shown["kind"], str(shown["kind"])).format(**facts)
     text += label(lang, "attempt", attempt=facts["attempt"]) if facts.get("attempt", 1) > 1 else ""
     text += label(lang, "by", by=facts["by"]) if facts.get("by") else ""
-    why = facts.get("because") or facts.get("reason")
+    why = facts.get("because") or facts.get("reason") or facts.get("why")
     return f"{text}：{why}" if why else text

@@ -52,10 +52,11 @@ def _posd(posd: View, lang: Lang) -> str:
     if not posd["running"]:
         return say(lang, "stopped", version=posd["version"])
     line = say(lang, "line_up") if posd["link_up"] else say(lang, "line_down", why=posd["link_why"])
-    return printable(say(lang, "running", version=posd["version"], up=_duration(posd["up_s"], lang), line=line))
+    return printable(say(lang, "running", version=posd["version"], up=duration(posd["up_s"], lang), line=line))
 
 
-def _duration(seconds: int, lang: Lang) -> str:
+def duration(seconds: int, lang: Lang) -> str:
+    """'2 d 3 h', '1 h 0 min', '5 min 9 s'."""
     if seconds >= DAY_S:
         return say(lang, "days", n=seconds // DAY_S, m=seconds % DAY_S // HOUR_S)
     if seconds >= HOUR_S:

@@ -64,3 +64,17 @@ def host_wall_ms(host_clock: str, near_ms: int, zone: str) -> int | None:
         except ValueError:
             continue  # 29 February exists in one of these years only
     return min(candidates, key=lambda moment: abs(moment - near_ms), default=None)
+
+
+def business_day_ms(day: date, ends_at: time, zone: str) -> tuple[int, int]:
+    """A business day as [begin, end): from that local time of this date to the same time of the next."""
+    return _moment_ms(day, ends_at, zone), _moment_ms(day + timedelta(days=1), ends_at, zone)
+
+
+def due_moments_ms(begin_ms: int, end_ms: int, times: Sequence[time], zone: str) -> list[int]:
+    """Every due moment in [begin, end)."""
+    found, at_ms = [], next_due_ms(begin_ms - 1, times, zone)
+    while at_ms < end_ms:
+        found.append(at_ms)
+        at_ms = next_due_ms(at_ms, times, zone)
+    return found

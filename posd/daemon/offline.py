@@ -5,6 +5,7 @@ whether the rows are the ones that were written is `posd journal verify`'s quest
 """
 
 from collections.abc import Callable, Iterator, Mapping
+from datetime import date, time
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -12,6 +13,7 @@ from typing import Any, Self
 from posd.core.state import State, Transaction
 from posd.daemon.assemble import JOURNAL_FOLDER, profile_of
 from posd.daemon.batch_rows import STARTED, alone
+from posd.daemon.day_check import check_day
 from posd.daemon.questions import (
     MEANINGS,
     NAMED_MAX,
@@ -168,6 +170,11 @@ class OfflineJournal:
             of = f" of terminal {tid}" if tid is not None else ""
             raise ConfigError(f"the journal knows no settlement of {what}{of}; posd txn list shows what there is")
         return found
+
+    def days(self, day: date, ends_at: time, tid: str | None, *, running: bool) -> list[View]:
+        """What became of the settlements of one business day (day_check); `running`: a daemon answers now."""
+        wanted = chosen({known: Seen(None, self._around(known)) for known in self._rules}, tid)
+        return [check_day(self._reader, known, day, ends_at, seen.around, running=running) for known, seen in wanted]
 
     def timeline(self, request_id: str) -> list[dict[str, Any]]:
         """Everything that the journal has of one request, masked, in its order."""

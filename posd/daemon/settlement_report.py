@@ -220,7 +220,7 @@ def _suspicion(reader: JournalReader, of: RequestId, state: State) -> str | None
         return _of_reversal(reversal.status, reversal.carried_over, reversal.flagged)
     if txn.status is TxnStatus.DECLINED:
         return "declined_without_mac" if _without_mac(reader, of) else None
-    return "in_doubt" if txn.status is TxnStatus.UNKNOWN else None
+    return "in_doubt" if txn.status.value in ("unknown", "in_doubt") else None
 
 
 def _of_reversal(status: ReversalStatus, carried_over: bool, flagged: bool) -> str | None:
@@ -248,7 +248,7 @@ def _without_mac(reader: JournalReader, of: RequestId) -> bool:
 
 
 def _event(row: RecordView, around: Around) -> View:
-    facts = _facts(json.loads(row.payload), around)
+    facts = facts_of(json.loads(row.payload), around)
     return {
         "sequence": row.sequence,
         "at": around.when(row.at_ms),
@@ -258,7 +258,7 @@ def _event(row: RecordView, around: Around) -> View:
     }
 
 
-def _facts(payload: dict[str, Any], around: Around) -> View:
+def facts_of(payload: dict[str, Any], around: Around) -> View:
     """A record's facts, ready for a sentence: amounts and times as text, lists as their length."""
     facts: View = {}
     for name, value in payload.items():

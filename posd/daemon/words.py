@@ -14,6 +14,8 @@ TRANSACTION: Mapping[TxnStatus, str] = {
     TxnStatus.UNKNOWN: "outcome unknown, the terminal was told it failed",
     TxnStatus.REVERSED: "reversed, no money moved",
     TxnStatus.RESOLVED: "ended by a person",
+    TxnStatus.IN_DOUBT: "IN DOUBT: nobody knows whether this refund happened; it is never reversed nor sent again",
+    TxnStatus.NOT_DONE: "found out: the host never did it, no money moved",
 }
 
 REVERSAL: Mapping[ReversalStatus, str] = {
@@ -124,6 +126,38 @@ EVENT: Mapping[str, str] = {
 }
 """The records of a close, as a person reads them; cause, outcome and the like are words already."""
 
+BESIDE: Mapping[str, str] = {
+    "daemon_started": "posd {version} started",
+    "daemon_stopped": "posd stopped",
+    "line_changed": "the line to the host {line}",
+    "sign_in_failed": "the sign-in failed",
+    "message": "a message {mti}",
+}
+"""Rows beside a close that explain why it was late; every other kind is shown by its name."""
+
+DAY: Mapping[str, str] = {
+    "done": "done",
+    "not_due": "not due yet",
+    "empty": "nothing to settle",
+    "deferred": "deferred, below the minimum",
+    "under_way": "under way",
+    "forgotten": "FORGOTTEN: due, and not done",
+    "unknown": "UNKNOWN: whether it was settled cannot be told",
+}
+
+DAY_CAUSE: Mapping[str, str] = {
+    "held": "held above the maximum, a person has to approve it",
+    "daemon_down": "posd was not running",
+    "clock": "our clock and the host's differed",
+    "host_refused": "the host refused",
+    "line": "the line to the host was down",
+    "host_unconfirmed": "the host did not say whether it closed the batch",
+    "host_silent": "the host did not answer",
+    "sign_in": "the sign-in failed",
+    "postponed": "it was postponed",
+    "configuration": "posd was up and nothing was in its way: the configured times were others then",
+}
+
 
 def event(kind: str, facts: Mapping[str, Any]) -> str:
     """One record of a close in a sentence; `facts` as in settlement_report."""
@@ -132,10 +166,11 @@ def event(kind: str, facts: Mapping[str, Any]) -> str:
         said["cause"] = CAUSE[SettlementCause(said["cause"])]
     if "outcome" in said:
         said["outcome"] = OUTCOME[CloseOutcome(said["outcome"])]
+    said["line"] = "came up" if facts.get("up") else "went down"
     said["decided"] = "closed it" if facts.get("closed") else "did not close it"
     said["agreed"] = "are ours" if facts.get("agreed") else "DIFFER from ours"
-    text = EVENT[kind].format(**said)
+    text = {**EVENT, **BESIDE}.get(kind, kind.replace("_", " ")).format(**said)
     text += f", attempt {facts['attempt']}" if facts.get("attempt", 1) > 1 else ""
     text += f", by {facts['by']}" if facts.get("by") else ""
-    why = facts.get("because") or facts.get("reason")
+    why = facts.get("because") or facts.get("reason") or facts.get("why")
     return f"{text}: {why}" if why else text

@@ -1,11 +1,19 @@
-"""A stage for each test that wants one."""
+"""A stage for each test that wants one, or an empty journal with its settings."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from posd.config import load
+from posd.daemon.offline import journal_folder
+from posd.journal.opening import open_store
+from posd.journal.sqlite import SqliteStore
+from posd.security.machine import create_machine_key
+from posd.security.vault import DataKeys
+from posd.settings import Settings
+from tests.daemon.shop import OTHER_TID, TID
 from tests.daemon.stage import Stage
 
 
@@ -17,3 +25,24 @@ def staged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Sta
         return Stage(tmp_path, monkeypatch, **how)
 
     return make
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    terminals = "".join(f'  - {{tid: "{tid}", mid: "898100012345678", tmk_file: tmk}}\n' for tid in (TID, OTHER_TID))
+    (tmp_path / "posd.yaml").write_text(
+        'version: 1\nhost: {address: "127.0.0.1:5000"}\nreversal: {attempts: 2}\n'
+        f"state_dir: state\ncontrol_socket: control\nmachine_key_file: machine.key\nterminals:\n{terminals}"
+    )
+    create_machine_key(tmp_path / "machine.key")
+    return load(tmp_path / "posd.yaml")
+
+
+@pytest.fixture
+def store(settings: Settings, tmp_path: Path) -> Iterator[SqliteStore]:
+    folder = journal_folder(settings)
+    folder.parent.mkdir()
+    keys = DataKeys(tmp_path / "keys", create_machine_key(tmp_path / "other.key"))
+    store = open_store(folder, b"c" * 32, b"d" * 32, keys, ballast_bytes=4096, free_bytes_min=0)
+    yield store
+    store.close()

@@ -1,49 +1,22 @@
 """The journal read without a daemon: the same answers as the live states give, and older days by index."""
 
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from posd.config import load
 from posd.core import fold_settlement
 from posd.core.answers import GroupResult
 from posd.core.events import SettleNow
 from posd.daemon.assemble import profile_of
-from posd.daemon.offline import OfflineJournal, journal_folder
+from posd.daemon.offline import OfflineJournal
 from posd.daemon.questions import MEANINGS, Seen, answer
 from posd.daemon.rules import rules_of
 from posd.daemon.views import Around
 from posd.errors import ConfigError, StorageFailed
-from posd.journal.opening import open_store
 from posd.journal.sqlite import SqliteStore
-from posd.security.machine import create_machine_key
-from posd.security.vault import DataKeys
 from posd.settings import Settings
 from posd.values import Tid
 from tests.daemon.shop import OTHER_TID, TID, Hands, Shop, a_shop, request_id
-
-
-@pytest.fixture
-def settings(tmp_path: Path) -> Settings:
-    terminals = "".join(f'  - {{tid: "{tid}", mid: "898100012345678", tmk_file: tmk}}\n' for tid in (TID, OTHER_TID))
-    (tmp_path / "posd.yaml").write_text(
-        'version: 1\nhost: {address: "127.0.0.1:5000"}\nreversal: {attempts: 2}\n'
-        f"state_dir: state\ncontrol_socket: control\nmachine_key_file: machine.key\nterminals:\n{terminals}"
-    )
-    create_machine_key(tmp_path / "machine.key")
-    return load(tmp_path / "posd.yaml")
-
-
-@pytest.fixture
-def store(settings: Settings, tmp_path: Path) -> Iterator[SqliteStore]:
-    folder = journal_folder(settings)
-    folder.parent.mkdir()
-    keys = DataKeys(tmp_path / "keys", create_machine_key(tmp_path / "other.key"))
-    store = open_store(folder, b"c" * 32, b"d" * 32, keys, ballast_bytes=4096, free_bytes_min=0)
-    yield store
-    store.close()
 
 
 def journalled(store: SqliteStore) -> Shop:
