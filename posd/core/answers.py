@@ -103,7 +103,7 @@ class HostAnswer:
     `mismatch` names what differs from the request (empty: nothing). `wrapped_keys` are the keys of a sign-in as
     received, under the TMK (hex), present only if their check values hold; else `key_trouble` says why not.
     `host_clock` is MMDDhhmmss in the host's zone. `attention` is what the host asks of the terminal beside the
-    answer (UnionPay header digit 6; "0": nothing).
+    answer (UnionPay header digit 6; "0": nothing), and `wants` says it in words (empty: nothing).
     """
 
     kind: ExchangeKind
@@ -119,3 +119,5 @@ class HostAnswer:
     key_trouble: str = ""
     host_totals: HostTotals | None = None
     attention: str = "0"
+    wants: str = ""
+    wants_sign_in: bool = False

@@ -33,6 +33,8 @@ class Agenda:
     not_before_s: Mapping[str, float] = field(default_factory=dict)
     failures: Mapping[str, int] = field(default_factory=dict)
     drain_until_s: float | None = None
+    repeat: tuple[RequestId, float] | None = None
+    """The refund in flight or in doubt that may be repeated, and until when (D13)."""
 
 
 @dataclass(slots=True)
@@ -135,6 +137,10 @@ class Draft:
         """The hold of D19 begins; it begins anew after a restart."""
         until_s = self.now.monotonic_s + self.rules.settle_hold_max_s
         self.agenda = replace(self.agenda, drain_until_s=until_s)
+
+    def set_repeat(self, repeat: tuple[RequestId, float] | None) -> None:
+        """Which refund may be repeated, and until when."""
+        self.agenda = replace(self.agenda, repeat=repeat)
 
     def add_waiter(self, request_id: RequestId, reply_to: str) -> None:
         """One more who waits for the outcome of a request."""

@@ -8,7 +8,7 @@ from enum import StrEnum
 
 from posd.core.answers import AnswerFacts, ExchangeKind, GroupResult, Totals
 from posd.core.state import Transaction
-from posd.values import BatchNumber, RequestId, Stan
+from posd.values import BatchNumber, Minor, RequestId, Stan
 
 
 class Refusal(StrEnum):
@@ -31,6 +31,7 @@ class Refusal(StrEnum):
     MALFORMED = "malformed"
     NOT_SUPPORTED = "not_supported"
     NOT_REVERSIBLE = "not_reversible"
+    NOT_AUTHENTICATED = "not_authenticated"
     BAD_MAC = "bad_mac"
     UNKNOWN_TERMINAL = "unknown_terminal"
 
@@ -117,10 +118,11 @@ class ToHost:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """The host's word on a transaction, or "00" for what we answer ourselves."""
+    """The host's word on a transaction, or "00" for what we answer ourselves; the part that was approved (D15)."""
 
     facts: AnswerFacts
     request_id: RequestId | None = None
+    approved_minor: Minor | None = None
 
 
 @dataclass(frozen=True, slots=True)

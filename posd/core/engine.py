@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import assert_never
 
 from posd.core import events as e
-from posd.core import limits, reversals, session, settlement, terminal_close, transactions, upload
+from posd.core import limits, refunds, reversals, session, settlement, terminal_close, transactions, upload
 from posd.core import records as r
 from posd.core.answers import AnswerFacts, ExchangeKind, HostAnswer
 from posd.core.draft import Agenda, Draft
@@ -85,7 +85,9 @@ def _take(draft: Draft, event: e.Event) -> None:
             _encoding_failed(draft, event)
         case e.HandedOver():
             draft.agenda = replace(draft.agenda, handed_over=(*draft.agenda.handed_over, event.request_id))
-        case e.SettleNow() | e.RetryReversals() | e.ResolveReversal() | e.ApproveSettlement() | e.DecideSettlement():
+        case e.SettleNow() | e.RetryReversals() | e.ResolveReversal() | e.ResolveRefund():
+            _command(draft, event)
+        case e.ApproveSettlement() | e.DecideSettlement():
             _command(draft, event)
         case _:
             _terminal_asked(draft, event)
@@ -127,6 +129,11 @@ def _host_answered(draft: Draft, answer: HostAnswer) -> None:
     if exchange is None or exchange.kind is not answer.kind or exchange.stan != answer.stan:
         _late(draft, answer)
         return
+    _answered(draft, answer, exchange)
+    session.host_wants(draft, answer)
+
+
+def _answered(draft: Draft, answer: HostAnswer, exchange: Exchange) -> None:
     match exchange.kind:
         case ExchangeKind.SIGN_IN:
             session.answered(draft, answer, exchange.for_settlement)
@@ -160,7 +167,9 @@ def _late(draft: Draft, answer: HostAnswer) -> None:
         return  # unknown here, or a duplicate of what was taken
     verdict = judge(answer, draft.rules)
     draft.record(r.LateAnswer(txn.request_id, answer.facts.code, verdict.approval_seen, answer.kind.value))
-    if verdict.approval_seen:
+    if draft.rules.kinds[txn.kind].in_doubt:
+        refunds.late(draft, txn, answer)
+    elif verdict.approval_seen:
         reversals.late_approval(draft, txn)
 
 
@@ -212,13 +221,15 @@ def _encoding_failed(draft: Draft, event: e.EncodingFailed) -> None:
     match event.kind:
         case ExchangeKind.TRANSACTION:
             assert event.request_id is not None
+            if refunds.cannot_encode(draft, event.request_id):
+                return
             for reply_to in draft.take_waiters(event.request_id):
                 draft.refuse(reply_to, Refusal.MALFORMED, event.because, event.request_id)
             draft.drop_queued(event.request_id)
             draft.effects.append(ForgetCard(event.request_id))
         case ExchangeKind.REVERSAL:
             assert event.request_id is not None
-            reversals.cannot_encode(draft, event.request_id)
+            reversals.cannot_encode(draft, event.request_id, event.because)
         case ExchangeKind.SIGN_IN | ExchangeKind.SIGN_OFF:
             draft.back_off(session.SIGN_IN, draft.rules.sign_in_retry)
             if draft.state.session.signed_in:
@@ -242,6 +253,8 @@ def _command(draft: Draft, event: e.Command) -> None:
         case e.ResolveReversal():
             why_not = reversals.resolve(draft, event.by, event.reason, event.request_id)
             ok, text = why_not is None, why_not or f"resolved by {event.by}"
+        case e.ResolveRefund():
+            ok, text = refunds.resolve(draft, event.by, event.reason, event.request_id, event.happened)
         case e.ApproveSettlement():
             why_not = limits.approve(draft, event.by, event.reason, event.batch)
             ok, text = why_not is None, why_not or f"approved by {event.by}; the settlement begins"
@@ -272,6 +285,7 @@ def _expire(draft: Draft) -> None:
     deadline_s = draft.agenda.exchange_deadline_s
     if deadline_s is not None and deadline_s <= draft.now.monotonic_s:
         _lost(draft, Why.TIMEOUT, "the host did not answer in time")
+    refunds.expire(draft)
     transactions.refuse_waiting(draft, _why_waiting(draft), queue_wait_s(draft))
     session.refuse_waiting_terminals(draft)
 
@@ -315,6 +329,7 @@ def _reverse(draft: Draft) -> None:
 _STEPS: dict[Step, Callable[[Draft], None]] = {
     Step.SIGN_IN: lambda draft: session.sign_in(draft, for_settlement=False),
     Step.REVERSE: _reverse,
+    Step.REPEAT_REFUND: refunds.repeat,
     Step.ASK_TOTALS: settlement.ask_totals,
     Step.UPLOAD: upload.upload_next,
     Step.TRAILER: upload.send_trailer,

@@ -75,7 +75,11 @@ class TransactionRequested:
     reply_to: str
     received_s: float
     options: str = ""
-    """What the dialect must say again in a reversal (UnionPay: 60.3 to 60.7)."""
+    """What the dialect must say again in a reversal or an upload (UnionPay: 60.3 to 60.7, of a refund its original)."""
+    partial_asked: bool = False
+    """The terminal can take an approval of a part (D15)."""
+    leaves_once: bool = False
+    """It carries a PIN block or encrypted tracks: never sent twice, whatever happens (D12)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,6 +189,17 @@ class ResolveReversal:
 
 
 @dataclass(frozen=True, slots=True)
+class ResolveRefund:
+    """A named person says whether a refund in doubt happened (D13)."""
+
+    command_id: str
+    by: str
+    reason: str
+    request_id: RequestId
+    happened: bool
+
+
+@dataclass(frozen=True, slots=True)
 class ApproveSettlement:
     """A named person lets a held settlement begin; `batch` is the host's number that they mean, or None (D23)."""
 
@@ -204,7 +219,7 @@ class DecideSettlement:
     closed: bool
 
 
-Command = SettleNow | RetryReversals | ResolveReversal | ApproveSettlement | DecideSettlement
+Command = SettleNow | RetryReversals | ResolveReversal | ResolveRefund | ApproveSettlement | DecideSettlement
 """What a person asks for; each has the `command_id` under which it acts once (D36)."""
 
 Event = (
@@ -227,6 +242,7 @@ Event = (
     | SettleNow
     | RetryReversals
     | ResolveReversal
+    | ResolveRefund
     | ApproveSettlement
     | DecideSettlement
 )

@@ -12,6 +12,7 @@ from posd.core import transactions
 from posd.core.answers import ExchangeKind, Totals
 from posd.core.edits import after, change_txn, confirmed, end_exchange
 from posd.core.effects import Refusal
+from posd.core.fold_refunds import apply_refund
 from posd.core.fold_reversals import apply_reversal
 from posd.core.fold_settlement import (
     apply_doubt,
@@ -46,8 +47,12 @@ def apply(state: State, record: r.Record, at_ms: int) -> State:
     match record:
         case r.LaneOpened():
             return opened(record, at_ms)
-        case r.SignInStarted() | r.SignedIn() | r.SignInFailed() | r.SignedOut() | r.TerminalKeysGiven():
+        case r.SignInStarted() | r.SignedIn() | r.SignInFailed() | r.SignedOut() | r.SignInWanted():
             return _session(state, record, at_ms)
+        case r.TerminalKeysGiven():
+            return replace(state, session=replace(state.session, terminal_generation=record.generation))
+        case r.RefundInDoubt() | r.RefundRepeated() | r.RefundResolved():
+            return apply_refund(state, record, at_ms)
         case r.EchoStarted():
             return replace(state, exchange=Exchange(ExchangeKind.ECHO, None, at_ms))
         case r.EchoEnded():
@@ -113,7 +118,7 @@ def _refused(state: State, record: r.RequestRefused) -> State:
 
 def _session(
     state: State,
-    record: r.SignInStarted | r.SignedIn | r.SignInFailed | r.SignedOut | r.TerminalKeysGiven,
+    record: r.SignInStarted | r.SignedIn | r.SignInFailed | r.SignedOut | r.SignInWanted,
     at_ms: int,
 ) -> State:
     session = state.session
@@ -140,8 +145,8 @@ def _session(
             return replace(state, exchange=None, session=out)
         case r.SignedOut():
             return replace(state, session=replace(session, signed_in=False, out_because=record.because))
-        case r.TerminalKeysGiven():
-            return replace(state, session=replace(session, terminal_generation=record.generation))
+        case r.SignInWanted():
+            return replace(state, session=replace(session, renewal_wanted=True))
         case _:
             assert_never(record)
 
@@ -165,6 +170,7 @@ def _transaction(
                     status=transactions.move(txn.status, transactions.Input.APPROVED),
                     facts=record.facts,
                     approval_seen=True,
+                    approved_minor=record.approved_minor,
                 ),
             )
         case r.Declined():
@@ -173,7 +179,10 @@ def _transaction(
                 state,
                 record.request_id,
                 lambda txn: replace(
-                    txn, status=transactions.move(txn.status, transactions.Input.DECLINED), facts=record.facts
+                    txn,
+                    status=transactions.move(txn.status, transactions.Input.DECLINED),
+                    facts=record.facts,
+                    unmaced=record.unmaced,
                 ),
             )
         case r.OutcomeUnknown():
@@ -213,6 +222,7 @@ def _started(state: State, record: r.AuthorisationStarted, at_ms: int) -> State:
         options=record.options,
         card=record.card,
         original=record.original,
+        partial_asked=record.partial_asked,
     )
     return replace(
         state,

@@ -7,7 +7,8 @@ from posd.core import records as r
 from posd.core import reversals, transactions
 from posd.core.answers import ExchangeKind
 from posd.core.edits import change_reversal, change_txn, confirmed, end_exchange, moved
-from posd.core.state import Exchange, Reversal, ReversalStatus, State
+from posd.core.rules import Why
+from posd.core.state import HISTORY_MAX, Attempt, Exchange, Reversal, ReversalStatus, State
 
 
 def apply_reversal(state: State, record: Any, at_ms: int) -> State:
@@ -29,7 +30,16 @@ def apply_reversal(state: State, record: Any, at_ms: int) -> State:
             exchange = Exchange(ExchangeKind.REVERSAL, txn.stan if txn else None, at_ms, of)
             state = replace(state, exchange=exchange)
             return change_reversal(
-                state, of, lambda rev: replace(rev, attempts=record.attempt, last_attempt_ms=at_ms, last_code=None)
+                state,
+                of,
+                lambda rev: replace(
+                    rev,
+                    attempts=record.attempt,
+                    last_attempt_ms=at_ms,
+                    last_code=None,
+                    unsayable="",
+                    history=(*rev.history, Attempt(at_ms, record.reason))[-HISTORY_MAX:],
+                ),
             )
         case r.ReversalUnanswered():
             state = end_exchange(state, of)
@@ -41,6 +51,7 @@ def apply_reversal(state: State, record: Any, at_ms: int) -> State:
                     status=_to(rev, reversals.Input.UNANSWERED),
                     unanswered=rev.unanswered + 1,
                     reason=record.reason,
+                    history=_ended(rev, because=record.because),
                 ),
             )
         case r.ReversalRefused():
@@ -54,6 +65,7 @@ def apply_reversal(state: State, record: Any, at_ms: int) -> State:
                     refused=rev.refused + 1,
                     reason=record.reason,
                     last_code=record.code,
+                    history=_ended(rev, code=record.code),
                 ),
             )
         case r.ReversalNeedsSignIn():
@@ -61,7 +73,13 @@ def apply_reversal(state: State, record: Any, at_ms: int) -> State:
             return change_reversal(
                 state,
                 of,
-                lambda rev: replace(rev, signed_in_for=True, attempts=max(rev.attempts - 1, 0), last_code=record.code),
+                lambda rev: replace(
+                    rev,
+                    signed_in_for=True,
+                    attempts=max(rev.attempts - 1, 0),
+                    last_code=record.code,
+                    history=_ended(rev, code=record.code),
+                ),
             )
         case r.ReversalAcknowledged():
             state = end_exchange(state, of)
@@ -70,17 +88,30 @@ def apply_reversal(state: State, record: Any, at_ms: int) -> State:
                 state,
                 of,
                 lambda rev: replace(
-                    rev, status=_to(rev, reversals.Input.ACKNOWLEDGED), last_code=record.code, flagged=record.flagged
+                    rev,
+                    status=_to(rev, reversals.Input.ACKNOWLEDGED),
+                    last_code=record.code,
+                    flagged=record.flagged,
+                    history=_ended(rev, code=record.code),
                 ),
             )
         case r.ReversalStuck():
-            return change_reversal(state, of, lambda rev: replace(rev, status=_to(rev, reversals.Input.EXHAUSTED)))
+            return change_reversal(
+                state,
+                of,
+                lambda rev: replace(rev, status=_to(rev, reversals.Input.EXHAUSTED), unsayable=record.because),
+            )
         case r.ReversalConflict():
             state = end_exchange(state, of)
             return change_reversal(
                 state,
                 of,
-                lambda rev: replace(rev, status=_to(rev, reversals.Input.CONTRADICTED), last_code=record.code),
+                lambda rev: replace(
+                    rev,
+                    status=_to(rev, reversals.Input.CONTRADICTED),
+                    last_code=record.code,
+                    history=_ended(rev, code=record.code),
+                ),
             )
         case r.ReversalReopened():
             state = change_txn(state, of, lambda txn: moved(txn, transactions.Input.REOPENED))
@@ -102,6 +133,14 @@ def apply_reversal(state: State, record: Any, at_ms: int) -> State:
             return change_reversal(state, of, lambda rev: replace(rev, carried_over=True))
         case _:
             raise AssertionError(f"not a reversal's record: {type(record).__name__}")
+
+
+def _ended(reversal: Reversal, code: str | None = None, because: Why | None = None) -> tuple[Attempt, ...]:
+    """The history with the outcome of the attempt that was in flight."""
+    if not reversal.history:
+        return ()
+    *earlier, last = reversal.history
+    return (*earlier, replace(last, code=code, because=because))
 
 
 def _retry_wanted(reversal: Reversal) -> Reversal:

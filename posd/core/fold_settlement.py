@@ -175,6 +175,7 @@ def next_batch(state: State, close: LastClose, number: BatchNumber, at_ms: int) 
     skipped = close.outcome is CloseOutcome.EMPTY
     phase = _phase(state, settlements.Input.SKIPPED if skipped else settlements.Input.CLOSED)
     owed = {of for of, rev in state.reversals.items() if rev.status in UNENDED}
+    owed |= {txn.request_id for txn in state.in_doubt()}
     settled = [of for of in state.closed if of not in owed]
     forgotten = set(settled[: max(len(settled) - EARLIER_MAX, 0)])
     closed = {of: txn for of, txn in state.closed.items() if of not in forgotten} | state.transactions

@@ -65,7 +65,7 @@ def _may_be_deferred(draft: "Draft", satisfied_until_ms: int) -> bool:
     if draft.now.wall_ms - first_ms > rules.settle_deferral_max_s * 1000:
         return False
     urgent = (txn for txn in state.transactions.values() if rules.kinds[txn.kind].never_deferred)
-    return not any(txn.status in (TxnStatus.APPROVED, TxnStatus.UNKNOWN) for txn in urgent)
+    return not any(txn.status in (TxnStatus.APPROVED, TxnStatus.UNKNOWN, TxnStatus.IN_DOUBT) for txn in urgent)
 
 
 def noted(draft: "Draft", wait: Wait, due_ms: int | None) -> bool:

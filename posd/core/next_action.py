@@ -2,13 +2,14 @@
 
 One exchange at a time, as the dialect demands. From the top:
 
-1. sign in, if signed out: nothing else is possible;
+1. sign in, if signed out: nothing else is possible; or if the host wants it anew, but not amid point 2;
 2. the settlement's totals, upload and end message, once they have begun: nothing else until the batch is closed;
 3. an owed reversal whose time has come, or before the next request, or before the totals;
-4. the totals, when a begun settlement has drained (and there is still something to settle);
-5. a waiting request of the terminal;
-6. a settlement that is due: skip an empty batch, note that it waits (limits.py), else sign in and judge the clock;
-7. an echo, if the line is idle.
+4. the one repeat of a refund in doubt, where the acquirer wants it (refunds.py);
+5. the totals, when a begun settlement has drained (and there is still something to settle);
+6. a waiting request of the terminal;
+7. a settlement that is due: skip an empty batch, note that it waits (limits.py), else sign in and judge the clock;
+8. an echo, if the line is idle.
 
 `waits_until` answers for the same list when the next of these becomes possible. Keep the two beside each other.
 """
@@ -16,7 +17,7 @@ One exchange at a time, as the dialect demands. From the top:
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from posd.core import reversals, session, settlement
+from posd.core import refunds, reversals, session, settlement
 from posd.core.state import ReversalStatus, SettlementPhase
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ class Step(StrEnum):
 
     SIGN_IN = "sign_in"
     REVERSE = "reverse"
+    REPEAT_REFUND = "repeat_refund"
     ASK_TOTALS = "ask_totals"
     UPLOAD = "upload"
     TRAILER = "trailer"
@@ -59,8 +61,12 @@ def next_step(draft: "Draft") -> Step | None:
         return CLOSING[phase] if draft.may(settlement.SETTLE) else None
     if phase is SettlementPhase.UNCONFIRMED:
         return None  # D20: the sign-in above may decide it, else a person does
+    if state.session.renewal_wanted and draft.may(session.SIGN_IN):
+        return Step.SIGN_IN
     if reversals.next_owed(draft, force=bool(draft.agenda.queue)) is not None:
         return Step.REVERSE
+    if refunds.to_repeat(draft) is not None:
+        return Step.REPEAT_REFUND
     if phase is SettlementPhase.DRAINING and settlement.drained(draft) and draft.may(settlement.SETTLE):
         return Step.SKIP_BATCH if settlement.skippable(draft) else Step.ASK_TOTALS
     if draft.agenda.queue:
@@ -94,6 +100,8 @@ def waits_until(draft: "Draft") -> list[float]:
     times = [agenda.exchange_deadline_s] if agenda.exchange_deadline_s is not None else []
     times += [give_up_s for _, give_up_s in agenda.sign_in_waiters]
     times += [event.received_s + queue_wait_s(draft) for event in agenda.queue]
+    if agenda.repeat is not None and refunds.to_repeat(draft) is not None:
+        times.append(agenda.repeat[1])
     if draft.state.exchange is None and agenda.link_up:
         times += [agenda.not_before_s[what] for what in _held_back(draft) if what in agenda.not_before_s]
         draining = draft.state.settlement.phase is SettlementPhase.DRAINING and not settlement.drained(draft)
@@ -124,4 +132,6 @@ def _held_back(draft: "Draft") -> list[str]:
         held.append(settlement.SETTLE)
     if draft.rules.echo_interval_s:
         held.append(session.ECHO)
+    if state.session.renewal_wanted:
+        held.append(session.SIGN_IN)
     return held

@@ -4,7 +4,6 @@ The name of a record in the journal is written here once and never changes. A re
 higher version and an upcast from the older one; a version that is not known is refused, never guessed.
 """
 
-import json
 import re
 from collections.abc import Callable
 from functools import lru_cache
@@ -17,13 +16,18 @@ from posd.core.state import State
 from posd.core.station import StationRecord
 from posd.errors import StorageFailed
 
-FOLD_VERSION = 3
+FOLD_VERSION = 4
 """Goes up whenever `fold.apply` or the shape of the state changes: older snapshots are then not used (D33)."""
 
-VERSIONS: dict[str, int] = {}
+VERSIONS: dict[str, int] = {"authorisation_started": 2, "approved": 2, "declined": 2, "reversal_stuck": 2}
 """Record name -> version, for those that are not at version 1."""
 
-UPCASTS: dict[tuple[str, int], Callable[[dict[str, Any]], dict[str, Any]]] = {}
+UPCASTS: dict[tuple[str, int], Callable[[dict[str, Any]], dict[str, Any]]] = {
+    ("authorisation_started", 1): lambda old: {**old, "partial_asked": False},  # D15
+    ("approved", 1): lambda old: {**old, "approved_minor": None},  # D15
+    ("declined", 1): lambda old: {**old, "unmaced": False},  # D10
+    ("reversal_stuck", 1): lambda old: {**old, "because": ""},
+}
 """(record name, version) -> the payload of the next version."""
 
 
@@ -38,6 +42,9 @@ _NAME_OF = {cls: name for name, cls in NAMES.items()}
 @lru_cache(maxsize=128)
 def _adapter(cls: Any) -> TypeAdapter[Any]:
     return TypeAdapter(cls)
+
+
+_FIELDS = TypeAdapter(dict[str, Any])
 
 
 def record_name(record: Record | StationRecord) -> str:
@@ -66,7 +73,7 @@ def load_record(name: str, version: int, payload: str) -> Record:
     try:
         if version == record_version(name):
             return cast(Record, _adapter(cls).validate_json(payload))
-        fields = json.loads(payload)
+        fields = _FIELDS.validate_json(payload)
         for older in range(version, record_version(name)):
             fields = UPCASTS[name, older](fields)
         return cast(Record, _adapter(cls).validate_python(fields))

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from posd.core.answers import AnswerFacts, HostTotals, Totals
 from posd.core.rules import TxnKind, Why
-from posd.core.state import CloseOutcome, SettlementCause
+from posd.core.state import CloseOutcome, Evidence, SettlementCause
 from posd.values import BatchNumber, CardRef, Minor, RequestId, Stan, Tid
 
 
@@ -59,6 +59,13 @@ class SignedOut:
 
 
 @dataclass(frozen=True, slots=True)
+class SignInWanted:
+    """The host asked for a new sign-in beside an answer: after the current transaction, never amid a settlement."""
+
+    because: str
+
+
+@dataclass(frozen=True, slots=True)
 class TerminalKeysGiven:
     """The terminal's own 0800 was answered with the held keys of this generation (D26)."""
 
@@ -96,22 +103,28 @@ class AuthorisationStarted:
     card: CardRef | None
     original: RequestId | None
     options: str = ""
+    partial_asked: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Approved:
-    """The host approved, with a good MAC. From this commit on the answer counts as released (D16)."""
+    """The host approved, with a good MAC. From this commit on the answer counts as released (D16).
+
+    `approved_minor`: the part that was approved, where a part was allowed (D15).
+    """
 
     request_id: RequestId
     facts: AnswerFacts
+    approved_minor: Minor | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Declined:
-    """The host refused: no money moved."""
+    """The host refused: no money moved. `unmaced`: nothing but the line vouches for it (D10)."""
 
     request_id: RequestId
     facts: AnswerFacts
+    unmaced: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +146,36 @@ class LateAnswer:
     code: str
     approval: bool
     what: str
+
+
+@dataclass(frozen=True, slots=True)
+class RefundInDoubt:
+    """Nobody knows whether this refund happened; it is never reversed (D13). Ends its exchange, if it was in flight."""
+
+    request_id: RequestId
+    why: Why
+    code: str | None = None
+    approval_seen: bool = False
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RefundRepeated:
+    """The one repeat of a refund in doubt is about to leave, with its own number (D13)."""
+
+    request_id: RequestId
+
+
+@dataclass(frozen=True, slots=True)
+class RefundResolved:
+    """It was found out whether a refund in doubt happened; `by` and `reason` where a person said so (D13)."""
+
+    request_id: RequestId
+    happened: bool
+    how: Evidence
+    by: str = ""
+    reason: str = ""
+    facts: AnswerFacts | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,10 +252,11 @@ class ReversalAcknowledged:
 
 @dataclass(frozen=True, slots=True)
 class ReversalStuck:
-    """The attempts are used up: still owed, alerted, retried slowly."""
+    """The attempts are used up, or it cannot be encoded (`because`): still owed, alerted, retried slowly."""
 
     request_id: RequestId
     attempts: int
+    because: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -439,6 +483,7 @@ Record = (
     | SignedIn
     | SignInFailed
     | SignedOut
+    | SignInWanted
     | TerminalKeysGiven
     | EchoStarted
     | EchoEnded
@@ -446,6 +491,9 @@ Record = (
     | Approved
     | Declined
     | OutcomeUnknown
+    | RefundInDoubt
+    | RefundRepeated
+    | RefundResolved
     | LateAnswer
     | RequestRefused
     | AnswerHandedOver

@@ -168,11 +168,11 @@ def _failed(draft: "Draft", record: r.ReversalUnanswered | r.ReversalRefused) ->
         draft.wait(key, draft.rules.stuck_retry_s)
 
 
-def cannot_encode(draft: "Draft", request_id: RequestId) -> None:
+def cannot_encode(draft: "Draft", request_id: RequestId, because: str) -> None:
     """It cannot be said in this dialect (D1). It may not be owed yet, if what led to it comes after this."""
     reversal = draft.state.reversals.get(request_id)
     if reversal is not None and reversal.status is ReversalStatus.OWED:
-        draft.record(r.ReversalStuck(request_id, reversal.attempts))
+        draft.record(r.ReversalStuck(request_id, reversal.attempts, because))
         draft.alert("reversal_stuck", request_id=request_id, attempts=reversal.attempts)
     draft.wait(due_key(request_id), draft.rules.stuck_retry_s)
 
@@ -204,7 +204,7 @@ def requested_by_terminal(draft: "Draft", event: ReversalRequested) -> None:
     elif txn is None:
         _refuse_in_advance(draft, event.original)
         draft.refuse(event.reply_to, Refusal.NO_ORIGINAL, "there is no such request", event.original)
-    elif event.amount_minor != txn.amount_minor:
+    elif event.amount_minor not in (txn.amount_minor, txn.counted_minor):  # D15: it may say either
         draft.refuse(event.reply_to, Refusal.AMOUNT_DIFFERS, "the amount is not that of the original", event.original)
     elif not draft.rules.kinds[txn.kind].reversible or voided_by(draft.state, txn.request_id):
         draft.alert("terminal_reversal_refused", request_id=txn.request_id)

@@ -8,11 +8,12 @@ from zlib import crc32
 
 
 class TxnKind(StrEnum):
-    """The transactions of the trunk (reference 1.8)."""
+    """The transactions that are served (reference 1.8)."""
 
     SALE = "sale"
     VOID = "void"
     BALANCE = "balance"
+    REFUND = "refund"
 
 
 class Why(StrEnum):
@@ -39,12 +40,17 @@ class Side(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class KindRules:
-    """What a dialect says of one kind: is it reversed when its outcome is unknown, where does it count."""
+    """What a dialect says of one kind: is it reversed when its outcome is unknown, where does it count.
+
+    `in_doubt`: an unknown outcome is neither reversed nor forgotten (D13). `uploaded_alone`: one message for each.
+    """
 
     reversible: bool
     side: Side
     needs_original: bool = False
     never_deferred: bool = False
+    in_doubt: bool = False
+    uploaded_alone: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +96,8 @@ class Rules:
     echo_interval_s: float = 0.0
     pin_allowed: bool = True
     unmaced_decline: UnmacedDecline = UnmacedDecline.ACCEPT
+    partial_approval: bool = False
+    refund_repeat: bool = False
     reversal_success_codes: frozenset[str] = frozenset({"00", "12", "25"})
     reversal_attempts_max: int = 4
     reversal_reasons: Mapping[Why, str] = field(default_factory=dict)

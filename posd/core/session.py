@@ -11,13 +11,15 @@
 - A sign-in that fails (code, keys, check value, no answer) leaves the terminal signed out; it is retried with growing
   gaps and said so.
 - A settlement begins with a fresh sign-in, whose answer judges the clock (D24).
+- A host may ask for a new sign-in beside any other answer: it follows the current transaction, and waits for the end of
+  a settlement that has asked its totals. What else it asks for is alerted: no download is done here.
 """
 
 from typing import TYPE_CHECKING
 
 from posd.core import records as r
 from posd.core import settlement
-from posd.core.answers import AnswerClass, ExchangeKind, HostAnswer
+from posd.core.answers import AnswerClass, ExchangeKind, HostAnswer, MacCheck
 from posd.core.effects import Refusal, SendEcho, SendSignIn, SignInResult, ToTerminal
 from posd.core.events import TerminalSignInRequested
 from posd.core.schedule import host_wall_ms
@@ -28,6 +30,11 @@ if TYPE_CHECKING:
     from posd.core.draft import Draft
 
 SIGN_IN, ECHO = "sign_in", "echo"
+
+MAY_BE_MONEY = frozenset({TxnStatus.APPROVED, TxnStatus.IN_DOUBT})
+
+WANTS_AGAIN_S = 3600.0
+"""A host that asks for the same thing beside every answer is alerted once in so long."""
 
 
 def sign_in(draft: "Draft", for_settlement: bool) -> None:
@@ -79,7 +86,7 @@ def _batch_number_changed(draft: "Draft", answer: HostAnswer) -> None:
         settlement.closed_by_evidence(draft, number)
     elif draft.state.settlement.phase is not SettlementPhase.OPEN:
         draft.alert("host_batch_number_changed_during_settlement", number=number)
-    elif any(txn.status is TxnStatus.APPROVED for txn in draft.state.transactions.values()):
+    elif any(txn.status in MAY_BE_MONEY for txn in draft.state.transactions.values()):
         draft.alert("host_batch_number_changed", number=number)
         draft.record(r.SettlementWanted(SettlementCause.HOST_BATCH_CHANGED))
     elif last is not None and number == last.batch_number:
@@ -146,3 +153,17 @@ def refuse_waiting_terminals(draft: "Draft") -> None:
         else:
             draft.refuse(reply_to, Refusal.NOT_SENT, f"not signed in: {draft.state.session.out_because}")
     draft.set_sign_in_waiters(tuple(kept))
+
+
+def host_wants(draft: "Draft", answer: HostAnswer) -> None:
+    """What the host asks for beside its answer (reference 1.1, header digit 6). Its header has no MAC: never trusted
+    further than to sign in once more. Asked for beside a sign-in's own answer, that would never end: alerted instead.
+    """
+    if not answer.wants or answer.mismatch or answer.mac is MacCheck.BAD:
+        return
+    if answer.wants_sign_in and answer.kind is not ExchangeKind.SIGN_IN:
+        if not draft.state.session.renewal_wanted:
+            draft.record(r.SignInWanted(f"the host wants: {answer.wants}"))
+    elif draft.may(f"wants:{answer.attention}"):
+        draft.wait(f"wants:{answer.attention}", WANTS_AGAIN_S)
+        draft.alert("host_wants", attention=answer.attention, wants=answer.wants)

@@ -30,14 +30,15 @@
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from posd.core import limits
+from posd.core import limits, refunds
 from posd.core import records as r
 from posd.core.answers import AnswerClass, ExchangeKind, GroupResult, HostAnswer, Totals
 from posd.core.effects import BatchEnded, SendTotals
 from posd.core.reversals import due_key
 from posd.core.schedule import DAY_MS, host_wall_ms, newest_due_ms
-from posd.core.state import CloseOutcome, Reversal, Settlement, SettlementCause, SettlementPhase
+from posd.core.state import CloseOutcome, Reversal, Settlement, SettlementCause, SettlementPhase, TxnStatus
 from posd.core.totals import counts, to_upload, totals_of
+from posd.core.verdict import SEEN_BEFORE
 from posd.errors import InvariantBroken
 from posd.values import BATCH_NUMBER_MAX, BatchNumber, next_batch_number
 
@@ -100,8 +101,8 @@ def move(phase: SettlementPhase, what: Input) -> SettlementPhase:
     return TABLE[phase, what]
 
 
-SEEN_BEFORE, SIGN_IN_FIRST = "94", "77"
-"""Codes of a host that may have closed the batch already: meaningful only on a repeat (D14, D20)."""
+SIGN_IN_FIRST = "77"
+"""With SEEN_BEFORE, the code of a host that may have closed the batch already: only on a repeat (D14, D20)."""
 
 JUDGED_AHEAD_MAX_MS = 2 * DAY_MS
 """A close whose clock was judged (D24) and that still lies further ahead than this is not believed."""
@@ -145,6 +146,7 @@ def _first_money_ms(draft: "Draft") -> int | None:
     """When the oldest of what there is to settle came: by the host's clock if it said its time, else by ours."""
     owed = {reversal.request_id for reversal in _owed_in_batch(draft)}
     every = draft.state.transactions.values()
+    owed |= {txn.request_id for txn in every if txn.status is TxnStatus.IN_DOUBT}  # D13: only the host's totals tell
     first = next((txn for txn in every if counts(txn, draft.rules) or txn.request_id in owed), None)
     if first is None:
         return None
@@ -265,9 +267,19 @@ def totals_answered(draft: "Draft", answer: HostAnswer) -> None:
         _retry_totals(draft, "the host answered without totals", "")
     else:
         draft.record(r.TotalsAnswered(host, to_upload(draft.state.transactions.values(), host, draft.rules)))
+        refunds.reconcile(draft, host)
         draft.at_once(SETTLE)
         if not balanced(draft.state.settlement):
-            draft.alert("settlement_out_of_balance", items=len(draft.state.settlement.items))
+            _say_out_of_balance(draft)
+
+
+def _say_out_of_balance(draft: "Draft") -> None:
+    """With the first suspects: declines that had no MAC (D10), refunds in doubt (D13)."""
+    every = draft.state.transactions.values()
+    unmaced = sum(txn.unmaced and txn.status is TxnStatus.DECLINED for txn in every)
+    doubts = sum(txn.status is TxnStatus.IN_DOUBT for txn in every)
+    items = len(draft.state.settlement.items)
+    draft.alert("settlement_out_of_balance", items=items, unmaced_declines=unmaced, refunds_in_doubt=doubts)
 
 
 def balanced(settlement: Settlement) -> bool:

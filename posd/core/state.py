@@ -21,6 +21,8 @@ class TxnStatus(StrEnum):
     UNKNOWN = "unknown"
     REVERSED = "reversed"
     RESOLVED = "resolved"
+    IN_DOUBT = "in_doubt"
+    NOT_DONE = "not_done"
 
 
 class ReversalStatus(StrEnum):
@@ -72,12 +74,33 @@ class SettlementCause(StrEnum):
     CAPACITY = "capacity"
 
 
+class Evidence(StrEnum):
+    """How the outcome of a refund in doubt was found out (D13)."""
+
+    PERSON = "person"
+    LATE_ANSWER = "late_answer"
+    REPEAT = "repeat"
+    RECONCILIATION = "reconciliation"
+
+
+@dataclass(frozen=True, slots=True)
+class FoundOut:
+    """What ended a doubt: it happened or not, how that is known, and who said so where a person did."""
+
+    happened: bool
+    how: Evidence
+    at_ms: int
+    by: str = ""
+    reason: str = ""
+
+
 @dataclass(frozen=True, slots=True)
 class Transaction:
     """One financial request that left, or was about to leave, for the host.
 
     `batch_number` and `stan` are those it was sent with; the `terminal_` ones are the terminal's own. `secret` facts
-    (card number, expiry) are with the vault under `request_id`, not here.
+    (card number, expiry) are with the vault under `request_id`, not here. `approved_minor` is set where the host
+    approved a part (D15). `unmaced`: its decline had no MAC (D10). `repeated`: a refund that left twice (D13).
     """
 
     request_id: RequestId
@@ -99,6 +122,16 @@ class Transaction:
     why: Why | None = None
     approval_seen: bool = False
     handed_over: bool = False
+    partial_asked: bool = False
+    approved_minor: Minor | None = None
+    unmaced: bool = False
+    repeated: bool = False
+    found_out: "FoundOut | None" = None
+
+    @property
+    def counted_minor(self) -> Minor:
+        """What the totals and the upload say of it: the approved amount, else the requested one (D15)."""
+        return self.amount_minor if self.approved_minor is None else self.approved_minor
 
     @property
     def foreign(self) -> bool:
@@ -107,12 +140,29 @@ class Transaction:
         return scheme not in ("", "CUP")
 
 
+HISTORY_MAX = 16
+"""So many of the newest attempts of a reversal are remembered with their outcome; the journal has all of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One 0400 that left: `reason` is what it said in field 39. `code`: the host's answer; `because`: why none counts.
+
+    Both None: its answer is waited for.
+    """
+
+    at_ms: int
+    reason: str
+    code: str | None = None
+    because: Why | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Reversal:
     """A reversal that is or was owed for the transaction `request_id`.
 
     `reason` is what the next attempt says in field 39. `unanswered` counts attempts of ours that no answer followed:
-    only then may 12 and 25 acknowledge what was approved (D11).
+    only then may 12 and 25 acknowledge what was approved (D11). `unsayable`: why it cannot be encoded (D1).
     """
 
     request_id: RequestId
@@ -130,11 +180,16 @@ class Reversal:
     carried_over: bool = False
     resolved_by: str | None = None
     resolved_reason: str | None = None
+    history: tuple[Attempt, ...] = ()
+    unsayable: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """Signed in or not, and the keys as the host sent them, under the TMK (D26)."""
+    """Signed in or not, and the keys as the host sent them, under the TMK (D26).
+
+    `renewal_wanted`: the host asked for a new sign-in beside an answer; the present keys hold until then.
+    """
 
     signed_in: bool = False
     wrapped_keys: str | None = None
@@ -143,6 +198,7 @@ class Session:
     clock_offset_ms: int | None = None
     terminal_generation: int = 0
     out_because: str = "never signed in"
+    renewal_wanted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,6 +293,11 @@ class State:
     def find(self, request_id: RequestId) -> Transaction | None:
         """The transaction in the open or one of the last closed batches."""
         return self.transactions.get(request_id) or self.closed.get(request_id)
+
+    def in_doubt(self) -> list[Transaction]:
+        """Refunds of which nobody knows whether they happened (D13); oldest first."""
+        every = (*self.closed.values(), *self.transactions.values())
+        return [txn for txn in every if txn.status is TxnStatus.IN_DOUBT]
 
     def unended_reversals(self) -> list[Reversal]:
         """Reversals that are still owed, stuck or in conflict; oldest first."""

@@ -25,9 +25,9 @@ def totals_of(transactions: Iterable[Transaction], rules: Rules) -> Totals:
             continue
         side = rules.kinds[txn.kind].side
         if txn.foreign:
-            foreign = _add(foreign, side, txn.amount_minor)
+            foreign = _add(foreign, side, txn.counted_minor)
         else:
-            domestic = _add(domestic, side, txn.amount_minor)
+            domestic = _add(domestic, side, txn.counted_minor)
     return Totals(domestic, foreign)
 
 

@@ -1,18 +1,23 @@
-"""One financial request: sent → approved | declined | unknown.
+"""One financial request: sent → approved | declined | unknown | in doubt.
 
-    status    approved   declined   unknown    acknowledged  reopened   resolved
-    sent      APPROVED   DECLINED   UNKNOWN    -             -          -
-    approved  -          -          UNKNOWN    -             -          -
-    declined  -          -          UNKNOWN    -             -          -
-    unknown   -          -          UNKNOWN    REVERSED      -          RESOLVED
-    reversed  -          -          -          -             UNKNOWN    -
-    resolved  -          -          -          -             -          -
+    status    approved   declined   unknown    acknowledged  reopened   resolved   doubted    happened   missing
+    sent      APPROVED   DECLINED   UNKNOWN    -             -          -          IN_DOUBT   -          -
+    approved  -          -          UNKNOWN    -             -          -          -          -          -
+    declined  -          -          UNKNOWN    -             -          -          IN_DOUBT   -          -
+    unknown   -          -          UNKNOWN    REVERSED      -          RESOLVED   -          -          -
+    reversed  -          -          -          -             UNKNOWN    -          -          -          -
+    resolved  -          -          -          -             -          -          -          -          -
+    in_doubt  APPROVED   -          -          -             -          -          IN_DOUBT   APPROVED   NOT_DONE
+    not_done  -          -          -          -             -          -          IN_DOUBT   -          -
 
 - A request that the terminal sends again is answered from here, never sent again (D6, D12).
 - Time-out, lost line, bad MAC, unreadable or unconfirmed answer, restart and the terminal's own reversal are one fact:
   *unknown*. The terminal is told "failed" and, if the kind is reversible, a reversal is owed (D9).
 - An approved request becomes unknown only when the terminal takes it back (its own 0400); a declined one only when an
   approval comes after all: the customer must not be charged for what the terminal was told is refused.
+- A refund is never reversed: without an outcome it is *in doubt*, until it is found out (refunds.py, D13).
+- A first attempt that is answered 94 used a number twice: failed, and alerted (D14).
+- Where a part may be approved, the totals use that part; a reversal carries what was requested (D15).
 - What cannot be sent in time is answered "not sent" and is not sent, then or ever: a repeat that crosses a refusal is
   refused again (D6, D17).
 """
@@ -21,16 +26,16 @@ from dataclasses import replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from posd.core import limits
+from posd.core import limits, refunds
 from posd.core import records as r
-from posd.core.answers import ExchangeKind, HostAnswer
+from posd.core.answers import AnswerClass, AnswerFacts, ExchangeKind, HostAnswer, MacCheck
 from posd.core.effects import ForgetCard, Refusal, Refused, Result, SendTransaction, ToTerminal
 from posd.core.events import OriginalPointer, TransactionRequested
 from posd.core.rules import OnStuck, TxnKind, Why
 from posd.core.state import ReversalStatus, State, Transaction, TxnStatus
-from posd.core.verdict import Verdict, Worth, judge
+from posd.core.verdict import SEEN_BEFORE, Verdict, Worth, judge
 from posd.errors import InvariantBroken
-from posd.values import RequestId
+from posd.values import Minor, RequestId
 
 if TYPE_CHECKING:
     from posd.core.draft import Draft
@@ -45,6 +50,9 @@ class Input(StrEnum):
     ACKNOWLEDGED = "acknowledged"
     REOPENED = "reopened"
     RESOLVED = "resolved"
+    DOUBTED = "doubted"
+    HAPPENED = "happened"
+    MISSING = "missing"
 
 
 TABLE: dict[tuple[TxnStatus, Input], TxnStatus] = {
@@ -57,6 +65,13 @@ TABLE: dict[tuple[TxnStatus, Input], TxnStatus] = {
     (TxnStatus.UNKNOWN, Input.ACKNOWLEDGED): TxnStatus.REVERSED,
     (TxnStatus.UNKNOWN, Input.RESOLVED): TxnStatus.RESOLVED,
     (TxnStatus.REVERSED, Input.REOPENED): TxnStatus.UNKNOWN,
+    (TxnStatus.SENT, Input.DOUBTED): TxnStatus.IN_DOUBT,
+    (TxnStatus.DECLINED, Input.DOUBTED): TxnStatus.IN_DOUBT,
+    (TxnStatus.IN_DOUBT, Input.DOUBTED): TxnStatus.IN_DOUBT,
+    (TxnStatus.NOT_DONE, Input.DOUBTED): TxnStatus.IN_DOUBT,
+    (TxnStatus.IN_DOUBT, Input.APPROVED): TxnStatus.APPROVED,
+    (TxnStatus.IN_DOUBT, Input.HAPPENED): TxnStatus.APPROVED,
+    (TxnStatus.IN_DOUBT, Input.MISSING): TxnStatus.NOT_DONE,
 }
 
 
@@ -101,8 +116,9 @@ def _key_reused(draft: "Draft", event: TransactionRequested) -> None:
 def _answer_from_state(draft: "Draft", txn: Transaction, reply_to: str) -> None:
     if not _in_flight(draft, txn):
         draft.effects.append(ForgetCard(txn.request_id))
-    if txn.status in (TxnStatus.APPROVED, TxnStatus.DECLINED) and txn.facts is not None:
-        draft.answer(ToTerminal(reply_to, Result(txn.facts, txn.request_id)))
+    if txn.status is TxnStatus.APPROVED or (txn.status is TxnStatus.DECLINED and txn.facts is not None):
+        facts = txn.facts or AnswerFacts("00")  # found out without an answer: then the word is ours (D13)
+        draft.answer(ToTerminal(reply_to, Result(facts, txn.request_id, txn.approved_minor)))
     else:
         draft.answer(
             ToTerminal(reply_to, Refused(Refusal.OUTCOME_UNKNOWN, f"its outcome is {txn.status}", txn.request_id))
@@ -169,8 +185,10 @@ def send_next(draft: "Draft") -> None:
             card=event.card,
             original=original.request_id if original else None,
             options=event.options,
+            partial_asked=event.partial_asked and draft.rules.partial_approval,
         )
     )
+    refunds.sent(draft, event)
     message = SendTransaction(draft.state.transactions[event.request_id], original)
     draft.send(ExchangeKind.TRANSACTION, message, event.request_id)
 
@@ -193,7 +211,7 @@ def _void_refusal(
         return Refusal.NO_ORIGINAL, "there is no approved sale of the open batch to void"
     if voided_by(draft.state, original.request_id):
         return Refusal.ALREADY_VOIDED, "this sale was voided already"
-    if original.amount_minor != event.amount_minor:
+    if original.counted_minor != event.amount_minor:
         return Refusal.AMOUNT_DIFFERS, "the amount is not that of the sale"
     if original.card and event.card and original.card.digest != event.card.digest:
         return Refusal.CARD_DIFFERS, "the card is not that of the sale"
@@ -210,33 +228,47 @@ def voided_by(state: State, sale: RequestId) -> RequestId | None:
 
 def answered(draft: "Draft", txn: Transaction, answer: HostAnswer) -> None:
     """The host's answer to the request in flight."""
-    verdict = judge(answer, draft.rules)
+    verdict = judge(answer, draft.rules, txn.amount_minor if txn.partial_asked else None)
     draft.end_exchange()
+    if txn.status is TxnStatus.IN_DOUBT:
+        refunds.repeat_answered(draft, txn, answer, verdict)
+        return
     if txn.status is TxnStatus.UNKNOWN:  # the terminal took it back while it was in flight (D17)
         draft.record(r.OutcomeUnknown(txn.request_id, Why.TERMINAL, answer.facts.code, verdict.approval_seen))
         draft.effects.append(ForgetCard(txn.request_id))
         return
     match verdict.worth:
         case Worth.APPROVED:
-            draft.record(r.Approved(txn.request_id, answer.facts))
+            draft.record(r.Approved(txn.request_id, answer.facts, _part(answer)))
             limits.after_approval(draft)
         case Worth.DECLINED | Worth.RETRY:
-            draft.record(r.Declined(txn.request_id, answer.facts))
+            draft.record(r.Declined(txn.request_id, answer.facts, answer.mac is MacCheck.ABSENT))
         case Worth.UNKNOWN:
             _unknown(draft, txn, verdict, answer.facts.code)
             return
     if verdict.worth is Worth.RETRY:
         # The next request needs it; this one is never sent again (D12).
         draft.record(r.SignedOut(f"the host answered {answer.facts.code}"))
+    if answer.facts.code == SEEN_BEFORE:
+        draft.alert("stan_reused", request_id=txn.request_id, stan=txn.stan)  # D14
     draft.effects.append(ForgetCard(txn.request_id))
     for reply_to in draft.take_waiters(txn.request_id):
-        draft.answer(ToTerminal(reply_to, Result(answer.facts, txn.request_id)))
+        draft.answer(ToTerminal(reply_to, Result(answer.facts, txn.request_id, _part(answer))))
+
+
+def _part(answer: HostAnswer) -> Minor | None:
+    """The approved amount, if only a part was approved (D15)."""
+    if answer.answer_class is not AnswerClass.APPROVE_PARTIAL or answer.amount_minor is None:
+        return None
+    return Minor(answer.amount_minor)
 
 
 def lost(draft: "Draft", txn: Transaction, why: Why, detail: str) -> None:
     """No answer will be taken any more for the request in flight."""
     draft.end_exchange()
-    if txn.status is TxnStatus.UNKNOWN:
+    if txn.status is TxnStatus.IN_DOUBT:
+        refunds.doubt(draft, txn, Verdict(Worth.UNKNOWN, why, detail), None)
+    elif txn.status is TxnStatus.UNKNOWN:
         draft.record(r.OutcomeUnknown(txn.request_id, Why.TERMINAL, None, False, detail))
         draft.effects.append(ForgetCard(txn.request_id))
     else:
@@ -245,6 +277,9 @@ def lost(draft: "Draft", txn: Transaction, why: Why, detail: str) -> None:
 
 def _unknown(draft: "Draft", txn: Transaction, verdict: Verdict, code: str | None) -> None:
     """The one road of every outcome that is not known."""
+    if draft.rules.kinds[txn.kind].in_doubt:
+        refunds.doubt(draft, txn, verdict, code)
+        return
     why = verdict.why or Why.UNREADABLE
     draft.record(r.OutcomeUnknown(txn.request_id, why, code, verdict.approval_seen, verdict.detail))
     draft.note("outcome_unknown", request_id=txn.request_id, why=why.value, detail=verdict.detail)

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 from posd.core import records as r
 from posd.core.answers import AnswerClass, ExchangeKind, HostAnswer
 from posd.core.effects import SendTrailer, SendUpload
-from posd.core.settlement import SEEN_BEFORE, SETTLE, balanced, close, sign_in_first
+from posd.core.settlement import SETTLE, balanced, close, sign_in_first
 from posd.core.state import CloseOutcome, SettlementPhase
-from posd.values import RequestId
+from posd.core.verdict import SEEN_BEFORE
+from posd.values import RequestId, Stan
 
 if TYPE_CHECKING:
     from posd.core.draft import Draft
@@ -24,16 +25,31 @@ def upload_next(draft: "Draft") -> None:
     settlement = draft.state.settlement
     items = _next_items(draft)
     repeat = settlement.in_flight > 0 and settlement.stan is not None
-    stan = settlement.stan if repeat and settlement.stan is not None else draft.state.stan
+    stan = settlement.stan if repeat and settlement.stan is not None else _own_stan(draft, items)
     draft.record(r.UploadSent(stan, settlement.uploaded, len(items), settlement.asked + 1))
     transactions = tuple(draft.state.transactions[item] for item in items)
     draft.send(ExchangeKind.UPLOAD, SendUpload(stan, draft.state.batch.number, transactions))
 
 
 def _next_items(draft: "Draft") -> tuple[RequestId, ...]:
+    """Up to eight, or one alone where its kind goes in a message of its own; what was sent is repeated as it was."""
     settlement = draft.state.settlement
     count = settlement.in_flight or draft.rules.upload_records_max
-    return settlement.items[settlement.uploaded : settlement.uploaded + count]
+    items = settlement.items[settlement.uploaded : settlement.uploaded + count]
+    alone = [at for at, item in enumerate(items) if _alone(draft, item)]
+    if settlement.in_flight or not alone:
+        return items
+    return items[: alone[0] or 1]
+
+
+def _alone(draft: "Draft", item: RequestId) -> bool:
+    return draft.rules.kinds[draft.state.transactions[item].kind].uploaded_alone
+
+
+def _own_stan(draft: "Draft", items: tuple[RequestId, ...]) -> Stan:
+    """A new number; an item that goes alone carries the number of its request (reference 1.7)."""
+    alone = len(items) == 1 and _alone(draft, items[0])
+    return draft.state.transactions[items[0]].stan if alone else draft.state.stan
 
 
 def upload_answered(draft: "Draft", answer: HostAnswer) -> None:

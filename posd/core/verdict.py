@@ -29,11 +29,14 @@ class Verdict:
     approval_seen: bool = False
 
 
+SEEN_BEFORE = "94"
+"""The host says that it had this before: done on a repeat, a reused number on a first attempt (D14)."""
+
 APPROVALS = frozenset({AnswerClass.APPROVE, AnswerClass.APPROVE_PARTIAL})
 
 
-def judge(answer: HostAnswer, rules: Rules) -> Verdict:
-    """The verdict on an answer whose exchange is known."""
+def judge(answer: HostAnswer, rules: Rules, part_of_minor: int | None = None) -> Verdict:
+    """The verdict on an answer whose exchange is known; `part_of_minor`: a part of so much was asked for (D15)."""
     seen = answer.answer_class in APPROVALS
     if answer.mismatch:
         return Verdict(Worth.UNKNOWN, Why.UNREADABLE, answer.mismatch, seen)
@@ -43,6 +46,8 @@ def judge(answer: HostAnswer, rules: Rules) -> Verdict:
         return Verdict(Worth.UNKNOWN, Why.MAC, "an approval without a MAC", seen)  # D10
     match answer.answer_class:
         case AnswerClass.APPROVE:
+            return Verdict(Worth.APPROVED, approval_seen=True)
+        case AnswerClass.APPROVE_PARTIAL if rules.partial_approval and _is_part(answer, part_of_minor):
             return Verdict(Worth.APPROVED, approval_seen=True)
         case AnswerClass.APPROVE_PARTIAL:
             return Verdict(Worth.UNKNOWN, Why.PARTIAL, "a partial approval that was not asked for", True)  # D15
@@ -54,3 +59,8 @@ def judge(answer: HostAnswer, rules: Rules) -> Verdict:
             if answer.mac is MacCheck.ABSENT and rules.unmaced_decline is UnmacedDecline.REVERSE:
                 return Verdict(Worth.UNKNOWN, Why.MAC, "a decline without a MAC", False)  # D10
             return Verdict(Worth.DECLINED)
+
+
+def _is_part(answer: HostAnswer, part_of_minor: int | None) -> bool:
+    """More than nothing, and not more than was asked for."""
+    return part_of_minor is not None and answer.amount_minor is not None and 0 < answer.amount_minor <= part_of_minor

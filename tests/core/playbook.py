@@ -42,6 +42,7 @@ RULES = Rules(
         TxnKind.SALE: KindRules(reversible=True, side=Side.DEBIT),
         TxnKind.VOID: KindRules(reversible=True, side=Side.CREDIT, needs_original=True),
         TxnKind.BALANCE: KindRules(reversible=False, side=Side.NEITHER),
+        TxnKind.REFUND: KindRules(False, Side.CREDIT, never_deferred=True, in_doubt=True, uploaded_alone=True),
     },
     due_times=(time(23, 0),),
     zone=ZONE,
@@ -278,6 +279,18 @@ def void(number: int, of: int, amount: int = 1000, card: CardRef = CARD, reply: 
 
 def balance(number: int) -> Fed:
     return _requested(TxnKind.BALANCE, number, 0, CARD, None, False, f"balance-{number}")
+
+
+def refund(number: int, amount: int = 1000, once: bool = False, reply: str = "") -> Fed:
+    """A terminal's refund; `once`: it carries what must never leave twice."""
+    fed = _requested(TxnKind.REFUND, number, amount, CARD, None, False, reply or f"refund-{number}")
+
+    def event(play: Playbook) -> e.Event:
+        asked = fed(play) if callable(fed) else fed
+        assert isinstance(asked, e.TransactionRequested)
+        return replace(asked, leaves_once=once)
+
+    return event
 
 
 def _requested(

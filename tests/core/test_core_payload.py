@@ -16,15 +16,15 @@ from posd.errors import StorageFailed
 from tests.core.playbook import after_sales
 
 GOLDEN = Path(__file__).parent / "golden"
-GOLDEN_FILES = ("v1.jsonl", "station.v1.jsonl", "limits.v1.jsonl")
+GOLDEN_FILES = ("v1.jsonl", "station.v1.jsonl", "limits.v1.jsonl", "refunds.v2.jsonl")
 
 
 def rows(name: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (GOLDEN / name).read_text().splitlines()]
 
 
-def folded() -> State:
-    first, *later = rows("v1.jsonl")
+def folded(name: str) -> State:
+    first, *later = rows(name)
     record = payload.load_record(first["kind"], first["version"], first["payload"])
     assert isinstance(record, r.LaneOpened)
     state = opened(record, first["at_ms"])
@@ -33,9 +33,20 @@ def folded() -> State:
     return state
 
 
-def test_the_golden_journal_folds_to_its_golden_state() -> None:
-    """Never change the golden files: a record whose shape changes gets a new version and an upcast."""
-    assert payload.load_state((GOLDEN / "v1.state.json").read_text()) == folded()
+@pytest.mark.parametrize("name", ["v1", "refunds.v2"])
+def test_a_golden_journal_folds_to_its_golden_state(name: str) -> None:
+    """Never change the golden journals: a record whose shape changes gets a new version and an upcast."""
+    assert payload.load_state((GOLDEN / f"{name}.state.json").read_text()) == folded(f"{name}.jsonl")
+
+
+def test_d34_what_an_older_version_did_not_say_is_upcast() -> None:
+    old = next(row for row in rows("v1.jsonl") if row["kind"] == "declined")
+    assert old["version"] == 1
+    declined = payload.load_record("declined", 1, old["payload"])
+    assert isinstance(declined, r.Declined)
+    assert declined.unmaced is False
+    with pytest.raises(StorageFailed):
+        payload.load_record("declined", 2, old["payload"].replace('"facts"', '"fact"'))
 
 
 def test_the_golden_journal_has_every_kind_of_record() -> None:

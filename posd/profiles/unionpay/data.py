@@ -35,6 +35,7 @@ MATRIX: Mapping[TxnKind, Row] = MappingProxyType(
         TxnKind.SALE: Row("0200", "000000", "00", "22", _CARD),
         TxnKind.VOID: Row("0200", "200000", "00", "23", (2, 14, 22, 23, 26, 35, 36, 52, 53)),
         TxnKind.BALANCE: Row("0200", "310000", "00", "01", (2, 14, 22, 23, 26, 35, 52, 53, 55), has_amount=False),
+        TxnKind.REFUND: Row("0220", "200000", "00", "25", (2, 14, 22, 26, 35, 36, 52, 53)),
     }
 )
 
@@ -43,12 +44,51 @@ KINDS: Mapping[TxnKind, KindRules] = MappingProxyType(
         TxnKind.SALE: KindRules(reversible=True, side=Side.DEBIT),
         TxnKind.VOID: KindRules(reversible=True, side=Side.CREDIT, needs_original=True),
         TxnKind.BALANCE: KindRules(reversible=False, side=Side.NEITHER),
+        TxnKind.REFUND: KindRules(
+            reversible=False, side=Side.CREDIT, never_deferred=True, in_doubt=True, uploaded_alone=True
+        ),
     }
 )
 
 KIND_OF: Mapping[tuple[str, str, str, str], TxnKind] = MappingProxyType(
     {(row.mti, row.processing_code, row.condition_code, row.type_code): kind for kind, row in MATRIX.items()}
 )
+
+MTI_OF: Mapping[tuple[str, str, str], str] = MappingProxyType(
+    {(row.processing_code, row.condition_code, row.type_code): row.mti for row in MATRIX.values()}
+)
+"""Whose 0400 it is: field 3, field 25 and 60.1 are those of the original (reference 1.10)."""
+
+REFUND_SCHEME = "000"
+"""Field 63 of a refund (reference 1.5)."""
+
+MANUAL_ENTRY = "01"
+"""Field 22, first two digits: the number was typed in."""
+
+ENCRYPTED_TRACKS = "1"
+"""Field 53, third digit (reference 1.5)."""
+
+PARTIAL_ALLOWED = "1"
+"""Field 60.6 (reference 1.3, D15)."""
+
+SIGN_IN_AGAIN = "3"
+
+ATTENTION: Mapping[str, str] = MappingProxyType(
+    {
+        "1": "download the terminal's parameters",
+        "2": "upload the terminal's status",
+        SIGN_IN_AGAIN: "sign in again",
+        "4": "update the CA public keys",
+        "5": "download the IC parameters",
+        "6": "update by TMS",
+        "7": "download the card-BIN blacklist",
+        "8": "download the exchange and fee rates",
+        "9": "download the contactless parameters",
+        "b": "download the QPS BIN table",
+        "c": "download the QPS blacklist",
+    }
+)
+"""Header digit 6 of an answer (reference 1.1)."""
 
 REVERSAL_REASONS: Mapping[Why, str] = MappingProxyType(
     {
@@ -97,6 +137,7 @@ REFUSALS: Mapping[Refusal, str] = MappingProxyType(
         Refusal.MALFORMED: "30",
         Refusal.NOT_SUPPORTED: "40",
         Refusal.NOT_REVERSIBLE: "06",
+        Refusal.NOT_AUTHENTICATED: "58",
         Refusal.BAD_MAC: "A0",
         Refusal.UNKNOWN_TERMINAL: "97",
     }
@@ -107,6 +148,7 @@ an original is answered so."""
 ANSWER_KINDS: Mapping[str, ExchangeKind] = MappingProxyType(
     {
         "0210": ExchangeKind.TRANSACTION,
+        "0230": ExchangeKind.TRANSACTION,
         "0410": ExchangeKind.REVERSAL,
         "0510": ExchangeKind.TOTALS,
         "0810": ExchangeKind.SIGN_IN,

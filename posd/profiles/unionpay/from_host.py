@@ -21,11 +21,13 @@ from posd.profiles.contract import Arrived, Terminal
 from posd.profiles.unionpay.codes import classify
 from posd.profiles.unionpay.data import (
     ANSWER_KINDS,
+    ATTENTION,
     BATCH_ADOPTED_MAX,
     ECHO,
     END_BALANCED,
     END_UNBALANCED,
     MAC_COVERED,
+    SIGN_IN_AGAIN,
 )
 from posd.profiles.unionpay.seal import mac_is_good, mak_of
 from posd.security.keys import unwrap
@@ -62,6 +64,7 @@ def read_answer(
     code = message.get(39) or ""
     keys, trouble = _keys(message, terminal, sign_in_code) if kind is ExchangeKind.SIGN_IN else (None, "")
     answer_class = _class_of(kind, code)
+    attention = arrived.envelope.header.hex()[5:6] or "0"
     return HostAnswer(
         kind=kind,
         stan=stan,
@@ -75,7 +78,9 @@ def read_answer(
         wrapped_keys=keys,
         key_trouble=trouble,
         host_totals=_host_totals(message) if kind is ExchangeKind.TOTALS else None,
-        attention=arrived.envelope.header.hex()[5:6] or "0",
+        attention=attention,
+        wants="" if attention == "0" else ATTENTION.get(attention, "something that the reference does not name"),
+        wants_sign_in=attention == SIGN_IN_AGAIN,
     )
 
 

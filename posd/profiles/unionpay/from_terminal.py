@@ -15,7 +15,20 @@ from posd.errors import KeyTrouble, MalformedMessage
 from posd.iso8583.message import Message
 from posd.iso8583.subfields import Field48Totals, Field60, Field61, GroupTotals
 from posd.profiles.contract import Arrived, ReadRequest, Terminal
-from posd.profiles.unionpay.data import CURRENCY, ECHO, KIND_OF, MATRIX, REASONS, SERVED_BY, SIGN_OFF
+from posd.profiles.unionpay.data import (
+    CURRENCY,
+    ECHO,
+    ENCRYPTED_TRACKS,
+    KIND_OF,
+    MANUAL_ENTRY,
+    MATRIX,
+    MTI_OF,
+    PARTIAL_ALLOWED,
+    REASONS,
+    SERVED_BY,
+    SIGN_OFF,
+)
+from posd.profiles.unionpay.refund import RefundOriginal
 from posd.profiles.unionpay.seal import mac_is_good, mak_of
 from posd.security.cards import CardData, keyed_digest
 from posd.values import STAN_MAX, Minor, RequestId, Stan
@@ -30,10 +43,13 @@ class Unusable(Exception):
 
 
 class RequestReader:
-    """Reads the messages of the terminals of one door; `sign_in` is the only layout of keys that we hold."""
+    """Reads the messages of the terminals of one door; `sign_in` is the only layout of keys that we hold.
 
-    def __init__(self, sign_in: str) -> None:
-        self._sign_in = sign_in
+    `partial_approval`: the acquirer may approve a part, where the terminal can take one (D15).
+    """
+
+    def __init__(self, sign_in: str, partial_approval: bool) -> None:
+        self._sign_in, self._partial_approval = sign_in, partial_approval
 
     def read(
         self,
@@ -46,25 +62,31 @@ class RequestReader:
     ) -> ReadRequest:
         """One message as an event; never an error."""
         try:
-            self._check(arrived, terminal, session)
-            return self._event(arrived.message, terminal, digest_key, reply_to, received_s)
+            authenticated = self._check(arrived, terminal, session)
+            read = self._event(arrived.message, terminal, digest_key, reply_to, received_s)
+            if isinstance(read.event, e.TransactionRequested) and not authenticated:
+                _refuse_unauthenticated(read.event)
+            return read
         except Unusable as error:
             return ReadRequest(e.RequestUnusable(error.refusal.value, error.because, reply_to))
         except MalformedMessage as error:
             return ReadRequest(e.RequestUnusable(Refusal.MALFORMED.value, str(error), reply_to))
 
-    def _check(self, arrived: Arrived, terminal: Terminal, session: Session) -> None:
+    def _check(self, arrived: Arrived, terminal: Terminal, session: Session) -> bool:
+        """Whether a good MAC says that this is the terminal. Raises Unusable for a wrong one."""
         message = arrived.message
         if message.get(42) != terminal.mid:
             raise Unusable(Refusal.UNKNOWN_TERMINAL, "field 42 is not this terminal's merchant")
         has_mac = message.get(64) is not None
-        if message.mti in ("0200", "0400") and (terminal.mac_required or has_mac):
+        asked = message.mti in ("0200", "0220", "0400") and (terminal.mac_required or has_mac)
+        if asked:
             try:
                 good = mac_is_good(arrived, mak_of(terminal, session, self._sign_in))
             except KeyTrouble as error:
                 raise Unusable(Refusal.BAD_MAC, str(error)) from None
             if not good:
                 raise Unusable(Refusal.BAD_MAC, "the terminal's MAC is missing or wrong")  # D28
+        return asked
 
     def _event(
         self, message: Message, terminal: Terminal, digest_key: bytes, reply_to: str, received_s: float
@@ -78,8 +100,8 @@ class RequestReader:
                 return ReadRequest(e.TerminalSignInRequested(reply_to, received_s))
             case "0820":
                 return ReadRequest(_management(message, reply_to))
-            case "0200":
-                return _transaction(message, terminal, digest_key, reply_to, received_s)
+            case "0200" | "0220":
+                return self._transaction(message, terminal, digest_key, reply_to, received_s)
             case "0400":
                 return ReadRequest(_reversal(message, terminal, reply_to))
             case "0500":
@@ -90,6 +112,56 @@ class RequestReader:
             case _:
                 raise Unusable(Refusal.NOT_SUPPORTED, f"MTI {message.mti} is not served here")
 
+    def _transaction(
+        self, message: Message, terminal: Terminal, digest_key: bytes, reply_to: str, received_s: float
+    ) -> ReadRequest:
+        field_60 = Field60.parse(_need(message, 60))
+        kind = KIND_OF.get((message.mti, _need(message, 3), _need(message, 25), field_60.type_code))
+        if kind is None:
+            raise Unusable(Refusal.NOT_SUPPORTED, "no transaction has this processing, condition and type code")
+        if message.get(49) != CURRENCY:
+            raise Unusable(Refusal.MALFORMED, f"field 49 is not {CURRENCY}")
+        card = _card(message)
+        original = _original(message) if kind is TxnKind.VOID else None
+        options = self._options(field_60)
+        encrypted = (message.get(53) or "")[2:3] == ENCRYPTED_TRACKS
+        event = e.TransactionRequested(
+            request_id=_request_id(message, terminal, field_60, message.mti),
+            kind=kind,
+            amount_minor=Minor(int(_need(message, 4)) if MATRIX[kind].has_amount else 0),
+            terminal_batch=field_60.batch,
+            terminal_stan=_trace(message),
+            fingerprint=_fingerprint(message, card, digest_key),
+            entry_mode=_need(message, 22),
+            card=card.reference(digest_key),
+            original=original,
+            has_pin=card.pin_block is not None,
+            reply_to=reply_to,
+            received_s=received_s,
+            options=RefundOriginal.of(message).options(options) if kind is TxnKind.REFUND else options,
+            partial_asked=self._partial_approval and field_60.partial_approval == PARTIAL_ALLOWED,
+            leaves_once=card.pin_block is not None or encrypted,
+        )
+        return ReadRequest(event, card)
+
+    def _options(self, field_60: Field60) -> str:
+        """60.3 to 60.7 as they go on to the host: 60.6 asks for a part only where that is allowed (D15)."""
+        rest = field_60.rest
+        if len(rest) > 2 and not self._partial_approval:
+            rest = f"{rest[:2]}0{rest[3:]}"
+        return f"{field_60.code}{rest}"
+
+
+def _refuse_unauthenticated(event: e.TransactionRequested) -> None:
+    """D28: who gives money back or types a number in is known by a MAC on this very message.
+
+    A void is neither: it gives back a sale of the open batch, to the card of that sale, and its number is compared.
+    """
+    typed_in = event.entry_mode.startswith(MANUAL_ENTRY) and event.kind is not TxnKind.VOID
+    if event.kind is TxnKind.REFUND or typed_in:
+        what = "a refund" if event.kind is TxnKind.REFUND else "manual entry"
+        raise Unusable(Refusal.NOT_AUTHENTICATED, f"{what} needs the terminal's MAC (D28)")
+
 
 def _management(message: Message, reply_to: str) -> e.Event:
     kinds: dict[str, Callable[[str], e.Event]] = {SIGN_OFF: e.TerminalSignedOff, ECHO: e.TerminalEchoed}
@@ -97,35 +169,6 @@ def _management(message: Message, reply_to: str) -> e.Event:
     if code not in kinds:
         raise Unusable(Refusal.NOT_SUPPORTED, f"network management code {code} is not served here")
     return kinds[code](reply_to)
-
-
-def _transaction(
-    message: Message, terminal: Terminal, digest_key: bytes, reply_to: str, received_s: float
-) -> ReadRequest:
-    field_60 = Field60.parse(_need(message, 60))
-    kind = KIND_OF.get((message.mti, _need(message, 3), _need(message, 25), field_60.type_code))
-    if kind is None:
-        raise Unusable(Refusal.NOT_SUPPORTED, "no transaction has this processing, condition and type code")
-    if message.get(49) != CURRENCY:
-        raise Unusable(Refusal.MALFORMED, f"field 49 is not {CURRENCY}")
-    card = _card(message)
-    original = _original(message) if kind is TxnKind.VOID else None
-    event = e.TransactionRequested(
-        request_id=_request_id(message, terminal, field_60, message.mti),
-        kind=kind,
-        amount_minor=Minor(int(_need(message, 4)) if MATRIX[kind].has_amount else 0),
-        terminal_batch=field_60.batch,
-        terminal_stan=_trace(message),
-        fingerprint=_fingerprint(message, card, digest_key),
-        entry_mode=_need(message, 22),
-        card=card.reference(digest_key),
-        original=original,
-        has_pin=card.pin_block is not None,
-        reply_to=reply_to,
-        received_s=received_s,
-        options=f"{field_60.code}{field_60.rest}",
-    )
-    return ReadRequest(event, card)
 
 
 def _card(message: Message) -> CardData:
@@ -163,11 +206,16 @@ def _reversal(message: Message, terminal: Terminal, reply_to: str) -> e.Event:
     field_60 = Field60.parse(_need(message, 60))
     reason = message.get(39) or ""
     return e.ReversalRequested(
-        original=_request_id(message, terminal, field_60, "0200"),
+        original=_request_id(message, terminal, field_60, _original_mti(message, field_60)),
         amount_minor=Minor(int(_need(message, 4))),
         reason=reason if reason in REASONS else "98",
         reply_to=reply_to,
     )
+
+
+def _original_mti(message: Message, field_60: Field60) -> str:
+    key = (_need(message, 3), message.get(25) or "00", field_60.type_code)
+    return MTI_OF.get(key, "0200")
 
 
 def _request_id(message: Message, terminal: Terminal, field_60: Field60, mti: str) -> RequestId:

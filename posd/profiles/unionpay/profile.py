@@ -30,6 +30,7 @@ class Knobs:
     sign_in: str = "004"
     operator: str = "01 "
     zone: str = "Asia/Shanghai"
+    partial_approval: bool = False
 
 
 class UnionPay:
@@ -42,7 +43,7 @@ class UnionPay:
         self.knobs = knobs
         self._codec = UNIONPAY
         self._envelope = Envelope(knobs.tpdu, b"", knobs.header)
-        self._reader = RequestReader(knobs.sign_in)
+        self._reader = RequestReader(knobs.sign_in, knobs.partial_approval)
 
     def arrive(self, frame: bytes) -> Arrived:
         """Raises MalformedMessage; `Unreadable` with what could be read, where something could."""

@@ -18,8 +18,10 @@ from posd.profiles.unionpay.data import (
     END_UNBALANCED,
     MATRIX,
     PAN_IN_REVERSAL,
+    REFUND_SCHEME,
     SETTLEMENT,
 )
+from posd.profiles.unionpay.refund import RefundOriginal
 from posd.security.cards import CardData
 from posd.values import BatchNumber, RequestId, Stan
 
@@ -76,7 +78,7 @@ def _management(batch: BatchNumber, code: str) -> str:
 
 def _financial_60(txn: Transaction) -> str:
     """The same in the request and in its reversal (reference 1.10): our batch, the terminal's capabilities."""
-    options = txn.options
+    options = RefundOriginal.parse(txn.options)[0]
     return Field60(MATRIX[txn.kind].type_code, txn.batch_number, options[:3], options[3:]).format()
 
 
@@ -93,6 +95,8 @@ def _transaction(message: fx.SendTransaction, terminal: Terminal, material: Mate
         fields[4] = f"{txn.amount_minor:012d}"
     if txn.kind is TxnKind.VOID:
         fields |= {53: fields.get(53, NO_SECURITY_CONTROL)} | _original_fields(message.original)
+    if txn.kind is TxnKind.REFUND:
+        fields |= RefundOriginal.parse(txn.options)[1].fields() | {63: REFUND_SCHEME}
     return _message(row.mti, terminal, fields)
 
 
@@ -160,6 +164,10 @@ def _group(group: GroupCount) -> GroupTotals:
 
 
 def _upload(message: fx.SendUpload, terminal: Terminal, material: Material) -> Message:
+    first, *others = message.transactions
+    if first.kind is TxnKind.REFUND:
+        assert not others, "a refund is uploaded alone"
+        return _message("0320", terminal, _refund_upload(first, material.cards))
     records = tuple(_record(txn, material.cards) for txn in message.transactions)
     fields = {
         11: _trace(message.stan),
@@ -173,4 +181,25 @@ def _record(txn: Transaction, cards: Mapping[RequestId, CardData]) -> UploadReco
     card = cards.get(txn.request_id)
     if card is None or card.number is None:
         raise CannotEncode(f"0320: the card number of {txn.request_id} cannot be read; see the vault's data keys")
-    return UploadRecord("01" if txn.foreign else "00", txn.stan, card.number, txn.amount_minor)
+    return UploadRecord("01" if txn.foreign else "00", txn.stan, card.number, txn.counted_minor)
+
+
+def _refund_upload(txn: Transaction, cards: Mapping[RequestId, CardData]) -> dict[int, str]:
+    """Record type 4 (reference 1.7): the refund once more, under its own number, without tracks, PIN and MAC."""
+    row, card = MATRIX[txn.kind], cards.get(txn.request_id)
+    if card is None or card.number is None:
+        raise CannotEncode(f"0320: the card number of {txn.request_id} cannot be read; see the vault's data keys")
+    fields = {
+        2: card.number,
+        3: row.processing_code,
+        4: f"{txn.counted_minor:012d}",
+        11: _trace(txn.stan),
+        22: txn.entry_mode,
+        25: row.condition_code,
+        49: CURRENCY,
+        60: _financial_60(txn),
+        63: REFUND_SCHEME,
+    }
+    if card.expiry:
+        fields[14] = card.expiry
+    return fields | RefundOriginal.parse(txn.options)[1].fields()

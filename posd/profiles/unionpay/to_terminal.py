@@ -15,6 +15,7 @@ from posd.values import Now
 
 ECHOED = {
     "0200": (2, 3, 4, 11, 25, 41, 42, 49, 53, 60),
+    "0220": (2, 3, 4, 11, 25, 41, 42, 49, 53, 60),
     "0400": (2, 3, 4, 11, 25, 41, 42, 49, 60),
     "0500": (11, 41, 42, 49, 60, 63),
     "0320": (11, 41, 42, 48, 60),
@@ -34,8 +35,8 @@ def build(request: Message, answer: fx.ToTerminal, session: Session, now: Now, z
         raise CannotEncode(f"MTI {request.mti} is no request: there is no answer to it")
     fields = _base(request, session, now, zone)
     match answer.answer:
-        case fx.Result(facts=facts):
-            fields |= _told(facts)
+        case fx.Result(facts=facts, approved_minor=part):
+            fields |= _told(facts) | ({4: f"{part:012d}"} if part is not None else {})  # D15
         case fx.Refused(refusal=refusal):
             fields[39] = REFUSALS[refusal]
         case fx.SignInResult(wrapped_keys=keys):
