@@ -25,6 +25,7 @@ from posd.core.fold_settlement import (
     next_batch,
 )
 from posd.core.state import (
+    TERMINAL_KEYS_MAX,
     TOMBSTONES_MAX,
     Batch,
     CloseOutcome,
@@ -50,7 +51,7 @@ def apply(state: State, record: r.Record, at_ms: int) -> State:
         case r.SignInStarted() | r.SignedIn() | r.SignInFailed() | r.SignedOut() | r.SignInWanted():
             return _session(state, record, at_ms)
         case r.TerminalKeysGiven():
-            return replace(state, session=replace(state.session, terminal_generation=record.generation))
+            return replace(state, session=_keys_given(state.session, record.generation))
         case r.RefundInDoubt() | r.RefundRepeated() | r.RefundResolved():
             return apply_refund(state, record, at_ms)
         case r.EchoStarted():
@@ -134,6 +135,7 @@ def _session(
                 signed_in_at_ms=at_ms,
                 clock_offset_ms=record.clock_offset_ms,
                 terminal_generation=session.terminal_generation,
+                terminal_keys=session.terminal_keys,
                 out_because="",
             )
             batch = state.batch
@@ -149,6 +151,14 @@ def _session(
             return replace(state, session=replace(session, renewal_wanted=True))
         case _:
             assert_never(record)
+
+
+def _keys_given(session: Session, generation: int) -> Session:
+    """The terminal has been given the held block, or is about to be."""
+    newest = (session.wrapped_keys,) if session.wrapped_keys is not None else ()
+    before = tuple(block for block in session.terminal_keys if block not in newest)
+    keys = (*newest, *before)[:TERMINAL_KEYS_MAX]
+    return replace(session, terminal_generation=generation, terminal_keys=keys)
 
 
 def _transaction(

@@ -184,11 +184,17 @@ class Reversal:
     unsayable: str = ""
 
 
+TERMINAL_KEYS_MAX = 2
+"""The newest block, and the one before it: the answer that brought the newest may have been lost."""
+
+
 @dataclass(frozen=True, slots=True)
 class Session:
     """Signed in or not, and the keys as the host sent them, under the TMK (D26).
 
-    `renewal_wanted`: the host asked for a new sign-in beside an answer; the present keys hold until then.
+    `terminal_keys` are the last blocks that were given to the terminal, newest first: it signs its messages with what
+    it has, whatever has been agreed with the host since. `renewal_wanted`: the host asked for a new sign-in beside an
+    answer; the present keys hold until then.
     """
 
     signed_in: bool = False
@@ -197,6 +203,7 @@ class Session:
     signed_in_at_ms: int | None = None
     clock_offset_ms: int | None = None
     terminal_generation: int = 0
+    terminal_keys: tuple[str, ...] = ()
     out_because: str = "never signed in"
     renewal_wanted: bool = False
 

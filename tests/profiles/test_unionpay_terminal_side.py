@@ -21,6 +21,7 @@ from posd.profiles.unionpay.data import REFUSALS
 from posd.profiles.unionpay.profile import Knobs, UnionPay
 from posd.security.keys import Tmk
 from posd.values import Now, RequestId, Rrn, Tid
+from simulators.crypto import key_block, new_keys
 
 FromLine = Callable[[str], Arrived]
 Read = Callable[..., ReadRequest]
@@ -211,6 +212,24 @@ def test_a_terminal_that_has_to_sign_in_is_told_so_without_a_mac(
     """It does not have the keys of the present session: a MAC under them would look like a forgery to it (D26)."""
     got = answer(arrived("B3"), fx.Refused(refusal, ""), replace(terminal, mac_required=True))
     assert (got.message.get(39), got.message.get(64)) == ("A0", None)
+
+
+def test_a_terminal_is_understood_by_the_keys_that_it_was_given(
+    profile: UnionPay, arrived: FromLine, terminal: Terminal, session: Session
+) -> None:
+    """Our own keys changed while it waited: its repeat is no forgery, and its answer must not look like one (D26)."""
+    ours = key_block(terminal.tmk.key, new_keys(1, terminal.tid, 2, "004"), "004").hex().upper()
+    assert session.wrapped_keys is not None
+    since = replace(session, wrapped_keys=ours, generation=2, terminal_keys=(session.wrapped_keys,))
+    given = replace(since, terminal_keys=(ours, session.wrapped_keys))  # that answer may have been lost
+    for at in (since, given):
+        event = profile.read_request(arrived("B3"), terminal, at, DIGEST_KEY, "asker", 7.0).event
+        assert isinstance(event, e.TransactionRequested)
+        out = profile.encode_answer(arrived("B3"), fx.ToTerminal("asker", fx.Result(FACTS)), terminal, at, NOW)
+        assert profile.read_answer(profile.arrive(out.frame), terminal, session, None).mac.value == "good"
+    forgotten = replace(since, terminal_keys=(ours,))
+    event = profile.read_request(arrived("B3"), terminal, forgotten, DIGEST_KEY, "asker", 7.0).event
+    assert isinstance(event, e.RequestUnusable)
 
 
 def test_a_003_terminal_is_served_from_a_004_block(

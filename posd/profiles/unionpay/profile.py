@@ -7,7 +7,7 @@ from posd.core.answers import ExchangeKind, HostAnswer
 from posd.core.effects import HostMessage, Refusal, ToTerminal
 from posd.core.rules import KindRules, TxnKind, Why
 from posd.core.state import Session
-from posd.errors import KeyTrouble, MalformedMessage
+from posd.errors import MalformedMessage
 from posd.framing.tpdu import Envelope, split
 from posd.iso8583.masking import masked_fields
 from posd.iso8583.message import Message
@@ -16,7 +16,7 @@ from posd.profiles.contract import Arrived, Material, Outgoing, ReadRequest, Ter
 from posd.profiles.unionpay import from_host, to_host, to_terminal
 from posd.profiles.unionpay.data import KINDS, MAC_COVERED, REFUSALS, REVERSAL_REASONS
 from posd.profiles.unionpay.from_terminal import RequestReader
-from posd.profiles.unionpay.seal import host_mak, mak_of, pack
+from posd.profiles.unionpay.seal import host_mak, pack, terminal_mak
 from posd.values import Now, Stan
 
 
@@ -80,7 +80,7 @@ class UnionPay:
         self, request: Arrived, answer: ToTerminal, terminal: Terminal, session: Session, now: Now
     ) -> Outgoing:
         built = to_terminal.build(request.message, answer, session, now, self.knobs.zone)
-        mak = self._terminal_mak(request.message, built, terminal, session)
+        mak = self._terminal_mak(request, built, terminal, session)
         return pack(self._codec, _answered(request.envelope), built, mak)
 
     def refuse(self, envelope: Envelope, message: Message, refusal: str, now: Now) -> Outgoing | None:
@@ -92,18 +92,14 @@ class UnionPay:
     def masked(self, message: Message) -> Mapping[str, str]:
         return masked_fields(message)
 
-    def _terminal_mak(self, request: Message, answer: Message, terminal: Terminal, session: Session) -> bytes | None:
+    def _terminal_mak(self, request: Arrived, answer: Message, terminal: Terminal, session: Session) -> bytes | None:
         """A terminal with a MAC of its own gets one back (D28), but for the word that it has to sign in.
 
-        Such a terminal does not have the present keys (D26): a MAC under them would look like a forgery to it.
+        Under the keys with which it signed: any other MAC would look like a forgery to it.
         """
-        has_mac = terminal.mac_required or request.get(64) is not None
-        if not has_mac or answer.mti not in MAC_COVERED or answer.get(39) == REFUSALS[Refusal.SIGN_IN_FIRST]:
+        if answer.mti not in MAC_COVERED or answer.get(39) == REFUSALS[Refusal.SIGN_IN_FIRST]:
             return None
-        try:
-            return mak_of(terminal, session, self.knobs.sign_in)
-        except KeyTrouble:
-            return None
+        return terminal_mak(request, terminal, session, self.knobs.sign_in)
 
 
 def _answered(envelope: Envelope) -> Envelope:

@@ -27,6 +27,22 @@ def mak_of(terminal: Terminal, session: Session, sign_in_code: str) -> bytes | N
     return unwrap(terminal.tmk, bytes.fromhex(session.wrapped_keys), sign_in_code).mak
 
 
+def terminal_mak(arrived: Arrived, terminal: Terminal, session: Session, sign_in_code: str) -> bytes | None:
+    """The MAK with which this message of the terminal was signed: of a block that it was given. None: of none.
+
+    Our own keys may have changed since the terminal got its: what it asks again must still be understood, and answered
+    so that it understands.
+    """
+    for block in session.terminal_keys or ((session.wrapped_keys,) if session.wrapped_keys is not None else ()):
+        try:
+            mak = unwrap(terminal.tmk, bytes.fromhex(block), sign_in_code).mak
+        except KeyTrouble:
+            continue
+        if mac_is_good(arrived, mak):
+            return mak
+    return None
+
+
 def pack(codec: Codec, envelope: Envelope, message: Message, mak: bytes | None) -> Outgoing:
     """A frame; with a MAC if `mak` is given. Raises CannotEncode naming the field."""
     if mak is not None:
