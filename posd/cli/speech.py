@@ -141,6 +141,7 @@ FINDINGS: Mapping[str, str] = {
     "settlement_late": "结算已逾期（应于 {since}）：{why}",
     "settlement_held": "结算待批准：{gross} 超过上限 {maximum}；期间可继续交易",
     "settlement_deferred": "结算顺延至 {until}：{gross} 低于下限 {minimum}",
+    "host_cutover_near": "主机将于 {at} 日切，本批次尚未结算",
     "last_close": "批次 {batch:06d}：{outcome}",
     "fenced": "终端已隔离，停止处理：{why}",
     "signed_out": "未签到：{why}",
@@ -151,6 +152,8 @@ FINDINGS: Mapping[str, str] = {
 TO_DO: Mapping[str, str] = {
     "settlement_late": "原因消除后 posd 会自动结算；立即尝试：posd settle --tid {tid}",
     "settlement_held": "核对后批准：posd settle --tid {tid} --approve --by 姓名 --reason 原因",
+    "host_cutover_near": "立即结算：posd settle --tid {tid}",
+    "last_close": "与收单行核对：posd settle --show {batch} --tid {tid}",
     "settlement_deferred": "无需处理；立即结算：posd settle --tid {tid}",
     "fenced": "请重启 posd；若再次出现请报告",
     "signed_out": "posd 会自动重新签到",
@@ -207,5 +210,5 @@ def finding(lang: Lang, found: View) -> tuple[str, str]:
     shown = {**facts, "why": "；".join(blocked) or facts.get("why", "")}
     if "outcome" in shown:
         shown["outcome"] = OUTCOMES[shown["outcome"]]
-    to_do = TO_DO[code].format(tid=found["tid"]) if code in TO_DO else found["to_do"]
+    to_do = TO_DO[code].format(tid=found["tid"], **facts) if code in TO_DO else found["to_do"]
     return FINDINGS[code].format(**shown), to_do

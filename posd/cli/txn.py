@@ -1,6 +1,6 @@
 """`posd txn list | show`: transactions as the books have them, of any age, masked.
 
-The open and the last closed batch come from the daemon, older ones from the journal.
+What the daemon remembers comes from it; one batch by its number, and what is older, from the journal.
 """
 
 from pathlib import Path
@@ -26,10 +26,11 @@ def list_command(
     """The transactions that fit, oldest first."""
     settings = settings_at(config, tid)
     asked = {"tid": tid, "batch": batch, "status": status, "limit": limit}
-    said = ask(settings, "txn.list", asked)
-    if batch is not None and not said["transactions"]:
+    if batch is None:
+        said = ask(settings, "txn.list", asked)
+    else:
         with open_journal(settings) as journal:
-            said = journal.older(asked)
+            said = journal.of_batch(asked)
     if as_json:
         print_json(said)
         return exit_status.GOOD

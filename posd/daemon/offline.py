@@ -18,12 +18,12 @@ from posd.daemon.questions import (
     MEANINGS,
     NAMED_MAX,
     QUESTIONS,
-    TRANSACTIONS_MAX,
     Everything,
     NotFound,
     Seen,
     checked,
     chosen,
+    list_filters,
     shown,
     version,
 )
@@ -74,10 +74,10 @@ class OfflineJournal:
         given = checked(verb, args, QUESTIONS[verb])
         if verb == "txn.show" and (known := self._by_index(given.get("id", ""))) is not None:
             return known
+        if verb == "txn.list" and "batch" in given:
+            return self.of_batch(given)
         posd = {"running": False, "version": version(), "up_s": None, "link_up": None, "link_why": ""}
         said = answer_question(verb, given, self._everything(given.get("tid")), {**posd, "findings": [daemon_down()]})
-        if verb == "txn.list" and not said["transactions"] and "batch" in given:
-            return self.older(given)
         if verb == "txn.show" and said["transaction"] is None:
             return self.show(given["id"])
         return said
@@ -107,20 +107,26 @@ class OfflineJournal:
 
     # --- what is too old for the states --------------------------------------------------------------------------
 
-    def older(self, args: Mapping[str, Any]) -> View:
-        """txn.list for one batch of any age, by its number and the journal's index; oldest first."""
+    def of_batch(self, args: Mapping[str, Any]) -> View:
+        """txn.list for one batch of any age, by its number and the journal's index; oldest first.
+
+        A state remembers only a part of what is long closed (D33), the journal all of it.
+        """
         given = checked("txn.list", args, QUESTIONS["txn.list"])
-        limit = min(given.get("limit", TRANSACTIONS_MAX), TRANSACTIONS_MAX)
-        rows = self._reader.records(
-            tid=given.get("tid"), batch=given["batch"], kind=STARTED, limit=limit, newest_first=True
-        )
-        found = []
-        for row in rows:
+        batch, status, limit = list_filters(given)
+        chosen({known: Seen(None, self._around(known)) for known in self._rules}, given.get("tid"))
+        found: list[View] = []
+        left_out = 0
+        for row in self._reader.records(tid=given.get("tid"), batch=batch, kind=STARTED, newest_first=True):
             assert row.request_id is not None
             state, txn = self._folded(RequestId(row.request_id))
-            if txn is not None and given.get("status") in (None, txn.status.value):
+            if txn is None or status not in (None, txn.status.value):
+                continue
+            if len(found) < limit:
                 found.append(transaction_view(txn, state, self._around(state.tid)))
-        return {"transactions": found[::-1], "left_out": 0}
+            else:
+                left_out += 1
+        return {"transactions": found[::-1], "left_out": left_out}
 
     def show(self, name: str) -> View:
         """txn.show for a transaction of any age: by request id, by RRN, or by TID/STAN (the newest). Raises NotFound,

@@ -129,7 +129,8 @@ def _status(given: Mapping[str, Any], everything: Everything, posd: View) -> Vie
     }
 
 
-def _list(given: Mapping[str, Any], everything: Everything) -> View:
+def list_filters(given: Mapping[str, Any]) -> tuple[int | None, str | None, int]:
+    """Batch, status and limit of a txn.list. Raises ConfigError."""
     batch, status = given.get("batch"), given.get("status")
     limit = min(given.get("limit", TRANSACTIONS_MAX), TRANSACTIONS_MAX)
     if batch is not None and not 1 <= batch <= BATCH_NUMBER_MAX:
@@ -138,6 +139,11 @@ def _list(given: Mapping[str, Any], everything: Everything) -> View:
         raise ConfigError(f"txn.list: unknown status {shown(status)}; one of {', '.join(TxnStatus)}")
     if limit < 1:
         raise ConfigError("txn.list: the limit must be 1 or more")
+    return batch, status, limit
+
+
+def _list(given: Mapping[str, Any], everything: Everything) -> View:
+    batch, status, limit = list_filters(given)
     found: list[tuple[Transaction, State, Around]] = []
     for _, seen in chosen(everything, given.get("tid")):
         for txn in views.every_transaction(seen.state) if seen.state else ():

@@ -74,6 +74,7 @@ def settlement_view(state: State, around: Around) -> View:
         "deferred": _deferred(draft, around) if waits is Wait.DEFERRED else None,
         "held": _held(draft) if waits is Wait.HELD else None,
         "approved_by": closing.approved_by,
+        "cutover_near": None if nothing else _cutover_near(around),
         "items": len(closing.items),
         "uploaded": closing.uploaded,
         "set_aside": len(closing.set_aside),
@@ -81,6 +82,14 @@ def settlement_view(state: State, around: Around) -> View:
     }
     view["standing"] = _standing(view, state.last_close)
     return view
+
+
+def _cutover_near(around: Around) -> str | None:
+    """When the host cuts its day over, if that is soon."""
+    at, now_ms = around.rules.host_cutover_at, around.now.wall_ms
+    cutover_ms = next_due_ms(now_ms, (at,), around.rules.zone) if at is not None else None
+    near = cutover_ms is not None and cutover_ms - now_ms <= limits.CUTOVER_WARNING_MS
+    return around.when(cutover_ms) if near else None
 
 
 def _standing(view: View, last: LastClose | None) -> str:
@@ -256,9 +265,13 @@ def _settlement(view: View) -> Iterable[View]:
         text = f"the settlement is late{' (due since ' + since + ')' if since else ''}{': ' if why else ''}{why}"
         to_do = f"when the cause is gone, posd settles by itself; to try at once: posd settle --tid {view['tid']}"
         yield _finding("settlement_late", ALERT, text, to_do, since=since, why=why, blocked_by=closing["blocked_by"])
+    if closing["cutover_near"]:
+        at = closing["cutover_near"]
+        text = f"the host cuts its day over at {at}, and this batch is not settled"
+        yield _finding("host_cutover_near", ALERT, text, f"settle now: posd settle --tid {view['tid']}", at=at)
     if last and last["outcome"] in (CloseOutcome.OUT_OF_BALANCE, CloseOutcome.UNCONFIRMED):
         text = f"batch {last['batch']:06d}: {last['text']}"
-        to_do = f"compare with the acquirer: posd txn list --tid {view['tid']} --batch {last['batch']}"
+        to_do = f"compare with the acquirer: posd settle --show {last['batch']} --tid {view['tid']}"
         yield _finding("last_close", NOTE, text, to_do, batch=last["batch"], outcome=last["outcome"])
 
 

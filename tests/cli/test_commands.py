@@ -4,12 +4,14 @@ import json
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import time
 from typing import Any
 
 import apsw
 import pytest
 
 from posd.core import fold_settlement
+from posd.core.answers import GroupResult
 from posd.core.events import LinkDown, SettleNow, Tick
 from posd.daemon.questions import version
 from tests.daemon.shop import OTHER_TID, TID
@@ -244,6 +246,28 @@ def test_status_of_held_and_deferred_settlements(posd: Posd, place: Any, served:
     chinese = posd("status", "--tid", TID, "--lang", "zh")
     assert "顺延至 2026-03-03 23:00" in chinese.out
     assert "低于下限 50.00" in chinese.out
+
+
+def test_d23_status_tells_that_the_hosts_day_ends_soon(posd: Posd, place: Any, served: Any) -> None:
+    limited(place, host_cutover_at=time(10, 20))
+    assert posd("status").status == 0, "there is nothing to settle"
+    place.runner.sells(100)
+    ran = posd("status", "--tid", TID)
+    assert ran.status == 1
+    assert "the host cuts its day over at 2026-03-02T10:20:00+08:00" in ran.out
+    assert "主机将于 2026-03-02T10:20:00+08:00 日切" in posd("status", "--lang", "zh").out
+    limited(place, host_cutover_at=time(12, 0))
+    assert posd("status").status == 0
+
+
+def test_a_close_out_of_balance_leads_to_its_report(posd: Posd, place: Any, served: Any) -> None:
+    place.runner.sells(100)
+    place.runner.happen(SettleNow("c", "Li"))
+    place.runner.signs_in().agrees(GroupResult.UNBALANCED).answers("").answers("").signs_in()
+    for lang, words in (("en", "closed, but the totals did not agree"), ("zh", "已结算，但对账不平")):
+        ran = posd("status", "--lang", lang)
+        assert words in ran.out
+        assert f"posd settle --show 7 --tid {TID}" in ran.out
 
 
 def test_status_of_a_settled_terminal_says_so(posd: Posd, place: Any, served: Any) -> None:

@@ -89,6 +89,28 @@ def test_older_batches_are_found_by_number_rrn_and_trace(
     assert kinds[-1] == "reversal_acknowledged"
 
 
+def test_a_batch_that_the_state_remembers_in_part_is_listed_whole(
+    settings: Settings, store: SqliteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fold_settlement, "EARLIER_MAX", 1)
+    shop = journalled(store)
+    runner = shop.lanes[TID]
+    sold = [runner.sells(100 * number) for number in range(1, 5)]
+    for number in range(2):
+        runner.happen(SettleNow(f"c{number}", "Li"))
+        runner.signs_in().agrees(GroupResult.BALANCED).answers("").signs_in()
+        runner.sells(3333)
+    assert [runner.state.find(of) is not None for of in sold] == [False, False, False, True]
+    said = ask(settings, "txn.list", shop.clock, batch=7)
+    assert ([one["request_id"] for one in said["transactions"]], said["left_out"]) == (sold, 0)
+    said = ask(settings, "txn.list", shop.clock, batch=7, limit=3)
+    assert ([one["request_id"] for one in said["transactions"]], said["left_out"]) == (sold[1:], 1)
+    with pytest.raises(ConfigError, match="unknown status"):
+        ask(settings, "txn.list", shop.clock, batch=7, status="lost")
+    with pytest.raises(ConfigError, match="no terminal"):
+        ask(settings, "txn.list", shop.clock, batch=7, tid="99999999")
+
+
 def test_what_is_not_there_is_said_in_one_line(settings: Settings, store: SqliteStore) -> None:
     shop = journalled(store)
     with OfflineJournal(settings, shop.clock.now()) as journal:
