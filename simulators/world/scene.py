@@ -18,7 +18,7 @@ from posd.profiles.contract import Terminal
 from posd.profiles.unionpay.profile import Knobs, UnionPay
 from posd.security.keys import Tmk
 from posd.values import Tid
-from simulators.host.books import BatchState
+from simulators.host.books import Batch, BatchState
 from simulators.host.settings import CardSettings, HostSettings, TerminalSettings
 from simulators.terminal.core import Terminal as Core
 from simulators.world.audit import Ledger, audit
@@ -263,20 +263,19 @@ class World:
         self._last_day()
 
     def _nothing_overdue(self) -> None:
-        """What the host approved before a due moment is closed some hours after it (D18, P6)."""
-        for tid, terminal in self.host.acquirer.books.terminals.items():
-            rules = self.machine.rules[Tid(tid)]
+        """What was approved before a due moment, by the host's time, is closed some hours after it (D18, P6)."""
+        for tid, lane in self.machine.lanes.items():
+            rules, state = self.machine.rules[tid], lane.engine.state
             due_ms = newest_due_ms(self.stage.now_ms - PEACE_MS, rules.due_times, rules.zone)
             before_ms = due_ms - 2 * round(rules.clock_skew_max_s * 1000)
-            open_entries = [
-                entry
-                for batch in terminal.batches
-                if batch.state is not BatchState.CLOSED
-                for entry in batch.entries.values()
-            ]
-            late = [entry.stan for entry in open_entries if entry.counts and entry.at_ms < before_ms]
+            entries = [entry for batch in self._batches(tid) for entry in batch.entries.values() if entry.counts]
+            old = {(entry.batch, entry.stan) for entry in entries if entry.at_ms < before_ms}
+            late = [txn.stan for txn in state.transactions.values() if (txn.batch_number, txn.stan) in old]
             if late:
                 self.stage.violate(f"{tid}: STAN {late} were due {due_ms} and are still open hours later")
+
+    def _batches(self, tid: str) -> list[Batch]:
+        return self.host.acquirer.books.terminals[tid].batches
 
     def _person_comes(self) -> None:
         """Says of an unconfirmed settlement what the host's books say (D20)."""

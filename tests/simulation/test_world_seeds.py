@@ -9,7 +9,7 @@ import pytest
 
 from simulators.world import Faults, run
 
-SEEDS = range(1, 121)
+SEEDS = range(1, 201)
 """What CI lives through; thousands more with: python -m simulators.world --seeds 1..10000."""
 
 CHUNK = 20
