@@ -325,8 +325,9 @@ def closed_elsewhere(draft: "Draft", number: BatchNumber) -> bool:
 
 def closed_by_evidence(draft: "Draft", number: BatchNumber) -> None:
     """The host's batch number has moved on: it did close (D20)."""
+    closed = draft.state.batch.number
     draft.record(r.BatchClosed(CloseOutcome.UNCONFIRMED, _totals(draft), number))
-    draft.alert("batch_closed_unconfirmed", next_number=number)
+    draft.alert("batch_closed_unconfirmed", batch=closed, next_number=number, by="")
     draft.at_once(SETTLE)
     draft.effects.append(BatchEnded())
 
@@ -351,6 +352,8 @@ def close(draft: "Draft", outcome: CloseOutcome, by: str) -> None:
     closed = draft.state.batch.number
     draft.record(r.BatchClosed(outcome, _totals(draft), number, by))
     draft.note("batch_closed", batch=closed, outcome=outcome.value)
+    if outcome is not CloseOutcome.AGREED:
+        draft.alert(f"batch_closed_{outcome.value}", batch=closed, next_number=number, by=by)
     draft.at_once(SETTLE)
     draft.effects.append(BatchEnded())
     if draft.rules.sign_in_after_close:

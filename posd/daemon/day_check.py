@@ -100,12 +100,14 @@ def _segment(reader: JournalReader, rows: list[RecordView], around: Around) -> S
 
 
 def _money(reader: JournalReader, rows: Iterable[RecordView], around: Around) -> Iterator[Transaction]:
-    """What there was to settle, oldest first."""
+    """What there was to settle, what is still owed and what is in doubt, oldest first."""
     for row in rows:
         if row.kind == STARTED and row.request_id is not None:
             of = RequestId(row.request_id)
-            txn = alone(reader.records(request_id=of), of).find(of)
-            if txn is not None and counts(txn, around.rules):
+            state = alone(reader.records(request_id=of), of)
+            txn = state.find(of)
+            owes = bool(state.unended_reversals() or state.in_doubt())
+            if txn is not None and (owes or counts(txn, around.rules)):
                 yield txn
 
 
@@ -198,7 +200,7 @@ def _outcome(end: RecordView | None) -> CloseOutcome | None:
 
 def _at_stake(segment: Segment, around: Around) -> View:
     """Debits and credits together, as the minimum and the maximum count them (D23)."""
-    gross = sum(txn.amount_minor for txn in segment.money)
+    gross = sum(txn.counted_minor for txn in segment.money)
     return {
         "count": len(segment.money),
         "amount": format_amount(gross),

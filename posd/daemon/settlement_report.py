@@ -182,7 +182,8 @@ def _shown(of: RequestId, state: State, around: Around) -> View:
     txn = state.find(of)
     assert txn is not None, "a transaction is folded from its first record"
     view = transaction_view(txn, state, around)
-    return {**{name: view[name] for name in SHOWN}, "group": "foreign" if txn.foreign else "domestic"}
+    counted = {"amount": format_amount(txn.counted_minor), "amount_minor": txn.counted_minor}  # D15
+    return {**{name: view[name] for name in SHOWN}, **counted, "group": "foreign" if txn.foreign else "domestic"}
 
 
 def _carried_over(reader: JournalReader, batch: BatchRows, around: Around) -> list[View]:
@@ -219,8 +220,8 @@ def _suspicion(reader: JournalReader, of: RequestId, state: State) -> str | None
     if reversal is not None:
         return _of_reversal(reversal.status, reversal.carried_over, reversal.flagged)
     if txn.status is TxnStatus.DECLINED:
-        return "declined_without_mac" if _without_mac(reader, of) else None
-    return "in_doubt" if txn.status.value in ("unknown", "in_doubt") else None
+        return "declined_without_mac" if txn.unmaced or _without_mac(reader, of) else None
+    return "in_doubt" if txn.status in (TxnStatus.UNKNOWN, TxnStatus.IN_DOUBT) else None
 
 
 def _of_reversal(status: ReversalStatus, carried_over: bool, flagged: bool) -> str | None:
@@ -238,7 +239,7 @@ def _of_reversal(status: ReversalStatus, carried_over: bool, flagged: bool) -> s
 
 
 def _without_mac(reader: JournalReader, of: RequestId) -> bool:
-    """The host's last word on it came without field 64 (D10)."""
+    """The host's last word on it came without field 64 (D10); older records do not say so themselves."""
     answers = [row for row in reader.messages(request_id=of) if (row.direction, row.peer) == ("in", "host")]
     fields = json.loads(answers[-1].fields) if answers else {MAC: ""}
     return CODE in fields and MAC not in fields

@@ -81,6 +81,7 @@ class Runner:
         self.fenced = ""
         self.commands: dict[str, CommandDone] = {}
         self.asked: list[Any] = []
+        self.effects: list[Any] = []
         self._changed = asyncio.Event()
         first = r.LaneOpened(tid, Stan(1), BatchNumber(7))
         self._keep(tid, [first])
@@ -109,6 +110,7 @@ class Runner:
         draft = self.lane.engine.handle(event, self.clock.now())
         self._keep(self.state.tid, draft.records)
         self.lane.engine.adopt(draft)
+        self.effects += draft.effects
         self._changed.set()
         self._changed = asyncio.Event()
         return draft.effects

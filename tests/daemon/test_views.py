@@ -7,6 +7,7 @@ import pytest
 
 from posd.core import events as e
 from posd.core.answers import ExchangeKind, GroupResult
+from posd.core.effects import Alert
 from posd.core.rules import Why
 from posd.core.state import CloseOutcome, ReversalStatus, SettlementPhase, State, TxnStatus
 from posd.daemon import words
@@ -119,6 +120,31 @@ def test_close_out_of_balance_is_noted(shop: Shop, runner: Runner) -> None:
     assert view["last_close"]["outcome"] == "out_of_balance"
     assert view["last_close"]["batch"] == 7
     assert "last_close" in codes(shop)
+
+
+def alerts(runner: Runner) -> list[str]:
+    return [effect.event for effect in runner.effects if isinstance(effect, Alert)]
+
+
+def test_each_bad_outcome_is_alerted_under_its_own_name(runner: Runner) -> None:
+    runner.sells()
+    runner.happen(e.SettleNow("c1", "Li"))
+    runner.signs_in().agrees().answers("").signs_in()
+    assert alerts(runner) == []
+    runner.sells()
+    runner.happen(e.SettleNow("c2", "Li"))
+    runner.signs_in().agrees(GroupResult.UNBALANCED).answers("").answers("").signs_in()
+    assert alerts(runner) == ["settlement_out_of_balance", "batch_closed_out_of_balance"]
+    runner.effects.clear()
+    runner.sells()
+    runner.happen(e.SettleNow("c3", "Li"))
+    runner.signs_in().keeps_silent()
+    runner.clock.wait(1000)
+    runner.happen(e.Tick())
+    runner.answers("94").keeps_silent()
+    runner.happen(e.DecideSettlement("d", "Wang", "the bank paid", True))
+    assert alerts(runner)[-1] == "batch_closed_unconfirmed"
+    assert "settlement_unconfirmed" in alerts(runner)
 
 
 def test_fenced_and_not_running_are_told(shop: Shop, runner: Runner) -> None:
