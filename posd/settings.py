@@ -228,6 +228,8 @@ class HostSettings(Section):
     lri: Literal["accept", "refuse"] = "accept"
     sign_in: Literal["001", "003", "004"] = "004"
     unmaced_decline: Literal["accept", "reverse"] = "accept"
+    partial_approval: Literal["reverse", "accept"] = "reverse"
+    refund_repeat: Literal["never", "once"] = "never"
     reversal_success_codes: Annotated[
         tuple[ResponseCode, ...], AfterValidator(_distinct), AfterValidator(_with_success)
     ] = ("00", "12", "25")

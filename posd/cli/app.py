@@ -258,6 +258,28 @@ def txn_show(name: Id, config: Config = DEFAULT, as_json: Json = False) -> int:
     return show_command(config, name, as_json)
 
 
+@txn.command(
+    "resolve",
+    epilog="Example: posd txn resolve 10000001/000001/000042/0220/200000 "
+    '--happened yes --by "Li Na" --reason "on the acquirer\'s list of 3 March"',
+)
+def txn_resolve(
+    name: Id,
+    happened: Annotated[str, typer.Option("--happened", metavar="yes|no", help="What is true.", show_default=False)],
+    by: Annotated[str, typer.Option("--by", metavar="NAME", help="Who decides.", show_default=False)],
+    reason: Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why.", show_default=False)],
+    config: Config = DEFAULT,
+    as_json: Json = False,
+) -> int:
+    """A person says whether a refund happened.
+
+    Of one that is in doubt; kept for ever with the name and the reason.
+    """
+    from posd.cli.txn import resolve_command
+
+    return resolve_command(config, name, happened, by, reason, as_json)
+
+
 @journal.command("show", epilog="Example: posd journal show --tid 10000001 --limit 20")
 def journal_show(
     config: Config = DEFAULT,

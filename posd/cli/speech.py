@@ -134,6 +134,7 @@ DOING: Mapping[str, str] = {
 
 FINDINGS: Mapping[str, str] = {
     "reversals_conflict": "{count} 笔冲正与主机记录冲突，须由专人处理",
+    "refunds_in_doubt": "{count} 笔退货结果不明，无法确认款项是否已退，请联系收单行核实",
     "reversals_stuck": "{count} 笔冲正多次发送未成功，仍会继续，请专人核实",
     "reversals_owed": "{count} 笔冲正待完成，posd 正在处理",
     "settlement_unconfirmed": "无法确认主机是否已结算，请联系收单行",
@@ -150,6 +151,7 @@ FINDINGS: Mapping[str, str] = {
 }
 
 TO_DO: Mapping[str, str] = {
+    "refunds_in_doubt": "查看：posd txn list --tid {tid} --status in_doubt；核实后：posd txn resolve",
     "settlement_late": "原因消除后 posd 会自动结算；立即尝试：posd settle --tid {tid}",
     "settlement_held": "核对后批准：posd settle --tid {tid} --approve --by 姓名 --reason 原因",
     "host_cutover_near": "立即结算：posd settle --tid {tid}",

@@ -10,14 +10,23 @@ from posd.cli import exit_status
 from posd.cli.asking import ask, open_journal, settings_at
 from posd.cli.journal import summary
 from posd.cli.reversals import last_answer
-from posd.cli.screen import note, pairs, print_json, table
+from posd.cli.screen import note, pairs, print_json, printable, table
 from posd.cli.status import moment
+from posd.daemon.control_socket import call
 from posd.daemon.views import View
-from posd.errors import PosdError
+from posd.errors import ConfigError, PosdError
 from posd.settings import Settings
 
 HEADS = ("AT", "TRANSACTION", "KIND", "AMOUNT", "CARD", "STATUS", "CODE", "RRN", "STAN", "BATCH")
-COLOURS = {"unknown": "red", "sent": "yellow", "reversed": "yellow", "resolved": "yellow"}
+HAPPENED = {"yes": True, "no": False}
+COLOURS = {
+    "unknown": "red",
+    "in_doubt": "red",
+    "not_done": "yellow",
+    "sent": "yellow",
+    "reversed": "yellow",
+    "resolved": "yellow",
+}
 
 
 def list_command(
@@ -75,6 +84,19 @@ def show_command(config: Path, name: str, as_json: bool) -> int:
     return exit_status.GOOD
 
 
+def resolve_command(config: Path, name: str, happened: str, by: str, reason: str, as_json: bool) -> int:
+    """A person says whether a refund in doubt happened: who, and why (D13)."""
+    if happened not in HAPPENED:
+        raise ConfigError(f"txn resolve: --happened is {' or '.join(HAPPENED)}")
+    asked = {"id": name, "happened": HAPPENED[happened], "by": by, "reason": reason}
+    said = call(settings_at(config).control_socket, "txn.resolve", asked)
+    if as_json:
+        print_json(said)
+    else:
+        print(printable(f"{said['request_id']}: {said['text']}"))
+    return exit_status.GOOD
+
+
 def _older(settings: Settings, name: str) -> View:
     with open_journal(settings) as journal:
         found: View = journal.show(name)["transaction"]
@@ -111,6 +133,8 @@ def _lines(txn: View) -> list[tuple[str, str]]:
         ("terminal has it", given),
         ("in the totals", "yes" if txn["in_totals"] else "no"),
         ("original", txn["original"] or ""),
+        ("found out", txn["found_out"]),
+        ("do", txn["to_do"]),
     ]
 
 

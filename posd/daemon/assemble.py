@@ -183,6 +183,7 @@ def profile_of(settings: Settings) -> Profile:
         sign_in=host.sign_in,
         operator=host.operator,
         zone=settings.settlement.zone,
+        partial_approval=host.partial_approval == "accept",
     )
     return UnionPay(knobs)
 

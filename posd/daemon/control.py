@@ -27,6 +27,7 @@ from posd.values import Now, RequestId, Tid
 COMMANDS: Mapping[str, Mapping[str, type]] = {
     "reversals.retry": {"id": str, "tid": str, "by": str},
     "reversals.resolve": {"id": str, "by": str, "reason": str},
+    "txn.resolve": {"id": str, "happened": bool, "by": str, "reason": str},
     "settle": {"tid": str, "by": str},
     "settle.decide": {"tid": str, "closed": bool, "by": str, "reason": str},
     "settle.approve": {"tid": str, "batch": int, "by": str, "reason": str},
@@ -95,6 +96,8 @@ class Control:
                 yield Reply("result", await self._retry(request))
             case "reversals.resolve":
                 yield Reply("result", await self._resolve(request))
+            case "txn.resolve":
+                yield Reply("result", await self._resolve_refund(request))
             case "settle.decide":
                 yield Reply("result", await self._decide(request))
             case "settle.approve":
@@ -169,6 +172,18 @@ class Control:
         now = runner.lane.engine.state
         ended = now.reversals.get(txn.request_id)  # a batch that closed meanwhile forgets it
         return {"text": text, "reversal": reversal_view(ended, now, self._around(runner)) if ended else None}
+
+    async def _resolve_refund(self, request: Request) -> View:
+        """A person says whether a refund in doubt happened (D13)."""
+        given = checked(request.verb, request.args, COMMANDS[request.verb])
+        by, reason = _by(request, given, mandatory=True), _reason(request.verb, given)
+        if "happened" not in given:
+            raise ConfigError(f"{request.verb}: say 'happened': true if the host did the refund, false if not")
+        state, _, txn = find_one(request.verb, given.get("id", ""), self._everything())
+        event = e.ResolveRefund(f"{request.id}:{state.tid}", by, reason, txn.request_id, given["happened"])
+        text = await self._command(state.tid, event)
+        log.info("refund_resolved", request_id=txn.request_id, by=by, reason=reason, happened=event.happened)
+        return {"request_id": txn.request_id, "text": text}
 
     async def _decide(self, request: Request) -> View:
         """A person says whether the host closed a batch that is unconfirmed (D20)."""

@@ -99,6 +99,8 @@ def owes(state: State, rules: Rules) -> str:
     open_money = sum(1 for txn in state.transactions.values() if counts(txn, rules))
     if owed:
         return f"{owed} reversal(s) are owed"
+    if doubts := len(state.in_doubt()):
+        return f"{doubts} refund(s) are in doubt"
     if open_money or state.settlement.phase is not SettlementPhase.OPEN:
         return f"its batch is open with {open_money} transaction(s)"
     return ""

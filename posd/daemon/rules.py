@@ -19,6 +19,8 @@ def rules_of(settings: Settings, terminal: TerminalSettings, profile: Profile) -
         echo_interval_s=host.echo_interval_s,
         pin_allowed=terminal.pin == "passthrough",
         unmaced_decline=UnmacedDecline(host.unmaced_decline),
+        partial_approval=host.partial_approval == "accept",
+        refund_repeat=host.refund_repeat == "once",
         reversal_success_codes=frozenset(host.reversal_success_codes),
         reversal_attempts_max=reversal.attempts,
         reversal_reasons=profile.reversal_reasons,

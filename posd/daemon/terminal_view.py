@@ -46,6 +46,7 @@ def terminal_view(state: State, around: Around) -> View:
             "conflict": statuses.count(ReversalStatus.CONFLICT),
         },
         "unconfirmed_approvals": list(state.unconfirmed),
+        "refunds_in_doubt": [txn.request_id for txn in state.in_doubt()],
         "settlement": settlement_view(state, around),
         "last_close": close_view(state.last_close, around) if state.last_close else None,
     }
@@ -232,6 +233,10 @@ def _money(view: View) -> Iterable[View]:
     if count := owed["conflict"]:
         text = f"{count} reversal(s) in conflict with the host: a person must end this"
         yield _finding("reversals_conflict", ALERT, text, listed, count=count)
+    if doubts := view["refunds_in_doubt"]:
+        text = f"{len(doubts)} refund(s) in doubt: nobody knows whether the customer has the money"
+        to_do = f"posd txn list --tid {view['tid']} --status in_doubt; then: posd txn resolve ID --happened yes|no"
+        yield _finding("refunds_in_doubt", ALERT, text, to_do, count=len(doubts))
     if count := owed["stuck"]:
         text = f"{count} reversal(s) stuck: still owed, somebody should look"
         yield _finding("reversals_stuck", ALERT, text, listed, count=count)

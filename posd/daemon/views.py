@@ -78,6 +78,10 @@ def transaction_view(txn: Transaction, state: State, around: Around) -> View:
         "approval_seen": txn.approval_seen,
         "given_to_terminal": _given(txn, state),
         "original": txn.original,
+        "approved_minor": txn.approved_minor,
+        "unmaced_decline": txn.unmaced,
+        "found_out": _found_out(txn),
+        "to_do": words.TO_DO_IN_DOUBT.format(id=txn.request_id) if txn.status is TxnStatus.IN_DOUBT else "",
         "in_totals": counts(txn, around.rules),
         "reversal": reversal_view(reversal, state, around) if reversal else None,
     }
@@ -88,6 +92,15 @@ def _given(txn: Transaction, state: State) -> bool | None:
     if txn.status is not TxnStatus.APPROVED:
         return None
     return txn.handed_over or txn.request_id not in state.unconfirmed
+
+
+def _found_out(txn: Transaction) -> str:
+    """How a refund in doubt was found out (D13); empty: it was not."""
+    known = txn.found_out
+    if known is None:
+        return ""
+    who = f" by {known.by}: {known.reason}" if known.by else ""
+    return f"{'it happened' if known.happened else 'it did not happen'}: {words.FOUND_OUT[known.how]}{who}"
 
 
 def every_transaction(state: State) -> list[Transaction]:

@@ -5,7 +5,7 @@ from typing import Any
 
 from posd.core.answers import ExchangeKind
 from posd.core.rules import Why
-from posd.core.state import CloseOutcome, ReversalStatus, SettlementCause, SettlementPhase, TxnStatus
+from posd.core.state import CloseOutcome, Evidence, ReversalStatus, SettlementCause, SettlementPhase, TxnStatus
 
 TRANSACTION: Mapping[TxnStatus, str] = {
     TxnStatus.SENT: "sent to the host, no answer yet",
@@ -17,6 +17,19 @@ TRANSACTION: Mapping[TxnStatus, str] = {
     TxnStatus.IN_DOUBT: "IN DOUBT: nobody knows whether this refund happened; it is never reversed nor sent again",
     TxnStatus.NOT_DONE: "found out: the host never did it, no money moved",
 }
+
+FOUND_OUT: Mapping[Evidence, str] = {
+    Evidence.PERSON: "so it was said",
+    Evidence.LATE_ANSWER: "the host's answer came late",
+    Evidence.REPEAT: "the host knew it when it was repeated",
+    Evidence.RECONCILIATION: "the host's totals agreed without it",
+}
+"""How a refund in doubt was found out (D13)."""
+
+TO_DO_IN_DOUBT = (
+    "ask the acquirer whether the customer has the money; then: "
+    "posd txn resolve {id} --happened yes|no --by NAME --reason TEXT"
+)
 
 REVERSAL: Mapping[ReversalStatus, str] = {
     ReversalStatus.OWED: "owed: posd tries until the host acknowledges it",

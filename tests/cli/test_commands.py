@@ -432,7 +432,7 @@ def test_every_command_has_an_example_and_nothing_heavy_is_needed_for_help(posd:
     commands = ["run", "check-config", "status", "settle", "decode", "demo", "version"]
     groups = {
         "reversals": ["list", "retry", "resolve"],
-        "txn": ["list", "show"],
+        "txn": ["list", "show", "resolve"],
         "journal": ["show", "export", "verify"],
     }
     for command in [[name] for name in commands] + [[group, name] for group in groups for name in groups[group]]:

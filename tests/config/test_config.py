@@ -162,6 +162,8 @@ HOST_VALUE = [
     ("reversal_success_codes: ['00', '123']", "host.reversal_success_codes[1]: must be 2 characters"),
     ("reply_timeout_s: 1e999", "host.reply_timeout_s: must be a number"),
     ("unmaced_decline: approve", "host.unmaced_decline: must be 'accept' or 'reverse'"),
+    ("partial_approval: true", "host.partial_approval: must be 'reverse' or 'accept'"),
+    ("refund_repeat: twice", "host.refund_repeat: must be 'never' or 'once'"),
 ]
 
 

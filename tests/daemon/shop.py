@@ -150,14 +150,14 @@ class Runner:
         assert self.state.exchange.kind is ExchangeKind.SIGN_IN
         return self.answers("00", wrapped_keys="A1" * 40, batch_number=self.state.batch.number)
 
-    def sells(self, amount: int = 1000, code: str | None = "00") -> RequestId:
+    def sells(self, amount: int = 1000, code: str | None = "00", kind: TxnKind = TxnKind.SALE) -> RequestId:
         """A sale that the host answers with `code`; None: it does not, and the reply limit passes."""
         number = next(self._numbers)
         of = request_id(number, self.state.tid)
         self.happen(
             e.TransactionRequested(
                 request_id=of,
-                kind=TxnKind.SALE,
+                kind=kind,
                 amount_minor=Minor(amount),
                 terminal_batch=1,
                 terminal_stan=Stan(number),

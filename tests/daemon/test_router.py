@@ -189,7 +189,7 @@ def test_what_is_wrong_with_a_message_is_said_in_the_dialects_codes(staged: Make
         }
         assert codes == {
             "amount zero": "13",
-            "refund": "40",
+            "refund": "58",
             "0620": "40",
             "another merchant": "97",
             "no card": "30",
