@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -265,5 +266,33 @@ def test_a_person_decides_an_unconfirmed_settlement(tmp_path: Path) -> None:
         said = await client.ask("settle.decide", tid=TID, by="Wang", reason="the bank shows it as paid", closed=True)
         assert said["text"] == "decided by Wang"
         assert runner.state.last_close.outcome == "unconfirmed"
+
+    play(tmp_path, a_shop(TID, OTHER_TID), story)
+
+
+def test_d23_a_person_approves_a_held_settlement_once(tmp_path: Path) -> None:
+    async def story(client: Client, shop: Shop) -> None:
+        runner = shop.lanes[TID]
+        engine = runner.lane.engine
+        engine.rules = replace(engine.rules, settle_maximum_minor=500)
+        runner.sells(1000)
+        wish = {"tid": TID, "by": "Wang", "reason": "slips checked"}
+        assert "nothing was approved" in await client.refused("settle.approve", **wish)
+        shop.clock.wait(14 * 3600)
+        runner.happen(e.Tick())
+        assert "'by' is missing" in await client.refused("settle.approve", tid=TID, reason="r")
+        assert "'reason' is missing" in await client.refused("settle.approve", tid=TID, by="Wang")
+        assert "must be a whole number" in await client.refused("settle.approve", batch="7", **wish)
+        assert "batch 000009 is not the open one" in await client.refused("settle.approve", batch=9, **wish)
+        assert "card number" in await client.refused("settle.approve", tid=TID, by="Wang", reason="6225880212345678901")
+        assert f"held: {TID}" in await client.refused("settle.approve", by="Wang", reason="r")
+        said = await client.ask("settle.approve", "wish-1", **wish)
+        assert said == {"tid": TID, "text": "approved by Wang; the settlement begins"}
+        assert await client.ask("settle.approve", "wish-1", **wish) == said, "the same wish acts once"
+        assert "nothing is sent twice" in await client.refused("settle.approve", **wish)
+        runner.signs_in().agrees().answers("")
+        assert runner.state.last_close.outcome == "agreed"
+        approved = [event for event in runner.asked if isinstance(event, e.ApproveSettlement)]
+        assert [(event.by, event.reason, event.batch) for event in approved][-2] == ("Wang", "slips checked", None)
 
     play(tmp_path, a_shop(TID, OTHER_TID), story)

@@ -1,16 +1,18 @@
 """Was that day settled? Real engines and a real journal, days that go wrong in every way, and the rows that say so."""
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import date, time
 from typing import Any
 
 import pytest
 
+from posd.config import load
 from posd.core import events as e
 from posd.core.answers import GroupResult
 from posd.core.payload import dump_record, record_name
-from posd.core.schedule import business_day_ms, due_moments_ms
+from posd.core.schedule import business_day_ms, due_moments_ms, local, next_due_ms
 from posd.core.station import DaemonStarted, DaemonStopped, LineChanged
 from posd.daemon import words
 from posd.daemon.day_check import WORST_FIRST
@@ -18,7 +20,9 @@ from posd.daemon.offline import OfflineJournal
 from posd.journal.contract import RecordRow
 from posd.journal.sqlite import SqliteStore
 from posd.settings import Settings
+from posd.values import Now, Tid
 from tests.daemon.shop import OTHER_TID, RULES, TID, ZONE, Runner, Shop, a_shop, wall_ms
+from tests.daemon.stage import Stage, play
 
 DAY = date(2026, 3, 2)
 MIDNIGHT = time(0, 0)
@@ -279,6 +283,31 @@ def test_a_day_of_a_changed_clock_has_each_due_moment_once() -> None:
     assert due_moments_ms(*business_day_ms(DAY, MIDNIGHT, ZONE), RULES.due_times, ZONE) == [
         wall_ms("2026-03-02 23:00:00")
     ]
+
+
+def test_a_real_daemon_leaves_the_evidence_itself(staged: Callable[..., Stage]) -> None:
+    """Stopped in order, started, killed: each of its gaps is told from the journal of a whole posd."""
+
+    async def story(stage: Stage) -> None:
+        def looked(hours: float) -> Any:
+            now = stage.daemon.clock.now()
+            later = Now(now.wall_ms + round(hours * 3_600_000), now.monotonic_s)
+            rules = stage.daemon.lanes[Tid(TID)].lane.engine.rules
+            day = local(next_due_ms(now.wall_ms, rules.due_times, rules.zone), rules.zone).date()
+            with OfflineJournal(load(stage.folder / "posd.yaml"), later) as journal:
+                (found,) = journal.days(day, MIDNIGHT, TID, running=False)
+            return found
+
+        await stage.start()
+        await stage.sale("12.34")
+        await stage.end()
+        assert looked(0)["status"] == "not_due"
+        missed = looked(48)
+        assert (missed["status"], missed["moments"][0]["at_stake"]["amount"]) == ("forgotten", "12.34")
+        (cause,) = (cause for cause in missed["moments"][0]["causes"] if cause["code"] == "daemon_down")
+        assert [row["kind"] for row in cause["evidence"]] == ["daemon_stopped"]
+
+    play(staged(), story)
 
 
 def test_every_status_of_a_day_has_words() -> None:

@@ -137,6 +137,28 @@ def test_d19_a_reversal_that_was_carried_over_is_shown_with_its_fate(staged: Mak
     play(staged(faults=faults, change={"settlement": {"hold_max_s": 0.2}}), story)
 
 
+def test_d21_items_that_the_host_refuses_are_set_aside_and_named(staged: MakeStage) -> None:
+    async def story(stage: Stage) -> None:
+        await stage.start()
+        for number in range(9):
+            await stage.sale(f"1.0{number}")
+        assert (await stage.sale("7.77"))["outcome"] == "declined"
+        await settled(stage)
+        shown = report(stage, 1)
+        assert shown["outcome"] == "out_of_balance"
+        assert (len(shown["items"]), shown["uploaded"], shown["set_aside"]) == (9, 1, 8)
+        assert [item["fate"] for item in shown["items"]] == ["set_aside"] * 8 + ["uploaded"]
+        assert {one["why"] for one in shown["suspects"]} == {"set_aside"}
+        (event,) = (event for event in shown["events"] if event["kind"] == "upload_set_aside")
+        assert event["text"] == "8 item(s) set aside: the host refused them with 96"
+
+    faults = (
+        {"mti": "0200", "amount": "7.77", "do": "answer_code", "code": "51"},
+        {"mti": "0320", "code60": "201", "do": "refuse", "code": "96", "times": 4},
+    )
+    play(staged(faults=faults), story)
+
+
 def test_one_that_is_under_way_is_shown_as_far_as_it_came(staged: MakeStage) -> None:
     async def story(stage: Stage) -> None:
         await stage.start()
