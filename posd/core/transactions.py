@@ -31,7 +31,7 @@ from posd.core import records as r
 from posd.core.answers import AnswerClass, AnswerFacts, ExchangeKind, HostAnswer, MacCheck
 from posd.core.effects import ForgetCard, Refusal, Refused, Result, SendTransaction, ToTerminal
 from posd.core.events import OriginalPointer, TransactionRequested
-from posd.core.rules import OnStuck, TxnKind, Why
+from posd.core.rules import OnStuck, TxnKind, UnmacedDecline, Why
 from posd.core.state import ReversalStatus, State, Transaction, TxnStatus
 from posd.core.verdict import SEEN_BEFORE, Verdict, Worth, judge
 from posd.errors import InvariantBroken
@@ -237,6 +237,10 @@ def answered(draft: "Draft", txn: Transaction, answer: HostAnswer) -> None:
         draft.record(r.OutcomeUnknown(txn.request_id, Why.TERMINAL, answer.facts.code, verdict.approval_seen))
         draft.effects.append(ForgetCard(txn.request_id))
         return
+    if verdict.worth is Worth.RETRY and _unsigned(draft, answer):
+        _unknown(draft, txn, Verdict(Worth.UNKNOWN, Why.MAC, "a refusal without a MAC"), answer.facts.code)
+        draft.record(r.SignedOut(f"the host answered {answer.facts.code}"))
+        return
     match verdict.worth:
         case Worth.APPROVED:
             draft.record(r.Approved(txn.request_id, answer.facts, _part(answer)))
@@ -254,6 +258,11 @@ def answered(draft: "Draft", txn: Transaction, answer: HostAnswer) -> None:
     draft.effects.append(ForgetCard(txn.request_id))
     for reply_to in draft.take_waiters(txn.request_id):
         draft.answer(ToTerminal(reply_to, Result(answer.facts, txn.request_id, _part(answer))))
+
+
+def _unsigned(draft: "Draft", answer: HostAnswer) -> bool:
+    """Nobody signed this refusal, and the shop trusts none such (D10)."""
+    return answer.mac is MacCheck.ABSENT and draft.rules.unmaced_decline is UnmacedDecline.REVERSE
 
 
 def _part(answer: HostAnswer) -> Minor | None:

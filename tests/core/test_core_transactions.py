@@ -140,6 +140,15 @@ def test_a_decline_without_a_mac_is_a_decline_unless_the_shop_says_otherwise() -
 
 
 @pytest.mark.parametrize("code", ["77", "99", "A0"])
+def test_a_shop_that_trusts_no_decline_without_a_mac_trusts_no_call_for_a_sign_in(code: str) -> None:
+    """D10: a doubled request may be refused so after the first of them was approved (found by the world, seed 284)."""
+    strict = rules(unmaced_decline=UnmacedDecline.REVERSE)
+    play = ready(strict) >> sale(1) >> answered(code, MacCheck.ABSENT) << told("sale-1", Refusal.OUTCOME_UNKNOWN)
+    play << recorded(r.ReversalOwed, why=Why.MAC) << recorded(r.SignedOut) << sent(SIGN_IN)
+    play >> signed_in() << sent(REVERSAL)
+
+
+@pytest.mark.parametrize("code", ["77", "99", "A0"])
 def test_sign_in_again_means_the_next_request(code: str) -> None:
     """D12: what was refused so is never sent again."""
     play = ready() >> sale(1) >> answered(code) << told("sale-1", code) << recorded(r.SignedOut) << sent(SIGN_IN)
