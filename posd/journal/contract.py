@@ -138,6 +138,15 @@ class Replay(NamedTuple):
     records: Iterator[StoredRecord]
 
 
+class Snapshot(NamedTuple):
+    """A lane's state after every row up to `sequence`, which may be another lane's row; `state` is JSON (D33)."""
+
+    tid: str
+    sequence: int
+    fold_version: int
+    state: str
+
+
 @dataclass(frozen=True, slots=True)
 class Sealed:
     """Ciphertext and what is needed to open it again; safe to store."""
@@ -193,13 +202,19 @@ class Store(Protocol):
         """Every terminal that has a record, sorted."""
 
     def save_snapshot(self, tid: str, sequence: int, fold_version: int, state: str) -> None:
-        """Remember the state after the record `sequence`; disposable, replaces the one before (D33)."""
+        """Remember the state after the row `sequence`; disposable, replaces the one before (D33)."""
+
+    def save_snapshots(self, snapshots: Sequence[Snapshot]) -> None:
+        """The same for several terminals, in one commit."""
 
     def secret(self, request_id: str) -> bytes | None:
         """The newest sealed secret among the records of this request, opened. Raises KeyTrouble, StorageFailed."""
 
+    def highest_request(self, tid: str) -> str:
+        """The greatest id among all requests `TID/…` that any record ever named, in the order of text; "": none."""
+
     def head(self) -> Head:
-        """The last committed row; sequence 0 when there is none."""
+        """The last committed row; sequence 0 when there is none. From any thread."""
 
     def upkeep(self) -> None:
         """Housekeeping that is due (SQLite checkpoint); the writer calls it after the answers were given."""

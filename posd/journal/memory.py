@@ -9,7 +9,17 @@ from typing import Self
 
 from posd.errors import StorageFailed
 from posd.journal.chain import JOURNAL_ID_BYTES, Chain
-from posd.journal.contract import Head, MessageView, RecordView, Replay, Row, Sealed, Sealer, StoredRecord
+from posd.journal.contract import (
+    Head,
+    MessageView,
+    RecordView,
+    Replay,
+    Row,
+    Sealed,
+    Sealer,
+    Snapshot,
+    StoredRecord,
+)
 from posd.journal.stamp import Columns, Stamp
 
 
@@ -72,14 +82,21 @@ class MemoryStore:
         return sorted({row[1] for row in self._records})
 
     def save_snapshot(self, tid: str, sequence: int, fold_version: int, state: str) -> None:
+        self.save_snapshots([Snapshot(tid, sequence, fold_version, state)])
+
+    def save_snapshots(self, snapshots: Sequence[Snapshot]) -> None:
         self._refuse_if_broken()
-        self._snapshots[tid] = (sequence, fold_version, state)
+        for tid, sequence, fold_version, state in snapshots:
+            self._snapshots[tid] = (sequence, fold_version, state)
 
     def secret(self, request_id: str) -> bytes | None:
         for row in reversed(self._records):
             if row[6] == request_id and row[12] is not None:
                 return self._stamp.open(row[1], row[0], Sealed(*row[10:13]))
         return None
+
+    def highest_request(self, tid: str) -> str:
+        return max((row[6] for row in self._records if row[6] and row[6].startswith(f"{tid}/")), default="")
 
     def head(self) -> Head:
         return self._head

@@ -16,7 +16,7 @@ from posd.errors import StorageFailed
 from posd.journal.anchor import Anchor
 from posd.journal.chain import LINK_BYTES, MESSAGE_COLUMNS, RECORD_COLUMNS, Chain
 from posd.journal.connect import Identity, query, read_head, read_link, storage_failed
-from posd.journal.contract import Head, Replay, Row, Sealed, StoredRecord
+from posd.journal.contract import Head, Replay, Row, Sealed, Snapshot, StoredRecord
 from posd.journal.lock import Lock
 from posd.journal.room import Ballast
 from posd.journal.stamp import Stamp
@@ -42,6 +42,8 @@ _SECRET = (
     "SELECT tid, sequence, key_id, nonce, sealed FROM record"
     " WHERE request_id = ? AND sealed IS NOT NULL ORDER BY sequence DESC LIMIT 1"
 )
+_HIGHEST_REQUEST = "SELECT max(request_id) FROM record WHERE request_id >= ?1 || '/' AND request_id < ?1 || '0'"
+"""One look into the index: '0' follows '/'."""
 _SNAPSHOT = "SELECT tid, sequence, fold_version, state, mac FROM snapshot WHERE tid = ? AND fold_version = ?"
 
 
@@ -65,6 +67,8 @@ class SqliteStore:
         self._chain, self._stamp, self._base = chain, stamp, identity.base
         self._head = read_head(reader, identity.base)
         self._verified_after = self._head.sequence
+        self.rows_verified = 0
+        """Rows whose link was computed anew since the journal was opened."""
         self._dead: str | None = None
         self._closed = False
         self._wal_pages, self._checkpoint_at = 0, WAL_CHECKPOINT_PAGES
@@ -94,6 +98,7 @@ class SqliteStore:
         finding = first_finding(self._reader, self._chain, Head(after, link), self._verified_after)
         if finding is not None:
             raise StorageFailed(f"journal: {finding}; run: posd journal verify")
+        self.rows_verified += self._verified_after - after
         self._verified_after = after
 
     # -- writing, by one thread ------------------------------------------------------------------------------
@@ -126,17 +131,24 @@ class SqliteStore:
             self._die("anchor", error)
 
     def save_snapshot(self, tid: str, sequence: int, fold_version: int, state: str) -> None:
+        self.save_snapshots([Snapshot(tid, sequence, fold_version, state)])
+
+    def save_snapshots(self, snapshots: Sequence[Snapshot]) -> None:
         self._refuse_if_dead()
+        rows = [(*snapshot, self._snapshot_mac(snapshot)) for snapshot in snapshots]
+        try:
+            self._writer.execute("BEGIN IMMEDIATE")
+            self._writer.executemany("INSERT OR REPLACE INTO snapshot VALUES (?, ?, ?, ?, ?)", rows)
+            self._writer.execute("COMMIT")
+        except apsw.Error as error:
+            self._die("snapshot", error)
+
+    def _snapshot_mac(self, snapshot: Snapshot) -> bytes:
+        sequence = snapshot.sequence
         link = self._base.link if sequence == self._base.sequence else read_link(self._writer, sequence)
         if not isinstance(link, bytes):
             raise ValueError(f"there is no row {sequence} to take a snapshot after")
-        mac = self._chain.snapshot(tid, sequence, fold_version, state, link)
-        try:
-            self._writer.execute(
-                "INSERT OR REPLACE INTO snapshot VALUES (?, ?, ?, ?, ?)", (tid, sequence, fold_version, state, mac)
-            )
-        except apsw.Error as error:
-            self._die("snapshot", error)
+        return self._chain.snapshot(*snapshot, link)
 
     def upkeep(self) -> None:
         self._refuse_if_dead()
@@ -217,6 +229,10 @@ class SqliteStore:
         for tid, sequence, key_id, nonce, sealed in rows:
             return self._stamp.open(tid, sequence, Sealed(key_id, nonce, sealed))
         return None
+
+    def highest_request(self, tid: str) -> str:
+        with self._reading:
+            return query(self._reader, _HIGHEST_REQUEST, (tid,))[0][0] or ""
 
     # -- the end ---------------------------------------------------------------------------------------------
 

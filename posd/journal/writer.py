@@ -9,17 +9,19 @@ import asyncio
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
 from typing import assert_never
 
 from posd.errors import StorageFailed
-from posd.journal.contract import Row, Store
+from posd.journal.contract import Row, Snapshot, Store
 
 QUEUE_GROUPS_MAX = 4096
 """Groups that may wait or be written at one time; a further append waits for room."""
 COMMIT_ROWS_MAX = 2000
 """Rows after which a commit takes no further group, so that none waits unboundedly for its durability."""
+COMMIT_SNAPSHOTS_MAX = 16
+"""Snapshots of one commit: each may have a hundred kilobytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,10 +32,7 @@ class _Group:
 
 @dataclass(frozen=True, slots=True)
 class _Snapshot:
-    tid: str
-    sequence: int
-    fold_version: int
-    state: str
+    snapshot: Snapshot
     done: "asyncio.Future[int]"
 
 
@@ -48,6 +47,19 @@ class _Stop:
 
 
 _Job = _Group | _Snapshot | _SyncAnchor | _Stop
+
+
+@dataclass(slots=True)
+class _Turn:
+    """What the thread does at one time, in this order. `rows`: those of the groups."""
+
+    groups: list[_Group] = field(default_factory=list)
+    snapshots: list[_Snapshot] = field(default_factory=list)
+    other: _SyncAnchor | _Stop | None = None
+    rows: int = 0
+
+    def is_full(self) -> bool:
+        return self.other is not None or self.rows >= COMMIT_ROWS_MAX or len(self.snapshots) >= COMMIT_SNAPSHOTS_MAX
 
 
 class Writer:
@@ -82,7 +94,11 @@ class Writer:
 
     async def snapshot(self, tid: str, sequence: int, fold_version: int, state: str) -> None:
         """Save a snapshot after everything appended before. Raises StorageFailed."""
-        await self._submit(_Snapshot(tid, sequence, fold_version, state, self._future()))
+        await self._submit(_Snapshot(Snapshot(tid, sequence, fold_version, state), self._future()))
+
+    def head_sequence(self) -> int:
+        """The last row that is durable; of a lane that has nothing to append, all its rows lie at or before it."""
+        return self._store.head().sequence
 
     async def sync_anchor(self) -> None:
         """Make the anchor durable: at batch close and every 5 s (D31). Raises StorageFailed."""
@@ -160,49 +176,53 @@ class Writer:
         stopped = False
         try:
             while not stopped:
-                stopped = self._work(*self._take())
+                stopped = self._work(self._take())
         except StorageFailed as error:
             failure = error
         finally:
             if not stopped:
                 self._tell(self._fail, failure, self._taken)
 
-    def _take(self) -> tuple[list[_Group], _Job | None]:
-        """Wait for a job, then take the groups that wait, up to one commit's worth, or up to the first other job."""
+    def _take(self) -> _Turn:
+        """Wait for a job, then take the groups and snapshots that wait: up to one commit's worth, or one other job."""
         self._taken = [job := self._jobs.get()]
-        groups: list[_Group] = []
-        rows = 0
-        while isinstance(job, _Group):
-            groups.append(job)
-            rows += len(job.rows)
-            if rows >= COMMIT_ROWS_MAX:
-                return groups, None
+        turn = _Turn()
+        while True:
+            match job:
+                case _Group():
+                    turn.groups.append(job)
+                    turn.rows += len(job.rows)
+                case _Snapshot():
+                    turn.snapshots.append(job)
+                case _SyncAnchor() | _Stop():
+                    turn.other = job
+                case _:
+                    assert_never(job)
+            if turn.is_full():
+                return turn
             try:
                 job = self._jobs.get_nowait()
             except Empty:
-                return groups, None
+                return turn
             self._taken.append(job)
-        return groups, job
 
-    def _work(self, groups: list[_Group], other: _Job | None) -> bool:
+    def _work(self, turn: _Turn) -> bool:
         """Do what was taken and answer it; whether it said stop."""
-        if groups:
-            self._commit(groups)
+        if turn.groups:
+            self._commit(turn.groups)
+        if turn.snapshots:  # after the rows that they were taken after
+            self._store.save_snapshots([job.snapshot for job in turn.snapshots])
+            self._taken = [turn.other] if turn.other is not None else []
+            self._tell(self._answer, [(job, 0) for job in turn.snapshots])
+        if turn.groups or turn.snapshots:
             self._store.upkeep()  # after the answers, so that nobody waits for a checkpoint
-        match other:
-            case None | _Group():
-                return False
-            case _Snapshot():
-                self._store.save_snapshot(other.tid, other.sequence, other.fold_version, other.state)
-            case _SyncAnchor():
-                self._store.sync_anchor()
-            case _Stop():
-                pass
-            case _:
-                assert_never(other)
+        if turn.other is None:
+            return False
+        if isinstance(turn.other, _SyncAnchor):
+            self._store.sync_anchor()
         self._taken = []
-        self._tell(self._answer, [(other, 0)])
-        return isinstance(other, _Stop)
+        self._tell(self._answer, [(turn.other, 0)])
+        return isinstance(turn.other, _Stop)
 
     def _commit(self, groups: list[_Group]) -> None:
         last = self._store.write([group.rows for group in groups])
@@ -214,7 +234,7 @@ class Writer:
         for group in groups:
             sequence += len(group.rows)
             answers.append((group, sequence))
-        self._taken = self._taken[len(groups) :]
+        self._taken = [job for job in self._taken if not isinstance(job, _Group)]
         self._tell(self._answer, answers)
 
     def _tell(self, what: Callable[..., None], *arguments: object) -> None:

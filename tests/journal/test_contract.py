@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from posd.errors import KeyTrouble, StorageFailed
-from posd.journal.contract import Store
+from posd.journal.contract import Snapshot, Store
 from posd.journal.memory import MemoryStore
 
 FOLD_VERSION = 3
@@ -106,6 +106,32 @@ def test_snapshot_of_another_fold_is_ignored(store: Store, rows: Any) -> None:
     replay = store.replay("12345678", FOLD_VERSION + 1)
     assert replay[:2] == (None, 0)
     assert len(list(replay.records)) == 1
+
+
+def test_snapshots_of_many_at_a_row_of_another(store: Store, rows: Any, restart: Callable[[], Store]) -> None:
+    store.write([[rows.record(1), rows.record(2, "A0000001"), rows.message(3, "C0000001")]])
+    both = [Snapshot("12345678", 3, FOLD_VERSION, "one"), Snapshot("A0000001", 3, FOLD_VERSION, "two")]
+    store.save_snapshots(both)
+    store.write([[rows.record(4)]])
+    for find in (lambda: store, restart):
+        each = find()
+        assert [each.replay(one.tid, FOLD_VERSION)[:2] for one in both] == [("one", 3), ("two", 3)]
+        assert [len(list(each.replay(one.tid, FOLD_VERSION).records)) for one in both] == [1, 0]
+
+
+def test_the_highest_request_is_of_all_that_were_ever_named(
+    store: Store, rows: Any, restart: Callable[[], Store]
+) -> None:
+    """D6: a request above it was never sent, whatever happened since."""
+    named = ["12345678/000009/000001/0200/000000", "12345678/000010/000007/0200/000000", "12345678/000002/999999/x"]
+    others = ["12345677/999999/999999", "123456780/000011/000001", "12345678", "12345679/000001/000001", "12345678.9"]
+    assert store.highest_request("12345678") == ""
+    store.write([[rows.record(n, request_id=name) for n, name in enumerate([*named, *others])]])
+    store.write([[rows.record(99, request_id=None)]])
+    for find in (lambda: store, restart):
+        each = find()
+        assert each.highest_request("12345678") == max(named)
+        assert each.highest_request("1234567") == ""
 
 
 def test_secret_is_the_newest_of_the_request(store: Store, rows: Any, restart: Callable[[], Store]) -> None:

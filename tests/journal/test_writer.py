@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from posd.errors import StorageFailed
-from posd.journal.contract import Row
+from posd.journal.contract import Row, Snapshot
 from posd.journal.memory import MemoryStore
-from posd.journal.writer import COMMIT_ROWS_MAX, Writer
+from posd.journal.writer import COMMIT_ROWS_MAX, COMMIT_SNAPSHOTS_MAX, Writer
 
 
 class GatedStore(MemoryStore):
@@ -20,6 +20,11 @@ class GatedStore(MemoryStore):
         super().__init__(*keys)
         self.gate, self.entered = threading.Event(), threading.Event()
         self.upkeeps = 0
+        self.saved: list[int] = []
+
+    def save_snapshots(self, snapshots: Sequence[Snapshot]) -> None:
+        super().save_snapshots(snapshots)
+        self.saved.append(len(snapshots))
 
     def write(self, groups: Sequence[Sequence[Row]]) -> int:
         self.entered.set()
@@ -115,6 +120,39 @@ def test_snapshot_and_anchor_come_after_what_was_appended_before(store: GatedSto
 
     run(store, scenario)
     assert store.replay("12345678", 1)[:2] == ("state", 2)
+
+
+def test_snapshots_that_wait_become_few_commits(store: GatedStore, rows: Any) -> None:
+    count = 2 * COMMIT_SNAPSHOTS_MAX + 5
+
+    async def scenario(writer: Writer) -> None:
+        snapshots = (writer.snapshot(f"{n:08d}", 2, 1, f"state {n}") for n in range(count))
+        tasks = await queued(store, writer.append(rows.sale(1)), *snapshots)  # type: ignore[arg-type]
+        later = asyncio.ensure_future(writer.append(rows.sale(2)))
+        store.gate.set()
+        await asyncio.gather(*tasks, later)
+
+    run(store, scenario)
+    assert sum(store.saved) == count
+    assert len(store.saved) <= 3
+    assert store.replay(f"{count - 1:08d}", 1)[:2] == (f"state {count - 1}", 2)
+
+
+def test_a_snapshot_that_fails_fails_all_that_waits(store: GatedStore, rows: Any, monkeypatch: Any) -> None:
+    def fail(snapshots: object) -> None:
+        raise StorageFailed("journal: snapshot: no")
+
+    monkeypatch.setattr(store, "save_snapshots", fail)
+    store.gate.set()
+
+    async def scenario(writer: Writer) -> None:
+        append = asyncio.ensure_future(writer.append(rows.sale(1)))
+        jobs = (writer.snapshot("12345678", 2, 1, "s"), writer.snapshot("A0000001", 2, 1, "s"), writer.sync_anchor())
+        outcomes = await asyncio.gather(*jobs, return_exceptions=True)
+        assert [str(outcome) for outcome in outcomes] == ["journal: snapshot: no"] * 3
+        assert await append == 2
+
+    run(store, scenario)
 
 
 def test_close_writes_what_waits(store: GatedStore, rows: Any) -> None:
