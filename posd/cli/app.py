@@ -137,6 +137,10 @@ def settle(
 
     if sum((show, slip, approve, decide is not None)) > 1:
         raise ConfigError("settle: give one of --show, --slip, --approve and --decide")
+    if (show or slip) and (by is not None or reason is not None):
+        raise ConfigError("settle: --show and --slip only read; --by and --reason go with what a person decides")
+    if slip and as_json:
+        raise ConfigError("settle: the slip is for people; for programs there is --show --json")
     if show or slip:
         of = batch if batch is not None else number
         return (

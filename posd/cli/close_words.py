@@ -137,7 +137,7 @@ BESIDE: Mapping[str, str] = {
     "daemon_stopped": "posd 停止",
     "line_changed": "主机线路{line}",
     "sign_in_failed": "签到失败",
-    "message": "报文 {mti}",
+    "last_row": "posd 最后写入的一行（{what}）",
 }
 
 DAYS: Mapping[str, str] = {
@@ -219,7 +219,7 @@ def event(lang: Lang, shown: View) -> str:
     facts["line"] = "已连接" if facts.get("up") else "断开"
     facts["decided"] = "已结算" if facts.get("closed") else "未结算"
     facts["agreed"] = "与本机一致" if facts.get("agreed") else "与本机不一致"
-    text = {**EVENTS, **BESIDE}.get(shown["kind"], str(shown["kind"])).format(**facts)
+    text = {**EVENTS, **BESIDE}[shown["kind"]].format(**facts)
     text += label(lang, "attempt", attempt=facts["attempt"]) if facts.get("attempt", 1) > 1 else ""
     text += label(lang, "by", by=facts["by"]) if facts.get("by") else ""
     why = facts.get("because") or facts.get("reason") or facts.get("why")

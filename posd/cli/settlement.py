@@ -12,6 +12,7 @@ from posd.cli.screen import Progress, paint, print_json, printable, table
 from posd.cli.slip import slip
 from posd.cli.speech import Lang
 from posd.cli.status import moment
+from posd.core.schedule import local
 from posd.daemon.clock import SystemClock
 from posd.daemon.views import View
 
@@ -29,9 +30,12 @@ def show_command(config: Path, tid: str | None, batch: int | None, as_json: bool
 def slip_command(config: Path, tid: str | None, batch: int | None, lang: Lang) -> int:
     """The same for the people of a shop, to be printed."""
     reports = _reports(config, tid, batch)
-    mids = {terminal.tid: terminal.mid for terminal in settings_at(config).terminals}
-    zoned = SystemClock().now().wall_ms
-    print("\n\n".join(slip(report, mids.get(report["tid"], ""), zoned, lang) for report in reports))
+    settings = settings_at(config)
+    now_ms = SystemClock().now().wall_ms
+    for number, report in enumerate(reports):
+        terminal = next(one for one in settings.terminals if one.tid == report["tid"])
+        printed = local(now_ms, settings.schedule_of(terminal).zone).isoformat(sep=" ", timespec="seconds")[:19]
+        print(("\n\n" if number else "") + slip(report, terminal.mid, printed, lang))
     return _status(reports)
 
 

@@ -3,8 +3,6 @@
 Chinese characters take two columns each. Pure; nothing in a report is unmasked, and nothing here may add to it.
 """
 
-from datetime import UTC, datetime
-
 from posd.cli.close_words import conclusion, label
 from posd.cli.screen import columns, printable
 from posd.cli.speech import Lang
@@ -16,9 +14,8 @@ RULE = "-" * WIDTH
 AMOUNT_COLUMNS = 16
 
 
-def slip(report: View, mid: str, printed_ms: int, lang: Lang) -> str:
-    """The slip of one settlement report; `printed_ms` is shown in the zone of the report's own times."""
-    printed = _same_zone(printed_ms, report)
+def slip(report: View, mid: str, printed_at: str, lang: Lang) -> str:
+    """The slip of one settlement report; `printed_at`: '2026-03-02 23:00:09', in the terminal's own zone."""
     lines = [
         _centred(label(lang, "title")),
         RULE,
@@ -32,14 +29,8 @@ def slip(report: View, mid: str, printed_ms: int, lang: Lang) -> str:
     lines += [RULE, *_wrapped(conclusion(lang, report)), RULE, *_totals(report, lang), RULE]
     lines += _counts(report, lang)
     return "\n".join(
-        [*lines, "", label(lang, "signature") + " " + "_" * 24, "", _pair(label(lang, "printed"), printed)]
+        [*lines, "", label(lang, "signature") + " " + "_" * 24, "", _pair(label(lang, "printed"), printed_at)]
     )
-
-
-def _same_zone(printed_ms: int, report: View) -> str:
-    shown = next((report[name] for name in ("closed_at", "begun_at") if report[name]), None)
-    zone = datetime.fromisoformat(shown).tzinfo if shown else UTC
-    return moment(datetime.fromtimestamp(printed_ms / 1000, tz=zone).isoformat(timespec="seconds"), seconds=True)
 
 
 def _totals(report: View, lang: Lang) -> list[str]:

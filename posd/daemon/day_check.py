@@ -263,8 +263,13 @@ def _few(rows: list[Row]) -> list[Row]:
 
 
 def _evidence(row: Row, around: Around) -> View:
-    facts = facts_of(json.loads(row.payload), around) if isinstance(row, RecordView) else {"mti": row.mti}
-    kind = row.kind if isinstance(row, RecordView) else "message"
+    """A row with its words; any other kind is only there as the last that a killed daemon wrote."""
+    kind = row.kind if isinstance(row, RecordView) else row.mti
+    facts: View = {"what": kind}
+    if isinstance(row, RecordView) and (kind in words.EVENT or kind in words.BESIDE):
+        facts = facts_of(json.loads(row.payload), around)
+    else:
+        kind = "last_row"
     return {
         "sequence": row.sequence,
         "at": around.when(row.at_ms),

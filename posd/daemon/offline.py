@@ -171,6 +171,8 @@ class OfflineJournal:
         wanted = chosen({known: Seen(None, self._around(known)) for known in self._rules}, tid)
         reports = (settlement_report(self._reader, known, batch, seen.around) for known, seen in wanted)
         found = [report for report in reports if report is not None]
+        if tid is None:  # an open batch that nobody began to settle tells nothing, unless it was asked for
+            found = [report for report in found if report["events"]] or found
         if not found:
             what = f"batch {batch:06d}" if batch is not None else "a batch"
             of = f" of terminal {tid}" if tid is not None else ""

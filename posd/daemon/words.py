@@ -144,9 +144,9 @@ BESIDE: Mapping[str, str] = {
     "daemon_stopped": "posd stopped",
     "line_changed": "the line to the host {line}",
     "sign_in_failed": "the sign-in failed",
-    "message": "a message {mti}",
+    "last_row": "the last that posd wrote ({what})",
 }
-"""Rows beside a close that explain why it was late; every other kind is shown by its name."""
+"""Rows beside a close that explain why it was late."""
 
 DAY: Mapping[str, str] = {
     "done": "done",
@@ -182,7 +182,7 @@ def event(kind: str, facts: Mapping[str, Any]) -> str:
     said["line"] = "came up" if facts.get("up") else "went down"
     said["decided"] = "closed it" if facts.get("closed") else "did not close it"
     said["agreed"] = "are ours" if facts.get("agreed") else "DIFFER from ours"
-    text = {**EVENT, **BESIDE}.get(kind, kind.replace("_", " ")).format(**said)
+    text = {**EVENT, **BESIDE}[kind].format(**said)
     text += f", attempt {facts['attempt']}" if facts.get("attempt", 1) > 1 else ""
     text += f", by {facts['by']}" if facts.get("by") else ""
     why = facts.get("because") or facts.get("reason") or facts.get("why")

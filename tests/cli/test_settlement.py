@@ -65,6 +65,8 @@ def test_out_of_balance_shows_each_item_and_is_a_finding(posd: Posd, place: Any)
     assert ran.out.count("622848******0017") == 10
     assert "upload of 8 item(s) after the first 0" in ran.out
     assert "No first suspect" in ran.out
+    assert OTHER_TID not in posd("settle", "--show", "7").out, "it only has an open batch of that number"
+    assert posd("settle", "--show", "7", "--tid", OTHER_TID).status == 0
     chinese = posd("settle", "--show", "--lang", "zh")
     assert "已结算，但对账不平" in chinese.out
     assert "已上送 10/10，搁置 0" in chinese.out
@@ -123,10 +125,10 @@ def test_the_slip_of_a_difference_shows_the_hosts_side() -> None:
     report |= {"begun_at": None, "closed_at": "2026-03-02T23:00:09+08:00", "host": {}, "uploaded": 1, "set_aside": 2}
     report |= {"carried_over": [{"reversal": "owed"}, {"reversal": "acknowledged"}]}
     for lang in speech.Lang:
-        text = slip.slip(report, "898100012345678", 1_772_463_630_000, lang)
+        text = slip.slip(report, "898100012345678", "2026-03-02 23:00:30", lang)
         assert "-7.77" in text
         assert "2026-03-02 23:00:09" in text
-        assert "2026-03-02 23:00:30" in text, "printed, in the zone of the terminal"
+        assert "2026-03-02 23:00:30" in text
         assert max(columns(line) for line in text.splitlines()) <= slip.WIDTH
 
 
@@ -137,6 +139,8 @@ def test_the_slip_of_a_difference_shows_the_hosts_side() -> None:
         (["--show", "--tid", OTHER_TID], f"no settlement of a batch of terminal {OTHER_TID}"),
         (["--show", "--tid", "99999999"], "no terminal"),
         (["--show", "--slip"], "give one of"),
+        (["--slip", "--json"], "--show --json"),
+        (["--show", "--by", "Li"], "only read"),
         (["--show", "0"], "greater than or equal to 1"),
         (["--show", "--lang", "fr"], "en or zh"),
         (["7"], "goes with --show or --slip"),

@@ -145,7 +145,8 @@ def test_power_off_is_forgotten_until_it_is_caught_up(day: Day) -> None:
     moment = day.moment()
     assert (moment["status"], moment["outcome"], moment["late_s"]) == ("done", "agreed", 9 * 3600)
     assert [cause["code"] for cause in moment["causes"]] == ["daemon_down"]
-    assert evidence(moment, "daemon_down")[-1] == "daemon_started", "from the last row before it to the start"
+    assert evidence(moment, "daemon_down") == ["last_row", "daemon_started"]
+    assert moment["causes"][0]["evidence"][0]["text"] == "the last that posd wrote (approved)"
 
 
 def test_a_daemon_that_was_stopped_is_told_from_one_that_was_killed(day: Day) -> None:
