@@ -1,8 +1,10 @@
 """Signing in: ready means signed in; only the newest answer loads keys; a refusal is said and retried slower."""
 
+from dataclasses import replace
+
 from posd.core import events as e
 from posd.core import records as r
-from posd.core.answers import ExchangeKind
+from posd.core.answers import ExchangeKind, MacCheck
 from posd.core.effects import Refusal
 from posd.core.rules import TxnKind
 from posd.core.state import SettlementCause
@@ -15,6 +17,7 @@ from tests.core.playbook import (
     answered,
     closed,
     given_keys,
+    host_totals,
     late,
     not_alerted,
     quiet,
@@ -23,6 +26,7 @@ from tests.core.playbook import (
     rules,
     sale,
     sent,
+    settling,
     signed_in,
     terminal_signs_in,
     told,
@@ -184,3 +188,49 @@ def test_stan_999999_is_followed_by_1() -> None:
     assert play.txn(1).stan == 999_999
     assert play.state.stan == 1
     assert play.txn(1).kind is TxnKind.SALE
+
+
+# --- what the host asks for beside an answer (reference 1.1) ----------------------------------------------------------
+
+AGAIN = {"attention": "3", "wants": "sign in again", "wants_sign_in": True}
+DOWNLOAD = {"attention": "1", "wants": "download the terminal's parameters"}
+
+
+def test_digit_6_a_new_sign_in_follows_the_current_transaction() -> None:
+    play = ready() >> sale(1) >> sale(2) >> answered(**AGAIN) << told("sale-1", "00") << recorded(r.SignInWanted)
+    play << sent(SIGN_IN) >> signed_in() << sent(TRANSACTION) >> answered() << told("sale-2", "00") << quiet
+    assert not play.state.session.renewal_wanted
+
+
+def test_digit_6_the_wish_outlives_a_restart() -> None:
+    play = ready() >> sale(1) >> e.LinkDown("cut") >> e.LinkUp() << sent(ExchangeKind.REVERSAL)
+    play >> answered(**AGAIN) << sent(SIGN_IN)
+    play.killed() >> e.LinkUp() << sent(SIGN_IN)
+
+
+def test_digit_6_waits_for_the_end_of_a_settlement() -> None:
+    play = settling(after_sales(1, rules(sign_in_after_close=False)))
+    play >> answered("", host_totals=host_totals(play), **AGAIN) << recorded(r.SignInWanted)
+    play << sent(ExchangeKind.TRAILER) >> answered(**AGAIN) << recorded(r.BatchClosed) << sent(SIGN_IN)
+    assert len(play.every(r.SignInWanted)) == 1
+
+
+def test_digit_6_beside_a_sign_in_is_no_loop() -> None:
+    play = starting() >> e.LinkUp()
+    fed = signed_in()(play)
+    play >> e.HostAnswered(replace(fed.answer, **AGAIN)) << alerted("host_wants") << quiet
+
+
+def test_digit_6_what_else_the_host_wants_is_alerted_once() -> None:
+    play = ready() >> sale(1) >> answered(**DOWNLOAD) << alerted("host_wants") << quiet
+    play >> sale(2) >> answered(**DOWNLOAD) << not_alerted
+    alerts = [x for d in (ready() >> sale(1) >> answered(**DOWNLOAD)).drafts for x in d.effects if hasattr(x, "facts")]
+    assert "download the terminal's parameters" in [alert.facts.get("wants") for alert in alerts]
+    play.wait(3600)
+    play >> sale(3) >> answered(**DOWNLOAD) << alerted("host_wants")
+
+
+def test_digit_6_of_an_answer_that_is_not_trusted_is_nothing() -> None:
+    play = ready() >> sale(1) >> answered("00", MacCheck.BAD, **AGAIN) << sent(ExchangeKind.REVERSAL)
+    play >> answered(mismatch="field 4 differs", **AGAIN) << quiet
+    assert not play.every(r.SignInWanted)

@@ -12,7 +12,7 @@ from posd.errors import CannotEncode, MalformedMessage
 from posd.iso8583.message import Message
 from posd.iso8583.subfields import Field61
 
-RRN_CHARACTERS, APPROVAL_CHARACTERS_MAX = 12, 6
+RRN_CHARACTERS = 12
 _OPTIONS = re.compile(r"(?P<rest>[0-9]*)(?:\|(?P<rrn>[^|]*)\|(?P<approval>[^|]*)\|(?P<date>[0-9]{4}))?")
 
 
@@ -28,7 +28,7 @@ class RefundOriginal:
     def of(cls, message: Message) -> Self:
         """Of a terminal's 0220. Raises MalformedMessage naming the field."""
         rrn, text = message.get(37), message.get(61)
-        if rrn is None or len(rrn) != RRN_CHARACTERS or "|" in rrn:
+        if rrn is None or len(rrn.strip()) != RRN_CHARACTERS or "|" in rrn:
             raise MalformedMessage("a refund names its sale with 12 characters", field="37")
         date = Field61.parse(text).date if text is not None else None
         if date is None:
