@@ -10,6 +10,7 @@ import random
 import resource
 import stat
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from posd.config import check_environment, load_document
@@ -29,6 +30,7 @@ from posd.daemon.recover import Recovered, known, owes, recover, sign_out
 from posd.daemon.router import DoorSide, Exits, HostSide, Lanes
 from posd.daemon.rules import rules_of
 from posd.daemon.runner import LaneRunner, StationRunner
+from posd.daemon.snapshots import keep_removed_near
 from posd.daemon.station_lane import StationLane
 from posd.daemon.terminal_door import TerminalDoor
 from posd.errors import ConfigError, KeyTrouble, PosdError
@@ -142,7 +144,9 @@ def _assemble(settings: Settings, clock: SystemClock, machine_key: MachineKey, s
         rules = rules_of(settings, settings.terminals[number], profile)
         recovered = _recovered(settings, store, terminal, clock)
         lane = Lane(terminal, Engine(rules, recovered.state), profile, digest_key, store.secret)
-        table.lanes[terminal.tid] = LaneRunner(lane, writer, exits, clock.now, recovered.fenced)
+        table.lanes[terminal.tid] = LaneRunner(
+            lane, writer, exits, clock.now, recovered.fenced, recovered.snapshot_sequence
+        )
     station = Station(settings.journal.unreadable_per_minute_max)
     table.station = StationRunner(StationLane(station, profile), writer, exits, clock.now)
     host_side = HostSide(table, exits.heard)
@@ -169,7 +173,8 @@ def _recovered(settings: Settings, store: SqliteStore, terminal: Terminal, clock
         unwrap(terminal.tmk, bytes.fromhex(session.wrapped_keys), settings.host.sign_in)
     except KeyTrouble as error:
         alert("held_keys_do_not_open", tid=terminal.tid, because=str(error))
-        return Recovered(sign_out(store, recovered.state, f"the held keys do not open: {error}", at_ms))
+        state = sign_out(store, recovered.state, f"the held keys do not open: {error}", at_ms)
+        return replace(recovered, state=state)
     return recovered
 
 
@@ -220,6 +225,8 @@ def _refuse_forgotten(settings: Settings, store: SqliteStore, rules: Rules) -> N
                 f"terminal {tid} is not in the configuration any more, but {why}; "
                 "put it back, settle it (posd settle), then remove it"
             )
+        if recovered is not None:
+            keep_removed_near(store, recovered)
 
 
 def _link(settings: Settings, listener: HostSide, clock: SystemClock) -> HostLink:

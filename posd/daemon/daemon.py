@@ -21,6 +21,7 @@ from posd.daemon.notify import Notifier
 from posd.daemon.questions import version
 from posd.daemon.router import DoorSide, Lanes
 from posd.daemon.runner import LaneRunner
+from posd.daemon.snapshots import ENDING_LAG_ROWS, SNAPSHOT_BEAT_S, SNAPSHOT_LAG_ROWS, keep_snapshots_near
 from posd.daemon.station_lane import Ending, Up
 from posd.daemon.terminal_door import TerminalDoor
 from posd.daemon.wakeups import Wakeups
@@ -125,6 +126,7 @@ class Daemon:
         self._link.start()
         self._wakeups.start()
         tasks.append(asyncio.create_task(self._keep_anchor()))
+        tasks.append(asyncio.create_task(self._keep_snapshots()))
         tasks.append(asyncio.create_task(self._beat()))
         self._look_for_room()
         self.ready = True
@@ -164,6 +166,7 @@ class Daemon:
                     await asyncio.sleep(DRAIN_POLL_S)
         except TimeoutError:
             log.warning("drain_timed_out", limit_s=self.settings.drain_timeout_s)
+        await keep_snapshots_near(self.lanes.values(), ENDING_LAG_ROWS)
         await self._say_that_it_ends()
 
     async def _say_that_it_ends(self) -> None:
@@ -202,6 +205,11 @@ class Daemon:
         while True:
             await asyncio.sleep(ANCHOR_SYNC_S)
             await self._writer.sync_anchor()
+
+    async def _keep_snapshots(self) -> None:
+        while True:
+            await asyncio.sleep(SNAPSHOT_BEAT_S)
+            await keep_snapshots_near(self.lanes.values(), SNAPSHOT_LAG_ROWS)
 
     async def _beat(self) -> None:
         """Feed the watchdog when every lane has lived through a tick since the last time."""

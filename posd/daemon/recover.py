@@ -4,7 +4,7 @@ It must never guess: a row that contradicts the ones before it fences its lane; 
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from posd.core.fold import apply, opened
 from posd.core.payload import FOLD_VERSION, dump_record, load_record, load_state, record_name, record_version
@@ -24,10 +24,14 @@ NO_SNAPSHOT = -1
 
 @dataclass(frozen=True, slots=True)
 class Recovered:
-    """A lane's state; `fenced` says why it must not be used any further (D4), else it is empty."""
+    """A lane's state; `fenced` says why it must not be used any further (D4), else it is empty.
+
+    `snapshot_sequence`: the row after which it was folded, and from which on the next start has to verify.
+    """
 
     state: State
     fenced: str = ""
+    snapshot_sequence: int = 0
 
 
 def recover(store: Store, tid: Tid, at_ms: int) -> Recovered:
@@ -47,7 +51,7 @@ def known(store: Store, tid: Tid) -> Recovered | None:
         state = load_state(replay.snapshot)
         recovered = fold(replay.records, state) if state is not None else None
         if recovered is not None and not recovered.fenced:
-            return recovered
+            return replace(recovered, snapshot_sequence=replay.snapshot_sequence)
         alert("snapshot_not_used", tid=tid, because=recovered.fenced if recovered is not None else "unreadable")
         replay = store.replay(tid, NO_SNAPSHOT)
     return fold(replay.records, None)

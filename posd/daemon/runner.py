@@ -155,10 +155,19 @@ class StationRunner(Runner):
 class LaneRunner(Runner):
     """A terminal's loop: besides the above its deadlines, snapshots, commands and fence."""
 
-    def __init__(self, lane: Lane, writer: Writer, outlets: Outlets, now: Callable[[], Now], fenced: str = "") -> None:
+    def __init__(
+        self,
+        lane: Lane,
+        writer: Writer,
+        outlets: Outlets,
+        now: Callable[[], Now],
+        fenced: str = "",
+        snapshot_sequence: int = 0,
+    ) -> None:
         super().__init__(lane, writer, outlets, now)
         self.lane = lane
         self.fenced = fenced
+        self._snapshot_sequence, self._snapshot_due = snapshot_sequence, False
         self._timer: asyncio.TimerHandle | None = None
         self._late, self._late_for_s = 0, 0.0
         self._rows_since_snapshot = 0
@@ -220,12 +229,29 @@ class LaneRunner(Runner):
     async def _remembered(self, step: Step, sequence: int) -> None:
         self._rows_since_snapshot += len(step.rows)
         ended = any(isinstance(effect, fx.BatchEnded) for effect in step.effects)
-        if ended or self._rows_since_snapshot >= SNAPSHOT_ROWS:
-            self._rows_since_snapshot = 0
-            state = self.lane.engine.state
-            await self._writer.snapshot(state.tid, sequence, FOLD_VERSION, dump_state(state))
+        if ended or self._snapshot_due or self._rows_since_snapshot >= SNAPSHOT_ROWS:
+            await self._take_snapshot(sequence)
         if ended:
             await self._writer.sync_anchor()  # D31
+
+    def snapshot_lag(self) -> int:
+        """Rows of the whole journal since the newest snapshot; behind a fence none is taken any more."""
+        return 0 if self.fenced else self._writer.head_sequence() - self._snapshot_sequence
+
+    async def refresh_snapshot(self) -> None:
+        """A new snapshot: at once if the lane rests, else with its next rows. Raises StorageFailed.
+
+        Of a lane that rests no row is on its way, so its state is the one after any row up to the head.
+        """
+        if self.resting and not self.fenced:
+            await self._take_snapshot(self._writer.head_sequence())
+        else:
+            self._snapshot_due = True
+
+    async def _take_snapshot(self, sequence: int) -> None:
+        self._rows_since_snapshot, self._snapshot_sequence, self._snapshot_due = 0, sequence, False
+        state = self.lane.engine.state
+        await self._writer.snapshot(state.tid, sequence, FOLD_VERSION, dump_state(state))
 
     def _before_rest(self) -> None:
         """Set the alarm for the engine's next deadline."""

@@ -1,0 +1,48 @@
+"""Keeps every lane's snapshot near the journal's head: what a start has to verify is counted from the oldest of them.
+
+A terminal that is idle for a year would else make every start verify the year, because the chain runs over all
+terminals' rows. It must never cost a commit for each sale, nor hold the loop for many states at a time.
+"""
+
+import asyncio
+from collections.abc import Iterable
+
+from posd.core.payload import FOLD_VERSION, dump_state
+from posd.daemon.recover import Recovered
+from posd.daemon.runner import LaneRunner
+from posd.journal.contract import Store
+from posd.journal.writer import COMMIT_SNAPSHOTS_MAX
+
+SNAPSHOT_LAG_ROWS = 30_000
+"""Rows of all terminals that a snapshot may lie behind the journal's head: about 4000 sales, a quarter of a second of
+verifying."""
+
+SNAPSHOT_BEAT_S = 2.0
+"""How often that is looked at; what is written in the meantime comes on top."""
+
+ENDING_LAG_ROWS = 1000
+"""The same at an orderly end, when there is time to make the next start quick."""
+
+
+async def keep_snapshots_near(runners: Iterable[LaneRunner], rows_max: int) -> None:
+    """New snapshots where the newest lies more than `rows_max` rows behind. Raises StorageFailed.
+
+    One state is written out in a turn of the loop; those that wait together share a commit.
+    """
+    under_way: list[asyncio.Task[None]] = []
+    for runner in runners:
+        if runner.snapshot_lag() <= rows_max:
+            continue
+        under_way.append(asyncio.create_task(runner.refresh_snapshot()))
+        await asyncio.sleep(0)
+        if len(under_way) == COMMIT_SNAPSHOTS_MAX:
+            await asyncio.gather(*under_way)
+            under_way.clear()
+    await asyncio.gather(*under_way)
+
+
+def keep_removed_near(store: Store, recovered: Recovered) -> None:
+    """The same at the start for a terminal that is configured no more, and so has no lane. Raises StorageFailed."""
+    head = store.head().sequence
+    if not recovered.fenced and head - recovered.snapshot_sequence > SNAPSHOT_LAG_ROWS:
+        store.save_snapshot(recovered.state.tid, head, FOLD_VERSION, dump_state(recovered.state))
