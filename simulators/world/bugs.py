@@ -144,8 +144,8 @@ def approval_without_mac_accepted() -> Iterator[None]:
     """An approval without a MAC is believed."""
     judge = verdict.judge
 
-    def trust(answer: Any, rules: Any) -> Any:
-        return judge(replace(answer, mac=MacCheck.GOOD) if answer.mac is MacCheck.ABSENT else answer, rules)
+    def trust(answer: Any, *rest: Any) -> Any:
+        return judge(replace(answer, mac=MacCheck.GOOD) if answer.mac is MacCheck.ABSENT else answer, *rest)
 
     with _patched(transactions, "judge", trust), _patched(reversals, "judge", trust):
         yield
