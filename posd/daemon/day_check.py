@@ -54,7 +54,7 @@ def check_day(reader: JournalReader, tid: Tid, day: date, ends_at: time, around:
     """One terminal's business day; `around.now` is the moment of asking. Raises StorageFailed."""
     rules = around.rules
     begin_ms, end_ms = business_day_ms(day, ends_at, rules.zone)
-    segments = _segments(reader, tid, begin_ms, around)
+    segments = _segments(reader, tid, begin_ms, end_ms, around)
     up = uptime(reader, begin_ms, around.now.wall_ms, running)
     moments = [
         _moment(due_ms, segments, up, around)
@@ -76,19 +76,23 @@ def check_day(reader: JournalReader, tid: Tid, day: date, ends_at: time, around:
 # --- reading -------------------------------------------------------------------------------------------------------
 
 
-def _segments(reader: JournalReader, tid: Tid, since_ms: int, around: Around) -> list[Segment]:
-    """The batches from the one that was open at `since_ms` on, oldest first; the last one is the open one."""
+def _segments(reader: JournalReader, tid: Tid, since_ms: int, until_ms: int, around: Around) -> list[Segment]:
+    """The batches from the one that was open at `since_ms` on, oldest first; the last one satisfies every due moment
+    before `until_ms`, or is the open one."""
     rows: list[RecordView] = []
     for row in reader.records(tid=tid, newest_first=True):
         if row.kind in ENDS and row.at_ms < since_ms - DAY_MS:  # a clock that was moved back shall not end this early
             break
         rows.append(row)
-    found, part = [], []
+    found: list[Segment] = []
+    part: list[RecordView] = []
     for row in reversed(rows):
         part.append(row)
         if row.kind in ENDS:
             found.append(_segment(reader, part, around))
             part = []
+            if (found[-1].begun_ms or 0) >= until_ms:
+                return found  # whatever came later says nothing about this day
     return [*found, _segment(reader, part, around)]
 
 
