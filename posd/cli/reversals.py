@@ -14,6 +14,7 @@ from posd.daemon.views import View
 from posd.errors import ConfigError
 
 NEEDS_A_PERSON = frozenset({"stuck", "conflict"})
+UNENDED = NEEDS_A_PERSON | {"owed"}
 COLOURS = {"owed": "yellow", "stuck": "red", "conflict": "red", "acknowledged": "", "resolved": ""}
 HEADS = ("REVERSAL OF", "STATUS", "AMOUNT", "OWED SINCE", "TRIES", "LAST ANSWER", "NEXT TRY", "WHY IT IS OWED")
 
@@ -30,9 +31,18 @@ def list_command(config: Path, tid: str | None, ended: bool, as_json: bool) -> i
         colours = [COLOURS[view["status"]] for view in reversals]
         print(table(HEADS, [_row(view) for view in reversals], right=(2, 4), colours=colours))
         for view in reversals:
-            if view["status"] in NEEDS_A_PERSON:
-                print(f"\n{view['request_id']}: {view['text']}\n    do: {view['to_do']}")
+            print(f"\n{_why(view)}")
     return exit_status.FINDINGS if any(view["status"] in NEEDS_A_PERSON for view in reversals) else exit_status.GOOD
+
+
+def _why(view: View) -> str:
+    """The diagnosis with its evidence, and what a person can do."""
+    found = view["diagnosis"]
+    signs = [f"      {moment(sign['at'], seconds=True) or 'now'}  {sign['text']}" for sign in found["evidence"]]
+    look_at = [f"    look: {found['to_do']}"] if view["status"] in UNENDED else []
+    to_do = [f"    do: {view['to_do']}"] if view["to_do"] else []
+    head = f"{view['request_id']}: {view['text']}"
+    return "\n".join(map(printable, [head, f"    cause: {found['text']}", *signs, *look_at, *to_do]))
 
 
 def _row(view: View) -> list[str]:

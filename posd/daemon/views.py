@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from posd.core.answers import GroupCount, Totals
+from posd.core.diagnosis import Sign, Surroundings, diagnose
 from posd.core.draft import Agenda
 from posd.core.reversals import due_key
 from posd.core.rules import Rules
@@ -155,7 +156,30 @@ def reversal_view(reversal: Reversal, state: State, around: Around) -> View:
         "on_its_way": bool(state.exchange and state.exchange.request_id == reversal.request_id),
         "next_try_at": _next_try(reversal, around),
         "to_do": words.TO_DO[reversal.status].format(id=reversal.request_id),
+        "diagnosis": diagnosis_view(reversal, state, around),
     }
+
+
+def diagnosis_view(reversal: Reversal, state: State, around: Around) -> View:
+    """The cause with its evidence, what is so now first, then what happened, oldest first; `at` None: it is so now."""
+    surroundings = Surroundings(around.running, around.link_up, around.link_why, state.session)
+    found = diagnose(reversal, state.find(reversal.request_id), surroundings)
+    return {
+        "cause": found.cause.value,
+        "text": words.DIAGNOSIS[found.cause],
+        "to_do": words.LOOK_AT[found.cause],
+        "evidence": [{"at": around.when(sign.at_ms), "text": _sign(sign, around)} for sign in found.signs],
+    }
+
+
+def _sign(sign: Sign, around: Around) -> str:
+    outcome = "its answer is waited for"
+    if sign.code is not None:
+        outcome = f"answered {sign.code} {around.meanings.get(sign.code, '')}".strip()
+    elif sign.why is not None:
+        outcome = words.WHY[sign.why]
+    why = words.WHY[sign.why] if sign.why is not None else ""
+    return words.SIGN[sign.of].format(why=why, reason=sign.reason, outcome=outcome, detail=sign.detail).rstrip(": ")
 
 
 def _next_try(reversal: Reversal, around: Around) -> str | None:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from posd.core.answers import ExchangeKind
+from posd.core.diagnosis import Cause, SignOf
 from posd.core.rules import Why
 from posd.core.state import CloseOutcome, Evidence, ReversalStatus, SettlementCause, SettlementPhase, TxnStatus
 
@@ -51,6 +52,34 @@ TO_DO: Mapping[ReversalStatus, str] = {
     ),
     ReversalStatus.ACKNOWLEDGED: "",
     ReversalStatus.RESOLVED: "",
+}
+
+DIAGNOSIS: Mapping[Cause, str] = {
+    Cause.LINE: "the line",
+    Cause.HOST: "the host",
+    Cause.KEY: "the keys",
+    Cause.OURS: "posd, or how it is registered",
+    Cause.TERMINAL: "the terminal",
+}
+"""Where the cause of an owed reversal lies."""
+
+LOOK_AT: Mapping[Cause, str] = {
+    Cause.LINE: "look at the line to the acquirer; it goes out as soon as the line is up",
+    Cause.HOST: "ask the acquirer why the host does not acknowledge it",
+    Cause.KEY: "ask the acquirer about the terminal's keys (TMK, MAC); posd signs in by itself",
+    Cause.OURS: "look at posd's log; if the host refuses the message, compare merchant and terminal with the acquirer",
+    Cause.TERMINAL: "nothing, if the terminal meant it",
+}
+"""What a person can do about the cause, beside what can be done about the reversal (TO_DO)."""
+
+SIGN: Mapping[SignOf, str] = {
+    SignOf.OWED: "owed: {why}",
+    SignOf.ATTEMPT: "attempt with reason {reason}: {outcome}",
+    SignOf.CANNOT_ENCODE: "it cannot be encoded: {detail}",
+    SignOf.NOT_RUNNING: "posd is not running",
+    SignOf.LINE_DOWN: "the line is down: {detail}",
+    SignOf.SIGNED_OUT: "not signed in: {detail}",
+    SignOf.APPROVAL_SEEN: "the host was seen to approve the original",
 }
 
 WHY: Mapping[Why, str] = {
