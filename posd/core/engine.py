@@ -16,8 +16,8 @@ from posd.core.draft import Agenda, Draft
 from posd.core.effects import CommandDone, ForgetCard, Refusal, Result, ToTerminal
 from posd.core.next_action import Step, next_step, queue_wait_s, waits_until
 from posd.core.rules import Rules, Why
-from posd.core.state import Exchange, SettlementCause, SettlementPhase, State, Transaction
-from posd.core.verdict import judge
+from posd.core.state import Exchange, SettlementCause, SettlementPhase, State, Transaction, TxnStatus
+from posd.core.verdict import Worth, judge
 from posd.errors import InvariantBroken
 from posd.values import Now
 
@@ -157,7 +157,10 @@ def _answered(draft: Draft, answer: HostAnswer, exchange: Exchange) -> None:
 
 
 def _late(draft: Draft, answer: HostAnswer) -> None:
-    """Nobody waits for it: logged with its key, and an approval is remembered (D11)."""
+    """Nobody waits for it: logged with its key, and an approval is remembered (D11).
+
+    After 12 or 25 an answer that confirms nothing says all the same that the host did get the original (D9).
+    """
     draft.note("answer_matches_nothing", kind=answer.kind.value, stan=answer.stan or 0, code=answer.facts.code)
     if answer.kind is not ExchangeKind.TRANSACTION or answer.stan is None:
         return
@@ -169,7 +172,7 @@ def _late(draft: Draft, answer: HostAnswer) -> None:
     draft.record(r.LateAnswer(txn.request_id, answer.facts.code, verdict.approval_seen, answer.kind.value))
     if draft.rules.kinds[txn.kind].in_doubt:
         refunds.late(draft, txn, answer)
-    elif verdict.approval_seen:
+    elif verdict.approval_seen or (verdict.worth is Worth.UNKNOWN and txn.status is TxnStatus.REVERSED):
         reversals.late_approval(draft, txn)
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from posd.core import events as e
 from posd.core import records as r
-from posd.core.answers import ExchangeKind, MacCheck
+from posd.core.answers import AnswerClass, ExchangeKind, MacCheck
 from posd.core.effects import Refusal
 from posd.core.rules import Why
 from posd.core.state import ReversalStatus, TxnStatus
@@ -14,6 +14,7 @@ from tests.core.playbook import (
     alerted,
     answer_to,
     answered,
+    balanced,
     closed,
     done,
     late,
@@ -25,6 +26,7 @@ from tests.core.playbook import (
     rules,
     sale,
     sent,
+    settling,
     signed_in,
     told,
 )
@@ -172,13 +174,13 @@ def test_a_named_person_may_end_it_but_not_while_it_is_in_flight() -> None:
 
 
 @pytest.mark.parametrize("code", ["12", "25"])
-def test_a_denial_acknowledges_what_was_never_seen_approved(code: str) -> None:
+def test_d11_a_denial_acknowledges_what_was_never_seen_approved(code: str) -> None:
     play = owed() >> answered(code) << recorded(r.ReversalAcknowledged, code=code, flagged=False)
     assert play.txn().status is TxnStatus.REVERSED
 
 
 @pytest.mark.parametrize("code", ["12", "25"])
-def test_a_denial_of_a_seen_approval_is_a_conflict(code: str) -> None:
+def test_d11_a_denial_of_a_seen_approval_is_a_conflict(code: str) -> None:
     play = seen() >> answered(code) << recorded(r.ReversalConflict, code=code) << alerted("reversal_conflict") << quiet
     play.wait(7200) << quiet
     play >> e.RetryReversals("c", "anna", None) << quiet
@@ -187,60 +189,88 @@ def test_a_denial_of_a_seen_approval_is_a_conflict(code: str) -> None:
     assert play.txn().status is TxnStatus.RESOLVED
 
 
-def test_a_conflict_after_a_gap_leaves_no_deadline_behind() -> None:
+def test_d11_a_conflict_after_a_gap_leaves_no_deadline_behind() -> None:
     play = seen() >> answered("96")
     play.wait(5) << sent(REVERSAL)
     play >> answered("25") << recorded(r.ReversalConflict)
     assert play.engine.next_deadline_s(play.now) is None
 
 
-def test_a_denial_after_an_unanswered_attempt_is_flagged() -> None:
+def test_d11_a_denial_after_an_unanswered_attempt_is_flagged() -> None:
     play = seen()
     play.wait(30)
     play.wait(5) << sent(REVERSAL)
     play >> answered("25") << recorded(r.ReversalAcknowledged, code="25", flagged=True)
 
 
-def test_a_refused_attempt_is_not_an_unanswered_one() -> None:
+def test_d11_a_refused_attempt_is_not_an_unanswered_one() -> None:
     play = seen() >> answered("96")
     play.wait(5)
     play >> answered("25") << recorded(r.ReversalConflict)
 
 
-def test_a_late_approval_makes_a_later_denial_a_conflict() -> None:
+def test_d11_a_late_approval_makes_a_later_denial_a_conflict() -> None:
     owed() >> late(TRANSACTION, 2) << recorded(r.LateAnswer) >> answered("25") << recorded(r.ReversalConflict)
 
 
-def test_a_late_approval_after_a_denial_opens_it_again() -> None:
+def test_d11_a_late_approval_after_a_denial_opens_it_again() -> None:
     play = owed() >> answered("25") >> late(TRANSACTION, 2) << recorded(r.ReversalReopened)
     play << alerted("reversal_reopened") << sent(REVERSAL) >> answered("00") << recorded(r.ReversalAcknowledged)
     assert play.txn().status is TxnStatus.REVERSED
 
 
-def test_a_late_approval_after_00_changes_nothing() -> None:
+def test_d11_a_late_answer_that_says_nothing_reopens_a_denied_reversal_too() -> None:
+    """After all the host did get the original, and may have booked it (D9, D11; found by the world, seed 2372)."""
+    play = owed() >> answered("25") >> late(TRANSACTION, 2, code="68", answer_class=AnswerClass.UNCONFIRMED)
+    play << recorded(r.ReversalReopened) << sent(REVERSAL)
+    owed() >> answered("25") >> late(TRANSACTION, 2, code="51") << not_recorded(r.ReversalReopened) << quiet
+    owed() >> answered("00") >> late(TRANSACTION, 2, code="68") << not_recorded(r.ReversalReopened) << quiet
+
+
+def test_d11_a_late_approval_after_00_changes_nothing() -> None:
     play = owed() >> answered("00") >> late(TRANSACTION, 2) << not_recorded(r.ReversalReopened) << quiet
     assert play.txn().status is TxnStatus.REVERSED
 
 
-def test_a_late_approval_with_a_wrong_mac_opens_it_again_too() -> None:
+def test_d11_a_late_approval_with_a_wrong_mac_opens_it_again_too() -> None:
     """A needless reversal is harmless (D9)."""
     play = owed() >> answered("25") >> late(TRANSACTION, 2, mac=MacCheck.BAD) << recorded(r.ReversalReopened)
     play << sent(REVERSAL)
 
 
-def test_a_late_approval_after_a_denial_opens_it_again_also_after_the_close() -> None:
+def test_d11_a_late_approval_after_a_denial_opens_it_again_also_after_the_close() -> None:
     play = owed() >> answered("25") >> sale(2) >> answered()
     closed(play) >> signed_in() << quiet
     play >> late(TRANSACTION, 2) << recorded(r.ReversalReopened) << sent(REVERSAL)
     assert play.txn(1).status is TxnStatus.UNKNOWN
 
 
-def test_a_late_approval_of_what_a_person_ended_is_alerted() -> None:
+def test_d11_a_late_approval_of_what_a_person_ended_is_alerted() -> None:
     play = owed() >> answered("96") >> e.ResolveReversal("d", "anna", "x", OF) >> late(TRANSACTION, 2)
     play << alerted("late_approval") << not_recorded(r.ReversalReopened)
 
 
-def test_success_codes_are_a_knob() -> None:
+def test_d11_a_denial_after_the_close_is_a_conflict_though_no_approval_was_seen() -> None:
+    """The host may have put it into its totals: only an open batch lets a denial pass."""
+    play = owed(after_sales(0, rules(settle_hold_max_s=0.0)) >> sale(2) >> answered()) >> answered("96")
+    play = settling(play) >> balanced() >> answered() << recorded(r.BatchClosed) >> signed_in()
+    if play.state.exchange is None:
+        play.until_sent(REVERSAL)
+    play >> answered("25") << recorded(r.ReversalConflict) << alerted("reversal_conflict")
+
+
+def test_d11_what_was_opened_again_is_still_owed_after_a_restart() -> None:
+    play = owed() >> answered("25") >> late(TRANSACTION, 2) << recorded(r.ReversalReopened)
+    play.killed() >> e.LinkUp()
+    play.until_sent(REVERSAL) >> answered("25") << recorded(r.ReversalAcknowledged, flagged=True)
+
+
+def test_d11_a_second_late_approval_opens_nothing_twice() -> None:
+    play = owed() >> answered("25") >> late(TRANSACTION, 2) >> answered("00")
+    play >> late(TRANSACTION, 2) << not_recorded(r.ReversalReopened) << quiet
+
+
+def test_d11_success_codes_are_a_knob() -> None:
     play = owed(ready(rules(reversal_success_codes=frozenset({"00", "40"})))) >> answered("25")
     play << recorded(r.ReversalRefused, code="25")
     play.wait(5) << sent(REVERSAL)
@@ -251,7 +281,7 @@ def test_success_codes_are_a_knob() -> None:
 
 
 @pytest.mark.parametrize("code", ["77", "99", "A0"])
-def test_one_sign_in_is_free_and_the_second_counts(code: str) -> None:
+def test_d12_one_sign_in_is_free_and_the_second_counts(code: str) -> None:
     play = owed() >> answered(code) << recorded(r.ReversalNeedsSignIn) << sent(SIGN_IN)
     assert reversal(play).attempts == 0
     play >> signed_in() << sent(REVERSAL)
@@ -261,7 +291,7 @@ def test_one_sign_in_is_free_and_the_second_counts(code: str) -> None:
     play.wait(5) << sent(REVERSAL)
 
 
-def test_a_host_that_always_wants_a_sign_in_ends_in_stuck() -> None:
+def test_d12_a_host_that_always_wants_a_sign_in_ends_in_stuck() -> None:
     play = owed()
     for _ in range(200):
         kind = play.state.exchange.kind if play.state.exchange else None
