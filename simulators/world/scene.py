@@ -12,7 +12,7 @@ from posd.core import events as e
 from posd.core.answers import ExchangeKind
 from posd.core.rules import Rules
 from posd.core.schedule import newest_due_ms, next_due_ms
-from posd.core.state import ReversalStatus, SettlementPhase, State
+from posd.core.state import ReversalStatus, SettlementPhase, State, TxnStatus
 from posd.daemon.lane import Happened
 from posd.profiles.contract import Terminal
 from posd.profiles.unionpay.profile import Knobs, UnionPay
@@ -270,7 +270,8 @@ class World:
             before_ms = due_ms - 2 * round(rules.clock_skew_max_s * 1000)
             entries = [entry for batch in self._batches(tid) for entry in batch.entries.values() if entry.counts]
             old = {(entry.batch, entry.stan) for entry in entries if entry.at_ms < before_ms}
-            late = [txn.stan for txn in state.transactions.values() if (txn.batch_number, txn.stan) in old]
+            approved = [txn for txn in state.transactions.values() if txn.status is TxnStatus.APPROVED]
+            late = [txn.stan for txn in approved if (txn.batch_number, txn.stan) in old]
             if late:
                 self.stage.violate(f"{tid}: STAN {late} were due {due_ms} and are still open hours later")
 
