@@ -9,6 +9,7 @@ from posd.core.effects import Refusal
 from posd.core.rules import Why
 from posd.core.state import ReversalStatus, TxnStatus
 from tests.core.playbook import (
+    SETTLE_NOW,
     Playbook,
     after_sales,
     alerted,
@@ -26,12 +27,12 @@ from tests.core.playbook import (
     rules,
     sale,
     sent,
-    settling,
     signed_in,
     told,
 )
 
 SIGN_IN, TRANSACTION, REVERSAL = ExchangeKind.SIGN_IN, ExchangeKind.TRANSACTION, ExchangeKind.REVERSAL
+TOTALS = ExchangeKind.TOTALS
 OF = request_id(1)
 
 
@@ -252,11 +253,10 @@ def test_d11_a_late_approval_of_what_a_person_ended_is_alerted() -> None:
 
 def test_d11_a_denial_after_the_close_is_a_conflict_though_no_approval_was_seen() -> None:
     """The host may have put it into its totals: only an open batch lets a denial pass."""
-    play = owed(after_sales(0, rules(settle_hold_max_s=0.0)) >> sale(2) >> answered()) >> answered("96")
-    play = settling(play) >> balanced() >> answered() << recorded(r.BatchClosed) >> signed_in()
-    if play.state.exchange is None:
-        play.until_sent(REVERSAL)
-    play >> answered("25") << recorded(r.ReversalConflict) << alerted("reversal_conflict")
+    play = owed(ready(rules(settle_hold_max_s=0.0)) >> sale(2) >> answered()) >> answered("96")
+    play >> SETTLE_NOW << sent(SIGN_IN) >> signed_in() << sent(REVERSAL) >> answered("96") << sent(TOTALS)
+    play >> balanced() >> answered() << recorded(r.BatchClosed) >> signed_in()
+    play.until_sent(REVERSAL) >> answered("25") << recorded(r.ReversalConflict) << alerted("reversal_conflict")
 
 
 def test_d11_what_was_opened_again_is_still_owed_after_a_restart() -> None:

@@ -36,7 +36,7 @@ SIGN_IN, TRANSACTION, REVERSAL = ExchangeKind.SIGN_IN, ExchangeKind.TRANSACTION,
 # --- its own 0400 ----------------------------------------------------------------------------------------------------
 
 
-def test_before_the_request_was_sent_it_cancels_it() -> None:
+def test_d17_before_the_request_was_sent_it_cancels_it() -> None:
     """D17: nothing is owed, and the late original is refused."""
     play = ready() >> sale(9) >> sale(1) << quiet
     play >> taken_back(1) << told("back-1", "00") << told("sale-1", Refusal.NOT_SENT) << forgot(1)
@@ -44,7 +44,7 @@ def test_before_the_request_was_sent_it_cancels_it() -> None:
     play >> answered() << quiet >> sale(1) << told("sale-1", Refusal.REVERSED_IN_ADVANCE) << quiet << forgot(1)
 
 
-def test_in_flight_it_is_answered_at_once_and_reversed_after_the_answer() -> None:
+def test_d17_in_flight_it_is_answered_at_once_and_reversed_after_the_answer() -> None:
     play = ready() >> sale(1) >> taken_back(1) << told("back-1", "00") << recorded(r.ReversalOwed, why=Why.TERMINAL)
     play << told("sale-1", Refusal.OUTCOME_UNKNOWN) << quiet
     play >> answered("00") << recorded(r.OutcomeUnknown, approval_seen=True) << not_told << forgot(1)
@@ -52,68 +52,68 @@ def test_in_flight_it_is_answered_at_once_and_reversed_after_the_answer() -> Non
     assert play.txn().status is TxnStatus.REVERSED
 
 
-def test_in_flight_and_never_answered() -> None:
+def test_d17_in_flight_and_never_answered() -> None:
     play = ready() >> sale(1) >> taken_back(1)
     play.wait(30) << forgot(1) << sent(REVERSAL)
 
 
-def test_in_flight_and_killed() -> None:
+def test_d17_in_flight_and_killed() -> None:
     play = ready() >> sale(1) >> taken_back(1)
     play.killed() >> e.LinkUp() << sent(REVERSAL)
 
 
-def test_after_the_approval_it_is_reversed() -> None:
+def test_d17_after_the_approval_it_is_reversed() -> None:
     play = after_sales(1) >> taken_back(1) << told("back-1", "00") << sent(REVERSAL, reason="98")
     play >> taken_back(1) << told("back-1", "00") << not_recorded(r.ReversalOwed)
     play >> answered("00") >> taken_back(1) << told("back-1", "00") << quiet
 
 
-def test_of_what_is_unknown_it_is_answered_00_and_owed_once() -> None:
+def test_d17_of_what_is_unknown_it_is_answered_00_and_owed_once() -> None:
     play = ready() >> sale(1)
     play.wait(30) >> taken_back(1) << told("back-1", "00") << not_recorded(r.ReversalOwed)
 
 
-def test_of_a_declined_sale_it_is_answered_00_and_nothing_is_owed() -> None:
+def test_d17_of_a_declined_sale_it_is_answered_00_and_nothing_is_owed() -> None:
     ready() >> sale(1) >> answered("51") >> taken_back(1) << told("back-1", "00") << not_recorded(r.ReversalOwed)
 
 
-def test_without_an_original_it_leaves_a_tombstone() -> None:
+def test_d17_without_an_original_it_leaves_a_tombstone() -> None:
     play = ready() >> taken_back(1) << told("back-1", Refusal.NO_ORIGINAL) << recorded(r.OriginalRefusedInAdvance)
     play >> taken_back(1) << told("back-1", Refusal.NO_ORIGINAL)
     assert play.state.tombstones == (request_id(1),)
     play.killed() >> e.LinkUp() >> sale(1) << told("sale-1", Refusal.REVERSED_IN_ADVANCE) << quiet
 
 
-def test_a_tombstone_outlives_the_close() -> None:
+def test_d17_a_tombstone_outlives_the_close() -> None:
     play = closed(after_sales(1) >> taken_back(2)) >> signed_in() >> sale(2)
     play << told("sale-2", Refusal.REVERSED_IN_ADVANCE) << quiet
 
 
-def test_of_another_amount_it_is_refused() -> None:
+def test_d17_of_another_amount_it_is_refused() -> None:
     after_sales(1) >> taken_back(1, amount=999) << told("back-1", Refusal.AMOUNT_DIFFERS) << quiet
 
 
-def test_of_a_balance_inquiry_it_is_refused() -> None:
+def test_d17_of_a_balance_inquiry_it_is_refused() -> None:
     play = ready() >> balance(1) >> answered()
     play >> taken_back(1, amount=0, what="balance") << told("back-1", Refusal.NOT_REVERSIBLE)
 
 
-def test_of_a_voided_sale_it_is_refused() -> None:
+def test_d17_of_a_voided_sale_it_is_refused() -> None:
     play = after_sales(1) >> void(2, of=1) >> answered() >> taken_back(1) << told("back-1", Refusal.NOT_REVERSIBLE)
     play << alerted("terminal_reversal_refused") << quiet
 
 
-def test_of_a_sale_voided_in_a_closed_batch_it_is_refused() -> None:
+def test_d17_of_a_sale_voided_in_a_closed_batch_it_is_refused() -> None:
     play = closed(after_sales(1) >> void(2, of=1) >> answered()) >> signed_in()
     play >> taken_back(1) << told("back-1", Refusal.NOT_REVERSIBLE) << quiet
 
 
-def test_of_a_void_it_makes_the_sale_voidable_again() -> None:
+def test_d17_of_a_void_it_makes_the_sale_voidable_again() -> None:
     play = after_sales(1) >> void(2, of=1) >> answered() >> taken_back(2, what="void") << sent(REVERSAL)
     play >> answered("00") >> void(3, of=1) << sent(TRANSACTION)
 
 
-def test_of_a_sale_of_the_closed_batch_it_is_owed_under_the_old_number() -> None:
+def test_d17_of_a_sale_of_the_closed_batch_it_is_owed_under_the_old_number() -> None:
     play = closed(after_sales(1)) >> signed_in() >> taken_back(1) << told("back-1", "00") << sent(REVERSAL)
     assert play.sent[-1].message.transaction.batch_number == 7
     play >> answered("25") << recorded(r.ReversalConflict) << alerted("reversal_conflict")
@@ -122,7 +122,7 @@ def test_of_a_sale_of_the_closed_batch_it_is_owed_under_the_old_number() -> None
 # --- handing over ----------------------------------------------------------------------------------------------------
 
 
-def test_that_an_answer_was_handed_over_rides_in_the_next_commit() -> None:
+def test_d16_that_an_answer_was_handed_over_rides_in_the_next_commit() -> None:
     """D16."""
     play = after_sales(1)
     assert play.state.unconfirmed == (request_id(1),)
@@ -132,18 +132,31 @@ def test_that_an_answer_was_handed_over_rides_in_the_next_commit() -> None:
     assert play.txn(1).handed_over
 
 
-def test_the_terminals_next_request_confirms() -> None:
+def test_d16_the_terminals_next_request_confirms() -> None:
     """D16."""
     play = after_sales(1) >> sale(2) << recorded(r.AnswerHandedOver, request_id=request_id(1))
     assert play.state.unconfirmed == ()
 
 
-def test_what_was_taken_back_is_no_longer_a_question() -> None:
+def test_d16_what_was_taken_back_is_no_longer_a_question() -> None:
     play = after_sales(1) >> taken_back(1)
     assert play.state.unconfirmed == ()
 
 
-def test_a_repeat_does_not_confirm() -> None:
+def test_d16_what_was_not_handed_over_before_a_kill_stays_a_question() -> None:
+    play = after_sales(1)
+    play.killed() >> e.LinkUp() << quiet << not_recorded(r.ReversalOwed)
+    assert play.state.unconfirmed == (request_id(1),)
+    play >> sale(2) << recorded(r.AnswerHandedOver, request_id=request_id(1))
+
+
+def test_d16_only_the_terminals_own_0400_reverses_an_approval() -> None:
+    play = after_sales(1)
+    play.wait(7200) << quiet
+    assert play.txn().status is TxnStatus.APPROVED
+
+
+def test_d16_a_repeat_does_not_confirm() -> None:
     play = after_sales(1) >> sale(1, reply="again") << not_recorded(r.AnswerHandedOver)
     assert play.state.unconfirmed == (request_id(1),)
 
@@ -161,7 +174,7 @@ def told_totals(play: Playbook) -> TotalsResult:
     return answers[0]
 
 
-def test_the_terminals_close_is_compared_with_our_books_and_makes_ours_due() -> None:
+def test_d25_the_terminals_close_is_compared_with_our_books_and_makes_ours_due() -> None:
     """D25."""
     ours = Totals(GroupCount(Minor(2000), 2, 0, 0))
     play = after_sales(2) >> close_with(ours) << recorded(r.SettlementWanted, cause=SettlementCause.TERMINAL)
@@ -170,14 +183,14 @@ def test_the_terminals_close_is_compared_with_our_books_and_makes_ours_due() -> 
     play >> signed_in() << sent(ExchangeKind.TOTALS)
 
 
-def test_totals_that_differ_are_alerted_and_still_answered_at_once() -> None:
+def test_d25_totals_that_differ_are_alerted_and_still_answered_at_once() -> None:
     play = after_sales(2) >> close_with(Totals(GroupCount(Minor(1000), 1, 0, 0))) << alerted("terminal_totals_differ")
     assert told_totals(play).domestic is GroupResult.UNBALANCED
     assert told_totals(play).foreign is GroupResult.BALANCED
     assert told_totals(play).totals.domestic.debit_count == 2
 
 
-def test_a_repeated_close_is_answered_from_state_and_wanted_once() -> None:
+def test_d25_a_repeated_close_is_answered_from_state_and_wanted_once() -> None:
     play = after_sales(1) >> sale(2) << sent(TRANSACTION)
     totals = Totals(GroupCount(Minor(1000), 1, 0, 0))
     play >> close_with(totals) >> close_with(totals)
@@ -185,11 +198,11 @@ def test_a_repeated_close_is_answered_from_state_and_wanted_once() -> None:
     assert len(play.every(r.SettlementWanted)) == 1
 
 
-def test_the_close_of_an_empty_batch_makes_nothing_due() -> None:
+def test_d25_the_close_of_an_empty_batch_makes_nothing_due() -> None:
     ready() >> close_with(Totals()) << not_recorded(r.SettlementWanted) << quiet
 
 
-def test_its_upload_is_accepted() -> None:
+def test_d25_its_upload_is_accepted() -> None:
     ready() >> e.TerminalUploaded("upload") << told("upload", "00") << quiet
 
 

@@ -111,7 +111,7 @@ ROADS = [
 
 
 @pytest.mark.parametrize(("happens", "why", "reason", "seen"), ROADS, ids=[road[0].__name__ for road in ROADS])
-def test_every_unknown_outcome_takes_one_road(happens, why, reason, seen) -> None:
+def test_d9_every_unknown_outcome_takes_one_road(happens, why, reason, seen) -> None:
     """D9: unknown, told "failed", a reversal owed."""
     play = ready() >> sale(1) << sent(TRANSACTION)
     happens(play)
@@ -131,7 +131,7 @@ def test_a_balance_inquiry_is_never_reversed() -> None:
     assert play.txn(1, "balance").status is TxnStatus.UNKNOWN
 
 
-def test_a_decline_without_a_mac_is_a_decline_unless_the_shop_says_otherwise() -> None:
+def test_d10_a_decline_without_a_mac_is_a_decline_unless_the_shop_says_otherwise() -> None:
     """D10."""
     ready() >> sale(1) >> answered("51", MacCheck.ABSENT) << told("sale-1", "51") << not_recorded(r.ReversalOwed)
     strict = rules(unmaced_decline=UnmacedDecline.REVERSE)
@@ -149,7 +149,7 @@ def test_a_shop_that_trusts_no_decline_without_a_mac_trusts_no_call_for_a_sign_i
 
 
 @pytest.mark.parametrize("code", ["77", "99", "A0"])
-def test_sign_in_again_means_the_next_request(code: str) -> None:
+def test_d12_sign_in_again_means_the_next_request(code: str) -> None:
     """D12: what was refused so is never sent again."""
     play = ready() >> sale(1) >> answered(code) << told("sale-1", code) << recorded(r.SignedOut) << sent(SIGN_IN)
     play >> signed_in() << quiet
@@ -157,7 +157,7 @@ def test_sign_in_again_means_the_next_request(code: str) -> None:
     assert play.txn(1).status is TxnStatus.DECLINED
 
 
-def test_a_request_asked_again_is_answered_from_state() -> None:
+def test_d6_a_request_asked_again_is_answered_from_state() -> None:
     """D6."""
     play = after_sales(1) >> sale(1, reply="again") << told("again", "00") << quiet << forgot(1)
     play >> sale(2) >> answered("51") >> sale(2, reply="again") << told("again", "51") << quiet
@@ -177,7 +177,7 @@ def test_a_request_asked_again_before_it_was_sent_is_sent_once() -> None:
 
 
 @pytest.mark.parametrize("state_of_first", ["waiting", "in flight", "answered"])
-def test_a_key_used_for_another_request_is_never_answered_from_state(state_of_first: str) -> None:
+def test_d6_a_key_used_for_another_request_is_never_answered_from_state(state_of_first: str) -> None:
     """D6: 94, alert."""
     play = ready()
     if state_of_first == "waiting":
@@ -230,7 +230,7 @@ def test_a_request_that_was_answered_not_sent_is_never_sent() -> None:
     play >> sale(2) << sent(TRANSACTION)
 
 
-def test_what_cannot_be_sent_in_time_is_answered_not_sent_and_is_not_sent() -> None:
+def test_d17_what_cannot_be_sent_in_time_is_answered_not_sent_and_is_not_sent() -> None:
     """D17: the terminal's patience counts from receipt."""
     play = Playbook() >> e.Started() >> e.LinkUp() >> sale(1) << quiet
     play.wait(42) << not_told
@@ -249,7 +249,7 @@ def test_a_line_that_comes_back_in_time_sends_what_waits() -> None:
     play.wait(5) >> e.LinkUp() << sent(TRANSACTION)
 
 
-def test_a_request_that_comes_too_late_is_not_sent() -> None:
+def test_d17_a_request_that_comes_too_late_is_not_sent() -> None:
     play = ready()
     event = sale(1)(play)
     play.skip_time(60) >> event << told("sale-1", Refusal.NOT_SENT) << quiet
@@ -289,7 +289,7 @@ def test_an_answer_with_another_stan_or_class_is_not_ours() -> None:
     assert play.txn().status is TxnStatus.SENT
 
 
-def test_a_late_approval_of_a_declined_sale_is_reversed() -> None:
+def test_d9_a_late_approval_of_a_declined_sale_is_reversed() -> None:
     """The host said no and then yes: the customer would be charged for what the terminal calls refused (P2)."""
     play = ready() >> sale(1) >> answered("51", MacCheck.ABSENT) >> late(TRANSACTION, 2, "00")
     play << recorded(r.LateAnswer) << recorded(r.ReversalOwed) << alerted("late_approval") << sent(REVERSAL)
