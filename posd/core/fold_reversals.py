@@ -1,138 +1,126 @@
 """The fold of a reversal's records; the table with its rules stands in reversals.py."""
 
 from dataclasses import replace
-from typing import Any
+from typing import assert_never
 
 from posd.core import records as r
 from posd.core import reversals, transactions
 from posd.core.answers import ExchangeKind
 from posd.core.edits import change_reversal, change_txn, confirmed, end_exchange, moved
+from posd.core.reversals import Input
 from posd.core.rules import Why
 from posd.core.state import HISTORY_MAX, Attempt, Exchange, Reversal, ReversalStatus, State
+from posd.values import RequestId, Stan
+
+Answered = (
+    r.ReversalUnanswered | r.ReversalRefused | r.ReversalNeedsSignIn | r.ReversalAcknowledged | r.ReversalConflict
+)
+"""What ends the attempt in flight."""
+
+Changed = r.ReversalStuck | r.ReversalReopened | r.ReversalRetryWanted | r.ReversalResolved | r.ReversalCarriedOver
+"""What happens to a reversal between its attempts."""
+
+ReversalRecord = r.ReversalOwed | r.ReversalAttempted | Answered | Changed
+
+MOVES_TXN: dict[type, transactions.Input] = {
+    r.ReversalOwed: transactions.Input.UNKNOWN,
+    r.ReversalAcknowledged: transactions.Input.ACKNOWLEDGED,
+    r.ReversalReopened: transactions.Input.REOPENED,
+    r.ReversalResolved: transactions.Input.RESOLVED,
+}
+"""What a reversal's record does to its transaction."""
 
 
-def apply_reversal(state: State, record: Any, at_ms: int) -> State:
+def apply_reversal(state: State, record: ReversalRecord, at_ms: int) -> State:
     """The state after one record of a reversal's life."""
     of = record.request_id
+    if (what := MOVES_TXN.get(type(record))) is not None:
+        state = change_txn(state, of, lambda txn: moved(txn, what))
     match record:
         case r.ReversalOwed():
-            owed = Reversal(of, record.why, record.reason, at_ms)
-            state = confirmed(replace(state, reversals={**state.reversals, of: owed}), of)
-            return change_txn(
-                state,
-                of,
-                lambda txn: replace(
-                    txn, status=transactions.move(txn.status, transactions.Input.UNKNOWN), why=record.why
-                ),
-            )
+            return _owed(state, record, at_ms)
         case r.ReversalAttempted():
-            txn = state.find(of)
-            exchange = Exchange(ExchangeKind.REVERSAL, txn.stan if txn else None, at_ms, of)
-            state = replace(state, exchange=exchange)
-            return change_reversal(
-                state,
-                of,
-                lambda rev: replace(
-                    rev,
-                    attempts=record.attempt,
-                    last_attempt_ms=at_ms,
-                    last_code=None,
-                    unsayable="",
-                    history=(*rev.history, Attempt(at_ms, record.reason))[-HISTORY_MAX:],
-                ),
-            )
-        case r.ReversalUnanswered():
-            state = end_exchange(state, of)
-            return change_reversal(
-                state,
-                of,
-                lambda rev: replace(
-                    rev,
-                    status=_to(rev, reversals.Input.UNANSWERED),
-                    unanswered=rev.unanswered + 1,
-                    reason=record.reason,
-                    history=_ended(rev, because=record.because),
-                ),
-            )
-        case r.ReversalRefused():
-            state = end_exchange(state, of)
-            return change_reversal(
-                state,
-                of,
-                lambda rev: replace(
-                    rev,
-                    status=_to(rev, reversals.Input.REFUSED),
-                    refused=rev.refused + 1,
-                    reason=record.reason,
-                    last_code=record.code,
-                    history=_ended(rev, code=record.code),
-                ),
-            )
-        case r.ReversalNeedsSignIn():
-            state = end_exchange(state, of)
-            return change_reversal(
-                state,
-                of,
-                lambda rev: replace(
-                    rev,
-                    signed_in_for=True,
-                    attempts=max(rev.attempts - 1, 0),
-                    last_code=record.code,
-                    history=_ended(rev, code=record.code),
-                ),
-            )
-        case r.ReversalAcknowledged():
-            state = end_exchange(state, of)
-            state = change_txn(state, of, lambda txn: moved(txn, transactions.Input.ACKNOWLEDGED))
-            return change_reversal(
-                state,
-                of,
-                lambda rev: replace(
-                    rev,
-                    status=_to(rev, reversals.Input.ACKNOWLEDGED),
-                    last_code=record.code,
-                    flagged=record.flagged,
-                    history=_ended(rev, code=record.code),
-                ),
-            )
-        case r.ReversalStuck():
-            return change_reversal(
-                state,
-                of,
-                lambda rev: replace(rev, status=_to(rev, reversals.Input.EXHAUSTED), unsayable=record.because),
-            )
-        case r.ReversalConflict():
-            state = end_exchange(state, of)
-            return change_reversal(
-                state,
-                of,
-                lambda rev: replace(
-                    rev,
-                    status=_to(rev, reversals.Input.CONTRADICTED),
-                    last_code=record.code,
-                    history=_ended(rev, code=record.code),
-                ),
-            )
-        case r.ReversalReopened():
-            state = change_txn(state, of, lambda txn: moved(txn, transactions.Input.REOPENED))
-            return change_reversal(
-                state, of, lambda rev: replace(rev, status=_to(rev, reversals.Input.REOPENED), attempts=0)
-            )
-        case r.ReversalRetryWanted():
-            return change_reversal(state, of, _retry_wanted)
-        case r.ReversalResolved():
-            state = change_txn(state, of, lambda txn: moved(txn, transactions.Input.RESOLVED))
-            return change_reversal(
-                state,
-                of,
-                lambda rev: replace(
-                    rev, status=_to(rev, reversals.Input.RESOLVED), resolved_by=record.by, resolved_reason=record.reason
-                ),
-            )
+            return _attempted(state, record, at_ms)
+        case r.ReversalStuck() | r.ReversalReopened() | r.ReversalRetryWanted() | r.ReversalResolved():
+            return change_reversal(state, of, lambda reversal: _after(reversal, record))
         case r.ReversalCarriedOver():
-            return change_reversal(state, of, lambda rev: replace(rev, carried_over=True))
+            return change_reversal(state, of, lambda reversal: replace(reversal, carried_over=True))
         case _:
-            raise AssertionError(f"not a reversal's record: {type(record).__name__}")
+            return change_reversal(end_exchange(state, of), of, lambda reversal: _after_answer(reversal, record))
+
+
+def _owed(state: State, record: r.ReversalOwed, at_ms: int) -> State:
+    of = record.request_id
+    owed = Reversal(of, record.why, record.reason, at_ms)
+    state = replace(state, reversals={**state.reversals, of: owed})
+    return confirmed(change_txn(state, of, lambda txn: replace(txn, why=record.why)), of)
+
+
+def _attempted(state: State, record: r.ReversalAttempted, at_ms: int) -> State:
+    of = record.request_id
+    state = replace(state, exchange=Exchange(ExchangeKind.REVERSAL, _stan(state, of), at_ms, of))
+    attempt = Attempt(at_ms, record.reason)
+    return change_reversal(
+        state,
+        of,
+        lambda reversal: replace(
+            reversal,
+            attempts=record.attempt,
+            last_attempt_ms=at_ms,
+            last_code=None,
+            unsayable="",
+            history=(*reversal.history, attempt)[-HISTORY_MAX:],
+        ),
+    )
+
+
+def _stan(state: State, of: RequestId) -> Stan | None:
+    txn = state.find(of)
+    return txn.stan if txn is not None else None
+
+
+def _after_answer(reversal: Reversal, record: Answered) -> Reversal:
+    """The attempt in flight has ended: with a code, or without an answer that can be trusted."""
+    if isinstance(record, r.ReversalUnanswered):
+        return replace(
+            reversal,
+            status=_to(reversal, Input.UNANSWERED),
+            unanswered=reversal.unanswered + 1,
+            reason=record.reason,
+            history=_ended(reversal, because=record.because),
+        )
+    reversal = replace(reversal, last_code=record.code, history=_ended(reversal, code=record.code))
+    match record:
+        case r.ReversalRefused():
+            refused = reversal.refused + 1
+            return replace(reversal, status=_to(reversal, Input.REFUSED), refused=refused, reason=record.reason)
+        case r.ReversalNeedsSignIn():
+            return replace(reversal, signed_in_for=True, attempts=max(reversal.attempts - 1, 0))
+        case r.ReversalAcknowledged():
+            return replace(reversal, status=_to(reversal, Input.ACKNOWLEDGED), flagged=record.flagged)
+        case r.ReversalConflict():
+            return replace(reversal, status=_to(reversal, Input.CONTRADICTED))
+        case _:
+            assert_never(record)
+
+
+def _after(
+    reversal: Reversal, record: r.ReversalStuck | r.ReversalReopened | r.ReversalRetryWanted | r.ReversalResolved
+) -> Reversal:
+    """Something happened to it between its attempts. A stuck one that is retried gets its attempts anew."""
+    match record:
+        case r.ReversalStuck():
+            return replace(reversal, status=_to(reversal, Input.EXHAUSTED), unsayable=record.because)
+        case r.ReversalReopened():
+            return replace(reversal, status=_to(reversal, Input.REOPENED), attempts=0)
+        case r.ReversalRetryWanted():
+            attempts = 0 if reversal.status is ReversalStatus.STUCK else reversal.attempts
+            return replace(reversal, status=_to(reversal, Input.RETRY), attempts=attempts)
+        case r.ReversalResolved():
+            ended = _to(reversal, Input.RESOLVED)
+            return replace(reversal, status=ended, resolved_by=record.by, resolved_reason=record.reason)
+        case _:
+            assert_never(record)
 
 
 def _ended(reversal: Reversal, code: str | None = None, because: Why | None = None) -> tuple[Attempt, ...]:
@@ -143,11 +131,5 @@ def _ended(reversal: Reversal, code: str | None = None, because: Why | None = No
     return (*earlier, replace(last, code=code, because=because))
 
 
-def _retry_wanted(reversal: Reversal) -> Reversal:
-    """A stuck one gets its attempts anew."""
-    attempts = 0 if reversal.status is ReversalStatus.STUCK else reversal.attempts
-    return replace(reversal, status=_to(reversal, reversals.Input.RETRY), attempts=attempts)
-
-
-def _to(reversal: Reversal, what: reversals.Input) -> ReversalStatus:
+def _to(reversal: Reversal, what: Input) -> ReversalStatus:
     return reversals.move(reversal.status, what)
