@@ -1,11 +1,14 @@
 """Refunds: online, never stored, never reversed; without an outcome in doubt until it is found out (D13)."""
 
+from dataclasses import replace
+
 import pytest
 
 from posd.core import events as e
 from posd.core import records as r
 from posd.core.answers import ExchangeKind, GroupCount, GroupResult, MacCheck
 from posd.core.effects import Refusal, Result
+from posd.core.fold import apply
 from posd.core.rules import TxnKind, UnmacedDecline, Why
 from posd.core.state import CloseOutcome, Evidence, SettlementCause, Transaction, TxnStatus
 from posd.core.totals import totals_of
@@ -227,6 +230,11 @@ def test_d13_a_batch_with_nothing_but_a_doubt_is_not_skipped() -> None:
 
 
 def test_d13_it_is_remembered_over_closes_until_it_is_found_out() -> None:
+    state = in_doubt().state
+    many = {request_id(n): replace(state.transactions[request_id(1)], request_id=request_id(n)) for n in range(3, 600)}
+    skip = r.BatchSkipped(SettlementCause.SCHEDULE, None)
+    state = apply(replace(state, transactions=state.transactions | many), skip, 0)
+    assert [txn.request_id for txn in apply(state, skip, 0).in_doubt()] == [OF]
     play = settling(in_doubt()) >> unbalanced() >> answered() >> answered() << recorded(r.BatchClosed) >> signed_in()
     for number in range(3, 8):
         closed(play >> sale(number) >> answered()) >> signed_in()
