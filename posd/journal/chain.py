@@ -36,44 +36,59 @@ _BLOCK_BYTES = 64
 
 def encode_record(row: tuple[Any, ...]) -> bytes:
     """The bytes of a record that the chain covers; `row` in the order of RECORD_COLUMNS."""
-    sequence, tid, kind, version, at_ms, payload, request_id, stan, rrn, batch, key_id, nonce, sealed = row
-    tid, kind, payload = tid.encode(), kind.encode(), payload.encode()
-    numbers = _RECORD_NUMBERS(
-        *(sequence, version, at_ms, _NULL if stan is None else stan, _NULL if batch is None else batch),
-        *(len(tid), len(kind), len(payload)),
-    )
-    return b"".join((b"record\0", numbers, tid, kind, payload, *_optional(request_id, rrn, key_id, nonce, sealed)))
+    return b"".join(_record(row))
 
 
 def encode_message(row: tuple[Any, ...]) -> bytes:
     """The bytes of a message that the chain covers; `row` in the order of MESSAGE_COLUMNS."""
-    (sequence, tid, at_ms, direction, peer, mti, fields, digest) = row[:8]
-    request_id, stan, rrn, batch, key_id, nonce, sealed = row[8:]
-    tid, direction, peer = tid.encode(), direction.encode(), peer.encode()
-    mti, fields = mti.encode(), fields.encode()
+    return b"".join(_message(row))
+
+
+def _record(row: tuple[Any, ...]) -> tuple[bytes, ...]:
+    sequence, tid, kind, version, at_ms, payload, request_id, stan, rrn, batch, key_id, nonce, sealed = row
+    text = tid + kind + payload  # encoded at one time; whatever is no text raises one of WRONG_TYPE
+    size = len if text.isascii() else _utf8_length
+    numbers = _RECORD_NUMBERS(
+        *(sequence, version, at_ms, _NULL if stan is None else stan, _NULL if batch is None else batch),
+        *(size(tid), size(kind), size(payload)),
+    )
+    return b"record\0", numbers, text.encode(), *_optional(request_id, rrn, key_id, nonce, sealed)
+
+
+def _message(row: tuple[Any, ...]) -> tuple[bytes, ...]:
+    sequence, tid, at_ms, direction, peer, mti, fields, digest, request_id, stan, rrn, batch, key_id, nonce, sealed = (
+        row
+    )
+    text = tid + direction + peer + mti + fields
+    size = len if text.isascii() else _utf8_length
     numbers = _MESSAGE_NUMBERS(
         *(sequence, at_ms, _NULL if stan is None else stan, _NULL if batch is None else batch),
-        *(len(tid), len(direction), len(peer), len(mti), len(fields), _blob_length(digest)),
+        *(size(tid), size(direction), size(peer), size(mti), size(fields), _blob_length(digest)),
     )
-    head = (b"message\0", numbers, tid, direction, peer, mti, fields, digest)
-    return b"".join((*head, *_optional(request_id, rrn, key_id, nonce, sealed)))
+    return b"message\0", numbers, text.encode(), digest, *_optional(request_id, rrn, key_id, nonce, sealed)
 
 
 def _optional(
     request_id: str | None, rrn: str | None, key_id: str | None, nonce: bytes | None, sealed: bytes | None
-) -> tuple[bytes, bytes, bytes, bytes, bytes, bytes]:
+) -> tuple[bytes, bytes, bytes, bytes]:
     """The columns that may be NULL: their lengths, then their bytes."""
-    request = b"" if request_id is None else request_id.encode()
-    reference = b"" if rrn is None else rrn.encode()
-    key = b"" if key_id is None else key_id.encode()
+    request = "" if request_id is None else request_id
+    reference = "" if rrn is None else rrn
+    key = "" if key_id is None else key_id
+    text = request + reference + key
+    size = len if text.isascii() else _utf8_length
     lengths = _OPTIONAL_NUMBERS(
-        _NULL if request_id is None else len(request),
-        _NULL if rrn is None else len(reference),
-        _NULL if key_id is None else len(key),
+        _NULL if request_id is None else size(request),
+        _NULL if rrn is None else size(reference),
+        _NULL if key_id is None else size(key),
         _NULL if nonce is None else _blob_length(nonce),
         _NULL if sealed is None else _blob_length(sealed),
     )
-    return lengths, request, reference, key, nonce or b"", sealed or b""
+    return lengths, text.encode(), nonce or b"", sealed or b""
+
+
+def _utf8_length(text: str) -> int:
+    return len(text.encode())
 
 
 def _blob_length(value: bytes) -> int:
@@ -105,11 +120,11 @@ class Chain:
 
     def record(self, previous: bytes, row: tuple[Any, ...]) -> bytes:
         """The link of a record after `previous`."""
-        return self.mac(previous + encode_record(row))
+        return self.mac(b"".join((previous, *_record(row))))
 
     def message(self, previous: bytes, row: tuple[Any, ...]) -> bytes:
         """The link of a message after `previous`."""
-        return self.mac(previous + encode_message(row))
+        return self.mac(b"".join((previous, *_message(row))))
 
     def genesis(self, journal_id: bytes) -> bytes:
         """The link before the first row of a new journal."""

@@ -2,11 +2,14 @@
 
 import hashlib
 import hmac
+import struct
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from posd.journal.chain import Chain, encode_message, encode_record, same
+from posd.journal.chain import WRONG_TYPE, Chain, encode_message, encode_record, same
 
 RECORD = (7, "12345678", "Approved", 1, 1_765_000_000_000, '{"a":1}', "r", 12, "000000000012", 1, "k", b"n", b"s")
 MESSAGE = (8, "12345678", 1_765, "out", "host", "0200", "{}", b"d" * 32, "r", 12, "rrn", 1, "k", b"n", b"s")
@@ -62,3 +65,78 @@ def test_same_takes_anything() -> None:
     assert same(b"x", b"x")
     assert not same(None, b"x")
     assert not same("x", b"x")
+
+
+# --- what the module says about the bytes, said again and simply --------------------------------------------------
+
+TEXT = st.text(max_size=6) | st.sampled_from(["", "商户", "A", "\udc00", "é"])
+BLOB = st.binary(max_size=4)
+NUMBER = st.integers(-(2**63), 2**63 - 1)
+OPTIONAL = (st.none() | TEXT, st.none() | NUMBER, st.none() | TEXT, st.none() | NUMBER)
+SEALED = (st.none() | TEXT, st.none() | BLOB, st.none() | BLOB)
+RECORDS = st.tuples(NUMBER, TEXT, TEXT, NUMBER, NUMBER, TEXT, *OPTIONAL, *SEALED)
+MESSAGES = st.tuples(NUMBER, TEXT, NUMBER, TEXT, TEXT, TEXT, TEXT, BLOB, *OPTIONAL, *SEALED)
+
+
+def simply(name: bytes, row: tuple[Any, ...], tail: int) -> bytes:
+    """`tail`: where request_id, stan, rrn, batch, key_id, nonce, sealed begin."""
+
+    def content(value: Any) -> bytes:
+        return value.encode() if isinstance(value, str) else value or b""
+
+    fixed, (request_id, stan, rrn, batch, *sealed) = row[:tail], row[tail:]
+    numbers = [value for value in fixed if isinstance(value, int)]
+    numbers += [-(2**63) if value is None else value for value in (stan, batch)]
+    texts = [content(value) for value in fixed if not isinstance(value, int)]
+    optional = [request_id, rrn, *sealed]
+    lengths = [-(2**63) if value is None else len(content(value)) for value in optional]
+    head = struct.pack(f">{len(numbers) + len(texts)}q", *numbers, *map(len, texts))
+    return b"".join([name + b"\0", head, *texts, struct.pack(f">{len(lengths)}q", *lengths), *map(content, optional)])
+
+
+def bytes_or_refusal(what: Any, *arguments: Any) -> Any:
+    try:
+        return what(*arguments)
+    except WRONG_TYPE:
+        return "refused"
+
+
+@settings(max_examples=400, deadline=None)
+@given(RECORDS)
+def test_a_record_s_bytes_are_what_the_module_says(row: tuple[Any, ...]) -> None:
+    chain = Chain(b"k" * 16)
+    expected = bytes_or_refusal(simply, b"record", row, 6)
+    assert bytes_or_refusal(encode_record, row) == expected
+    if expected != "refused":
+        assert chain.record(b"p" * 32, row) == chain.mac(b"p" * 32 + expected)
+
+
+@settings(max_examples=400, deadline=None)
+@given(MESSAGES)
+def test_a_message_s_bytes_are_what_the_module_says(row: tuple[Any, ...]) -> None:
+    chain = Chain(b"k" * 16)
+    expected = bytes_or_refusal(simply, b"message", row, 8)
+    assert bytes_or_refusal(encode_message, row) == expected
+    if expected != "refused":
+        assert chain.message(b"p" * 32, row) == chain.mac(b"p" * 32 + expected)
+
+
+@pytest.mark.parametrize(("encode", "row"), [(encode_record, RECORD), (encode_message, MESSAGE)])
+def test_a_column_of_another_type_is_refused(encode: Any, row: tuple[Any, ...]) -> None:
+    nullable = {place for place in range(len(row)) if place >= len(row) - 7}
+    for place, value in enumerate(row):
+        for other in (5, "5", b"5", 5.0, None):
+            if type(other) is type(value) or (other is None and place in nullable):
+                continue
+            with pytest.raises(WRONG_TYPE):
+                encode((*row[:place], other, *row[place + 1 :]))
+
+
+def test_columns_that_are_all_of_another_type_are_refused_too() -> None:
+    for other in (5, b"5", 5.0):
+        with pytest.raises(WRONG_TYPE):
+            encode_record((7, other, other, 1, 1, other, *RECORD[6:]))
+        with pytest.raises(WRONG_TYPE):
+            encode_record((*RECORD[:6], other, 12, other, 1, other, *RECORD[11:]))
+        with pytest.raises(WRONG_TYPE):
+            encode_message((8, other, 1, other, other, other, other, *MESSAGE[7:]))
