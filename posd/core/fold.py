@@ -5,30 +5,19 @@ so. A change here goes with a new `payload.FOLD_VERSION`.
 """
 
 from dataclasses import replace
-from typing import assert_never
+from typing import Any, assert_never
 
 from posd.core import records as r
-from posd.core import transactions
-from posd.core.answers import ExchangeKind, Totals
-from posd.core.edits import after, change_txn, confirmed, end_exchange
+from posd.core.answers import ExchangeKind
+from posd.core.edits import after, change_txn, confirmed, end_exchange, moved
 from posd.core.effects import Refusal
 from posd.core.fold_refunds import apply_refund
-from posd.core.fold_reversals import apply_reversal
-from posd.core.fold_settlement import (
-    apply_doubt,
-    apply_due,
-    apply_totals,
-    apply_trailer,
-    apply_upload,
-    apply_wait,
-    closing,
-    next_batch,
-)
+from posd.core.fold_reversals import ReversalRecord, apply_reversal
+from posd.core.fold_settlement import SettlementRecord, apply_settlement
 from posd.core.state import (
     TERMINAL_KEYS_MAX,
     TOMBSTONES_MAX,
     Batch,
-    CloseOutcome,
     Exchange,
     Session,
     SettlementPhase,
@@ -36,6 +25,7 @@ from posd.core.state import (
     Transaction,
     TxnStatus,
 )
+from posd.core.transactions import Input
 
 
 def opened(record: r.LaneOpened, at_ms: int) -> State:
@@ -45,6 +35,10 @@ def opened(record: r.LaneOpened, at_ms: int) -> State:
 
 def apply(state: State, record: r.Record, at_ms: int) -> State:
     """The state after one more record; `at_ms` is the wall time of its row."""
+    if isinstance(record, ReversalRecord):
+        return apply_reversal(state, record, at_ms)
+    if isinstance(record, SettlementRecord):
+        return apply_settlement(state, record, at_ms)
     match record:
         case r.LaneOpened():
             return opened(record, at_ms)
@@ -69,40 +63,6 @@ def apply(state: State, record: r.Record, at_ms: int) -> State:
             return state
         case r.OriginalRefusedInAdvance():
             return replace(state, tombstones=(*state.tombstones, record.request_id)[-TOMBSTONES_MAX:])
-        case (
-            r.ReversalOwed()
-            | r.ReversalAttempted()
-            | r.ReversalUnanswered()
-            | r.ReversalRefused()
-            | r.ReversalNeedsSignIn()
-            | r.ReversalAcknowledged()
-            | r.ReversalStuck()
-            | r.ReversalConflict()
-            | r.ReversalReopened()
-            | r.ReversalRetryWanted()
-            | r.ReversalResolved()
-            | r.ReversalCarriedOver()
-        ):
-            return apply_reversal(state, record, at_ms)
-        case r.SettlementWanted() | r.SettlementPostponed() | r.SettlementBegun():
-            return apply_due(state, record, at_ms)
-        case r.SettlementDeferred() | r.SettlementHeld() | r.SettlementApproved():
-            return apply_wait(state, record)
-        case r.SettlementUnconfirmed() | r.SettlementDecided():
-            return apply_doubt(state, record)
-        case r.TotalsAsked() | r.TotalsUnanswered() | r.TotalsAnswered():
-            return apply_totals(state, record, at_ms)
-        case r.UploadSent() | r.UploadAcknowledged() | r.UploadUnanswered() | r.UploadSetAside():
-            return apply_upload(state, record, at_ms)
-        case r.TrailerSent() | r.TrailerUnanswered():
-            return apply_trailer(state, record, at_ms)
-        case r.BatchSkipped():
-            close = closing(state, CloseOutcome.EMPTY, at_ms, at_ms, Totals())
-            return next_batch(state, close, state.batch.number, at_ms)
-        case r.BatchClosed():
-            begun = state.settlement.begun_at_ms or at_ms
-            close = closing(state, record.outcome, begun, at_ms, record.totals)
-            return next_batch(state, close, record.next_number, at_ms)
         case _:
             assert_never(record)
 
@@ -170,49 +130,33 @@ def _transaction(
         case r.AuthorisationStarted():
             return _started(state, record, at_ms)
         case r.Approved():
-            state = end_exchange(state, record.request_id)
             state = replace(state, unconfirmed=(*state.unconfirmed, record.request_id))
-            return change_txn(
+            return _answered(
                 state,
-                record.request_id,
-                lambda txn: replace(
-                    txn,
-                    status=transactions.move(txn.status, transactions.Input.APPROVED),
-                    facts=record.facts,
-                    approval_seen=True,
-                    approved_minor=record.approved_minor,
-                ),
+                record,
+                Input.APPROVED,
+                facts=record.facts,
+                approval_seen=True,
+                approved_minor=record.approved_minor,
             )
         case r.Declined():
-            state = end_exchange(state, record.request_id)
-            return change_txn(
-                state,
-                record.request_id,
-                lambda txn: replace(
-                    txn,
-                    status=transactions.move(txn.status, transactions.Input.DECLINED),
-                    facts=record.facts,
-                    unmaced=record.unmaced,
-                ),
-            )
+            return _answered(state, record, Input.DECLINED, facts=record.facts, unmaced=record.unmaced)
         case r.OutcomeUnknown():
-            state = end_exchange(state, record.request_id)
-            return change_txn(
-                state,
-                record.request_id,
-                lambda txn: replace(
-                    txn,
-                    status=transactions.move(txn.status, transactions.Input.UNKNOWN),
-                    why=record.why,
-                    approval_seen=txn.approval_seen or record.approval_seen,
-                ),
-            )
+            txn = state.find(record.request_id)
+            seen = record.approval_seen or (txn is not None and txn.approval_seen)
+            return _answered(state, record, Input.UNKNOWN, why=record.why, approval_seen=seen)
         case r.LateAnswer():
             if not record.approval:
                 return state
             return change_txn(state, record.request_id, lambda txn: replace(txn, approval_seen=True))
         case _:
             assert_never(record)
+
+
+def _answered(state: State, record: r.Approved | r.Declined | r.OutcomeUnknown, what: Input, **facts: Any) -> State:
+    """The exchange is over, and this is what is known of the transaction now."""
+    of = record.request_id
+    return change_txn(end_exchange(state, of), of, lambda txn: replace(moved(txn, what), **facts))
 
 
 def _started(state: State, record: r.AuthorisationStarted, at_ms: int) -> State:

@@ -20,10 +20,47 @@ from posd.core.state import (
 )
 from posd.values import BatchNumber, Stan
 
+DueRecord = r.SettlementWanted | r.SettlementPostponed | r.SettlementBegun
+WaitRecord = r.SettlementDeferred | r.SettlementHeld | r.SettlementApproved
+DoubtRecord = r.SettlementUnconfirmed | r.SettlementDecided
+TotalsRecord = r.TotalsAsked | r.TotalsUnanswered | r.TotalsAnswered
+UploadRecord = r.UploadSent | r.UploadAcknowledged | r.UploadUnanswered | r.UploadSetAside
+TrailerRecord = r.TrailerSent | r.TrailerUnanswered
+CloseRecord = r.BatchSkipped | r.BatchClosed
+SettlementRecord = DueRecord | WaitRecord | DoubtRecord | TotalsRecord | UploadRecord | TrailerRecord | CloseRecord
 
-def apply_due(
-    state: State, record: r.SettlementWanted | r.SettlementPostponed | r.SettlementBegun, at_ms: int
-) -> State:
+
+def apply_settlement(state: State, record: SettlementRecord, at_ms: int) -> State:
+    """The state after one record of a settlement."""
+    if isinstance(record, DueRecord):
+        return _due(state, record, at_ms)
+    if isinstance(record, WaitRecord):
+        return _wait(state, record)
+    if isinstance(record, DoubtRecord):
+        return _doubt(state, record)
+    if isinstance(record, TotalsRecord):
+        return _totals(state, record, at_ms)
+    if isinstance(record, UploadRecord):
+        return _upload(state, record, at_ms)
+    if isinstance(record, TrailerRecord):
+        return _trailer(state, record, at_ms)
+    return _closed(state, record, at_ms)
+
+
+def _closed(state: State, record: CloseRecord, at_ms: int) -> State:
+    match record:
+        case r.BatchSkipped():
+            close = _closing(state, CloseOutcome.EMPTY, at_ms, at_ms, Totals())
+            return _next_batch(state, close, state.batch.number, at_ms)
+        case r.BatchClosed():
+            begun = state.settlement.begun_at_ms or at_ms
+            close = _closing(state, record.outcome, begun, at_ms, record.totals)
+            return _next_batch(state, close, record.next_number, at_ms)
+        case _:
+            assert_never(record)
+
+
+def _due(state: State, record: DueRecord, at_ms: int) -> State:
     settlement = state.settlement
     match record:
         case r.SettlementWanted():
@@ -39,7 +76,7 @@ def apply_due(
     return replace(state, settlement=settlement)
 
 
-def apply_wait(state: State, record: r.SettlementDeferred | r.SettlementHeld | r.SettlementApproved) -> State:
+def _wait(state: State, record: WaitRecord) -> State:
     """It is due and waits: for more money, or for a person (D23)."""
     settlement = state.settlement
     match record:
@@ -54,7 +91,7 @@ def apply_wait(state: State, record: r.SettlementDeferred | r.SettlementHeld | r
     return replace(state, settlement=settlement)
 
 
-def apply_doubt(state: State, record: r.SettlementUnconfirmed | r.SettlementDecided) -> State:
+def _doubt(state: State, record: DoubtRecord) -> State:
     """Whether the host has closed the batch is not known; or a person says so. If it has, BatchClosed follows."""
     settlement = state.settlement
     match record:
@@ -86,7 +123,7 @@ def _settled(settlement: Settlement) -> Settlement:
     return replace(settlement, asked=0, unanswered=0, refused=0, in_flight=0, postponed_because="")
 
 
-def apply_totals(state: State, record: r.TotalsAsked | r.TotalsUnanswered | r.TotalsAnswered, at_ms: int) -> State:
+def _totals(state: State, record: TotalsRecord, at_ms: int) -> State:
     settlement = state.settlement
     match record:
         case r.TotalsAsked():
@@ -112,9 +149,7 @@ def apply_totals(state: State, record: r.TotalsAsked | r.TotalsUnanswered | r.To
             assert_never(record)
 
 
-def apply_upload(
-    state: State, record: r.UploadSent | r.UploadAcknowledged | r.UploadUnanswered | r.UploadSetAside, at_ms: int
-) -> State:
+def _upload(state: State, record: UploadRecord, at_ms: int) -> State:
     settlement = state.settlement
     match record:
         case r.UploadSent():
@@ -135,7 +170,7 @@ def apply_upload(
     return replace(state, settlement=settlement, exchange=None)
 
 
-def apply_trailer(state: State, record: r.TrailerSent | r.TrailerUnanswered, at_ms: int) -> State:
+def _trailer(state: State, record: TrailerRecord, at_ms: int) -> State:
     settlement = state.settlement
     match record:
         case r.TrailerSent():
@@ -158,7 +193,7 @@ def _in_flight(state: State, settlement: Settlement, kind: ExchangeKind, stan: S
     )
 
 
-def closing(state: State, outcome: CloseOutcome, begun_ms: int, at_ms: int, totals: Totals) -> LastClose:
+def _closing(state: State, outcome: CloseOutcome, begun_ms: int, at_ms: int, totals: Totals) -> LastClose:
     carried = sum(1 for reversal in state.reversals.values() if reversal.status in UNENDED)
     before_ms = state.last_close.judged_ms if state.last_close is not None else 0
     judged_ms = before_ms if outcome is CloseOutcome.EMPTY else begun_ms
@@ -166,7 +201,7 @@ def closing(state: State, outcome: CloseOutcome, begun_ms: int, at_ms: int, tota
     return LastClose(batch.identity, batch.number, begun_ms, at_ms, outcome, totals, carried, judged_ms)
 
 
-def next_batch(state: State, close: LastClose, number: BatchNumber, at_ms: int) -> State:
+def _next_batch(state: State, close: LastClose, number: BatchNumber, at_ms: int) -> State:
     """The next batch. What is still owed keeps its transaction for as long as it is owed (D19, D33).
 
     Several closes may follow each other quickly (D18): a request that the terminal asks for again, takes back, or that
