@@ -143,7 +143,8 @@ def _assemble(settings: Settings, clock: SystemClock, machine_key: MachineKey, s
     for number, terminal in enumerate(map(_terminal, settings.terminals)):
         rules = rules_of(settings, settings.terminals[number], profile)
         recovered = _recovered(settings, store, terminal, clock)
-        lane = Lane(terminal, Engine(rules, recovered.state), profile, digest_key, store.secret)
+        highest = store.highest_request(terminal.tid)
+        lane = Lane(terminal, Engine(rules, recovered.state), profile, digest_key, store.secret, highest)
         table.lanes[terminal.tid] = LaneRunner(
             lane, writer, exits, clock.now, recovered.fenced, recovered.snapshot_sequence
         )

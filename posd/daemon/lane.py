@@ -87,7 +87,11 @@ class _Memory:
 
 
 class Lane:
-    """An engine with its dialect. `sealed_facts` opens the journal's sealed card facts of a request (or None)."""
+    """An engine with its dialect.
+
+    `sealed_facts` opens the journal's sealed card facts of a request (or None). `highest_request`: the greatest id of
+    this terminal's requests in the journal, as Store.highest_request tells it; None: not known.
+    """
 
     def __init__(
         self,
@@ -96,9 +100,11 @@ class Lane:
         profile: Profile,
         digest_key: bytes,
         sealed_facts: Callable[[str], bytes | None],
+        highest_request: str | None = None,
     ) -> None:
         self.terminal, self.engine, self.profile = terminal, engine, profile
         self._digest_key, self._sealed_facts = digest_key, sealed_facts
+        self._own_requests, self._highest_request = f"{terminal.tid}/", highest_request
         self._memory = _Memory()
         self.no_sales_because = ""
         """Why nothing new is sent, but for voids (D32); empty: nothing is in the way."""
@@ -224,7 +230,14 @@ class Lane:
         return not known and request_id not in self._memory.requests
 
     def _was_sent_before(self, request_id: RequestId) -> bool:
-        """The state holds two batches, the journal all of them: what left once never leaves again (D6, D33)."""
+        """The state holds two batches, the journal all of them: what left once never leaves again (D6, D33).
+
+        A terminal counts up, so nearly every request is above all that came before it, and the journal need not be
+        asked: no row names an id above the highest, because `_record_row` notes each one before it is written.
+        """
+        highest = self._highest_request
+        if highest is not None and request_id > highest and request_id.startswith(self._own_requests):
+            return False
         try:
             return self._sealed_facts(request_id) is not None
         except KeyTrouble:
@@ -297,6 +310,7 @@ class Lane:
     def _record_row(self, record: Record, now: Now) -> RecordRow:
         name = record_name(record)
         request_id = getattr(record, "request_id", None)
+        self._note_request(request_id)
         txn = self.engine.state.find(request_id) if request_id is not None else None
         secret = None
         if isinstance(record, AuthorisationStarted) and (card := self._memory.cards.get(record.request_id)):
@@ -313,6 +327,13 @@ class Lane:
             batch=getattr(record, "batch_number", txn.batch_number if txn else self.engine.state.batch.number),
             secret=secret,
         )
+
+    def _note_request(self, request_id: RequestId | None) -> None:
+        highest = self._highest_request
+        if request_id is None or highest is None or request_id <= highest:
+            return
+        if request_id.startswith(self._own_requests):
+            self._highest_request = request_id
 
     def _incoming(self, arrived: Arrived, peer: str, now: Now, request_id: RequestId | None = None) -> MessageRow:
         masked = self.profile.masked(arrived.message)

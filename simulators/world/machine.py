@@ -112,7 +112,8 @@ class Machine:
         before = self._before.get(tid)
         if before is not None and tid != self._unsure and recovered.state != before:
             self.stage.violate(f"{tid}: what was replayed is not what was adopted: {_differs(before, recovered.state)}")
-        return Lane(terminal, Engine(self.rules[tid], recovered.state), self.profile, DIGEST_KEY, self.store.secret)
+        engine, highest = Engine(self.rules[tid], recovered.state), self.store.highest_request(tid)
+        return Lane(terminal, engine, self.profile, DIGEST_KEY, self.store.secret, highest)
 
     def die(self, why: str) -> None:
         """Everything in memory is gone; the store is what it is."""

@@ -11,7 +11,7 @@ from posd.core import events as e
 from posd.core.state import TxnStatus
 from posd.daemon.lane import ASKED_MAX
 from posd.errors import CannotEncode, InvariantBroken, StorageFailed
-from posd.values import Tid
+from posd.values import RequestId, Tid
 from tests.daemon.stage import CARD, EXPIRY, MID, SECOND, TID, TMK, Stage, play, write_keys
 
 MakeStage = Callable[..., Stage]
@@ -290,3 +290,66 @@ def test_a_terminal_that_must_sign_its_messages_and_does_not_is_refused(staged: 
 
     play(staged(), story)
     assert MID
+
+
+def asked_of_the_journal(stage: Stage) -> list[str]:
+    """The requests of which the lane asks the journal, from now on."""
+    lane = stage.daemon.lanes[Tid(TID)].lane
+    asked: list[str] = []
+    open_facts = lane._sealed_facts
+
+    def noting(request_id: str) -> bytes | None:
+        asked.append(request_id)
+        return open_facts(request_id)
+
+    lane._sealed_facts = noting
+    return asked
+
+
+def test_what_left_once_is_known_though_the_journal_is_seldom_asked(staged: MakeStage) -> None:
+    """D6: whatever the highest request is, the lane says of any other what the journal says of it."""
+
+    async def story(stage: Stage) -> None:
+        await stage.start()
+        for start in (1, 40, 7, 900, 3):  # counting up, a leap, and a terminal that was reset
+            stage.terminal().terminal.stan = start
+            asked = asked_of_the_journal(stage)
+            for amount in ("1.00", "0.00", "2.00"):
+                await stage.sale(amount)
+            assert (asked == []) == (start in (1, 40, 900))
+            agrees_with_the_journal(stage)
+        await stage.end()
+        await stage.start()
+        agrees_with_the_journal(stage)
+        asked = asked_of_the_journal(stage)
+        stage.terminal().terminal.stan = 950
+        assert (await stage.sale("3.00"))["outcome"] == "approved"
+        assert asked == []
+        stage.terminal().terminal.stan = 42
+        assert (await stage.sale("3.00"))["code"] == "94"
+        agrees_with_the_journal(stage)
+
+    play(staged(), story)
+
+
+def agrees_with_the_journal(stage: Stage) -> None:
+    lane = stage.daemon.lanes[Tid(TID)].lane
+    batches = ("000000", "000001", "000002", "999999")
+    stans = (f"{number:06d}" for number in (*range(1, 12), *range(38, 45), *range(898, 906), 949, 950, 999_999))
+    requests = [f"{TID}/{batch}/{stan}/0200/000000" for stan in stans for batch in batches]
+    sent = [request for request in requests if lane._was_sent_before(RequestId(request))]
+    assert sent == [request for request in requests if stage.rig.secret(request) is not None]
+    assert sent != []
+    assert not lane._was_sent_before(RequestId(f"{SECOND}/000001/000001/0200/000000"))
+
+
+def test_a_lane_that_knows_no_highest_request_asks_each_time(staged: MakeStage) -> None:
+    async def story(stage: Stage) -> None:
+        await stage.start()
+        stage.daemon.lanes[Tid(TID)].lane._highest_request = None
+        asked = asked_of_the_journal(stage)
+        await stage.sale("1.00")
+        await stage.sale("2.00")
+        assert len(asked) == 2
+
+    play(staged(), story)
