@@ -16,6 +16,7 @@ from posd.daemon.control_socket import call
 from posd.daemon.views import View
 from posd.errors import ConfigError, PosdError
 from posd.settings import Settings
+from posd.values import format_amount
 
 HEADS = ("AT", "TRANSACTION", "KIND", "AMOUNT", "CARD", "STATUS", "CODE", "RRN", "STAN", "BATCH")
 HAPPENED = {"yes": True, "no": False}
@@ -120,6 +121,7 @@ def _lines(txn: View) -> list[tuple[str, str]]:
         ("terminal", txn["tid"]),
         ("kind", txn["kind"]),
         ("amount", txn["amount"]),
+        ("approved of it", format_amount(txn["approved_minor"]) if txn["approved_minor"] is not None else ""),
         ("status", txn["text"]),
         ("at", moment(txn["at"], seconds=True)),
         ("card", txn["card"] or ""),
