@@ -7,8 +7,9 @@ One exchange at a time, as the dialect demands. From the top:
 3. an owed reversal whose time has come, or before the next request, or before the totals;
 4. the one repeat of a refund in doubt, where the acquirer wants it (refunds.py);
 5. the totals, when a begun settlement has drained (and there is still something to settle);
-6. a waiting request of the terminal;
-7. a settlement that is due: skip an empty batch, note that it waits (limits.py), else sign in and judge the clock;
+6. a settlement that is due: skip an empty batch, note that it waits (limits.py), else sign in and judge the clock; it
+   comes before the next request, or a terminal that never pauses would never be settled;
+7. a waiting request of the terminal;
 8. an echo, if the line is idle.
 
 `waits_until` answers for the same list when the next of these becomes possible. Keep the two beside each other.
@@ -69,10 +70,10 @@ def next_step(draft: "Draft") -> Step | None:
         return Step.REPEAT_REFUND
     if phase is SettlementPhase.DRAINING and settlement.drained(draft) and draft.may(settlement.SETTLE):
         return Step.SKIP_BATCH if settlement.skippable(draft) else Step.ASK_TOTALS
-    if draft.agenda.queue:
-        return Step.SEND_REQUEST
     if settlement.due(draft) is not None and draft.may(settlement.SETTLE) and (step := _due_step(draft)) is not None:
         return step
+    if draft.agenda.queue:
+        return Step.SEND_REQUEST
     if draft.rules.echo_interval_s and draft.may(session.ECHO):
         return Step.ECHO
     return None

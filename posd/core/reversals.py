@@ -140,7 +140,7 @@ def _denied(draft: "Draft", reversal: Reversal, code: str) -> None:
     batch_open = txn.batch == draft.state.batch.identity
     if not txn.approval_seen and batch_open:
         _acknowledged(draft, reversal, code, flagged=False)
-    elif reversal.unanswered > 0:
+    elif txn.approval_seen and reversal.unanswered > 0:
         _acknowledged(draft, reversal, code, flagged=True)
     else:
         draft.record(r.ReversalConflict(reversal.request_id, code))

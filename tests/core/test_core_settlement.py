@@ -599,3 +599,21 @@ def test_a_settled_lane_never_settles_a_batch_twice() -> None:
 def test_the_sign_in_after_the_close_is_a_knob(without_sign_in: bool) -> None:
     play = settling(after_sales(1, rules(sign_in_after_close=not without_sign_in))) >> balanced() >> answered()
     play << (quiet if without_sign_in else sent(SIGN_IN))
+
+
+def test_d18_a_terminal_that_never_pauses_is_settled_all_the_same() -> None:
+    play = after_sales(1)
+    play.until("2026-03-02 22:59:50") >> sale(2) << sent(TRANSACTION) >> sale(3, reply="waits")
+    play.until("2026-03-02 23:00:05") >> answered() << sent(SIGN_IN)
+    play >> signed_in() << sent(TOTALS) >> balanced() >> answered() >> signed_in() << sent(TRANSACTION)
+    play >> answered() << told("waits", "00")
+
+
+def test_d11_a_denial_after_the_close_is_a_conflict_if_no_approval_was_seen() -> None:
+    play = carried()
+    (owed,) = play.state.unended_reversals()
+    play >> e.RetryReversals("once", "Li Wei", None) << sent(REVERSAL)
+    play.wait(30) >> e.RetryReversals("again", "Li Wei", None) << sent(REVERSAL)
+    assert play.state.reversals[owed.request_id].unanswered == 1
+    play >> answered("25") << alerted("reversal_conflict")
+    assert play.state.reversals[owed.request_id].status is ReversalStatus.CONFLICT
