@@ -40,7 +40,7 @@ def light_after(*args: str) -> list[str]:
     return loaded
 
 
-def test_run_loads_neither_typer_nor_rich(place: Any) -> None:
+def test_d38_run_loads_neither_typer_nor_rich(place: Any) -> None:
     place.store.close()
     (place.folder / "control").write_text("no socket")  # refused when all parts have been assembled
     assert light_after("run", "--config", str(place.config)) == []

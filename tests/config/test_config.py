@@ -208,7 +208,7 @@ def test_no_terminal(tmp_path: Path) -> None:
     assert _lines(tmp_path, head) == ["posd.yaml:1:1: terminals: the setting is missing; see the example"]
 
 
-def test_a_terminal_that_gives_up_before_posd_does(tmp_path: Path) -> None:
+def test_d17_a_terminal_that_gives_up_before_posd_does(tmp_path: Path) -> None:
     """D17: also when the sum equals the limit, and when a part of it is a default."""
     text = SMALL.replace("host:\n", "host:\n  connect_timeout_s: 45\n") + "door:\n  terminal_timeout_s: 75\n"
     assert _lines(tmp_path, text) == [
@@ -228,7 +228,7 @@ def test_a_contradiction_with_a_default_is_found(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("address", ["0.0.0.0:7000", "192.168.1.5:7000", "'[::]:7000'", "shop.example:7000"])
-def test_an_open_door_demands_macs(tmp_path: Path, address: str) -> None:
+def test_d28_an_open_door_demands_macs(tmp_path: Path, address: str) -> None:
     """D28."""
     text = f"{SMALL}door:\n  listen: {address}\n"
     (line,) = _lines(tmp_path, text)

@@ -33,7 +33,7 @@ def test_a_bad_configuration_is_not_restarted_and_all_else_is(unit: configparser
     assert unit["Unit"]["StartLimitIntervalSec"] == "0"
 
 
-def test_its_folders_and_times_are_those_of_the_settings(unit: configparser.ConfigParser) -> None:
+def test_d39_its_folders_and_times_are_those_of_the_settings(unit: configparser.ConfigParser) -> None:
     settings = load(shipped("config/posd.example.yaml"))
     service = unit["Service"]
     assert settings.state_dir == Path("/var/lib") / service["StateDirectory"]
@@ -41,7 +41,7 @@ def test_its_folders_and_times_are_those_of_the_settings(unit: configparser.Conf
     assert int(service["TimeoutStopSec"]) > settings.drain_timeout_s
 
 
-def test_keys_never_reach_a_disk(unit: configparser.ConfigParser) -> None:
+def test_d29_keys_never_reach_a_disk(unit: configparser.ConfigParser) -> None:
     assert unit["Service"]["LimitCORE"] == "0"
     assert unit["Service"]["MemorySwapMax"] == "0"
 

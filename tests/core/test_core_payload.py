@@ -34,7 +34,7 @@ def folded(name: str) -> State:
 
 
 @pytest.mark.parametrize("name", ["v1", "refunds.v2"])
-def test_a_golden_journal_folds_to_its_golden_state(name: str) -> None:
+def test_d34_a_golden_journal_folds_to_its_golden_state(name: str) -> None:
     """Never change the golden journals: a record whose shape changes gets a new version and an upcast."""
     assert payload.load_state((GOLDEN / f"{name}.state.json").read_text()) == folded(f"{name}.jsonl")
 
@@ -49,7 +49,7 @@ def test_d34_what_an_older_version_did_not_say_is_upcast() -> None:
         payload.load_record("declined", 2, old["payload"].replace('"facts"', '"fact"'))
 
 
-def test_the_golden_journal_has_every_kind_of_record() -> None:
+def test_d34_the_golden_journal_has_every_kind_of_record() -> None:
     kinds = {row["kind"] for name in GOLDEN_FILES for row in rows(name)}
     assert kinds == set(payload.NAMES)
 

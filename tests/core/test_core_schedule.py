@@ -90,7 +90,7 @@ def test_newest_and_next_are_neighbours(now: int, times: list[time], zone: str) 
 # --- the host's clock ------------------------------------------------------------------------------------------------
 
 
-def test_the_hosts_clock_is_in_the_year_that_brings_it_nearest() -> None:
+def test_d24_the_hosts_clock_is_in_the_year_that_brings_it_nearest() -> None:
     """D24."""
     new_year = wall_ms("2027-01-01 00:00:05")
     assert host_wall_ms("1231235958", new_year, SHANGHAI) == wall_ms("2026-12-31 23:59:58")

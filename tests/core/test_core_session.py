@@ -68,7 +68,7 @@ def test_no_answer_to_a_sign_in_is_a_failed_one() -> None:
     play.wait(5) << sent(SIGN_IN)
 
 
-def test_each_sign_in_takes_a_new_stan_and_only_the_newest_answer_loads_keys() -> None:
+def test_d8_each_sign_in_takes_a_new_stan_and_only_the_newest_answer_loads_keys() -> None:
     play = starting() >> e.LinkUp()
     first = play.state.exchange.stan
     play.wait(33) << sent(SIGN_IN)
@@ -89,7 +89,7 @@ def test_a_new_line_needs_no_new_sign_in() -> None:
     play >> sale(1) << sent(TRANSACTION)
 
 
-def test_a_restart_needs_no_new_sign_in() -> None:
+def test_d26_a_restart_needs_no_new_sign_in() -> None:
     """D26: the keys are held as received."""
     play = ready()
     play.killed() >> e.LinkUp() << quiet >> sale(1) << sent(TRANSACTION)
@@ -100,12 +100,12 @@ def test_a_killed_sign_in_is_begun_anew() -> None:
     play.killed() << recorded(r.SignInFailed) >> e.LinkUp() << sent(SIGN_IN)
 
 
-def test_the_hosts_batch_number_is_adopted_outside_settlement() -> None:
+def test_d7_the_hosts_batch_number_is_adopted_outside_settlement() -> None:
     play = starting() >> e.LinkUp() >> signed_in(batch=42)
     assert play.state.batch.number == 42
 
 
-def test_a_changed_batch_number_with_open_transactions_settles_early() -> None:
+def test_d7_a_changed_batch_number_with_open_transactions_settles_early() -> None:
     """D7."""
     play = after_sales(1) >> sale(2) >> answered("A0") << sent(SIGN_IN) >> signed_in(batch=42)
     play << alerted("host_batch_number_changed")
@@ -114,7 +114,7 @@ def test_a_changed_batch_number_with_open_transactions_settles_early() -> None:
     assert play.txn(1).batch_number == 7, "each transaction keeps the number it was sent with"
 
 
-def test_a_batch_number_that_we_closed_ourselves_is_alerted() -> None:
+def test_d7_a_batch_number_that_we_closed_ourselves_is_alerted() -> None:
     closed(after_sales(1)) >> signed_in(batch=7) << alerted("host_batch_number_was_closed_by_us")
 
 
@@ -127,7 +127,7 @@ def test_an_idle_line_is_echoed() -> None:
     play.wait(30) << alerted("echo_unanswered") << recorded(r.EchoEnded, answered=False)
 
 
-def test_an_echo_without_stan_is_matched_and_takes_no_stan() -> None:
+def test_d8_an_echo_without_stan_is_matched_and_takes_no_stan() -> None:
     """D8."""
     play = ready(rules(echo_interval_s=60.0))
     before = play.state.stan
@@ -137,7 +137,7 @@ def test_an_echo_without_stan_is_matched_and_takes_no_stan() -> None:
     play >> late(ECHO, None) << recorded(r.EchoEnded, answered=True)
 
 
-def test_the_terminals_sign_in_is_answered_from_the_held_block() -> None:
+def test_d26_the_terminals_sign_in_is_answered_from_the_held_block() -> None:
     """D26: without a new sign-in to the host."""
     play = ready() >> terminal_signs_in() << given_keys() << quiet
     assert play.state.session.terminal_generation == play.state.session.generation
@@ -158,19 +158,19 @@ def test_too_many_waiting_sign_ins_leave_none_unanswered() -> None:
     play >> e.LinkUp() >> signed_in() << given_keys("second")
 
 
-def test_a_pin_under_an_older_key_is_refused_unsent() -> None:
+def test_d26_a_pin_under_an_older_key_is_refused_unsent() -> None:
     """D26."""
     play = ready() >> sale(1, pin=True) << told("sale-1", Refusal.SIGN_IN_FIRST) << quiet
     play >> terminal_signs_in() >> sale(2, pin=True) << sent(TRANSACTION)
 
 
-def test_a_pin_that_became_stale_while_waiting_is_not_sent() -> None:
+def test_d26_a_pin_that_became_stale_while_waiting_is_not_sent() -> None:
     """D26: the sign-in before it brought other keys."""
     play = ready() >> terminal_signs_in() >> sale(1) >> answered("A0") << sent(SIGN_IN)
     play >> sale(2, pin=True) >> signed_in() << told("sale-2", Refusal.SIGN_IN_FIRST) << quiet
 
 
-def test_pin_entry_can_be_refused() -> None:
+def test_d27_pin_entry_can_be_refused() -> None:
     """D27."""
     play = ready(rules(pin_allowed=False)) >> terminal_signs_in()
     play >> sale(1, pin=True) << told("sale-1", Refusal.NOT_SUPPORTED) << quiet

@@ -77,7 +77,7 @@ def test_by_hand_twice_settles_once() -> None:
     assert len(play.every(r.BatchClosed)) == 1
 
 
-def test_a_close_by_hand_before_the_moment_does_not_satisfy_it() -> None:
+def test_d18_a_close_by_hand_before_the_moment_does_not_satisfy_it() -> None:
     """D18."""
     play = closed(after_sales(1)) >> signed_in() >> sale(2) >> answered()
     play.until("2026-03-02 23:00:00") << sent(SIGN_IN)
@@ -118,7 +118,7 @@ def test_a_skip_forgets_nothing_that_can_still_be_asked_for() -> None:
     play >> taken_back(1) << told("back-1", "00") << sent(REVERSAL)
 
 
-def test_many_ticks_at_one_due_moment_settle_once() -> None:
+def test_d18_many_ticks_at_one_due_moment_settle_once() -> None:
     play = after_sales(1)
     play.until("2026-03-02 23:00:00") >> e.Tick() << quiet >> e.Tick() << quiet >> signed_in() << sent(TOTALS)
     play >> e.Tick() << quiet >> balanced() >> e.Tick() << quiet >> answered() >> signed_in() >> e.Tick() << quiet
@@ -203,7 +203,7 @@ def test_a_lane_opened_under_a_clock_far_ahead_settles_all_the_same() -> None:
 
 
 @pytest.mark.parametrize("ahead_s", [301, -301, 86400, -86400])
-def test_clocks_that_differ_too_much_postpone(ahead_s: int) -> None:
+def test_d24_clocks_that_differ_too_much_postpone(ahead_s: int) -> None:
     """D24."""
     play = after_sales(1) >> SETTLE_NOW << sent(SIGN_IN) >> signed_in(ahead_s=ahead_s)
     play << recorded(r.SettlementPostponed) << alerted("settlement_postponed") << not_recorded(r.SettlementBegun)
@@ -212,7 +212,7 @@ def test_clocks_that_differ_too_much_postpone(ahead_s: int) -> None:
     play >> signed_in() << recorded(r.SettlementBegun)
 
 
-def test_clocks_that_differ_a_little_settle() -> None:
+def test_d24_clocks_that_differ_a_little_settle() -> None:
     after_sales(1) >> SETTLE_NOW >> signed_in(ahead_s=295) << recorded(r.SettlementBegun) << not_alerted
 
 
@@ -236,7 +236,7 @@ def test_draining_delivers_what_is_owed_first() -> None:
     assert play.state.settlement.totals == Totals(GroupCount(Minor(1000), 1, 0, 0))
 
 
-def test_draining_refuses_no_sale() -> None:
+def test_d19_draining_refuses_no_sale() -> None:
     """D19."""
     play = after_sales(1) >> sale(2) >> answered("68") << sent(REVERSAL) >> answered("96")
     play >> SETTLE_NOW >> signed_in() << sent(REVERSAL) >> answered("96") << quiet
@@ -245,7 +245,7 @@ def test_draining_refuses_no_sale() -> None:
     play.wait(43) << told("sale-3", Refusal.NOT_SENT)
 
 
-def test_what_stays_owed_is_carried_over_under_its_old_number() -> None:
+def test_d19_what_stays_owed_is_carried_over_under_its_old_number() -> None:
     """D19."""
     play = after_sales(1) >> sale(2) >> answered("68") << sent(REVERSAL)
     play.wait(30)
@@ -344,7 +344,7 @@ def test_balanced_closes_opens_the_next_and_signs_in() -> None:
     play >> signed_in() << quiet
 
 
-def test_the_totals_are_repeated_with_the_same_stan_and_totals() -> None:
+def test_d20_the_totals_are_repeated_with_the_same_stan_and_totals() -> None:
     """D20."""
     play = settling(after_sales(2))
     first = play.sent[-1].message
@@ -355,7 +355,7 @@ def test_the_totals_are_repeated_with_the_same_stan_and_totals() -> None:
     play >> balanced() << recorded(r.TotalsAnswered) << sent(TRAILER)
 
 
-def test_the_totals_are_not_asked_again_once_they_are_answered() -> None:
+def test_d20_the_totals_are_not_asked_again_once_they_are_answered() -> None:
     play = settling(after_sales(1)) >> balanced() << sent(TRAILER)
     (play.killed() >> e.LinkUp()).wake() << sent(TRAILER)
 
@@ -400,7 +400,7 @@ def test_an_upload_in_doubt_is_repeated_with_its_own_number_and_items() -> None:
     play >> answered() << recorded(r.UploadAcknowledged, cursor=8)
 
 
-def test_94_on_a_repeat_after_silence_means_done() -> None:
+def test_d14_94_on_a_repeat_after_silence_means_done() -> None:
     """D14."""
     play = settling(after_sales(1)) >> unbalanced()
     play.wait(30)
@@ -415,7 +415,7 @@ def test_94_without_an_earlier_silence_does_not_mean_done() -> None:
     play >> answered("94") << not_recorded(r.UploadAcknowledged)
 
 
-def test_items_that_are_refused_again_and_again_are_set_aside() -> None:
+def test_d21_items_that_are_refused_again_and_again_are_set_aside() -> None:
     """D21."""
     play = settling(after_sales(9)) >> unbalanced()
     for _ in range(3):
@@ -426,7 +426,7 @@ def test_items_that_are_refused_again_and_again_are_set_aside() -> None:
     play >> answered() << recorded(r.BatchClosed, outcome=CloseOutcome.OUT_OF_BALANCE)
 
 
-def test_silence_does_not_set_items_aside() -> None:
+def test_d21_silence_does_not_set_items_aside() -> None:
     """D21 counts refusals: a host that was silent three times and busy once has refused once."""
     play = settling(after_sales(1)) >> unbalanced()
     for _ in range(3):
@@ -510,7 +510,7 @@ def in_doubt() -> Playbook:
 
 
 @pytest.mark.parametrize("answer", [answered("77"), answered("94"), zeros()], ids=["77", "94", "zeros"])
-def test_a_repeat_answered_as_if_it_were_closed_is_unconfirmed(answer) -> None:
+def test_d20_a_repeat_answered_as_if_it_were_closed_is_unconfirmed(answer) -> None:
     """D20: no upload, no batch change by itself, a sign-in."""
     play = in_doubt() >> answer << recorded(r.SettlementUnconfirmed) << alerted("settlement_unconfirmed")
     play << not_recorded(r.BatchClosed) << sent(SIGN_IN) >> signed_in() << quiet
@@ -519,7 +519,7 @@ def test_a_repeat_answered_as_if_it_were_closed_is_unconfirmed(answer) -> None:
     assert play.state.batch.number == 7
 
 
-def test_a_batch_number_that_moved_on_is_evidence() -> None:
+def test_d20_a_batch_number_that_moved_on_is_evidence() -> None:
     play = in_doubt() >> answered("94") >> signed_in(batch=8)
     play << recorded(r.BatchClosed, outcome=CloseOutcome.UNCONFIRMED, next_number=8)
     play << alerted("batch_closed_unconfirmed") << quiet
@@ -588,7 +588,7 @@ def test_a_reversal_owed_in_a_closed_batch_does_not_count_as_something_to_settle
     play >> answered("96") >> SETTLE_NOW << done(False)
 
 
-def test_a_settled_lane_never_settles_a_batch_twice() -> None:
+def test_d18_a_settled_lane_never_settles_a_batch_twice() -> None:
     play = closed(after_sales(1)) >> signed_in() >> sale(2) >> answered()
     closed(play) >> signed_in()
     identities = [record.next_number for record in play.every(r.BatchClosed)]

@@ -280,7 +280,7 @@ def test_a_duplicate_answer_changes_nothing() -> None:
     assert play.txn().status is TxnStatus.APPROVED
 
 
-def test_an_answer_with_another_stan_or_class_is_not_ours() -> None:
+def test_d8_an_answer_with_another_stan_or_class_is_not_ours() -> None:
     """D8."""
     play = ready() >> sale(1)
     play >> late(TRANSACTION, 999) << not_told >> late(REVERSAL, play.txn().stan) << not_told

@@ -29,7 +29,7 @@ def without(stage: Stage, tid: str) -> None:
     stage.tids = tuple(other for other in stage.tids if other != tid)
 
 
-def test_a_terminal_is_not_configured_away_while_its_batch_is_open(staged: MakeStage) -> None:
+def test_d35_a_terminal_is_not_configured_away_while_its_batch_is_open(staged: MakeStage) -> None:
     """D35."""
 
     async def story(stage: Stage) -> None:
@@ -53,7 +53,7 @@ def test_a_terminal_is_not_configured_away_while_its_batch_is_open(staged: MakeS
     play(staged(tids=(TID, SECOND)), story)
 
 
-def test_a_terminal_that_owes_a_reversal_is_not_configured_away(staged: MakeStage) -> None:
+def test_d35_a_terminal_that_owes_a_reversal_is_not_configured_away(staged: MakeStage) -> None:
     async def story(stage: Stage) -> None:
         await stage.start()
         await stage.sale("1.00", SECOND)

@@ -74,7 +74,7 @@ def test_status_shows_every_terminal_and_the_line(tmp_path: Path) -> None:
     play(tmp_path, a_shop(TID, OTHER_TID), story)
 
 
-def test_questions_are_answered_as_from_the_state(tmp_path: Path) -> None:
+def test_d36_questions_are_answered_as_from_the_state(tmp_path: Path) -> None:
     async def story(client: Client, shop: Shop) -> None:
         of = shop.lanes[TID].sells(1234)
         assert (await client.ask("txn.list"))["transactions"][0]["request_id"] == of
@@ -102,7 +102,7 @@ def test_retry_hurries_one_or_all_and_says_what_there_is(tmp_path: Path) -> None
     play(tmp_path, a_shop(), story)
 
 
-def test_resolve_wants_a_name_and_a_reason_and_acts_once(tmp_path: Path) -> None:
+def test_d36_resolve_wants_a_name_and_a_reason_and_acts_once(tmp_path: Path) -> None:
     async def story(client: Client, shop: Shop) -> None:
         runner = shop.lanes[TID]
         of = runner.sticks()
@@ -202,7 +202,7 @@ def test_settle_is_watched_again_while_it_is_under_way(tmp_path: Path) -> None:
     play(tmp_path, a_shop(), story)
 
 
-def test_leaving_cancels_nothing(tmp_path: Path) -> None:
+def test_d36_leaving_cancels_nothing(tmp_path: Path) -> None:
     async def story(client: Client, shop: Shop) -> None:
         runner = shop.lanes[TID]
         runner.sells()
@@ -247,7 +247,7 @@ def test_settle_of_two_terminals_ends_when_both_have(tmp_path: Path) -> None:
     play(tmp_path, a_shop(TID, OTHER_TID), story)
 
 
-def test_a_person_decides_an_unconfirmed_settlement(tmp_path: Path) -> None:
+def test_d20_a_person_decides_an_unconfirmed_settlement(tmp_path: Path) -> None:
     async def story(client: Client, shop: Shop) -> None:
         runner = shop.lanes[TID]
         assert "which terminal" in await client.refused("settle.decide", by="Wang", reason="bank says", closed=True)

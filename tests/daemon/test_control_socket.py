@@ -91,7 +91,7 @@ def test_a_verb_gets_its_result(play: Callable[[Story], None]) -> None:
     play(story)
 
 
-def test_progress_is_streamed_before_the_result(play: Callable[[Story], None]) -> None:
+def test_d36_progress_is_streamed_before_the_result(play: Callable[[Story], None]) -> None:
     async def story(path: Path, desk: Desk) -> None:
         seen: list[dict[str, Any]] = []
         loop = asyncio.get_running_loop()

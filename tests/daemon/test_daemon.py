@@ -211,7 +211,7 @@ def test_a_line_that_flaps_loses_nothing(staged: MakeStage) -> None:
     play(staged(), story)
 
 
-def test_without_a_line_a_sale_is_not_sent_and_soon_told(staged: MakeStage) -> None:
+def test_d17_without_a_line_a_sale_is_not_sent_and_soon_told(staged: MakeStage) -> None:
     """D17: less than the terminal's patience; nothing is owed."""
 
     async def story(stage: Stage) -> None:
@@ -227,7 +227,7 @@ def test_without_a_line_a_sale_is_not_sent_and_soon_told(staged: MakeStage) -> N
     play(staged(), story)
 
 
-def test_a_disk_that_is_nearly_full_refuses_sales_only(staged: MakeStage) -> None:
+def test_d32_a_disk_that_is_nearly_full_refuses_sales_only(staged: MakeStage) -> None:
     """D32."""
 
     async def story(stage: Stage) -> None:
@@ -251,7 +251,7 @@ def test_a_disk_that_is_nearly_full_refuses_sales_only(staged: MakeStage) -> Non
     play(staged(faults=({"mti": "0200", "amount": "*07", "do": "lose_answer"},)), story)
 
 
-def test_a_settlement_that_is_due_begins_by_itself(staged: MakeStage, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_d18_a_settlement_that_is_due_begins_by_itself(staged: MakeStage, monkeypatch: pytest.MonkeyPatch) -> None:
     """The wall clock passes the due time; one wake-up and the batch closes, once."""
 
     ahead_ms = [0]

@@ -297,7 +297,7 @@ def test_half_a_frame_cannot_be_taken_back_and_its_rest_never_leaves() -> None:
     stalled(story)
 
 
-def test_at_its_deadline_a_waiting_frame_is_withdrawn_and_the_rest_goes_on() -> None:
+def test_d2_at_its_deadline_a_waiting_frame_is_withdrawn_and_the_rest_goes_on() -> None:
     async def story(link: HostLink, heard: Heard, near: MemoryChannel, far: MemoryChannel) -> None:
         assert link.send("late", b"late", later(SOON_S))
         assert link.send("kept", b"kept", later())
@@ -309,7 +309,7 @@ def test_at_its_deadline_a_waiting_frame_is_withdrawn_and_the_rest_goes_on() -> 
     stalled(story)
 
 
-def test_withdrawn_before_anything_else_is_sent_even_when_the_timer_is_late() -> None:
+def test_d2_withdrawn_before_anything_else_is_sent_even_when_the_timer_is_late() -> None:
     async def story(link: HostLink, heard: Heard, near: MemoryChannel, far: MemoryChannel) -> None:
         frames = Frames(far)
         assert link.send("request", b"request", later(SOON_S))
@@ -374,7 +374,7 @@ def test_a_frame_of_which_the_kernel_took_nothing_is_certainly_withdrawn(how: st
     asyncio.run(run())
 
 
-def test_the_outbox_is_bounded_and_a_lost_link_gives_it_back() -> None:
+def test_d2_the_outbox_is_bounded_and_a_lost_link_gives_it_back() -> None:
     async def story(link: HostLink, heard: Heard, near: MemoryChannel, far: MemoryChannel) -> None:
         taken = [link.send(f"t{n}", b"x", later()) for n in range(host_link.OUTBOX_FRAMES_MAX + 3)]
         assert taken.count(True) == host_link.OUTBOX_FRAMES_MAX
@@ -387,7 +387,7 @@ def test_the_outbox_is_bounded_and_a_lost_link_gives_it_back() -> None:
     stalled(story)
 
 
-def test_a_real_peer_that_never_reads_delays_nobody() -> None:
+def test_d2_a_real_peer_that_never_reads_delays_nobody() -> None:
     async def story(link: HostLink, heard: Heard, host: Host) -> None:
         await heard.expect("up")
         far = await host.channels.get()

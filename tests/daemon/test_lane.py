@@ -23,7 +23,7 @@ def memory(stage: Stage, tid: str = TID) -> Any:
     return stage.daemon.lanes[Tid(tid)].lane._memory
 
 
-def test_a_request_that_cannot_be_said_to_the_host_is_refused_once_and_fences_nobody(
+def test_d1_a_request_that_cannot_be_said_to_the_host_is_refused_once_and_fences_nobody(
     staged: MakeStage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def story(stage: Stage) -> None:
@@ -114,7 +114,7 @@ def test_an_answer_sent_by_a_terminal_is_not_answered_and_not_remembered(staged:
     play(staged(), story)
 
 
-def test_a_request_of_an_old_batch_is_never_sent_again(staged: MakeStage, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_d33_a_request_of_an_old_batch_is_never_sent_again(staged: MakeStage, monkeypatch: pytest.MonkeyPatch) -> None:
     """D6: the key is known for ever, also when its batch has left the state (D33)."""
     monkeypatch.setattr("posd.core.fold_settlement.EARLIER_MAX", 0)
 
@@ -138,7 +138,7 @@ def test_a_request_of_an_old_batch_is_never_sent_again(staged: MakeStage, monkey
     play(staged(), story)
 
 
-def test_keys_that_another_tmk_does_not_open_are_dropped_at_the_start(staged: MakeStage) -> None:
+def test_d26_keys_that_another_tmk_does_not_open_are_dropped_at_the_start(staged: MakeStage) -> None:
     """Signed in by the journal (D26), but nothing could be said: sign in anew, say so, keep trying."""
 
     async def story(stage: Stage) -> None:
@@ -163,7 +163,7 @@ def test_keys_that_another_tmk_does_not_open_are_dropped_at_the_start(staged: Ma
 
 
 @pytest.mark.parametrize("bug", [InvariantBroken("planted"), KeyError("planted"), TypeError("planted")], ids=repr)
-def test_a_bug_in_one_lane_is_its_fence_and_nobody_elses(
+def test_d4_a_bug_in_one_lane_is_its_fence_and_nobody_elses(
     staged: MakeStage, monkeypatch: pytest.MonkeyPatch, bug: Exception
 ) -> None:
     async def story(stage: Stage) -> None:
@@ -215,7 +215,7 @@ def test_a_command_that_meets_a_new_fence_is_answered(staged: MakeStage, monkeyp
     play(staged(), story, may_say=FENCED)
 
 
-def test_a_failing_disk_is_not_a_fence(staged: MakeStage) -> None:
+def test_d4_a_failing_disk_is_not_a_fence(staged: MakeStage) -> None:
     async def story(stage: Stage) -> None:
         await stage.start()
         stage.rig.fail_next()
@@ -247,7 +247,7 @@ def test_the_terminals_own_reversal_ends_an_approved_sale(staged: MakeStage) -> 
     play(staged(), story)
 
 
-def test_the_terminals_own_0500_is_answered_and_starts_ours(staged: MakeStage) -> None:
+def test_d25_the_terminals_own_0500_is_answered_and_starts_ours(staged: MakeStage) -> None:
     async def story(stage: Stage) -> None:
         await stage.start()
         await stage.sale("1.00")
@@ -273,7 +273,7 @@ def _card() -> Any:
     return CardInHand(CARD, EXPIRY)
 
 
-def test_a_terminal_that_must_sign_its_messages_and_does_not_is_refused(staged: MakeStage) -> None:
+def test_d28_a_terminal_that_must_sign_its_messages_and_does_not_is_refused(staged: MakeStage) -> None:
     """D28."""
 
     async def story(stage: Stage) -> None:
@@ -306,7 +306,7 @@ def asked_of_the_journal(stage: Stage) -> list[str]:
     return asked
 
 
-def test_what_left_once_is_known_though_the_journal_is_seldom_asked(staged: MakeStage) -> None:
+def test_d6_what_left_once_is_known_though_the_journal_is_seldom_asked(staged: MakeStage) -> None:
     """D6: whatever the highest request is, the lane says of any other what the journal says of it."""
 
     async def story(stage: Stage) -> None:

@@ -80,7 +80,7 @@ def test_a_snapshot_that_cannot_be_read_is_left_alone(store: MemoryStore, text: 
     assert recover(store, TID, 0) == truth
 
 
-def test_a_snapshot_that_its_records_contradict_is_left_alone(store: MemoryStore) -> None:
+def test_d33_a_snapshot_that_its_records_contradict_is_left_alone(store: MemoryStore) -> None:
     put(store, OPENED, STARTED)
     store.save_snapshot(TID, 2, FOLD_VERSION, dump_state(opened(OPENED, 1_000)))
     put(store, UNKNOWN, OWED, r.ReversalAttempted(SALE, 1, "98"))
@@ -89,7 +89,7 @@ def test_a_snapshot_that_its_records_contradict_is_left_alone(store: MemoryStore
     assert recovered.state.reversals[SALE].attempts == 1
 
 
-def test_records_that_contradict_each_other_fence_the_lane(store: MemoryStore) -> None:
+def test_d4_records_that_contradict_each_other_fence_the_lane(store: MemoryStore) -> None:
     put(store, OPENED, STARTED, r.ReversalAcknowledged(SALE, "00"), UNKNOWN)
     recovered = recover(store, TID, 0)
     assert "record 3 (reversal_acknowledged)" in recovered.fenced
@@ -105,7 +105,7 @@ def test_a_journal_without_its_first_record_is_no_journal(store: MemoryStore) ->
 @pytest.mark.parametrize(
     ("how", "says"), [({"version": 99}, "newer posd"), ({"payload": '{"x":1}'}, "does not have its shape")]
 )
-def test_a_record_that_this_posd_does_not_know_ends_the_start(
+def test_d34_a_record_that_this_posd_does_not_know_ends_the_start(
     store: MemoryStore, how: dict[str, Any], says: str
 ) -> None:
     put(store, OPENED)

@@ -33,7 +33,7 @@ async def raw(stage: Stage, body: bytes, tid: str = TID) -> dict[str, Any]:
 # --- the line --------------------------------------------------------------------------------------------------------
 
 
-def test_terminals_on_one_line_get_their_own_answers(staged: MakeStage) -> None:
+def test_d8_terminals_on_one_line_get_their_own_answers(staged: MakeStage) -> None:
     """The same STANs and amounts that tell whose answer it is; the host answers some late."""
 
     async def story(stage: Stage) -> None:
@@ -71,7 +71,9 @@ def test_terminals_on_one_line_get_their_own_answers(staged: MakeStage) -> None:
     ],
     ids=lambda value: value["do"] if isinstance(value, dict) else value,
 )
-def test_whatever_the_host_does_to_one_answer_is_one_reversal(staged: MakeStage, do: dict[str, Any], why: str) -> None:
+def test_d9_whatever_the_host_does_to_one_answer_is_one_reversal(
+    staged: MakeStage, do: dict[str, Any], why: str
+) -> None:
     async def story(stage: Stage) -> None:
         await stage.start()
         failed, other = await asyncio.gather(stage.sale("6.66"), stage.sale("1.00", SECOND))
@@ -103,7 +105,7 @@ def test_a_duplicate_answer_changes_nothing(staged: MakeStage) -> None:
     play(staged(faults=({"mti": "0200", "do": "duplicate"},)), story)
 
 
-def test_a_late_approval_is_remembered_and_the_reversal_stands(staged: MakeStage) -> None:
+def test_d11_a_late_approval_is_remembered_and_the_reversal_stands(staged: MakeStage) -> None:
     async def story(stage: Stage) -> None:
         await stage.start()
         assert (await stage.sale("6.66"))["code"] == "98"
@@ -246,7 +248,7 @@ def test_a_void_of_nothing_a_void_twice_and_other_wrong_voids(staged: MakeStage)
     play(staged(), story)
 
 
-def test_a_terminal_that_floods_is_told_to_wait_and_others_are_served(staged: MakeStage) -> None:
+def test_d3_a_terminal_that_floods_is_told_to_wait_and_others_are_served(staged: MakeStage) -> None:
     """D3: its inbox is bounded; what does not fit is answered busy."""
 
     async def story(stage: Stage) -> None:
@@ -278,7 +280,7 @@ def _echo(client: TerminalClient) -> tuple[str, dict[int, str]]:
     return message.mti, dict(message.fields)
 
 
-def test_nonsense_does_not_fill_the_journal(staged: MakeStage) -> None:
+def test_d32_nonsense_does_not_fill_the_journal(staged: MakeStage) -> None:
     """D32: so many a minute are kept; all are answered."""
 
     async def story(stage: Stage) -> None:

@@ -16,7 +16,7 @@ from tests.daemon.stage import TID, Stage, play
 MakeStage = Callable[..., Stage]
 
 
-def test_nothing_arrives_anywhere_before_its_rows_are_durable(staged: MakeStage) -> None:
+def test_d1_nothing_arrives_anywhere_before_its_rows_are_durable(staged: MakeStage) -> None:
     """The disk takes 15 ms a write: what is sent at once arrives long before. `play` looks at the host's side."""
 
     async def story(stage: Stage) -> None:
@@ -62,7 +62,7 @@ def test_the_order_test_can_fail(staged: MakeStage) -> None:
 
 
 @pytest.mark.parametrize("keeps", [False, True], ids=["lost", "durable"])
-def test_a_failed_write_lets_nothing_out_and_ends_posd(staged: MakeStage, keeps: bool) -> None:
+def test_d1_a_failed_write_lets_nothing_out_and_ends_posd(staged: MakeStage, keeps: bool) -> None:
     async def story(stage: Stage) -> None:
         await stage.start()
         stage.rig.fail_next(keeps)
@@ -105,7 +105,7 @@ def test_a_disk_that_fails_at_any_write_of_a_sale_and_its_void_loses_no_money(
     play(staged(), story)
 
 
-def test_what_was_handed_over_is_written_with_the_next_commit(staged: MakeStage) -> None:
+def test_d16_what_was_handed_over_is_written_with_the_next_commit(staged: MakeStage) -> None:
     async def story(stage: Stage) -> None:
         await stage.start()
         await stage.sale("1.00")
@@ -120,7 +120,7 @@ def test_what_was_handed_over_is_written_with_the_next_commit(staged: MakeStage)
     play(staged(), story)
 
 
-def test_an_answer_that_nobody_took_is_not_handed_over(staged: MakeStage) -> None:
+def test_d16_an_answer_that_nobody_took_is_not_handed_over(staged: MakeStage) -> None:
     """D16: the connection's end decides nothing; the approval stands, unconfirmed, until the terminal speaks."""
 
     async def story(stage: Stage) -> None:
@@ -143,7 +143,7 @@ def test_an_answer_that_nobody_took_is_not_handed_over(staged: MakeStage) -> Non
     play(staged(faults=({"mti": "0200", "nth": 1, "do": "delay", "ms": 250},)), story)
 
 
-def test_a_snapshot_and_the_records_after_it_give_the_same_state_as_all_records(
+def test_d33_a_snapshot_and_the_records_after_it_give_the_same_state_as_all_records(
     staged: MakeStage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("posd.daemon.runner.SNAPSHOT_ROWS", 20)
@@ -167,7 +167,7 @@ def test_a_snapshot_and_the_records_after_it_give_the_same_state_as_all_records(
     play(staged(faults=({"mti": "0200", "amount": "*07", "do": "lose_answer"},)), story)
 
 
-def test_a_full_inbox_takes_no_more_requests_but_still_answers_of_the_host(staged: MakeStage) -> None:
+def test_d3_a_full_inbox_takes_no_more_requests_but_still_answers_of_the_host(staged: MakeStage) -> None:
     async def story(stage: Stage) -> None:
         await stage.start()
         runner = stage.daemon.lanes[Tid(TID)]
@@ -213,7 +213,7 @@ def test_a_deadline_that_passes_while_the_disk_is_slow_is_met_at_once(staged: Ma
     play(staged(faults=({"mti": "0200", "do": "lose_answer"},)), story)
 
 
-def test_a_deadline_that_stays_in_the_past_is_alerted_once_and_costs_no_cpu(
+def test_d4_a_deadline_that_stays_in_the_past_is_alerted_once_and_costs_no_cpu(
     staged: MakeStage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def story(stage: Stage) -> None:
@@ -231,7 +231,7 @@ def test_a_deadline_that_stays_in_the_past_is_alerted_once_and_costs_no_cpu(
     assert stage.log.getvalue().count("deadline_in_the_past") == 1
 
 
-def test_a_command_is_done_once_for_each_id(staged: MakeStage) -> None:
+def test_d36_a_command_is_done_once_for_each_id(staged: MakeStage) -> None:
     async def story(stage: Stage) -> None:
         await stage.start()
         await stage.sale("1.00")

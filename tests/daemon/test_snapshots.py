@@ -61,7 +61,7 @@ def same_state(store: Any, tid: str) -> None:
 
 
 @pytest.mark.usefixtures("near")
-def test_a_start_verifies_a_bounded_tail_though_a_terminal_is_idle(staged: MakeStage, tmp_path: Path) -> None:
+def test_d33_a_start_verifies_a_bounded_tail_though_a_terminal_is_idle(staged: MakeStage, tmp_path: Path) -> None:
     async def story(stage: Stage) -> None:
         await stage.start()
         saved = counted(stage)
@@ -111,7 +111,7 @@ def test_an_orderly_end_leaves_little_to_verify(
     play(staged(tids=(TID, SECOND)), story)
 
 
-def test_a_snapshot_at_any_moment_tells_the_state_of_the_records(
+def test_d33_a_snapshot_at_any_moment_tells_the_state_of_the_records(
     staged: MakeStage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """They are taken as often as they can be, while both terminals work and the disk is slow."""

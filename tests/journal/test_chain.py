@@ -52,7 +52,7 @@ def test_text_cannot_move_between_columns() -> None:
     assert one != other
 
 
-def test_golden_links() -> None:
+def test_d34_golden_links() -> None:
     # D34: a journal that was written must verify for ever; these bytes were computed once and never change
     chain = Chain(bytes(range(32)))
     assert chain.genesis(bytes(16)).hex() == GENESIS

@@ -81,7 +81,7 @@ def test_everything_is_there_after_a_restart(store: Store, rows: Any, restart: C
     assert payloads(again) == ['{"n":1}', '{"n":2}']
 
 
-def test_snapshot_shortens_replay(store: Store, rows: Any, restart: Callable[[], Store]) -> None:
+def test_d33_snapshot_shortens_replay(store: Store, rows: Any, restart: Callable[[], Store]) -> None:
     last = store.write([[rows.record(1), rows.record(2)]])
     store.save_snapshot("12345678", last, FOLD_VERSION, '{"state":2}')
     store.write([[rows.record(3)]])
@@ -100,7 +100,7 @@ def test_newest_snapshot_wins_and_other_terminals_have_none(store: Store, rows: 
     assert store.replay("A0000001", FOLD_VERSION)[:2] == (None, 0)
 
 
-def test_snapshot_of_another_fold_is_ignored(store: Store, rows: Any) -> None:
+def test_d33_snapshot_of_another_fold_is_ignored(store: Store, rows: Any) -> None:
     store.write([[rows.record(1)]])
     store.save_snapshot("12345678", 1, FOLD_VERSION, "state")
     replay = store.replay("12345678", FOLD_VERSION + 1)

@@ -136,7 +136,7 @@ def test_text_that_is_not_utf8(damage: Any, written: Path, chain_key: bytes) -> 
 
 
 @pytest.mark.parametrize("column", ["sequence", "fold_version", "state", "mac"])
-def test_a_damaged_snapshot_is_named_and_not_used(
+def test_d33_a_damaged_snapshot_is_named_and_not_used(
     damage: Any, written: Path, chain_key: bytes, opened: Any, column: str
 ) -> None:
     value = {"sequence": "7", "fold_version": "2", "state": "'{}'", "mac": "X'00'"}[column]
@@ -214,7 +214,7 @@ def test_replay_after_a_snapshot_reads_only_what_it_needs(damage: Any, opened: A
 # -- files -------------------------------------------------------------------------------------------------------
 
 
-def test_an_older_copy_of_the_database_put_back(opened: Any, rows: Any, written: Path, tmp_path: Path) -> None:
+def test_d31_an_older_copy_of_the_database_put_back(opened: Any, rows: Any, written: Path, tmp_path: Path) -> None:
     copy = tmp_path / "backup"
     shutil.copytree(written, copy)
     store = opened()
@@ -295,7 +295,7 @@ def test_a_flipped_bit_in_table_or_index(damage: Any, written: Path, chain_key: 
     assert verify(written, chain_key).intact
 
 
-def test_no_copy_of_the_card_number_on_the_disk(opened: Any, rows: Any, folder: Path, canary: str) -> None:
+def test_d29_no_copy_of_the_card_number_on_the_disk(opened: Any, rows: Any, folder: Path, canary: str) -> None:
     store = opened()
     store.write([rows.sale(1)])
     for path in folder.iterdir():
@@ -310,7 +310,7 @@ def test_no_copy_of_the_card_number_on_the_disk(opened: Any, rows: Any, folder: 
 
 @pytest.mark.parametrize("byte", range(0, SLOT_BYTES, 5))
 @pytest.mark.parametrize("slot", [0, 1])
-def test_one_damaged_slot_is_named_and_the_other_serves(
+def test_d31_one_damaged_slot_is_named_and_the_other_serves(
     written: Path, chain_key: bytes, opened: Any, slot: int, byte: int
 ) -> None:
     path = written / ANCHOR_FILE
@@ -342,7 +342,9 @@ def test_a_missing_database(written: Path, opened: Any) -> None:
         opened()
 
 
-def test_a_database_ahead_of_the_anchor_is_accepted(written: Path, opened: Any, rows: Any, chain_key: bytes) -> None:
+def test_d31_a_database_ahead_of_the_anchor_is_accepted(
+    written: Path, opened: Any, rows: Any, chain_key: bytes
+) -> None:
     older = (written / ANCHOR_FILE).read_bytes()
     store = opened()
     store.write([rows.sale(7)])

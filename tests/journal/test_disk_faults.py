@@ -51,7 +51,7 @@ def write_until_it_fails(store: Any, rows: Any) -> tuple[str, int]:
     raise AssertionError("this disk does not fail")
 
 
-def test_one_sync_for_each_commit(opened: Any, rows: Any, disk: Any) -> None:
+def test_d31_one_sync_for_each_commit(opened: Any, rows: Any, disk: Any) -> None:
     store = opened(vfs=disk.name)
     store.write([rows.sale(0)])
     disk.syncs.clear()
@@ -85,7 +85,7 @@ def test_only_upkeep_and_close_copy_the_log(opened: Any, rows: Any, disk: Any, f
     assert (folder / f"{JOURNAL_FILE}-wal").stat().st_size < 2 * WAL_CHECKPOINT_PAGES * 4200
 
 
-def test_a_reader_in_the_middle_of_a_read_stops_nobody(opened: Any, rows: Any, folder: Path) -> None:
+def test_d30_a_reader_in_the_middle_of_a_read_stops_nobody(opened: Any, rows: Any, folder: Path) -> None:
     store = opened()
     store.write([rows.sale(0)])
     reader = apsw.Connection(str(folder / JOURNAL_FILE), flags=apsw.SQLITE_OPEN_READONLY)
@@ -157,7 +157,7 @@ def test_an_io_error_while_opening(opened: Any, rows: Any, disk: Any) -> None:
     assert opened(vfs=disk.name).head().sequence == 2
 
 
-def test_a_full_disk_releases_the_ballast(opened: Any, rows: Any, disk: Any, folder: Path) -> None:
+def test_d32_a_full_disk_releases_the_ballast(opened: Any, rows: Any, disk: Any, folder: Path) -> None:
     store = opened(vfs=disk.name)
     store.write([rows.sale(0)])
     assert (folder / BALLAST_FILE).exists()

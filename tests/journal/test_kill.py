@@ -47,7 +47,7 @@ def test_every_acknowledged_row_survives_a_kill(folder: Path, opened: Any, chain
 
 @pytest.mark.system
 @pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed")
-def test_exactly_one_fdatasync_for_each_commit(folder: Path, tmp_path: Path) -> None:
+def test_d31_exactly_one_fdatasync_for_each_commit(folder: Path, tmp_path: Path) -> None:
     counts = [syncs(folder, tmp_path / "trace", commits) for commits in (1, 1, 1 + COMMITS)]
     # the second run of one commit is the cost of opening; what comes on top is the commits alone
     assert counts[2] - counts[1] == COMMITS

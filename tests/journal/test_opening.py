@@ -35,7 +35,7 @@ def test_a_good_engine(version: str) -> None:
     require_engine(version)
 
 
-def test_settings_of_the_connections(opened: Any) -> None:
+def test_d30_settings_of_the_connections(opened: Any) -> None:
     store = opened()
     writer = store._writer
     assert writer.pragma("journal_mode") == "wal"
@@ -48,7 +48,7 @@ def test_settings_of_the_connections(opened: Any) -> None:
     assert persistent.value == 1
 
 
-def test_a_second_posd_is_refused_and_the_first_named(opened: Any) -> None:
+def test_d30_a_second_posd_is_refused_and_the_first_named(opened: Any) -> None:
     opened()
     with pytest.raises(ConfigError, match=rf"another posd is running on it \(pid {os.getpid()}\)"):
         opened()

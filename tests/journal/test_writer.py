@@ -64,7 +64,7 @@ async def queued(store: GatedStore, first: Awaitable[int], *others: Awaitable[in
     return tasks
 
 
-def test_what_waits_becomes_one_commit(store: GatedStore, rows: Any) -> None:
+def test_d3_what_waits_becomes_one_commit(store: GatedStore, rows: Any) -> None:
     async def scenario(writer: Writer) -> None:
         tasks = await queued(store, *(writer.append(rows.sale(i)) for i in range(10)))
         store.gate.set()
@@ -76,7 +76,7 @@ def test_what_waits_becomes_one_commit(store: GatedStore, rows: Any) -> None:
     assert [record.payload for record in store.records()] == [f'{{"n":{i}}}' for i in range(10)]
 
 
-def test_an_append_is_not_answered_before_it_is_durable(store: GatedStore, rows: Any) -> None:
+def test_d1_an_append_is_not_answered_before_it_is_durable(store: GatedStore, rows: Any) -> None:
     async def scenario(writer: Writer) -> None:
         (task,) = await queued(store, writer.append(rows.sale(1)))
         assert not task.done()
@@ -100,7 +100,7 @@ def test_a_commit_is_bounded(store: GatedStore, rows: Any) -> None:
     assert store.commits == 3  # two full ones and the rest
 
 
-def test_the_queue_is_bounded(store: GatedStore, rows: Any) -> None:
+def test_d3_the_queue_is_bounded(store: GatedStore, rows: Any) -> None:
     async def scenario(writer: Writer) -> None:
         tasks = await queued(store, *(writer.append(rows.sale(i)) for i in range(5)))
         assert writer._jobs.qsize() <= 2

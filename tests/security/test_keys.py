@@ -65,7 +65,7 @@ def test_the_second_half_of_the_mak_slot_is_filler() -> None:
     assert unwrap(Tmk(TMK), filler, "003").mak == MAK
 
 
-def test_the_pin_key_is_never_unwrapped() -> None:
+def test_d27_the_pin_key_is_never_unwrapped() -> None:
     """D27: a damaged PIK passes; its check value is the host's word and the PIN pad's business."""
     damaged = bytes([BLOCK_004[0] ^ 1]) + BLOCK_004[1:]
     assert unwrap(Tmk(TMK), damaged, "004").pik_kcv == "9BE3BD43"

@@ -34,7 +34,7 @@ def test_the_key_file_is_there_before_the_first_use(folder: Path, machine_key: M
     assert vault.seal(PLAIN, AAD).key_id == key_id
 
 
-def test_every_start_begins_a_new_key_and_opens_the_old(folder: Path, machine_key: MachineKey) -> None:
+def test_d29_every_start_begins_a_new_key_and_opens_the_old(folder: Path, machine_key: MachineKey) -> None:
     before = DataKeys(folder, machine_key).seal(PLAIN, AAD)
     vault = DataKeys(folder, machine_key)
     after = vault.seal(PLAIN, AAD)
@@ -49,7 +49,7 @@ def test_a_reader_writes_nothing(folder: Path, machine_key: MachineKey) -> None:
     assert [path.name for path in folder.iterdir()] == [f"{sealed.key_id}.key"]
 
 
-def test_a_destroyed_data_key_takes_the_numbers_with_it(folder: Path, machine_key: MachineKey) -> None:
+def test_d29_a_destroyed_data_key_takes_the_numbers_with_it(folder: Path, machine_key: MachineKey) -> None:
     sealed = DataKeys(folder, machine_key).seal(PLAIN, AAD)
     (folder / f"{sealed.key_id}.key").unlink()
     with pytest.raises(KeyTrouble, match=f"data key {sealed.key_id}: .* missing"):
@@ -81,7 +81,7 @@ def test_another_machine_key_is_named(folder: Path, machine_key: MachineKey) -> 
         DataKeys(folder, MachineKey(bytes(32))).open(sealed, AAD)
 
 
-def test_a_changed_or_moved_row_is_refused(folder: Path, machine_key: MachineKey) -> None:
+def test_d29_a_changed_or_moved_row_is_refused(folder: Path, machine_key: MachineKey) -> None:
     vault = DataKeys(folder, machine_key)
     sealed = vault.seal(PLAIN, AAD)
     text = sealed.ciphertext

@@ -64,7 +64,7 @@ def test_ready_status_watchdog_and_an_orderly_end(built: Build, capsys: pytest.C
     assert not (house.folder / "control.sock").exists()
 
 
-def test_the_daemon_loads_nothing_of_the_command_line(built: Build) -> None:
+def test_d38_the_daemon_loads_nothing_of_the_command_line(built: Build) -> None:
     """D38: neither typer nor rich, nor what they bring."""
     house = built()
 
@@ -138,7 +138,7 @@ def test_a_key_that_this_user_cannot_read_is_one_line(built: Build) -> None:
     one_line(*house.refused(), 2, "machine.key", "permission denied")
 
 
-def test_a_terminal_that_owes_is_not_configured_away(built: Build) -> None:
+def test_d35_a_terminal_that_owes_is_not_configured_away(built: Build) -> None:
     """D35."""
     house = built(("10000001", "10000002"))
     shopper = Shopper(house, "10000002", 1)
@@ -238,7 +238,7 @@ def test_a_log_that_nobody_reads_does_not_stop_the_sales(built: Build) -> None:
         assert len(house.posd.stdout.read()) >= 60_000, "the pipe was full"
 
 
-def test_sighup_keeps_the_settings_and_the_sales(built: Build) -> None:
+def test_d35_sighup_keeps_the_settings_and_the_sales(built: Build) -> None:
     house = built()
     shopper = Shopper(house, house.tids[0], 1)
 
