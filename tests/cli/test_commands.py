@@ -442,6 +442,13 @@ def test_every_command_has_an_example_and_nothing_heavy_is_needed_for_help(posd:
         assert f"posd {' '.join(command)}" in ran.out.split("Example", 1)[1], command
 
 
+def test_d29_decode_takes_no_message_as_a_bare_argument(posd: Posd) -> None:
+    """It would stay in the shell's history; `--test-data` says that there is nothing to hide."""
+    assert posd("decode", "0800").status == 2
+    said = posd("decode", "--test-data", "0800").err
+    assert "malformed" in said
+
+
 def test_misuse_never_repeats_a_card_number(posd: Posd, place: Any) -> None:
     ran = posd("decode", "6225880212345678901")
     assert ran.status == 2

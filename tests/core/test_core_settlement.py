@@ -245,6 +245,16 @@ def test_d19_draining_refuses_no_sale() -> None:
     play.wait(43) << told("sale-3", Refusal.NOT_SENT)
 
 
+def test_d19_a_sale_while_draining_is_sent_and_counts() -> None:
+    """What holds the totals is stuck, so it does not go first: the sale does, and is in the totals."""
+    play = after_sales(1, rules(reversal_attempts_max=1)) >> sale(2) >> answered("68") >> answered("96")
+    play << recorded(r.ReversalStuck) >> SETTLE_NOW >> signed_in() << sent(REVERSAL) >> answered("96") << quiet
+    assert phase(play) is SettlementPhase.DRAINING
+    play >> sale(3) << sent(TRANSACTION) >> answered() << told("sale-3", "00")
+    play.until_sent(TOTALS)
+    assert play.state.settlement.totals == Totals(GroupCount(Minor(2000), 2, 0, 0))
+
+
 def test_d19_what_stays_owed_is_carried_over_under_its_old_number() -> None:
     """D19."""
     play = after_sales(1) >> sale(2) >> answered("68") << sent(REVERSAL)
