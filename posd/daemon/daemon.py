@@ -21,7 +21,7 @@ from posd.daemon.notify import Notifier
 from posd.daemon.questions import version
 from posd.daemon.router import DoorSide, Lanes
 from posd.daemon.runner import LaneRunner
-from posd.daemon.snapshots import ENDING_LAG_ROWS, SNAPSHOT_BEAT_S, SNAPSHOT_LAG_ROWS, keep_snapshots_near
+from posd.daemon.snapshots import ENDING_LAG_ROWS, SNAPSHOT_BEAT_S, keep_snapshots_near, lag_rows_max
 from posd.daemon.station_lane import Ending, Up
 from posd.daemon.terminal_door import TerminalDoor
 from posd.daemon.wakeups import Wakeups
@@ -124,13 +124,13 @@ class Daemon:
         if self.control is not None:
             await self.control.start()
         self._link.start()
-        self._wakeups.start()
         tasks.append(asyncio.create_task(self._keep_anchor()))
         tasks.append(asyncio.create_task(self._keep_snapshots()))
         tasks.append(asyncio.create_task(self._beat()))
         self._look_for_room()
         self.ready = True
         self._notifier.ready(self._summary())
+        self._wakeups.start()  # its scheduler takes long to import, and `Started` was the first look at what is due
         log.info("ready", door=f"{self.settings.door.listen.host}:{self._door.port}", terminals=len(self.lanes))
 
     async def _told(self) -> None:
@@ -209,7 +209,7 @@ class Daemon:
     async def _keep_snapshots(self) -> None:
         while True:
             await asyncio.sleep(SNAPSHOT_BEAT_S)
-            await keep_snapshots_near(self.lanes.values(), SNAPSHOT_LAG_ROWS)
+            await keep_snapshots_near(self.lanes.values(), lag_rows_max(len(self.lanes)))
 
     async def _beat(self) -> None:
         """Feed the watchdog when every lane has lived through a tick since the last time."""

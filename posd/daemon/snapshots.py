@@ -13,15 +13,23 @@ from posd.daemon.runner import LaneRunner
 from posd.journal.contract import Store
 from posd.journal.writer import COMMIT_SNAPSHOTS_MAX
 
-SNAPSHOT_LAG_ROWS = 30_000
-"""Rows of all terminals that a snapshot may lie behind the journal's head: about 4000 sales, a quarter of a second of
-verifying."""
+SNAPSHOT_LAG_ROWS = 15_000
+"""Rows of all terminals that a snapshot may lie behind the journal's head: about 2000 sales. Verifying and folding them
+takes a third of a second."""
+
+SNAPSHOT_LAG_ROWS_EACH = 120
+"""The same for each terminal: with many of them their states would else be written more often than they change."""
 
 SNAPSHOT_BEAT_S = 2.0
 """How often that is looked at; what is written in the meantime comes on top."""
 
 ENDING_LAG_ROWS = 1000
 """The same at an orderly end, when there is time to make the next start quick."""
+
+
+def lag_rows_max(terminals: int) -> int:
+    """Rows that a snapshot may lie behind where there are so many terminals."""
+    return max(SNAPSHOT_LAG_ROWS, SNAPSHOT_LAG_ROWS_EACH * terminals)
 
 
 async def keep_snapshots_near(runners: Iterable[LaneRunner], rows_max: int) -> None:

@@ -1,8 +1,8 @@
 """A long past, written quickly: a journal of so many transactions, as posd itself would have written it.
 
 The records are posd's own, folded by posd's own fold and stored by its own store: sealed, digested and chained like
-any other row, batches closed, a snapshot at each close. Only the deciding is left out, and the masked texts of the
-messages are the same for every transaction. Beside a running posd this must never be used: it is the one writer.
+any other row, batches closed, snapshots as the daemon takes them. Only the deciding is left out, and the masked texts
+of the messages are the same for every transaction. Beside a running posd this must never be used: it is the one writer.
 """
 
 import json
@@ -17,6 +17,7 @@ from posd.core.fold import apply, opened
 from posd.core.payload import FOLD_VERSION, dump_record, dump_state, record_name, record_version
 from posd.core.rules import TxnKind
 from posd.core.state import CloseOutcome, SettlementCause, State
+from posd.daemon.snapshots import lag_rows_max
 from posd.journal.contract import Direction, MessageRow, RecordRow, Row
 from posd.journal.opening import open_store
 from posd.journal.sqlite import SqliteStore
@@ -52,6 +53,7 @@ class Lane:
     facts: bytes
     at_ms: int
     rows: list[Row]
+    snapshot_sequence: int = 0
 
     def record(self, record: r.Record, **columns: object) -> None:
         """One more fact: folded, and a row of its own."""
@@ -138,9 +140,11 @@ def write_past(place: PosdPlace, tids: list[str], transactions: int, told: Calla
                     written += batch.sales
                     if batch.closed:
                         _close(store, lane)
+            _keep_snapshots_near(store, lanes)
             told(written)
         for lane in lanes:
             _commit(store, lane)
+        _keep_snapshots_near(store, lanes)
     finally:
         store.close()
 
@@ -148,7 +152,20 @@ def write_past(place: PosdPlace, tids: list[str], transactions: int, told: Calla
 def _close(store: SqliteStore, lane: Lane) -> None:
     lane.close()
     _commit(store, lane)
-    store.save_snapshot(lane.state.tid, store.head().sequence, FOLD_VERSION, dump_state(lane.state))
+    _snapshot(store, lane)
+
+
+def _snapshot(store: SqliteStore, lane: Lane) -> None:
+    lane.snapshot_sequence = store.head().sequence
+    store.save_snapshot(lane.state.tid, lane.snapshot_sequence, FOLD_VERSION, dump_state(lane.state))
+
+
+def _keep_snapshots_near(store: SqliteStore, lanes: list[Lane]) -> None:
+    """As the daemon does every two seconds (D33)."""
+    for lane in lanes:
+        if store.head().sequence - lane.snapshot_sequence > lag_rows_max(len(lanes)):
+            _commit(store, lane)
+            _snapshot(store, lane)
 
 
 def _sell(store: SqliteStore, lane: Lane, number: int) -> None:

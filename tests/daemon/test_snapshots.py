@@ -27,7 +27,8 @@ ROWS_OF_A_SALE = 8
 
 @pytest.fixture
 def near(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("posd.daemon.daemon.SNAPSHOT_LAG_ROWS", LAG_ROWS)
+    monkeypatch.setattr("posd.daemon.snapshots.SNAPSHOT_LAG_ROWS", LAG_ROWS)
+    monkeypatch.setattr("posd.daemon.snapshots.SNAPSHOT_LAG_ROWS_EACH", 1)
     monkeypatch.setattr("posd.daemon.daemon.SNAPSHOT_BEAT_S", 0.02)
 
 
@@ -115,7 +116,7 @@ def test_d33_a_snapshot_at_any_moment_tells_the_state_of_the_records(
     staged: MakeStage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """They are taken as often as they can be, while both terminals work and the disk is slow."""
-    monkeypatch.setattr("posd.daemon.daemon.SNAPSHOT_LAG_ROWS", 0)
+    monkeypatch.setattr("posd.daemon.daemon.lag_rows_max", lambda terminals: 0)
     monkeypatch.setattr("posd.daemon.daemon.SNAPSHOT_BEAT_S", 0.001)
 
     async def story(stage: Stage) -> None:
