@@ -76,7 +76,7 @@ def _evidence(plan: Plan, folder: Folder, story: Story) -> Evidence:
     evidence = read_evidence(folder.books, folder.journal, folder.told, TID)
     evidence.balances = {card.masked: OPENING_BALANCE_MINOR for card in plan.cards}
     evidence.staged = [(one.name, (one.terminal_batch, one.terminal_stan), one.why) for one in story.staged]
-    evidence.due_ms = story.due_ms
+    evidence.settled, evidence.alerts = story.settled, story.alerts
     return evidence
 
 

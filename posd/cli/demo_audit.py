@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from posd.cli.demo_accounts import acknowledged, at_host_once, explained, named, reversed_once
 from posd.cli.demo_evidence import APPROVED, DECLINED, REVERSED, Booked, Entry, Evidence, Told
-from posd.cli.demo_totals import balances, totals
+from posd.cli.demo_totals import balances, totals, uploaded_count, uploads
 from posd.values import format_amount
 
 NOT_SENT_CODES = frozenset({"A0", "96", "98"})
@@ -45,7 +45,8 @@ def money_checks(evidence: Evidence) -> list[Check]:
         ("acknowledged", "no reversal still owed", "无未完成冲正", owed, acknowledged),
         ("told", "the terminal was told the same", "终端所知一致", len(evidence.told), _told),
         ("sent", "no request left twice", "请求未重发", sum(evidence.ledger.sent.values()), _sent),
-        ("totals", "totals of the closed batch", "批结总额一致", closes, totals),
+        ("totals", "totals of the closed batches", "批结总额一致", closes, totals),
+        ("uploads", "uploaded records matched", "批上送逐笔相符", uploaded_count(evidence), uploads),
         ("balances", "the cards' balances", "卡余额一致", len(evidence.cards), balances),
         ("staged", "every trouble left its trace", "故障均已记录", len(evidence.staged), _staged),
         ("remarks", "the host has no remarks", "主机无异议", len(evidence.booked), _remarks),

@@ -70,6 +70,15 @@ class Close:
     totals: Json
 
 
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """A close as it had to be."""
+
+    cause: str
+    due_ms: int | None
+    outcome: str
+
+
 @dataclass(slots=True)
 class Ledger:
     """The journal, read. `sent`: how often a financial request left for the host, by (batch, STAN)."""
@@ -125,7 +134,10 @@ class Told:
 
 @dataclass(slots=True)
 class Evidence:
-    """All of it. `balances`: what each card had at first, by its masked number; `staged`: name, terminal's key, why."""
+    """All of it. `balances`: what each card had at first, by its masked number; `staged`: name, terminal's key, why.
+
+    `settled`: the closes that the story had to bring about, in order; `alerts`: the alerts that it had to raise.
+    """
 
     booked: list[Booked]
     batches: list[Json]
@@ -138,7 +150,8 @@ class Evidence:
     closes_told: list[str]
     balances: Mapping[str, int] = field(default_factory=dict)
     staged: list[tuple[str, Key, str | None]] = field(default_factory=list)
-    due_ms: int = 0
+    settled: list[Settled] = field(default_factory=list)
+    alerts: list[str] = field(default_factory=list)
 
 
 def read_evidence(books: Path, journal: Path, told: Path, tid: str) -> Evidence:

@@ -19,13 +19,16 @@ EXPIRY = "3012"
 GOOD_SALES = 12
 SALES_AFTER_RESTART = 2
 EXTRA_TROUBLES = 2
+UPLOADED_SALES = 9
+"""Domestic sales of the second batch: more than one upload message holds."""
 HELD_MS = 5_000
 """How long the host holds back the answer before which posd is killed: longer than the kill takes."""
 
 BATCH_MAX, STAN_MAX = 800_000, 900_000
 """Where the host's batch and the terminal's own numbers begin at most: none of them wraps in a demo."""
 
-_BINS = (("622588", 16, "CUP"), ("621700", 19, "CUP"), ("625900", 16, "CUP"), ("476173", 16, "VIS"))
+DOMESTIC, FOREIGN = "CUP", "VIS"
+_BINS = (("622588", 16, DOMESTIC), ("621700", 19, DOMESTIC), ("625900", 16, DOMESTIC), ("476173", 16, FOREIGN))
 """First six digits, length, scheme: domestic and foreign, sixteen digits and nineteen."""
 
 
@@ -99,12 +102,13 @@ class Plan:
     killed: Sale
     after_restart: tuple[Sale, ...]
     next_batch: Sale
+    uploaded: tuple[Sale, ...]
 
     @property
     def sales(self) -> tuple[Sale, ...]:
         """Every sale, in the order of play."""
         day = tuple(action for action in self.day if isinstance(action, Sale))
-        return (*day, self.killed, *self.after_restart, self.next_batch)
+        return (*day, self.killed, *self.after_restart, self.next_batch, *self.uploaded)
 
 
 def _rule(do: str, **more: object) -> dict[str, object]:
@@ -155,6 +159,7 @@ def make_plan(seed: int) -> Plan:
         day.insert(dice.randint(1, len(day)), sale(trouble))
     day.insert(dice.randint(4, len(day)), Void(dice.random()))
     day.insert(dice.randint(1, len(day)), Balance(cards[0]))
+    domestic = [card for card in cards if card.scheme == DOMESTIC]
     return Plan(
         seed=seed,
         host_batch=dice.randint(1, BATCH_MAX),
@@ -165,6 +170,7 @@ def make_plan(seed: int) -> Plan:
         killed=sale(KILL),
         after_restart=(sale(card=cards[0]), *(sale() for _ in range(SALES_AFTER_RESTART - 1))),
         next_batch=sale(card=cards[0]),
+        uploaded=tuple(sale(card=dice.choice(domestic)) for _ in range(UPLOADED_SALES)),
     )
 
 

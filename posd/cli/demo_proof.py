@@ -4,6 +4,7 @@ Each check has a control in it, so that one that looks at nothing cannot pass.
 """
 
 import json
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -27,7 +28,7 @@ def proof_checks(evidence: Evidence, plan: Plan, folder: Folder) -> list[Check]:
     return [
         chain_check(folder.journal, folder.machine_key),
         fold_check(evidence.ledger),
-        log_check(folder.log),
+        log_check(folder.log, evidence.alerts),
         canary_check(folder.posd, folder.key_files, folder.host / "host.yaml", canaries(plan, evidence.sign_ins, key)),
     ]
 
@@ -64,21 +65,29 @@ def _fold_findings(ledger: Ledger, rows: Iterator[StoredRecord]) -> Iterator[str
         yield f"an exchange is still open: {state.exchange.kind}"
 
 
-def log_check(log: Path) -> Check:
-    """posd printed nothing but its log, and nothing in it asks for a person: all that was staged it has to master."""
+def log_check(log: Path, staged: Sequence[str] = ()) -> Check:
+    """posd printed nothing but its log; what asks for a person is what was staged for one, each once, and no more."""
     lines = log.read_text().splitlines()
-    findings = tuple(finding for line in lines for finding in _log_findings(line))
-    return Check("log", "posd raised no alert", "无告警", len(lines), findings or (() if lines else ("it is empty",)))
+    expected = Counter(staged)
+    findings = [finding for line in lines for finding in _log_findings(line, expected)]
+    findings += [f"no alert {name}, which had to be raised" for name in expected.elements()]
+    if not lines:
+        findings.append("it is empty")
+    return Check("log", "no alert but the staged ones", "无意外告警", len(lines), tuple(findings))
 
 
-def _log_findings(line: str) -> Iterator[str]:
+def _log_findings(line: str, expected: Counter[str]) -> Iterator[str]:
+    """`expected` loses what was found."""
     try:
         event = json.loads(line)
     except ValueError:
         yield "a line that is no log line"
         return
     if event.get("alert") or event.get("level") in ("error", "critical"):
-        yield f"{event.get('level')}: {event.get('event')}"
+        if expected[event.get("event", "")] > 0:
+            expected[event["event"]] -= 1
+        else:
+            yield f"{event.get('level')}: {event.get('event')}"
 
 
 def canary_check(folder: Path, key_files: Sequence[Path], host_yaml: Path, secrets: Sequence[Canary]) -> Check:

@@ -136,9 +136,11 @@ class Stage:
         text = json.dumps(host_configuration(self.plan), indent=2)
         (self.folder.host / "host.yaml").write_text(f"# JSON is YAML too.\n{text}\n")
 
-    def start_host(self) -> None:
-        """The acquirer, on a port that it takes itself."""
-        arguments = ["--config", "host.yaml", "--listen", f"{LOOPBACK}:0", "--books", self.folder.books.name]
+    def start_host(self, scenario: str | None = None) -> None:
+        """The acquirer, on a port that it takes itself and keeps; it goes on with its state."""
+        arguments = ["--config", "host.yaml", "--listen", f"{LOOPBACK}:{self._host_port}"]
+        arguments += ["--books", self.folder.books.name, "--state", "state.json"]
+        arguments += ["--scenario", scenario] if scenario else []
         self.host = self._start("host simulator", "simulators.host", arguments, self.folder.host / "host.log")
         listening = self.host.wait_for("address", lambda event: event.get("event") == "listening", START_LIMIT_S)
         self._host_port = listening["port"]
@@ -174,6 +176,15 @@ class Stage:
             status = process.end()
             if status != 0:
                 raise StageFailed(f"{process.name} ended with status {status} when it was told to stop")
+
+    def restart_host(self, scenario: str | None) -> None:
+        """The acquirer again, with the same books; posd's line is up again when this returns."""
+        mark = self.posd.mark()
+        self._processes.remove(self.host)
+        if (status := self.host.end()) != 0:
+            raise StageFailed(f"host simulator ended with status {status} when it was told to stop")
+        self.start_host(scenario)
+        self.posd.wait_for("line to the host", lambda event: event.get("event") == "line_up", ANSWER_LIMIT_S, mark)
 
     def kill_posd(self) -> None:
         """kill -9."""

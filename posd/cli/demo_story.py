@@ -10,10 +10,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 
+from posd.cli.demo_evidence import Settled
+from posd.cli.demo_later import LaterBatches
 from posd.cli.demo_plan import EXPIRY, Action, Balance, Plan, Sale, Void
 from posd.cli.demo_process import Event, StageFailed
 from posd.cli.demo_stage import ANSWER_LIMIT_S, Stage
 from posd.cli.demo_teller import Teller
+from posd.cli.demo_totals import AGREED, SCHEDULE
 from posd.values import format_amount
 
 FAR_AWAY = timedelta(hours=12)
@@ -39,7 +42,7 @@ class Staged:
 
 
 class Story:
-    """One demo on one stage. `staged` and `due_ms` are what the audit has to find again."""
+    """One demo on one stage. `staged`, `settled` and `alerts` are what the audit has to find again."""
 
     def __init__(self, stage: Stage, teller: Teller) -> None:
         self._stage, self._teller = stage, teller
@@ -47,7 +50,8 @@ class Story:
         self._start_took = timedelta()
         self._killed_stan = 0
         self.staged: list[Staged] = []
-        self.due_ms = 0
+        self.settled: list[Settled] = []
+        self.alerts: list[str] = []
 
     @property
     def _plan(self) -> Plan:
@@ -61,6 +65,10 @@ class Story:
         self._recover()
         self._settle()
         self._next_batch()
+        later = LaterBatches(self._stage, self._teller, self._play)
+        later.play()
+        self.settled += later.settled
+        self.alerts += later.alerts
         self._stage.end()
         self._teller.line(True, "all three stopped", "全部正常退出", "each with status 0")
 
@@ -105,7 +113,7 @@ class Story:
         stage = self._stage
         stage.start_posd(DUE_IN + SLOWNESS * self._start_took)
         assert stage.due_at is not None
-        self.due_ms = round(stage.due_at.timestamp() * 1000)
+        self.settled.append(Settled(SCHEDULE, round(stage.due_at.timestamp() * 1000), AGREED))
         self._teller.line(
             True, "posd again", "重新启动", f"process {stage.posd.pid}, settlement due {stage.due_at:%H:%M:%S}"
         )

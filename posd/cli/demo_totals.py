@@ -6,19 +6,27 @@ sides, nothing is believed because somebody says "balanced".
 
 from collections import Counter
 from collections.abc import Iterator
+from itertools import zip_longest
 
-from posd.cli.demo_evidence import APPROVED, KINDS, Evidence, Json
+from posd.cli.demo_evidence import APPROVED, KINDS, Evidence, Json, Settled
 
 NO_MONEY = {"debit_minor": 0, "debit_count": 0, "credit_minor": 0, "credit_count": 0}
-SCHEDULE, AGREED, CLOSED, BALANCED = "schedule", "agreed", "closed", "balanced"
+SCHEDULE, OPERATOR = "schedule", "operator"
+AGREED, OUT_OF_BALANCE = "agreed", "out_of_balance"
+CLOSED, BALANCED = "closed", "balanced"
+END_BALANCED, END_UNBALANCED = "207", "202"
+"""Codes of the end message (reference 1.7)."""
 
 
 def totals(evidence: Evidence) -> Iterator[str]:
     """The closed batch: the same totals in the journal, in the host's books, and summed up anew from each side."""
     closes = {close.batch: close for close in evidence.ledger.closes}
-    scheduled = [close for close in closes.values() if (close.cause, close.due_ms) == (SCHEDULE, evidence.due_ms)]
-    if len(scheduled) != 1 or len(closes) != len(evidence.ledger.closes):
-        yield f"{len(scheduled)} of {len(evidence.ledger.closes)} closes were the one that the schedule had to begin"
+    if len(closes) != len(evidence.ledger.closes):
+        yield "a batch was closed twice in the journal"
+    found = [Settled(close.cause, close.due_ms, close.outcome) for close in evidence.ledger.closes]
+    for number, (had_to_be, was) in enumerate(zip_longest(evidence.settled, found), 1):
+        if had_to_be != was:
+            yield f"close {number} was {_close_text(was)}; it had to be {_close_text(had_to_be)}"
     for batch in evidence.batches:
         number = batch["number"]
         close = closes.pop(number, None)
@@ -27,8 +35,6 @@ def totals(evidence: Evidence) -> Iterator[str]:
             yield f"batch {number:06d}: {batch['state']} at the host, {ours} in the journal"
         if close is None:
             continue
-        if close.outcome != AGREED:
-            yield f"batch {number:06d}: closed as {close.outcome}"
         views = {
             "the host's own totals": batch["totals"],
             "the sum of the host's transactions": _host_sum(evidence, number),
@@ -43,6 +49,50 @@ def totals(evidence: Evidence) -> Iterator[str]:
     for outcome in evidence.closes_told:
         if outcome != BALANCED:
             yield f"the terminal's own close was {outcome}"
+
+
+def _close_text(settled: Settled | None) -> str:
+    if settled is None:
+        return "none"
+    due = "" if settled.due_ms is None else f", due {settled.due_ms}"
+    return f"{settled.outcome}, cause {settled.cause}{due}"
+
+
+def uploads(evidence: Evidence) -> Iterator[str]:
+    """What did not balance was uploaded record by record, and the host matched each one; what balanced was not."""
+    at_journal = {close.batch: close for close in evidence.ledger.closes}
+    for batch in evidence.batches:
+        close = at_journal.get(batch["number"])
+        for settlement in batch["settlements"]:
+            name = f"batch {batch['number']:06d}"
+            unbalanced = {group for group, one in settlement["groups"].items() if one["result"] != 1}
+            agreed = close is not None and close.outcome == AGREED
+            if agreed == bool(unbalanced):
+                yield f"{name}: closed as {close.outcome if close else 'nothing'}, unbalanced: {sorted(unbalanced)}"
+            end = END_UNBALANCED if unbalanced else END_BALANCED
+            if (settlement["end_code"], settlement["end_count_agrees"]) != (end, True):
+                yield f"{name}: ended with {settlement['end_code']} and count {settlement['end_count']}"
+            wanted = _to_upload(evidence, batch["number"], unbalanced)
+            if not settlement["uploaded"] == settlement["matched"] == wanted:
+                counted = f"{settlement['uploaded']} uploaded, {settlement['matched']} matched"
+                yield f"{name}: {wanted} records to upload, {counted}"
+            yield from (f"{name}: STAN {one['stan']:06d}: {one['kind']}" for one in settlement["differences"])
+
+
+def uploaded_count(evidence: Evidence) -> int:
+    """How many records the host was given."""
+    return sum(settlement["uploaded"] for batch in evidence.batches for settlement in batch["settlements"])
+
+
+def _to_upload(evidence: Evidence, batch: int, unbalanced: set[str]) -> int:
+    """Money of the journal in these groups."""
+    return sum(
+        entry.key[0] == batch
+        and entry.outcome == APPROVED
+        and entry.kind != "balance"
+        and ("foreign" if entry.foreign else "domestic") in unbalanced
+        for entry in evidence.ledger.entries.values()
+    )
 
 
 def _asked(batch: Json) -> dict[str, Json]:

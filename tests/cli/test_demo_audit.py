@@ -11,7 +11,7 @@ import pytest
 
 from posd.cli.demo_audit import Check, money_checks, rows
 from posd.cli.demo_canary import Canary, bytes_canary, digits_canary, holds, search
-from posd.cli.demo_evidence import read_evidence
+from posd.cli.demo_evidence import Settled, read_evidence
 from posd.cli.demo_plan import OPENING_BALANCE_MINOR, TID, TMK_HEX, make_plan
 from posd.cli.demo_proof import proof_checks
 from posd.cli.demo_stage import Folder, host_configuration
@@ -28,12 +28,15 @@ from posd.values import BatchNumber, CardRef, Minor, RequestId, Rrn, Stan, Tid
 
 PLAN = make_plan(1)
 CARD = PLAN.cards[0]
-BATCH, NEXT_BATCH = 7, 8
+BATCH, NEXT_BATCH, LAST_BATCH = 7, 8, 9
 TERMINAL_BATCH = 41
 DUE_MS = 1_795_000_000_000
 SALE, VOIDED, VOID, LOST, LATER = 2, 3, 4, 5, 20
 AMOUNTS = {SALE: 1_000, VOIDED: 250, VOID: 250, LOST: 4_000, LATER: 77}
 DEBIT = GroupCount(1_250, 2, 250, 1)
+LATER_DEBIT = GroupCount(77, 1)
+SETTLED = [Settled("schedule", DUE_MS, "agreed"), Settled("operator", None, "out_of_balance")]
+ALERTS = ["settlement_out_of_balance"]
 
 Json = dict[str, Any]
 
@@ -94,13 +97,29 @@ def close() -> list[r.Record]:
     ]
 
 
+def unbalanced_close() -> list[r.Record]:
+    totals = Totals(LATER_DEBIT)
+    host = HostTotals(totals, GroupResult.UNBALANCED, GroupResult.BALANCED)
+    return [
+        r.SettlementWanted(SettlementCause.OPERATOR, "Li Na"),
+        r.SettlementBegun(SettlementCause.OPERATOR, None),
+        r.TotalsAsked(Stan(21), totals, 1),
+        r.TotalsAnswered(host, (request_id(LATER),)),
+        r.UploadSent(Stan(22), 0, 1, 1),
+        r.UploadAcknowledged(1),
+        r.TrailerSent(Stan(23), 1, 1),
+        r.BatchClosed(CloseOutcome.OUT_OF_BALANCE, totals, BatchNumber(LAST_BATCH)),
+    ]
+
+
 def day() -> list[r.Record]:
     sales: list[r.Record] = []
     for stan in (SALE, VOIDED, VOID):
         sales += [started(stan), approved(stan)]
     opened = r.LaneOpened(Tid(TID), Stan(1), BatchNumber(1))
     first, second = sign_in(1, BATCH), sign_in(12, NEXT_BATCH)
-    return [opened, *first, *sales, *lost(), *close(), *second, started(LATER, NEXT_BATCH), approved(LATER)]
+    last = [started(LATER, NEXT_BATCH), approved(LATER), *unbalanced_close(), *sign_in(24, LAST_BATCH)]
+    return [opened, *first, *sales, *lost(), *close(), *second, *last]
 
 
 def booked(stan: int, state: str, *, kind: str = "sale", original: int | None = None) -> Json:
@@ -117,7 +136,8 @@ def books() -> Json:
         "groups": {
             "domestic": {"asked": domestic, "ours": domestic, "result": 1},
             "foreign": {"asked": nothing, "ours": nothing, "result": 1},
-        }
+        },
+        **ended("207", 0),
     }
     closed = {
         "number": BATCH,
@@ -132,17 +152,29 @@ def books() -> Json:
         "settlements": [settlement],
     }
     later = {"debit_minor": 77, "debit_count": 1, "credit_minor": 0, "credit_count": 0}
-    opened = {
+    groups = {
+        "domestic": {"asked": later, "ours": later, "result": 2},
+        "foreign": {"asked": nothing, "ours": nothing, "result": 1},
+    }
+    unbalanced = {
         "number": NEXT_BATCH,
-        "state": "open",
+        "state": "closed",
         "transactions": [booked(LATER, "approved")],
         "totals": {"domestic": later, "foreign": nothing},
-        "settlements": [],
+        "settlements": [{"groups": groups, **ended("202", 1)}],
     }
-    terminal = {"tid": TID, "batches": [closed, opened], "remarks": [], "reversed_unknown": [], "sign_ins": 2}
+    empty = {"domestic": nothing, "foreign": nothing}
+    opened = {"number": LAST_BATCH, "state": "open", "transactions": [], "totals": empty, "settlements": []}
+    batches = [closed, unbalanced, opened]
+    terminal = {"tid": TID, "batches": batches, "remarks": [], "reversed_unknown": [], "sign_ins": 3}
     balances = {card.masked: OPENING_BALANCE_MINOR for card in PLAN.cards}
     balances[CARD.masked] -= AMOUNTS[SALE] + AMOUNTS[LATER]
     return {"terminals": [terminal], "cards": [{"card": card, "balance": has} for card, has in balances.items()]}
+
+
+def ended(code: str, uploaded: int) -> Json:
+    counts = {"uploaded": uploaded, "matched": uploaded, "end_count": uploaded}
+    return {**counts, "end_code": code, "end_count_agrees": True, "differences": []}
 
 
 def told(stan: int, outcome: str = "approved", code: str = "00") -> Json:
@@ -154,6 +186,11 @@ def told(stan: int, outcome: str = "approved", code: str = "00") -> Json:
 def told_lines() -> list[Json]:
     settle = {"do": "settle", "stan": 120, "batch": TERMINAL_BATCH, "outcome": "balanced", "code": "00"}
     return [told(SALE), told(VOIDED), told(VOID), told(LOST, "declined", "98"), settle, told(LATER)]
+
+
+LOG = """{"event": "ready", "level": "info"}
+{"event": "settlement_out_of_balance", "level": "warning", "alert": true}
+"""
 
 
 @dataclass
@@ -182,7 +219,7 @@ class World:
         self.folder.tmk.write_text(TMK_HEX)
         (self.folder.host / "host.yaml").write_text(json.dumps(host_configuration(PLAN)))
         self.folder.books.write_text(json.dumps(self.books))
-        self.folder.log.write_text('{"event": "ready", "level": "info"}\n')
+        self.folder.log.write_text(LOG)
         self.folder.told.write_text("".join(json.dumps(line) + "\n" for line in self.told))
         self._write_journal()
 
@@ -196,7 +233,9 @@ class World:
         store.close()
 
     def _rows(self, record: r.Record) -> list[Row]:
-        name, batch = record_name(record), BATCH if isinstance(record, r.TotalsAsked) else None
+        name, batch = record_name(record), None
+        if isinstance(record, r.TotalsAsked):
+            batch = NEXT_BATCH if record.totals == Totals(LATER_DEBIT) else BATCH
         rows: list[Row] = [RecordRow(TID, name, record_version(name), DUE_MS, dump_record(record), batch=batch)]
         if isinstance(record, r.AuthorisationStarted):
             numbers: Any = {"stan": record.stan, "batch": record.batch_number}
@@ -207,7 +246,7 @@ class World:
     def audit(self) -> list[Check]:
         evidence = read_evidence(self.folder.books, self.folder.journal, self.folder.told, TID)
         evidence.balances = {card.masked: OPENING_BALANCE_MINOR for card in PLAN.cards}
-        evidence.staged, evidence.due_ms = self.staged, DUE_MS
+        evidence.staged, evidence.settled, evidence.alerts = self.staged, SETTLED, ALERTS
         return [*money_checks(evidence), *proof_checks(evidence, PLAN, self.folder)]
 
     def findings(self) -> dict[str, tuple[str, ...]]:
@@ -269,6 +308,35 @@ def lost_money(world: World) -> None:
     world.books["cards"][0]["balance"] -= 1
 
 
+def settlement(world: World) -> Json:
+    found: Json = world.books["terminals"][0]["batches"][1]["settlements"][0]
+    return found
+
+
+def not_matched(world: World) -> None:
+    settlement(world)["matched"] = 0
+
+
+def not_uploaded(world: World) -> None:
+    settlement(world).update(ended("202", 0))
+
+
+def ended_as_if_balanced(world: World) -> None:
+    settlement(world)["end_code"] = "207"
+
+
+def miscounted(world: World) -> None:
+    settlement(world)["end_count_agrees"] = False
+
+
+def a_difference(world: World) -> None:
+    settlement(world)["differences"].append({"stan": LATER, "kind": "missing"})
+
+
+def balanced_after_all(world: World) -> None:
+    settlement(world)["groups"]["domestic"]["result"] = 1
+
+
 def a_remark(world: World) -> None:
     world.books["terminals"][0]["remarks"].append("0400 with field 52")
 
@@ -289,6 +357,12 @@ def a_remark(world: World) -> None:
         (asked_twice, "booked"),
         (other_totals, "totals"),
         (still_open, "totals"),
+        (not_matched, "uploads"),
+        (not_uploaded, "uploads"),
+        (ended_as_if_balanced, "uploads"),
+        (miscounted, "uploads"),
+        (a_difference, "uploads"),
+        (balanced_after_all, "uploads"),
         (lost_money, "balances"),
         (a_remark, "remarks"),
     ],
@@ -362,7 +436,9 @@ def test_checks_that_saw_nothing_do_not_pass(world: World) -> None:
     world.books["terminals"][0]["batches"] = []
     world.staged = []
     world.write()
-    assert {"approved", "booked", "reversed", "told", "sent", "totals", "staged", "remarks"} <= set(world.findings())
+    assert {"approved", "booked", "reversed", "told", "sent", "totals", "uploads", "staged", "remarks"} <= set(
+        world.findings()
+    )
 
 
 @pytest.mark.parametrize(
@@ -370,8 +446,16 @@ def test_checks_that_saw_nothing_do_not_pass(world: World) -> None:
 )
 def test_an_alert_or_a_stray_line_of_posd_is_found(line: str, world: World) -> None:
     world.write()
-    world.folder.log.write_text(line and line + "\n")
+    world.folder.log.write_text(line and LOG + line + "\n")
     assert world.findings().keys() == {"log"}
+
+
+def test_an_alert_that_was_not_raised_or_raised_twice_is_found(world: World) -> None:
+    world.write()
+    first, alert = LOG.splitlines(keepends=True)
+    for text in (first, first + alert + alert):
+        world.folder.log.write_text(text)
+        assert world.findings().keys() == {"log"}
 
 
 PIN_BLOCK = bytes.fromhex("8F0E1D2C3B4A5968")
