@@ -70,7 +70,9 @@ def apply(state: State, record: r.Record, at_ms: int) -> State:
 def _refused(state: State, record: r.RequestRefused) -> State:
     """The terminal was told no, and that stands; a second request under a key says nothing about the first (D6)."""
     of = record.request_id
-    if of is None or record.refusal == Refusal.KEY_REUSED.value or state.find(of) is not None:
+    if of is not None and record.refusal == Refusal.KEY_REUSED.value and of not in state.collided:
+        return replace(state, collided=(*state.collided, of)[-TOMBSTONES_MAX:])
+    if of is None or of in state.collided or state.find(of) is not None:
         return state
     refused = {**state.refused, of: record.refusal}
     newest = list(refused.items())[-TOMBSTONES_MAX:]
@@ -96,6 +98,7 @@ def _session(
                 clock_offset_ms=record.clock_offset_ms,
                 terminal_generation=session.terminal_generation,
                 terminal_keys=session.terminal_keys,
+                host_batch=record.batch_number,
                 out_because="",
             )
             batch = state.batch

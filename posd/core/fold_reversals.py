@@ -22,6 +22,9 @@ Changed = r.ReversalStuck | r.ReversalReopened | r.ReversalRetryWanted | r.Rever
 
 ReversalRecord = r.ReversalOwed | r.ReversalAttempted | Answered | Changed
 
+SILENT = frozenset({Why.TIMEOUT, Why.LINK, Why.RESTART})
+"""Only silence leaves open whether the host has reversed; an answer that cannot be trusted does not (D11)."""
+
 MOVES_TXN: dict[type, transactions.Input] = {
     r.ReversalOwed: transactions.Input.UNKNOWN,
     r.ReversalAcknowledged: transactions.Input.ACKNOWLEDGED,
@@ -85,7 +88,7 @@ def _after_answer(reversal: Reversal, record: Answered) -> Reversal:
         return replace(
             reversal,
             status=_to(reversal, Input.UNANSWERED),
-            unanswered=reversal.unanswered + 1,
+            unanswered=reversal.unanswered + (record.because in SILENT),
             reason=record.reason,
             history=_ended(reversal, because=record.because),
         )
@@ -112,7 +115,8 @@ def _after(
         case r.ReversalStuck():
             return replace(reversal, status=_to(reversal, Input.EXHAUSTED), unsayable=record.because)
         case r.ReversalReopened():
-            return replace(reversal, status=_to(reversal, Input.REOPENED), attempts=0)
+            # The denial refuted that an earlier attempt had reversed it: those count no more (D11).
+            return replace(reversal, status=_to(reversal, Input.REOPENED), attempts=0, unanswered=0)
         case r.ReversalRetryWanted():
             attempts = 0 if reversal.status is ReversalStatus.STUCK else reversal.attempts
             return replace(reversal, status=_to(reversal, Input.RETRY), attempts=attempts)

@@ -22,7 +22,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from posd.core import records as r
-from posd.core.answers import AnswerFacts, ExchangeKind, HostAnswer
+from posd.core.answers import AnswerClass, AnswerFacts, ExchangeKind, HostAnswer
 from posd.core.effects import ForgetCard, Refusal, Refused, Result, SendReversal, ToTerminal
 from posd.core.events import ReversalRequested
 from posd.core.rules import Why
@@ -111,7 +111,11 @@ def answered(draft: "Draft", reversal: Reversal, answer: HostAnswer) -> None:
     draft.end_exchange()
     of, code = reversal.request_id, answer.facts.code
     verdict = judge(answer, draft.rules)
-    if verdict.why is Why.MAC:
+    asks = answer.answer_class is AnswerClass.ACT_AND_RETRY and not answer.mismatch
+    if asks and not reversal.signed_in_for:  # D12; also under a wrong MAC: our keys may be why
+        draft.record(r.ReversalNeedsSignIn(of, code))
+        draft.record(r.SignedOut(f"the host answered {code} to a reversal"))
+    elif verdict.why is Why.MAC:
         _failed(draft, r.ReversalUnanswered(of, Why.MAC, _reason(draft, REASON_MAC)))
     elif answer.mismatch:
         _failed(draft, r.ReversalUnanswered(of, Why.UNREADABLE, _reason(draft, REASON_OTHER)))
@@ -119,9 +123,6 @@ def answered(draft: "Draft", reversal: Reversal, answer: HostAnswer) -> None:
         _denied(draft, reversal, code)
     elif code in draft.rules.reversal_success_codes:
         _acknowledged(draft, reversal, code, flagged=False)
-    elif verdict.worth is Worth.RETRY and not reversal.signed_in_for:
-        draft.record(r.ReversalNeedsSignIn(of, code))
-        draft.record(r.SignedOut(f"the host answered {code} to a reversal"))
     else:
         if verdict.worth is Worth.RETRY:
             draft.record(r.SignedOut(f"the host answered {code} to a reversal"))
@@ -199,7 +200,11 @@ def requested_by_terminal(draft: "Draft", event: ReversalRequested) -> None:
     """The terminal's own 0400: answered 00 as soon as the owed reversal is durable; then it is ours (D16, D17)."""
     waiting = next((q for q in draft.agenda.queue if q.request_id == event.original), None)
     txn = draft.state.find(event.original)
-    if waiting is not None:
+    if event.original in draft.state.collided:
+        draft.alert("terminal_reversal_ambiguous", request_id=event.original)
+        because = "two different requests had this trace number; a person must say which is meant"
+        draft.refuse(event.reply_to, Refusal.KEY_REUSED, because, event.original)
+    elif waiting is not None:
         _cancel_unsent(draft, event)
     elif txn is None:
         _refuse_in_advance(draft, event.original)
@@ -210,7 +215,8 @@ def requested_by_terminal(draft: "Draft", event: ReversalRequested) -> None:
         draft.alert("terminal_reversal_refused", request_id=txn.request_id)
         draft.refuse(event.reply_to, Refusal.NOT_REVERSIBLE, "this request cannot be reversed", event.original)
     else:
-        if txn.status in (TxnStatus.SENT, TxnStatus.APPROVED):
+        doubtful = txn.status is TxnStatus.DECLINED and txn.unmaced  # D10: nobody signed that decline
+        if txn.status in (TxnStatus.SENT, TxnStatus.APPROVED) or doubtful:
             draft.record(r.ReversalOwed(txn.request_id, Why.TERMINAL, event.reason))
             _taken_back(draft, txn)
         draft.answer(ToTerminal(event.reply_to, Result(AnswerFacts("00"), event.original)))

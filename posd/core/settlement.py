@@ -10,8 +10,8 @@
     moved_on     -         -         -            UPLOADING  -        -
     all_uploaded -         -         -            TRAILER    -        -
     unclear      -         -         UNCONFIRMED  -          -        -
-    not_closed   -         -         TOTALS       UPLOADING  TRAILER  TOTALS
-    closed       -         -         OPEN         OPEN       OPEN     OPEN
+    not_closed   -         DRAINING  TOTALS       UPLOADING  TRAILER  TOTALS
+    closed       -         OPEN      OPEN         OPEN       OPEN     OPEN
 
 - Due is computed (schedule.py) or wanted (a person, the terminal's own close, the host's batch number). A due moment is
   satisfied by a close begun at or after it, and a batch closes at most once (D18).
@@ -79,10 +79,12 @@ TABLE: dict[tuple[SettlementPhase, Input], SettlementPhase] = {
     (_P.UPLOADING, _I.MOVED_ON): _P.UPLOADING,
     (_P.UPLOADING, _I.ALL_UPLOADED): _P.TRAILER,
     (_P.TRAILER, _I.UNANSWERED): _P.TRAILER,
+    (_P.DRAINING, _I.NOT_CLOSED): _P.DRAINING,
     (_P.TOTALS, _I.NOT_CLOSED): _P.TOTALS,
     (_P.UPLOADING, _I.NOT_CLOSED): _P.UPLOADING,
     (_P.TRAILER, _I.NOT_CLOSED): _P.TRAILER,
     (_P.UNCONFIRMED, _I.NOT_CLOSED): _P.TOTALS,
+    (_P.DRAINING, _I.CLOSED): _P.OPEN,
     (_P.TOTALS, _I.CLOSED): _P.OPEN,
     (_P.UPLOADING, _I.CLOSED): _P.OPEN,
     (_P.TRAILER, _I.CLOSED): _P.OPEN,
@@ -255,7 +257,8 @@ def totals_answered(draft: "Draft", answer: HostAnswer) -> None:
     settlement = draft.state.settlement
     host, code = answer.host_totals, answer.facts.code
     empty = host is not None and host.totals == Totals() and settlement.totals != Totals()
-    closed = code == SEEN_BEFORE or (code == SIGN_IN_FIRST and settlement.unanswered > 0)
+    told_otherwise = draft.state.session.host_batch not in (None, draft.state.batch.number)
+    closed = code == SEEN_BEFORE or (code == SIGN_IN_FIRST and (settlement.unanswered > 0 or told_otherwise))
     if answer.mismatch:
         _retry_totals(draft, answer.mismatch, "")
     elif settlement.asked > 1 and (closed or empty):
@@ -335,7 +338,9 @@ def closed_by_evidence(draft: "Draft", number: BatchNumber) -> None:
 def decide(draft: "Draft", by: str, reason: str, closed: bool) -> str | None:
     """A named person says whether the host closed a batch that cannot be closed otherwise. Returns why not, or None."""
     settlement = draft.state.settlement
-    failing = settlement.phase in CLOSING and settlement.asked >= draft.rules.settle_attempts_max
+    attempts_max = draft.rules.settle_attempts_max
+    failing = settlement.phase in CLOSING and settlement.asked >= attempts_max
+    failing |= settlement.phase is SettlementPhase.DRAINING and draft.agenda.failures.get(SETTLE, 0) >= attempts_max
     if settlement.phase is not SettlementPhase.UNCONFIRMED and not failing:
         return "there is no unconfirmed or failing settlement to decide"
     if draft.state.exchange is not None:

@@ -203,6 +203,7 @@ class Session:
     signed_in_at_ms: int | None = None
     clock_offset_ms: int | None = None
     terminal_generation: int = 0
+    host_batch: BatchNumber | None = None
     terminal_keys: tuple[str, ...] = ()
     out_because: str = "never signed in"
     renewal_wanted: bool = False
@@ -293,6 +294,7 @@ class State:
     unconfirmed: tuple[RequestId, ...] = ()
     tombstones: tuple[RequestId, ...] = ()
     refused: dict[RequestId, str] = field(default_factory=dict)
+    collided: tuple[RequestId, ...] = ()
     exchange: Exchange | None = None
     settlement: Settlement = Settlement()
     last_close: LastClose | None = None

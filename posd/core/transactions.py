@@ -116,6 +116,9 @@ def _key_reused(draft: "Draft", event: TransactionRequested) -> None:
 def _answer_from_state(draft: "Draft", txn: Transaction, reply_to: str) -> None:
     if not _in_flight(draft, txn):
         draft.effects.append(ForgetCard(txn.request_id))
+    if txn.request_id in draft.state.closed:
+        # D6 has it so; but a terminal that was reset and counts from 1 again looks the same: somebody must look.
+        draft.alert("answered_from_a_closed_batch", request_id=txn.request_id, sold_at_ms=txn.at_ms)
     if txn.status is TxnStatus.APPROVED or (txn.status is TxnStatus.DECLINED and txn.facts is not None):
         facts = txn.facts or AnswerFacts("00")  # found out without an answer: then the word is ours (D13)
         draft.answer(ToTerminal(reply_to, Result(facts, txn.request_id, txn.approved_minor)))
@@ -249,6 +252,9 @@ def answered(draft: "Draft", txn: Transaction, answer: HostAnswer) -> None:
             draft.record(r.Declined(txn.request_id, answer.facts, answer.mac is MacCheck.ABSENT))
         case Worth.UNKNOWN:
             _unknown(draft, txn, verdict, answer.facts.code)
+            if answer.answer_class is AnswerClass.ACT_AND_RETRY:
+                # Our keys may be why its MAC does not fit: at worst this costs one sign-in.
+                draft.record(r.SignedOut(f"the host answered {answer.facts.code} under a MAC that does not fit"))
             return
     if verdict.worth is Worth.RETRY:
         # The next request needs it; this one is never sent again (D12).
