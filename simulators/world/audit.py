@@ -27,8 +27,12 @@ BECOMES = {
     "reversal_reopened": "owed",
     "reversal_retry_wanted": "owed",
     "reversal_resolved": "resolved",
+    "refund_in_doubt": "in doubt",
 }
 """What each record makes of its request; None: nothing new."""
+
+TROUBLES = frozenset({"reversal_carried_over", "reversal_owed", "reversal_conflict", "late_answer", "refund_in_doubt"})
+"""What may put a batch out of balance."""
 
 OPEN = frozenset({"owed", "stuck", "conflict"})
 """Shown as open: a person can see that the money is not settled."""
@@ -46,6 +50,8 @@ class Known:
     amount: int
     status: str = "sent"
     code: str = ""
+    doubted: bool = False
+    evidence: str = ""
 
 
 @dataclass(slots=True)
@@ -107,10 +113,14 @@ class Ledger:
         known = self.requests.get(record.request_id or "")
         if known is None:
             return
-        if record.kind in ("reversal_carried_over", "reversal_owed", "reversal_conflict", "late_answer"):
+        if record.kind in TROUBLES:
             self._troubles.setdefault(record.tid, []).append(f"{record.kind} {known.stan}")
         if record.kind == "declined":
             known.code = payload["facts"]["code"]
+        if record.kind == "refund_in_doubt":
+            known.doubted = True
+        if record.kind == "refund_resolved":
+            known.status, known.evidence = "approved" if payload["happened"] else "not done", payload["how"]
         becomes = BECOMES.get(record.kind)
         if becomes is not None:
             known.status = becomes
@@ -165,11 +175,15 @@ def _one(stage: Stage, known: Known, entry: Entry | None, books: Books, unmaced_
         stage.violate(f"{what}: nothing became of it")
     elif known.status == "approved" and not counts and known.kind != "balance":
         stage.violate(what)
-    elif known.status in ("declined", "reversed", "unknown") and counts:
+    elif known.kind == "refund" and known.status in ("reversed", "owed", "stuck", "conflict", "unknown", "resolved"):
+        stage.violate(f"{what}: a refund is never reversed (D13)")
+    elif known.status in ("declined", "reversed", "unknown", "not done") and counts:
         if known.status == "declined" and unmaced_declines:
             stage.count("suspect: a decline without MAC")  # D10: the knob accepts this, the batch is out of balance
         elif known.status == "reversed" and _denied_then_approved(known, books):
             stage.count("suspect: approved after 25")  # the answer was lost: nobody here could know
+        elif known.evidence == "reconciliation" and _after_the_totals(known, entry, books):
+            stage.count("suspect: a refund after the totals")  # they agreed without it; its answer was lost
         else:
             stage.violate(what)
 
@@ -177,6 +191,13 @@ def _one(stage: Stage, known: Known, entry: Entry | None, books: Books, unmaced_
 def _denied_then_approved(known: Known, books: Books) -> bool:
     """The host said 25 to the reversal, then took the delayed original after all (reference 1.10)."""
     return (known.batch, known.stan) in books.terminals[known.tid].reversed_unknown
+
+
+def _after_the_totals(known: Known, entry: Entry | None, books: Books) -> bool:
+    """The host took a delayed refund after it had said that the batch agrees without it."""
+    batch = books.terminals[known.tid].find_batch(known.batch)
+    settlements = batch.settlements if batch is not None else []
+    return entry is not None and any(one.balanced and one.at_ms <= entry.at_ms for one in settlements)
 
 
 def _told(stage: Stage, key: str, view: View, known: Known | None, agent: Agent) -> None:
@@ -187,6 +208,8 @@ def _told(stage: Stage, key: str, view: View, known: Known | None, agent: Agent)
     match view:
         case View.APPROVED | View.REFUSED_TO_TAKE_BACK:
             fits = status == "approved" or (view is View.REFUSED_TO_TAKE_BACK and status != "sent")
+        case View.DECLINED | View.FAILED if known is not None and known.kind == "refund" and known.doubted:
+            fits = status != "sent"  # found out after the terminal was told
         case View.DECLINED | View.FAILED | View.TAKEN_BACK:
             fits = status not in ("approved", "sent")
         case View.FORGOTTEN:

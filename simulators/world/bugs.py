@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from posd.core import engine, reversals, settlement, transactions, verdict
+from posd.core import engine, refunds, reversals, settlement, transactions, verdict
 from posd.core import events as e
 from posd.core import records as r
 from posd.core.answers import AnswerFacts, MacCheck
@@ -17,7 +17,7 @@ from posd.core.effects import Result, ToTerminal
 from posd.core.next_action import Step as EngineStep
 from posd.core.payload import dump_state
 from posd.core.rules import Why
-from posd.core.state import ReversalStatus, State, TxnStatus
+from posd.core.state import Evidence, ReversalStatus, State, TxnStatus
 from posd.daemon.lane import Lane, Step
 from posd.journal.contract import RecordRow, Row
 from posd.profiles.unionpay import data, seal
@@ -213,6 +213,35 @@ def taking_back_is_promised_only() -> AbstractContextManager[None]:
     return _patched(reversals, "requested_by_terminal", promise)
 
 
+def refund_reversed() -> AbstractContextManager[None]:
+    """A refund without an answer is reversed like a sale."""
+    kinds = {kind: replace(rules, reversible=True, in_doubt=False) for kind, rules in data.KINDS.items()}
+    return _patched(UnionPay, "kinds", kinds)
+
+
+def refund_sent_until_answered() -> AbstractContextManager[None]:
+    """A refund in doubt is repeated as long as its terminal waits, not once."""
+    return _patched(refunds, "_may_repeat", _still_in_doubt)
+
+
+def _still_in_doubt(draft: Any, request_id: Any) -> bool:
+    txn = draft.state.find(request_id)
+    repeat = draft.agenda.repeat
+    in_time = repeat is not None and repeat[0] == request_id and repeat[1] > draft.now.monotonic_s
+    return in_time and txn is not None and txn.status is TxnStatus.IN_DOUBT
+
+
+def doubt_ends_as_approved() -> AbstractContextManager[None]:
+    """Any totals settle what is in doubt: it will have happened."""
+
+    def happened(draft: Any, host: Any) -> None:
+        for txn in draft.state.transactions.values():
+            if txn.status is TxnStatus.IN_DOUBT:
+                draft.record(r.RefundResolved(txn.request_id, True, Evidence.RECONCILIATION))
+
+    return _patched(refunds, "reconcile", happened)
+
+
 @dataclass(frozen=True, slots=True)
 class Bug:
     """`faults`: the troubles under which it shows."""
@@ -239,6 +268,9 @@ BUGS: Mapping[str, Bug] = {
     "card_number_in_the_clear": Bug(card_number_in_the_clear),
     "snapshot_without_reversals": Bug(snapshot_without_reversals, faults=replace(ROUGH, kill=0.02)),
     "tombstones_ignored": Bug(tombstones_ignored, faults=Faults(odd=0.5)),
+    "refund_reversed": Bug(refund_reversed, faults=replace(ROUGH, lose=0.3)),
+    "refund_sent_until_answered": Bug(refund_sent_until_answered, faults=replace(ROUGH, lose=0.4)),
+    "doubt_ends_as_approved": Bug(doubt_ends_as_approved, faults=replace(ROUGH, lose=0.3)),
     "taking_back_is_promised_only": Bug(taking_back_is_promised_only, faults=Faults(takes_back=0.4)),
 }
 """At least one seed in twenty must catch each."""

@@ -24,13 +24,15 @@ HEADER_BYTES = 6
 THINKING_S = (0.01, 0.3)
 REFUSALS = {
     "0200": ("05", "51", "61", "91", "96", "99", "77", "A0", "30", "10", "94"),
+    "0220": ("05", "61", "91", "96", "99", "77", "A0", "30"),
     "0400": ("96", "91", "06", "A0", "77", "30"),
     "0500": ("96", "A0", "77", "94"),
     "0320": ("96", "91", "A0"),
     "0800": ("96", "97", "A0"),
     "0820": ("96",),
 }
-"""What it may refuse with. Never 12, 25 or 94 to a reversal or an upload: that would deny money that moved."""
+"""What it may refuse with. Never 12, 25 or 94 to a reversal or an upload: that would deny money that moved; nor 94 to
+a refund, whose repeat it would prove (D14)."""
 
 WRONG_STAN_BY = 500_000
 WRONG_BITS = 3
@@ -80,7 +82,7 @@ class Host:
                 self.acquirer.forget_keys(message.get(41))
             if stage.chance(faults.refuse) and message.mti in REFUSALS:
                 refuse = stage.random.choice(REFUSALS[message.mti])
-            elif stage.chance(faults.unclear) and message.mti == "0200":
+            elif stage.chance(faults.unclear) and message.mti in ("0200", "0220"):
                 say = stage.random.choice(UNCLEAR)
         return self.acquirer.handle(message, body, stage.now_ms, refuse=refuse, say=say)
 
@@ -103,7 +105,7 @@ class Host:
 
         def witness() -> None:
             message = answer.message
-            if message is not None and message.mti == "0210" and answer.code in APPROVE_CODES:
+            if message is not None and message.mti in ("0210", "0230") and answer.code in APPROVE_CODES:
                 self.witness.good_approvals.add((answer.tid or "", answer.stan))
 
         return witness

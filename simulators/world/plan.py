@@ -89,6 +89,7 @@ def _rules(random: Random) -> dict[str, Any]:
         "on_stuck": random.choice(tuple(OnStuck)),
         "settle_hold_max_s": random.choice((0.0, 60.0, 900.0)),
         "sign_in_after_close": random.random() < 0.8,
+        "refund_repeat": random.random() < 0.4,
     }
 
 

@@ -49,6 +49,8 @@ JUMPS_S = (1.0, 400.0, 3600.0, 86_400.0, 30 * 86_400.0)
 JUMP_LASTS_S = (60.0, 86_400.0)
 OUTAGE_S = (30.0, 4 * 3600.0)
 PERSON_COMES_S = 1800.0
+CERTAIN_MS = 15 * MINUTE_MS
+"""Nothing is under way for so long: from then on the bank can say what became of a request."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +103,7 @@ class World:
         self.morning_ms = round(MORNING.timestamp() * 1000)
         self.stage = Stage(seed, faults, self.morning_ms, traced)
         self.tids = [Tid(f"1000000{number}") for number in range(1, plan.terminals + 1)]
-        self.witness = Witness(self.stage, (*DOMESTIC, FOREIGN))
+        self.witness = Witness(self.stage, (*DOMESTIC, FOREIGN), plan.rules.get("refund_repeat", False))
         self.host = Host(self.stage, self.witness, self._host_settings(), plan.host_rules)
         self.line = Line(self.stage, self.witness, self.host.receive)
         self.agents = {tid: self._agent(tid, number) for number, tid in enumerate(self.tids)}
@@ -234,11 +236,25 @@ class World:
         stage.after(stage.random.uniform(*JUMP_LASTS_S), right)
 
     def _person_acts(self) -> None:
+        if self.stage.random.random() < 0.5:
+            self._refunds_are_looked_up()
         tid = self.stage.random.choice(self.tids)
         settle = self.stage.random.random() < 0.5
         event = e.SettleNow("c1", "person") if settle else e.RetryReversals("c2", "person", None)
         self.stage.say("person", type(event).__name__)
         self.machine.offer(tid, Happened(event))
+
+    def _refunds_are_looked_up(self) -> None:
+        """A person says of each refund in doubt what the host's books say (D13)."""
+        for tid, lane in tuple(self.machine.lanes.items()):
+            for txn in lane.engine.state.in_doubt():
+                if self.stage.now_ms - self.witness.left_ms.get(txn.request_id, 0) > CERTAIN_MS:
+                    batch = self.host.acquirer.books.terminals[tid].find_batch(txn.batch_number)
+                    entry = batch.entries.get(txn.stan) if batch is not None else None
+                    happened = entry is not None and entry.counts
+                    self.stage.say("person", f"{txn.request_id} happened: {happened}")
+                    event = e.ResolveRefund("c4", "person", "asked the bank", txn.request_id, happened)
+                    self.machine.offer(tid, Happened(event))
 
     # --- peace -----------------------------------------------------------------------------------------------------
 
@@ -279,7 +295,8 @@ class World:
         return self.host.acquirer.books.terminals[tid].batches
 
     def _person_comes(self) -> None:
-        """Says of an unconfirmed settlement what the host's books say (D20)."""
+        """Says of an unconfirmed settlement, and of refunds in doubt, what the host's books say (D13, D20)."""
+        self._refunds_are_looked_up()
         for tid, lane in self.machine.lanes.items():
             state = lane.engine.state
             if state.settlement.phase is SettlementPhase.UNCONFIRMED and state.exchange is None:
@@ -324,6 +341,8 @@ class World:
         busy = state.exchange is not None and state.exchange.kind is not ExchangeKind.ECHO
         if busy or state.settlement.phase is not SettlementPhase.OPEN:
             self.stage.violate(f"{tid} is not at rest: {state.exchange}, {state.settlement.phase}")
+        if state.in_doubt():
+            self.stage.violate(f"{tid}: refunds in doubt that nobody could end: {state.in_doubt()}")
         if not state.session.signed_in:
             self.stage.violate(f"{tid} is signed out on a perfect day: {state.session.out_because}")
         rules = self.machine.rules[Tid(tid)]

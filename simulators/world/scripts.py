@@ -23,10 +23,11 @@ UPLOAD_RECORDS_MAX = 8
 
 @dataclass(frozen=True, slots=True)
 class ScriptedDay:
-    """One terminal's day."""
+    """One terminal's day. `when_killed`: how its batch may be closed too if the machine dies: it may leave a doubt."""
 
     plan: Plan
     outcome: str
+    when_killed: str = "agreed"
 
     def run(self, *, kill_at: int | None = None, fail_at: tuple[int, bool] | None = None) -> Outcome:
         """Live it through, killed or broken at one place or not at all."""
@@ -49,6 +50,12 @@ def void(agent: Agent, cards: Cards, until_ms: int) -> Script:
     yield from sale(agent, cards, until_ms)
     for stan in agent.voidable()[:1]:
         yield from agent.request(agent.core.void(stan))
+
+
+def refund(agent: Agent, cards: Cards, until_ms: int) -> Script:
+    """A sale, and money back for one of another day."""
+    yield from sale(agent, cards, until_ms)
+    yield from agent.refund(cards[0], 2_000)
 
 
 def small_shop(agent: Agent, cards: Cards, until_ms: int) -> Script:
@@ -85,6 +92,9 @@ SCRIPTED: Mapping[str, ScriptedDay] = {
     "void": ScriptedDay(_plan(void), "agreed"),
     "lost answer": ScriptedDay(_plan(sale, Rule(do="lose_answer", mti="0200", nth=1)), "empty"),
     "lost answer to a void": ScriptedDay(_plan(void, Rule(do="lose_answer", mti="0200", nth=2)), "agreed"),
+    "refund": ScriptedDay(_plan(refund), "agreed", "out_of_balance"),
+    "lost answer to a refund": ScriptedDay(_plan(refund, Rule(do="lose_answer", mti="0220", nth=1)), "out_of_balance"),
+    "lost refund": ScriptedDay(_plan(refund, Rule(do="lose_request", mti="0220", nth=1)), "agreed"),
     "balanced": ScriptedDay(_plan(small_shop), "agreed"),
     "unbalanced with upload": ScriptedDay(_plan(busy_shop, unbalance="both"), "out_of_balance"),
 }

@@ -6,6 +6,7 @@ acknowledged. What each believes at the end is a promise that posd has made.
 
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from enum import StrEnum
 
 from posd.framing.tpdu import Envelope, join, split
@@ -13,7 +14,7 @@ from posd.iso8583.message import Message
 from posd.iso8583.unionpay import UNIONPAY
 from simulators.terminal.core import CardInHand, Sent
 from simulators.terminal.core import Terminal as Core
-from simulators.world.stage import Stage
+from simulators.world.stage import HOST_ZONE_MS, Stage
 
 ENVELOPE = Envelope(bytes.fromhex("6000039999"), b"", bytes.fromhex("603100310100"))
 HEADER_BYTES = 6
@@ -29,6 +30,8 @@ GIVES_UP_TAKING_BACK = frozenset({"06", "64", "40", "30", "97", "03"})
 
 TAKEN_BACK_CODES = frozenset({"00", "12", "25"})
 SIGN_IN_AGAIN = "A0"
+REFUNDED_RRN = "260301000001"
+"""The reference of a sale of an older day."""
 
 
 class View(StrEnum):
@@ -258,6 +261,24 @@ class Agent:
                     return
             yield Wait(stage.random.uniform(*AGAIN_S))
 
+    def refund(self, card: CardInHand, amount: int) -> Script:
+        """Money back for a sale of some other day; asked again perhaps, never taken back (D13)."""
+        stage = self.stage
+        moment = datetime.fromtimestamp((stage.now_ms + HOST_ZONE_MS) / 1000, tz=UTC)
+        sent = self.core.refund(card, amount, REFUNDED_RRN, f"{moment:%m%d}")
+        key = self.key(sent)
+        self.views[key] = View.ASKING
+        stage.say(f"term {self.tid[-1]}", f"{sent.do} {key} {sent.message.get(4)}")
+        for _ in range(REPEATS_MAX):
+            hasty = not self.quiet and stage.chance(stage.faults.impatient)
+            reply = yield Ask(sent, stage.random.uniform(*IMPATIENCE_S) if hasty else PATIENCE_S)
+            if reply is not None and self._understood(sent, key, reply):
+                if reply[0].get(39) == SIGN_IN_AGAIN:
+                    yield from self.sign_in()
+                return
+            yield Wait(stage.random.uniform(*AGAIN_S))
+        self._believe(key, View.FORGOTTEN)
+
     def close_batch(self) -> Script:
         """Its own 0500, uploads and end (D25)."""
         sent = self.core.settle()
@@ -274,7 +295,7 @@ class Agent:
     def key(self, sent: Sent) -> str:
         """The request's id, as the terminal would say it (D6)."""
         batch, code = (sent.message.get(60) or "")[2:8], sent.message.get(3)
-        return f"{self.tid}/{batch}/{sent.stan:06d}/0200/{code}"
+        return f"{self.tid}/{batch}/{sent.stan:06d}/{sent.message.mti}/{code}"
 
     def voidable(self) -> list[int]:
         """Trace numbers of its approved sales."""
@@ -309,6 +330,8 @@ def _something(agent: Agent, cards: tuple[CardInHand, ...]) -> Script:
         yield from agent.sign_in()
     elif roll < 0.24:
         yield from agent.close_batch()
+    elif roll < 0.36:
+        yield from agent.refund(card, amount)
     else:
         late_s = stage.random.uniform(*LATE_S) if stage.chance(stage.faults.terminal_line / 4) else 0.0
         yield from agent.request(core.sale(card, amount), late_s)
@@ -318,7 +341,7 @@ def _odd(agent: Agent, cards: tuple[CardInHand, ...]) -> Script:
     """What makes no sense: each of it has to be refused, and to move no money."""
     stage, core = agent.stage, agent.core
     card = stage.random.choice(cards)
-    match stage.random.randrange(6):
+    match stage.random.randrange(7):
         case 0:
             yield from agent.ask_once(core.sale(card, 0))
         case 1 if agent.voidable():
@@ -334,8 +357,19 @@ def _odd(agent: Agent, cards: tuple[CardInHand, ...]) -> Script:
         case 4:
             sent = core.echo()
             yield Ask(Sent("echo", sent.message.with_({60: "00000001999"}), UNIONPAY.encode(sent.message)), 5.0)
+        case 5:
+            yield from agent.refund(card, amount := stage.random.randrange(1, 10_000))
+            yield from _refund_taken_back(agent, amount)
         case _:
             yield from _twice_at_once(agent, core.sale(card, stage.random.randrange(1, 10_000)))
+
+
+def _refund_taken_back(agent: Agent, amount: int) -> Script:
+    """No 0400 ends a refund: whatever it is answered, none goes on to the host (D13)."""
+    refunded = [stan for stan, one in agent.core.log.items() if one.sent.do == "refund"]
+    agent.stage.say(f"term {agent.tid[-1]}", f"wants its refund of {amount} back")
+    for stan in refunded[-1:]:
+        yield Ask(agent.core.reverse(stan), 10.0)
 
 
 def _again_with_another_amount(agent: Agent) -> Script:

@@ -13,6 +13,8 @@ from typing import Any
 
 from posd.core import effects as fx
 from posd.core.answers import ExchangeKind
+from posd.framing.tpdu import split
+from posd.iso8583.unionpay import UNIONPAY
 from posd.journal.contract import MessageRow, RecordRow, Row
 from posd.profiles.contract import Outgoing
 from simulators.host.request import APPROVE_CODES
@@ -29,6 +31,9 @@ EXPLAINS = {
 }
 """The record that has to be durable before a message of each kind leaves, once for each time it leaves."""
 
+REMEMBERED = frozenset({"authorisation_started", "refund_resolved"})
+HEADER_BYTES = 6
+
 TAKEN_BACK = ("reversal_owed", "outcome_unknown", "original_refused_in_advance", "declined")
 """One of these has to be durable before a terminal's 0400 is answered 00 (D16, D17)."""
 
@@ -37,20 +42,28 @@ Key = tuple[str, str, object]
 
 @dataclass(slots=True)
 class Witness:
-    """`pans`: the canaries that no clear column may hold."""
+    """`pans`: the canaries that no clear column may hold. `refunds_repeat`: the acquirer wants one repeat (D13)."""
 
     stage: Stage
     pans: tuple[str, ...]
+    refunds_repeat: bool = False
     pin_blocks: set[str] = field(default_factory=set)
     numbers: dict[str, tuple[str, int, int]] = field(default_factory=dict)
     """Request id -> (TID, batch number, STAN) of its authorisation towards the host."""
+    left_ms: dict[str, int] = field(default_factory=dict)
+    """Request id -> when it was last given to the line."""
+    refunds: set[str] = field(default_factory=set)
+    resolved: set[str] = field(default_factory=set)
+    """Refunds of which a person, or the answer to the repeat, said that they happened (D13)."""
     good_approvals: set[tuple[str, int]] = field(default_factory=set)
     """(TID, STAN) of which an unspoilt approval was delivered to posd."""
     _records: Counter[Key] = field(default_factory=Counter)
     _left: Counter[Key] = field(default_factory=Counter)
     _frames: set[bytes] = field(default_factory=set)
     _reversing: set[str] = field(default_factory=set)
-    _totals: dict[tuple[str, int], tuple[bytes, set[int]]] = field(default_factory=dict)
+    _closes: Counter[str] = field(default_factory=Counter)
+    """TID -> how many batches it closed: which batch it is, whatever number the host gives it (D7)."""
+    _totals: dict[tuple[str, int], bytes] = field(default_factory=dict)
     _canaries: re.Pattern[str] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -65,12 +78,21 @@ class Witness:
             match row:
                 case RecordRow(tid=tid, kind=kind, request_id=request_id, stan=stan):
                     self._records[tid, kind, request_id or (stan if kind != "echo_started" else None)] += 1
-                    if kind == "authorisation_started" and request_id is not None:
-                        self._authorised(tid, request_id, json.loads(row.payload))
+                    self._closes[tid] += kind == "batch_closed"
+                    if kind in REMEMBERED and request_id is not None:
+                        self._remember(tid, kind, request_id, json.loads(row.payload))
                 case MessageRow(direction="out", raw=raw):
                     self._frames.add(raw)
                 case _:
                     pass
+
+    def _remember(self, tid: str, kind: str, request_id: str, payload: dict[str, Any]) -> None:
+        if kind == "authorisation_started":
+            self._authorised(tid, request_id, payload)
+            if payload["kind"] == "refund":
+                self.refunds.add(request_id)
+        elif payload["happened"]:
+            self.resolved.add(request_id)
 
     def _authorised(self, tid: str, request_id: str, payload: dict[str, Any]) -> None:
         if request_id in self.numbers:
@@ -96,17 +118,34 @@ class Witness:
         subject: object = message.request_id or outgoing.stan
         key: Key = (tid, EXPLAINS[message.kind], subject)
         self._left[key] += 1
-        if self._left[key] > self._records[key] or outgoing.frame not in self._frames:
+        explained = self._records[key]
+        if message.kind is ExchangeKind.TRANSACTION and message.request_id is not None:
+            explained += self._records[tid, "refund_repeated", message.request_id]
+            self._transaction_leaves(message.request_id, self._left[key], outgoing.frame)
+        if self._left[key] > explained or outgoing.frame not in self._frames:
             self.stage.violate(f"{outgoing.mti} ({message.kind}) left before its record was durable (P1)")
         if message.kind is ExchangeKind.REVERSAL and message.request_id is not None:
             self._reversing.add(message.request_id)
+            if message.request_id in self.refunds:
+                self.stage.violate(f"{message.request_id} is a refund, and is reversed (D13)")
         if message.kind is ExchangeKind.TOTALS and isinstance(message.message, fx.SendTotals):
             self._asked_once(tid, message.message)
+
+    def _transaction_leaves(self, request_id: str, times: int, frame: bytes) -> None:
+        """Once; a refund once more where the acquirer wants that, and never with a PIN block (D12, D13)."""
+        self.left_ms[request_id] = self.stage.now_ms
+        if times == 1:
+            return
+        self.stage.count("a refund is repeated")
+        if times > (2 if self.refunds_repeat else 1):
+            self.stage.violate(f"{request_id} was sent {times} times (D12, D13)")
+        if UNIONPAY.decode(split(frame, HEADER_BYTES)[1]).get(52) is not None:
+            self.stage.violate(f"{request_id} was sent again with its PIN block (D12)")
 
     def _asked_once(self, tid: str, message: fx.SendTotals) -> None:
         """D20: a repeat of the totals carries the STAN and the totals of the first."""
         asked = f"{message.stan} {message.totals}".encode()
-        first = self._totals.setdefault((tid, message.batch_number), (asked, set()))[0]
+        first = self._totals.setdefault((tid, self._closes[tid]), asked)
         if asked != first:
             self.stage.violate(f"the totals of batch {message.batch_number} were asked otherwise the second time (D20)")
 
@@ -125,12 +164,14 @@ class Witness:
         if outgoing.mti == "0410" and code == "00":
             if not any(self._records[tid, kind, request_id] for kind in TAKEN_BACK):
                 self.stage.violate(f"a reversal of {request_id} was promised before it was durable (D16)")
-        elif outgoing.mti == "0210" and code in APPROVE_CODES:
+        elif outgoing.mti in ("0210", "0230") and code in APPROVE_CODES:
             self._approval_is_true(tid, request_id)
 
     def _approval_is_true(self, tid: str, request_id: str) -> None:
-        if not self._records[tid, "approved", request_id]:
+        if not self._records[tid, "approved", request_id] and request_id not in self.resolved:
             self.stage.violate(f"{request_id} was told approved before that was durable (P1)")
+        if request_id in self.resolved:
+            return  # how that was found out is the audit's business
         numbers = self.numbers.get(request_id)
         if numbers is None or (tid, numbers[2]) not in self.good_approvals:
             self.stage.violate(f"{request_id} was told approved without an approval that can be trusted (D10)")

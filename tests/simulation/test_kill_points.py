@@ -15,7 +15,7 @@ DAYS = tuple(SCRIPTED)
 def ends_right(day: ScriptedDay, outcome: Outcome) -> bool:
     """Every promise kept; each batch closed as the script says, or skipped where the kill emptied it."""
     closes = {name.removeprefix("closed: ") for name in outcome.stats if name.startswith("closed: ")}
-    return outcome.violations == () and bool(closes) and closes <= {day.outcome, "agreed", "empty"}
+    return outcome.violations == () and bool(closes) and closes <= {day.outcome, day.when_killed, "agreed", "empty"}
 
 
 @pytest.mark.parametrize("name", DAYS)

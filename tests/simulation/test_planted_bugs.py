@@ -23,6 +23,9 @@ EXPECTED = {
     "card_number_in_the_clear": "a card number stands in the clear",
     "snapshot_without_reversals": "",
     "tombstones_ignored": "is taken back, and it is approved",
+    "refund_reversed": "is a refund, and is reversed",
+    "refund_sent_until_answered": "was sent 3 times",
+    "doubt_ends_as_approved": "is approved here and nothing there",
     "taking_back_is_promised_only": "promised before it was durable",
 }
 """What the world says of each; empty: it depends on the seed."""

@@ -54,6 +54,8 @@ def test_the_troubles_do_happen() -> None:
         "settlement_out_of_balance",
         "settlement_unconfirmed",
         "sign_in_failed",
+        "refund_in_doubt",
+        "refund_did_not_happen",
         "closed: agreed",
         "closed: out_of_balance",
         "closed: empty",
