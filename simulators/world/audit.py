@@ -100,6 +100,8 @@ class Ledger:
                 self._begun[record.tid] = (record.at_ms, payload["due_ms"])
             case "upload_set_aside":
                 self._troubles.setdefault(record.tid, []).append(f"set aside: {payload['code']}")  # D21
+            case "settlement_wanted" if payload["cause"] == "host_batch_changed":
+                self._troubles.setdefault(record.tid, []).append("the host moved on to another batch")  # D7
             case "batch_skipped":
                 begun_ms = self._begun.pop(record.tid, (record.at_ms, None))[0]
                 self._close(record, begun_ms, payload["due_ms"], "empty")

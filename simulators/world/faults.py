@@ -17,7 +17,7 @@ class Faults:
     (one bit of a message with a MAC), `garbage`, `cut` (the connection breaks at this frame), `stall` (the line does
     not take it at once). `outages_a_day`: times a day the host cannot be reached, for minutes or hours.
     The host, per message: `wrong_stan`, `wrong_mac`, `no_mac`, `refuse`, `unclear` (booked, then answered with a code
-    that says nothing), `forget_keys`.
+    that says nothing), `forget_keys`, `move_batch` (goes on with a batch number of its own, per sign-in: D7).
     The machine: `kill`, per point at which it can die; `disk`, per commit; `power_offs_a_day`; `clock_jumps_a_day`.
     The terminals, per message: `terminal_line` (its frame or its answer is lost, late or doubled), `impatient` (gives
     up before its answer), `forgetful` (never asks again), `takes_back` (reverses an approval), `odd` (asks what makes
@@ -38,6 +38,7 @@ class Faults:
     refuse: float = 0.0
     unclear: float = 0.0
     forget_keys: float = 0.0
+    move_batch: float = 0.0
     kill: float = 0.0
     disk: float = 0.0
     power_offs_a_day: float = 0.0
@@ -77,6 +78,7 @@ WORST = {
     "refuse": 0.2,
     "unclear": 0.15,
     "forget_keys": 0.1,
+    "move_batch": 0.1,
     "kill": 0.04,
     "disk": 0.03,
     "power_offs_a_day": 0.7,

@@ -38,6 +38,7 @@ WRONG_STAN_BY = 500_000
 WRONG_BITS = 3
 """More than one: the one bit that the line may spoil must not mend it."""
 
+MOVES_BY = (1, 50)
 UNCLEAR = ("09", "68", "98", "ZZ")
 
 
@@ -48,6 +49,7 @@ class Host:
         self.stage, self.witness = stage, witness
         self.acquirer = Acquirer(settings, stage.seed)
         self.quiet = False
+        self.moved: set[str] = set()
         self._rules = Rules(rules, stage.seed)
 
     def receive(self, frame: bytes, reply: Reply) -> None:
@@ -80,11 +82,23 @@ class Host:
         elif not self.quiet:
             if stage.chance(faults.forget_keys):
                 self.acquirer.forget_keys(message.get(41))
+            if message.mti == "0800" and stage.chance(faults.move_batch):
+                self._move_batch(message.get(41))
             if stage.chance(faults.refuse) and message.mti in REFUSALS:
                 refuse = stage.random.choice(REFUSALS[message.mti])
             elif stage.chance(faults.unclear) and message.mti in ("0200", "0220"):
                 say = stage.random.choice(UNCLEAR)
         return self.acquirer.handle(message, body, stage.now_ms, refuse=refuse, say=say)
+
+    def _move_batch(self, tid: str | None) -> None:
+        """Some numbers further, for no reason that anybody here could know (D7)."""
+        terminal = self.acquirer.books.terminals.get(tid or "")
+        if terminal is not None:
+            number = terminal.batch.number + self.stage.random.randint(*MOVES_BY)
+            self.stage.say("host", f"goes on with batch {number} of {tid}")
+            self.stage.count("host: batch moved")
+            self.moved.add(terminal.settings.tid)
+            self.acquirer.move_batch(tid, number)
 
     def _said(self, answer: Answer) -> tuple[bytes | None, bool]:
         """The bytes of an answer, perhaps with something wrong; whether they are what the host meant."""

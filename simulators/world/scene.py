@@ -306,8 +306,13 @@ class World:
         self.stage.after(PERSON_COMES_S, self._person_comes)
 
     def _closed_there(self, tid: str, number: int) -> bool:
-        batch = self.host.acquirer.books.terminals[tid].find_batch(number)
-        return batch is not None and batch.state is BatchState.CLOSED
+        """Whether the host closed it, or will never close it: it went on with a number of its own instead (D7)."""
+        terminal = self.host.acquirer.books.terminals[tid]
+        batch = terminal.find_batch(number)
+        if batch is not None and batch.state is BatchState.CLOSED:
+            return True
+        gone = batch is not terminal.batch or not any(entry.counts for entry in batch.entries.values())
+        return tid in self.host.moved and gone
 
     def _last_day(self) -> None:
         """One more sale on every terminal, and its settlement: the schedule still works (D18, P6)."""

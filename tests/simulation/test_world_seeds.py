@@ -56,6 +56,8 @@ def test_the_troubles_do_happen() -> None:
         "sign_in_failed",
         "refund_in_doubt",
         "refund_did_not_happen",
+        "host: batch moved",
+        "host_batch_number_changed",
         "closed: agreed",
         "closed: out_of_balance",
         "closed: empty",
