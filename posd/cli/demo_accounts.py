@@ -9,7 +9,9 @@ from collections.abc import Iterator
 from posd.cli.demo_evidence import (
     APPROVED,
     DECLINED,
+    IN_DOUBT,
     KINDS,
+    NOT_DONE,
     OPEN,
     OWED,
     REVERSED,
@@ -31,7 +33,7 @@ def at_host_once(evidence: Evidence) -> Iterator[str]:
     times = Counter(booked.key for booked in evidence.booked)
     at_host = {booked.key: booked for booked in evidence.booked}
     for entry in evidence.ledger.entries.values():
-        if entry.outcome in (OPEN, OWED):
+        if entry.outcome in (OPEN, OWED, IN_DOUBT):
             yield f"{named(entry.key)}: its outcome is still {entry.outcome} in the journal"
         if entry.outcome != APPROVED:
             continue
@@ -51,7 +53,7 @@ def _differences(entry: Entry, booked: Booked, evidence: Evidence) -> Iterator[s
     if booked.amount_minor != entry.amount_minor:
         ours, theirs = format_amount(entry.amount_minor), format_amount(booked.amount_minor)
         yield f"{name}: {ours} in the journal, {theirs} at the host"
-    if booked.rrn != entry.rrn:
+    if booked.rrn != entry.rrn and not (entry.rrn is None and entry.resolutions):  # a person gives no RRN
         yield f"{name}: RRN {entry.rrn} in the journal, {booked.rrn} at the host"
     if booked.kind != KINDS[entry.kind]:
         yield f"{name}: a {entry.kind} in the journal, a {booked.kind} at the host"
@@ -83,7 +85,7 @@ def reversed_once(evidence: Evidence) -> Iterator[str]:
     """Whatever had no known outcome has no effect at the host: reversed there, refused there, or never there."""
     at_host = {booked.key: booked for booked in evidence.booked}
     for entry in evidence.ledger.entries.values():
-        if not entry.whys and not entry.owed:
+        if (not entry.whys and not entry.owed) or entry.doubts:  # a doubt is not reversed: see resolved
             continue
         booked, name = at_host.get(entry.key), named(entry.key)
         if not entry.owed and entry.kind != "balance":
@@ -94,6 +96,29 @@ def reversed_once(evidence: Evidence) -> Iterator[str]:
             yield f"{name}: its outcome was unknown and it still stands at the host"
         if booked is not None and booked.state == REVERSED and booked.times_reversed < 1:
             yield f"{name}: reversed at the host by nobody"
+
+
+def resolved(evidence: Evidence) -> Iterator[str]:
+    """A refund in doubt was never reversed, a named person ended the doubt once, and the host's books say the same."""
+    at_host = {booked.key: booked for booked in evidence.booked}
+    for entry in doubtful(evidence):
+        booked, name = at_host.get(entry.key), named(entry.key)
+        if entry.kind != "refund":
+            yield f"{name}: a {entry.kind} was left in doubt"
+        if entry.owed:
+            yield f"{name}: a refund in doubt was reversed"
+        if entry.outcome not in (APPROVED, NOT_DONE) or len(entry.resolutions) != 1:
+            yield f"{name}: {entry.outcome} in the journal after {len(entry.resolutions)} resolutions"
+        if (booked is not None and booked.stands) != (entry.outcome == APPROVED):
+            yield f"{name}: {booked.state if booked else 'unknown'} at the host, {entry.outcome} in the journal"
+        for one in entry.resolutions:
+            if not (one["how"] == "person" and one["by"] and one["reason"]):
+                yield f"{name}: resolved by {one['how']}, name and reason are missing"
+
+
+def doubtful(evidence: Evidence) -> list[Entry]:
+    """Whatever was in doubt at some time."""
+    return [entry for entry in evidence.ledger.entries.values() if entry.doubts]
 
 
 def acknowledged(evidence: Evidence) -> Iterator[str]:

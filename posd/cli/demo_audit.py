@@ -7,10 +7,21 @@ away, and nothing of posd's own judgement is taken over but for the one check th
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
-from posd.cli.demo_accounts import acknowledged, at_host_once, explained, named, reversed_once
+from posd.cli.demo_accounts import (
+    acknowledged,
+    at_host_once,
+    doubtful,
+    explained,
+    named,
+    resolved,
+    reversed_once,
+)
 from posd.cli.demo_evidence import APPROVED, DECLINED, REVERSED, Booked, Entry, Evidence, Told
 from posd.cli.demo_totals import balances, totals, uploaded_count, uploads
 from posd.values import format_amount
+
+FAILED = "98"
+"""What it is told of a refund in doubt: that it failed (D13)."""
 
 NOT_SENT_CODES = frozenset({"A0", "96", "98"})
 """What the terminal is told of a request that did not leave for the host."""
@@ -43,6 +54,7 @@ def money_checks(evidence: Evidence) -> list[Check]:
         ("booked", "at the host, explained here", "主机每笔都有出处", len(evidence.booked), explained),
         ("reversed", "unknown outcomes reversed once", "未知结果均冲正一次", owed, reversed_once),
         ("acknowledged", "no reversal still owed", "无未完成冲正", owed, acknowledged),
+        ("resolved", "refunds in doubt resolved", "存疑退货已确认", len(doubtful(evidence)), resolved),
         ("told", "the terminal was told the same", "终端所知一致", len(evidence.told), _told),
         ("sent", "no request left twice", "请求未重发", sum(evidence.ledger.sent.values()), _sent),
         ("totals", "totals of the closed batches", "批结总额一致", closes, totals),
@@ -76,6 +88,10 @@ def _told_otherwise(told: Told, entry: Entry | None) -> Iterator[str]:
             yield f"told {told.outcome} {told.code or ''}, and the journal has no such transaction"
         return
     outcome = entry.outcome
+    if entry.doubts:
+        if (told.outcome, told.code) != (DECLINED, FAILED):
+            yield f"told {told.outcome} {told.code or ''} of a refund in doubt"
+        return
     if told.outcome == APPROVED and outcome != APPROVED:
         yield f"told approved, {outcome} in the journal"
     if told.outcome == DECLINED and outcome not in (DECLINED, REVERSED):

@@ -20,15 +20,16 @@ Key = tuple[int, int]
 Json = Mapping[str, Any]
 
 APPROVED, DECLINED, REVERSED, OWED, OPEN = "approved", "declined", "reversed", "owed", "open"
-"""How a transaction ended by posd's journal; OWED and OPEN are no ends."""
+IN_DOUBT, NOT_DONE = "in_doubt", "not_done"
+"""How a transaction ended by posd's journal; OWED, OPEN and IN_DOUBT are no ends. Refunds alone have the last two."""
 
-KINDS = {"sale": "sale", "void": "sale_void", "balance": "balance"}
+KINDS = {"sale": "sale", "void": "sale_void", "balance": "balance", "refund": "refund"}
 """The terminal's and the journal's word for a kind -> the host's."""
 
 
 @dataclass(slots=True)
 class Entry:
-    """One transaction by posd's journal. `whys`: causes of every unknown outcome; `reversals`: what became of it."""
+    """One transaction by posd's journal. `whys`: causes of every unknown outcome; `resolutions`: who ended a doubt."""
 
     request_id: str
     kind: str
@@ -45,10 +46,12 @@ class Entry:
     owed: int = 0
     acknowledged: int = 0
     trouble: list[str] = field(default_factory=list)
+    doubts: int = 0
+    resolutions: list[Json] = field(default_factory=list)
 
     @property
     def outcome(self) -> str:
-        """APPROVED, DECLINED or REVERSED; anything else is not settled."""
+        """APPROVED, DECLINED, REVERSED or NOT_DONE; anything else is not settled."""
         if self.owed:
             return REVERSED if self.acknowledged >= self.owed else OWED
         return self.status
@@ -68,6 +71,16 @@ class Close:
     due_ms: int | None
     outcome: str
     totals: Json
+
+
+@dataclass(frozen=True, slots=True)
+class Staged:
+    """A trouble that was staged for a request of the terminal, and the cause that posd must have written down."""
+
+    name: str
+    terminal_batch: int
+    terminal_stan: int
+    why: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,9 +202,10 @@ def read_ledger(journal: Path, tid: str) -> Ledger:
             if record.kind == "batch_closed":
                 ledger.closes.append(Close(batch, begun["cause"], begun["due_ms"], facts["outcome"], facts["totals"]))
             _apply(ledger, record.kind, facts)
-        for message in reader.messages(tid=tid, mti="0200"):
-            if (message.direction, message.peer) == ("out", "host"):
-                ledger.sent[message.batch or 0, message.stan or 0] += 1
+        for mti in ("0200", "0220"):
+            for message in reader.messages(tid=tid, mti=mti):
+                if (message.direction, message.peer) == ("out", "host"):
+                    ledger.sent[message.batch or 0, message.stan or 0] += 1
     return ledger
 
 
@@ -210,6 +224,13 @@ def _apply(ledger: Ledger, kind: str, facts: Json) -> None:
         case "outcome_unknown":
             found.status = OPEN
             found.whys.append(facts["why"])
+        case "refund_in_doubt":
+            found.status = IN_DOUBT
+            found.whys.append(facts["why"])
+            found.doubts += 1
+        case "refund_resolved":
+            found.status = APPROVED if facts["happened"] else NOT_DONE
+            found.resolutions.append(facts)
         case "reversal_owed" | "reversal_reopened":
             found.owed += 1
         case "reversal_acknowledged":

@@ -1,19 +1,23 @@
 """The batches after the first one: what needs a person, or more than one message, to be settled.
 
-It drives and tells as demo_story.py does, and leaves behind what the audit has to find: every close (`settled`) and
-every alert (`alerts`). It judges no money.
+It drives and tells as demo_story.py does, and leaves behind what the audit has to find: every trouble (`staged`),
+every close (`settled`) and every alert (`alerts`). It judges no money.
 """
 
 import json
 from collections.abc import Callable
+from datetime import datetime
+from zoneinfo import ZoneInfo
 
-from posd.cli.demo_evidence import Json, Settled
+from posd.cli.demo_audit import FAILED
+from posd.cli.demo_evidence import Json, Settled, Staged
 from posd.cli.demo_operator import OPERATOR_NAME, posd
-from posd.cli.demo_plan import TID, Action
-from posd.cli.demo_process import Event
-from posd.cli.demo_stage import ANSWER_LIMIT_S, Stage
+from posd.cli.demo_plan import EXPIRY, TID, Action
+from posd.cli.demo_process import Event, StageFailed
+from posd.cli.demo_stage import ANSWER_LIMIT_S, ZONE, Stage
 from posd.cli.demo_teller import Teller
-from posd.cli.demo_totals import END_UNBALANCED, OPERATOR, OUT_OF_BALANCE
+from posd.cli.demo_totals import AGREED, END_UNBALANCED, OPERATOR, OUT_OF_BALANCE
+from posd.values import format_amount
 
 UNBALANCED_HOST = "unbalanced_domestic"
 """A scenario of the simulator: its domestic group never balances."""
@@ -24,12 +28,15 @@ class LaterBatches:
 
     def __init__(self, stage: Stage, teller: Teller, act: Callable[[Action], None]) -> None:
         self._stage, self._teller, self._act = stage, teller, act
+        self.staged: list[Staged] = []
         self.settled: list[Settled] = []
         self.alerts: list[str] = []
 
     def play(self) -> None:
         """All of them. Raises StageFailed when a process does not do its part."""
         self._unbalanced()
+        self._refund_in_doubt()
+        self._settle_by_hand()
 
     # --- the acts ---------------------------------------------------------------------------------------------
 
@@ -54,6 +61,56 @@ class LaterBatches:
         self._stage.restart_host(None)
         self._teller.line(True, "the host is itself again", "主机恢复正常", "with the same books")
 
+    def _refund_in_doubt(self) -> None:
+        self._teller.act("A refund whose answer is lost", "退货应答丢失")
+        for sale in self._stage.plan.refund_day:
+            self._act(sale)
+        first, second = self._refundable()[:2]
+        told = self._refund(first)
+        self._teller.line(told["outcome"] == "approved", "refund", "退货", f"{_money(first)}  {told['outcome']}")
+        told = self._refund(second)
+        good = (told["outcome"], told["code"]) == ("declined", FAILED)
+        self._teller.line(good, "its answer is lost", "退货应答丢失", f"{_money(second)}  {_said(told)}")
+        self.staged.append(Staged("refund_in_doubt", told["batch"], told["stan"], "timeout"))
+        self.alerts.append("refund_in_doubt")
+        self._resolve(second["amount"])
+
+    def _resolve(self, amount_minor: int) -> None:
+        """What posd shows in doubt, decided by what stands in the host's books."""
+        folder = self._stage.folder
+        listed = posd(folder, "txn", "list", "--tid", TID, "--status", "in_doubt").values["transactions"]
+        request_id = listed[0]["request_id"] if listed else ""
+        self._teller.line(len(listed) == 1, "posd txn list", "交易列表", f"in doubt: {len(listed)}  {request_id}")
+        if not listed:
+            raise StageFailed("posd shows no refund in doubt")
+        entries = self._batches()[-1]["transactions"]
+        refunds = [one for one in entries if (one["kind"], one["amount"]) == ("refund", amount_minor)]
+        happened = "yes" if any(one["state"] == "approved" for one in refunds) else "no"
+        reason = "on the acquirer's list of the day"
+        arguments = ("--happened", happened, "--by", OPERATOR_NAME, "--reason", reason)
+        said = posd(folder, "txn", "resolve", request_id, *arguments)
+        self._teller.line(said.status == 0, "posd txn resolve", "人工确认", f"happened: {happened}, by {OPERATOR_NAME}")
+
+    def _refund(self, sale: Json) -> Event:
+        """Give back a sale of a batch that is closed; the terminal names it by RRN and date (reference 1.4)."""
+        card = next(one for one in self._stage.plan.cards if one.masked == sale["card"])
+        money = {"amount": format_amount(sale["amount"]), "card": card.pan, "expiry": EXPIRY}
+        date = f"{datetime.fromtimestamp(sale['at_ms'] / 1000, ZoneInfo(ZONE)):%m%d}"
+        return self._stage.do({"do": "refund", **money, "rrn": sale["rrn"], "date": date})
+
+    def _refundable(self) -> list[Json]:
+        """Domestic sales of the first batch that stand, by the host's books."""
+        every = self._batches()[0]["transactions"]
+        return [one for one in every if (one["kind"], one["state"], one["foreign"]) == ("sale", "approved", False)]
+
+    def _settle_by_hand(self) -> None:
+        mark = self._stage.posd.mark()
+        said = posd(self._stage.folder, "settle", "--tid", TID, "--by", OPERATOR_NAME, may_end=(0, 1))
+        outcome = str((said.values["terminals"][0]["close"] or {}).get("outcome"))
+        self._teller.line(outcome == AGREED, "posd settle", "手工批结", f"{outcome}, the refunds count")
+        self._signed_in_after(mark)
+        self.settled.append(Settled(OPERATOR, None, AGREED))
+
     # --- particulars ------------------------------------------------------------------------------------------
 
     def _signed_in_after(self, mark: int) -> None:
@@ -73,6 +130,18 @@ class LaterBatches:
 
     def _settlement(self, batch: int) -> Json:
         """The last settlement of this batch by the host's books."""
-        terminal = json.loads(self._stage.folder.books.read_text())["terminals"][0]
-        found: Json = next(one for one in terminal["batches"] if one["number"] == batch)["settlements"][-1]
+        found: Json = next(one for one in self._batches() if one["number"] == batch)["settlements"][-1]
         return found
+
+    def _batches(self) -> list[Json]:
+        """The host's books, oldest batch first."""
+        batches: list[Json] = json.loads(self._stage.folder.books.read_text())["terminals"][0]["batches"]
+        return batches
+
+
+def _money(one: Json) -> str:
+    return f"{format_amount(one['amount']):>8}  {one['card']:<19}"
+
+
+def _said(told: Event) -> str:
+    return f"{told['outcome']} {told['code'] or ''}"

@@ -19,8 +19,8 @@ EXPIRY = "3012"
 GOOD_SALES = 12
 SALES_AFTER_RESTART = 2
 EXTRA_TROUBLES = 2
-UPLOADED_SALES = 9
-"""Domestic sales of the second batch: more than one upload message holds."""
+UPLOADED_SALES, REFUND_DAY_SALES = 9, 2
+"""Domestic sales of the second batch, more than one upload message holds; sales of the third."""
 HELD_MS = 5_000
 """How long the host holds back the answer before which posd is killed: longer than the kill takes."""
 
@@ -103,12 +103,13 @@ class Plan:
     after_restart: tuple[Sale, ...]
     next_batch: Sale
     uploaded: tuple[Sale, ...]
+    refund_day: tuple[Sale, ...]
 
     @property
     def sales(self) -> tuple[Sale, ...]:
         """Every sale, in the order of play."""
         day = tuple(action for action in self.day if isinstance(action, Sale))
-        return (*day, self.killed, *self.after_restart, self.next_batch, *self.uploaded)
+        return (*day, self.killed, *self.after_restart, self.next_batch, *self.uploaded, *self.refund_day)
 
 
 def _rule(do: str, **more: object) -> dict[str, object]:
@@ -139,6 +140,8 @@ EXTRAS = (
         "98",
     ),
 )
+REFUND_LOST: dict[str, object] = {"do": "lose_answer", "mti": "0220", "nth": 2}
+"""The answer to the second refund of the demo never comes."""
 KILL = Trouble("kill", "kill -9 before the answer", "应答前强杀进程", (_rule("delay", ms=HELD_MS),), "restart", "")
 
 
@@ -171,6 +174,7 @@ def make_plan(seed: int) -> Plan:
         after_restart=(sale(card=cards[0]), *(sale() for _ in range(SALES_AFTER_RESTART - 1))),
         next_batch=sale(card=cards[0]),
         uploaded=tuple(sale(card=dice.choice(domestic)) for _ in range(UPLOADED_SALES)),
+        refund_day=(sale(card=cards[0]), *(sale() for _ in range(REFUND_DAY_SALES - 1))),
     )
 
 

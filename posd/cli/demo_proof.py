@@ -10,7 +10,7 @@ from pathlib import Path
 
 from posd.cli.demo_audit import Check
 from posd.cli.demo_canary import Canary, Searched, canaries, holds, search
-from posd.cli.demo_evidence import APPROVED, DECLINED, REVERSED, Evidence, Ledger
+from posd.cli.demo_evidence import APPROVED, DECLINED, IN_DOUBT, NOT_DONE, REVERSED, Evidence, Ledger
 from posd.cli.demo_plan import Plan
 from posd.cli.demo_stage import Folder
 from posd.core.state import TxnStatus
@@ -19,7 +19,13 @@ from posd.journal.contract import StoredRecord
 from posd.journal.verify import verify
 from posd.security.machine import load_machine_key
 
-OUTCOMES = {TxnStatus.APPROVED: APPROVED, TxnStatus.DECLINED: DECLINED, TxnStatus.REVERSED: REVERSED}
+OUTCOMES = {
+    TxnStatus.APPROVED: APPROVED,
+    TxnStatus.DECLINED: DECLINED,
+    TxnStatus.REVERSED: REVERSED,
+    TxnStatus.IN_DOUBT: IN_DOUBT,
+    TxnStatus.NOT_DONE: NOT_DONE,
+}
 
 
 def proof_checks(evidence: Evidence, plan: Plan, folder: Folder) -> list[Check]:

@@ -18,7 +18,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
-from posd.cli.demo_plan import EXPIRY, MID, OPENING_BALANCE_MINOR, TID, TMK_HEX, Plan
+from posd.cli.demo_plan import EXPIRY, MID, OPENING_BALANCE_MINOR, REFUND_LOST, TID, TMK_HEX, Plan
 from posd.cli.demo_process import Event, Process, StageFailed
 from posd.security.machine import create_machine_key
 from posd.values import format_amount
@@ -245,7 +245,8 @@ def host_configuration(plan: Plan) -> dict[str, object]:
             for sale in plan.sales
             if sale.trouble is not None
             for rule in sale.trouble.rules
-        ],
+        ]
+        + [REFUND_LOST],
     }
 
 

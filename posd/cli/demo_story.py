@@ -7,10 +7,9 @@ parties wrote down. It waits for what happens (lines of the processes), never fo
 import json
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import timedelta
 
-from posd.cli.demo_evidence import Settled
+from posd.cli.demo_evidence import Settled, Staged
 from posd.cli.demo_later import LaterBatches
 from posd.cli.demo_plan import EXPIRY, Action, Balance, Plan, Sale, Void
 from posd.cli.demo_process import Event, StageFailed
@@ -29,16 +28,6 @@ REVERSAL_LIMIT_S = 20.0
 CLOSE_LIMIT_S = 30.0
 KEYS_CHANGED = "A0"
 FAILED = "98"
-
-
-@dataclass(frozen=True, slots=True)
-class Staged:
-    """A trouble that was staged for a sale of the terminal, and the cause that posd must have written down."""
-
-    name: str
-    terminal_batch: int
-    terminal_stan: int
-    why: str | None
 
 
 class Story:
@@ -67,6 +56,7 @@ class Story:
         self._next_batch()
         later = LaterBatches(self._stage, self._teller, self._play)
         later.play()
+        self.staged += later.staged
         self.settled += later.settled
         self.alerts += later.alerts
         self._stage.end()

@@ -118,7 +118,7 @@ def _journal_sum(evidence: Evidence, batch: int) -> Json:
 
 
 def _sum(counted: list[tuple[str, bool, int]]) -> Json:
-    """Sales are debit, voids credit, by group (reference 1.6)."""
+    """Sales are debit, voids and refunds credit, by group (reference 1.6)."""
     groups = {"domestic": dict(NO_MONEY), "foreign": dict(NO_MONEY)}
     for kind, foreign, amount_minor in counted:
         if kind == "balance":
@@ -134,7 +134,7 @@ def balances(evidence: Evidence) -> Iterator[str]:
     expected = Counter(evidence.balances)
     for entry in evidence.ledger.entries.values():
         if entry.outcome == APPROVED:
-            expected[entry.card] += {"sale": -1, "void": 1, "balance": 0}[entry.kind] * entry.amount_minor
+            expected[entry.card] += {"sale": -1, "void": 1, "balance": 0, "refund": 1}[entry.kind] * entry.amount_minor
     for card in sorted(set(expected) | set(evidence.cards)):
         if expected[card] != evidence.cards.get(card):
             has = evidence.cards.get(card)

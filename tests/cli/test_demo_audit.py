@@ -19,7 +19,7 @@ from posd.core import records as r
 from posd.core.answers import AnswerFacts, GroupCount, GroupResult, HostTotals, Totals
 from posd.core.payload import dump_record, record_name, record_version
 from posd.core.rules import TxnKind, Why
-from posd.core.state import CloseOutcome, SettlementCause
+from posd.core.state import CloseOutcome, Evidence, SettlementCause
 from posd.journal.contract import MessageRow, RecordRow, Row
 from posd.journal.opening import open_store
 from posd.security.machine import create_machine_key
@@ -31,19 +31,26 @@ CARD = PLAN.cards[0]
 BATCH, NEXT_BATCH, LAST_BATCH = 7, 8, 9
 TERMINAL_BATCH = 41
 DUE_MS = 1_795_000_000_000
-SALE, VOIDED, VOID, LOST, LATER = 2, 3, 4, 5, 20
-AMOUNTS = {SALE: 1_000, VOIDED: 250, VOID: 250, LOST: 4_000, LATER: 77}
+SALE, VOIDED, VOID, LOST, LATER, REFUND = 2, 3, 4, 5, 20, 19
+AMOUNTS = {SALE: 1_000, VOIDED: 250, VOID: 250, LOST: 4_000, LATER: 77, REFUND: 50}
 DEBIT = GroupCount(1_250, 2, 250, 1)
-LATER_DEBIT = GroupCount(77, 1)
+LATER_DEBIT = GroupCount(77, 1, 50, 1)
 SETTLED = [Settled("schedule", DUE_MS, "agreed"), Settled("operator", None, "out_of_balance")]
-ALERTS = ["settlement_out_of_balance"]
+ALERTS = ["settlement_out_of_balance", "refund_in_doubt"]
 
 Json = dict[str, Any]
 
 
+KINDS = {VOID: TxnKind.VOID, REFUND: TxnKind.REFUND}
+
+
 def request_id(stan: int) -> RequestId:
-    kind = "200000" if stan == VOID else "000000"
-    return RequestId(f"{TID}/{TERMINAL_BATCH:06d}/{stan + 100:06d}/0200/{kind}")
+    kind = "200000" if stan in (VOID, REFUND) else "000000"
+    return RequestId(f"{TID}/{TERMINAL_BATCH:06d}/{stan + 100:06d}/{mti(stan)}/{kind}")
+
+
+def mti(stan: int) -> str:
+    return "0220" if stan == REFUND else "0200"
 
 
 def rrn(stan: int) -> Rrn:
@@ -53,7 +60,7 @@ def rrn(stan: int) -> Rrn:
 def started(stan: int, batch: int = BATCH) -> r.AuthorisationStarted:
     return r.AuthorisationStarted(
         request_id=request_id(stan),
-        kind=TxnKind.VOID if stan == VOID else TxnKind.SALE,
+        kind=KINDS.get(stan, TxnKind.SALE),
         amount_minor=Minor(AMOUNTS[stan]),
         stan=Stan(stan),
         batch_number=BatchNumber(batch),
@@ -97,6 +104,12 @@ def close() -> list[r.Record]:
     ]
 
 
+def doubtful() -> list[r.Record]:
+    of = request_id(REFUND)
+    resolved = r.RefundResolved(of, True, Evidence.PERSON, "Li Na", "on the acquirer's list")
+    return [started(REFUND, NEXT_BATCH), r.RefundInDoubt(of, Why.TIMEOUT), resolved]
+
+
 def unbalanced_close() -> list[r.Record]:
     totals = Totals(LATER_DEBIT)
     host = HostTotals(totals, GroupResult.UNBALANCED, GroupResult.BALANCED)
@@ -104,10 +117,10 @@ def unbalanced_close() -> list[r.Record]:
         r.SettlementWanted(SettlementCause.OPERATOR, "Li Na"),
         r.SettlementBegun(SettlementCause.OPERATOR, None),
         r.TotalsAsked(Stan(21), totals, 1),
-        r.TotalsAnswered(host, (request_id(LATER),)),
-        r.UploadSent(Stan(22), 0, 1, 1),
-        r.UploadAcknowledged(1),
-        r.TrailerSent(Stan(23), 1, 1),
+        r.TotalsAnswered(host, (request_id(REFUND), request_id(LATER))),
+        r.UploadSent(Stan(22), 0, 2, 1),
+        r.UploadAcknowledged(2),
+        r.TrailerSent(Stan(23), 2, 1),
         r.BatchClosed(CloseOutcome.OUT_OF_BALANCE, totals, BatchNumber(LAST_BATCH)),
     ]
 
@@ -118,14 +131,14 @@ def day() -> list[r.Record]:
         sales += [started(stan), approved(stan)]
     opened = r.LaneOpened(Tid(TID), Stan(1), BatchNumber(1))
     first, second = sign_in(1, BATCH), sign_in(12, NEXT_BATCH)
-    last = [started(LATER, NEXT_BATCH), approved(LATER), *unbalanced_close(), *sign_in(24, LAST_BATCH)]
+    last = [*doubtful(), started(LATER, NEXT_BATCH), approved(LATER), *unbalanced_close(), *sign_in(24, LAST_BATCH)]
     return [opened, *first, *sales, *lost(), *close(), *second, *last]
 
 
 def booked(stan: int, state: str, *, kind: str = "sale", original: int | None = None) -> Json:
     numbers = {"stan": stan, "amount": AMOUNTS[stan], "requested": AMOUNTS[stan], "original_stan": original}
     times = {"times_reversed": int(state == "reversed"), "times_asked": 1, "at_ms": 0}
-    words = {"mti": "0200", "kind": kind, "card": CARD.masked, "foreign": False, "rrn": rrn(stan), "code": "00"}
+    words = {"mti": mti(stan), "kind": kind, "card": CARD.masked, "foreign": False, "rrn": rrn(stan), "code": "00"}
     return {**numbers, **times, **words, "state": state}
 
 
@@ -151,7 +164,7 @@ def books() -> Json:
         "totals": {"domestic": domestic, "foreign": nothing},
         "settlements": [settlement],
     }
-    later = {"debit_minor": 77, "debit_count": 1, "credit_minor": 0, "credit_count": 0}
+    later = {"debit_minor": 77, "debit_count": 1, "credit_minor": 50, "credit_count": 1}
     groups = {
         "domestic": {"asked": later, "ours": later, "result": 2},
         "foreign": {"asked": nothing, "ours": nothing, "result": 1},
@@ -159,16 +172,16 @@ def books() -> Json:
     unbalanced = {
         "number": NEXT_BATCH,
         "state": "closed",
-        "transactions": [booked(LATER, "approved")],
+        "transactions": [booked(REFUND, "approved", kind="refund"), booked(LATER, "approved")],
         "totals": {"domestic": later, "foreign": nothing},
-        "settlements": [{"groups": groups, **ended("202", 1)}],
+        "settlements": [{"groups": groups, **ended("202", 2)}],
     }
     empty = {"domestic": nothing, "foreign": nothing}
     opened = {"number": LAST_BATCH, "state": "open", "transactions": [], "totals": empty, "settlements": []}
     batches = [closed, unbalanced, opened]
     terminal = {"tid": TID, "batches": batches, "remarks": [], "reversed_unknown": [], "sign_ins": 3}
     balances = {card.masked: OPENING_BALANCE_MINOR for card in PLAN.cards}
-    balances[CARD.masked] -= AMOUNTS[SALE] + AMOUNTS[LATER]
+    balances[CARD.masked] -= AMOUNTS[SALE] + AMOUNTS[LATER] - AMOUNTS[REFUND]
     return {"terminals": [terminal], "cards": [{"card": card, "balance": has} for card, has in balances.items()]}
 
 
@@ -180,15 +193,25 @@ def ended(code: str, uploaded: int) -> Json:
 def told(stan: int, outcome: str = "approved", code: str = "00") -> Json:
     known = rrn(stan) if outcome == "approved" else None
     numbers = {"stan": stan + 100, "batch": TERMINAL_BATCH, "amount": AMOUNTS[stan]}
-    return {**numbers, "do": "void" if stan == VOID else "sale", "outcome": outcome, "code": code, "rrn": known}
+    do = {VOID: "void", REFUND: "refund"}.get(stan, "sale")
+    return {**numbers, "do": do, "outcome": outcome, "code": code, "rrn": known}
 
 
 def told_lines() -> list[Json]:
     settle = {"do": "settle", "stan": 120, "batch": TERMINAL_BATCH, "outcome": "balanced", "code": "00"}
-    return [told(SALE), told(VOIDED), told(VOID), told(LOST, "declined", "98"), settle, told(LATER)]
+    return [
+        told(SALE),
+        told(VOIDED),
+        told(VOID),
+        told(LOST, "declined", "98"),
+        settle,
+        told(REFUND, "declined", "98"),
+        told(LATER),
+    ]
 
 
 LOG = """{"event": "ready", "level": "info"}
+{"event": "refund_in_doubt", "level": "warning", "alert": true}
 {"event": "settlement_out_of_balance", "level": "warning", "alert": true}
 """
 
@@ -240,7 +263,9 @@ class World:
         if isinstance(record, r.AuthorisationStarted):
             numbers: Any = {"stan": record.stan, "batch": record.batch_number}
             secret = CARD.pan.encode()
-            rows.append(MessageRow(TID, DUE_MS, "out", "host", "0200", "{}", b"raw", secret=secret, **numbers))
+            rows.append(
+                MessageRow(TID, DUE_MS, "out", "host", mti(record.stan), "{}", b"raw", secret=secret, **numbers)
+            )
         return rows
 
     def audit(self) -> list[Check]:
@@ -304,6 +329,10 @@ def still_open(world: World) -> None:
     world.batch()["state"] = "totalled"
 
 
+def refund_never_came(world: World) -> None:
+    del world.books["terminals"][0]["batches"][1]["transactions"][0]
+
+
 def lost_money(world: World) -> None:
     world.books["cards"][0]["balance"] -= 1
 
@@ -363,6 +392,7 @@ def a_remark(world: World) -> None:
         (miscounted, "uploads"),
         (a_difference, "uploads"),
         (balanced_after_all, "uploads"),
+        (refund_never_came, "resolved"),
         (lost_money, "balances"),
         (a_remark, "remarks"),
     ],
@@ -379,12 +409,35 @@ def test_a_lie_in_the_books_is_found(lie: Callable[[World], None], check: str, w
         (r.ReversalAcknowledged, {"acknowledged", "approved", "fold"}),
         (r.ReversalOwed, {"reversed"}),
         (r.BatchClosed, {"totals"}),
+        (r.RefundResolved, {"approved", "booked", "resolved", "totals", "balances"}),
     ],
 )
 def test_a_journal_that_does_not_say_it_all_is_found(missing: type, checks: set[str], world: World) -> None:
     world.records = [record for record in world.records if not isinstance(record, missing)]
     world.write()
     assert checks <= set(world.findings())
+
+
+@pytest.mark.parametrize(
+    "otherwise",
+    [
+        r.RefundResolved(request_id(REFUND), False, Evidence.PERSON, "Li Na", "not on the list"),
+        r.RefundResolved(request_id(REFUND), True, Evidence.PERSON, "", ""),
+        r.RefundResolved(request_id(REFUND), True, Evidence.REPEAT),
+    ],
+)
+def test_a_refund_that_was_resolved_otherwise_is_found(otherwise: r.RefundResolved, world: World) -> None:
+    world.records = [otherwise if isinstance(one, r.RefundResolved) else one for one in world.records]
+    world.write()
+    assert "resolved" in world.findings()
+
+
+def test_a_refund_that_was_reversed_is_found(world: World) -> None:
+    owed = r.ReversalOwed(request_id(REFUND), Why.TIMEOUT, "98")
+    at = next(place for place, one in enumerate(world.records) if isinstance(one, r.RefundResolved))
+    world.records.insert(at, owed)
+    world.write()
+    assert "resolved" in world.findings()
 
 
 def test_a_settlement_that_the_schedule_did_not_begin_is_found(world: World) -> None:
@@ -407,6 +460,7 @@ def test_a_row_that_was_changed_afterwards_is_found(world: World) -> None:
         told(SALE, "declined", "51"),
         told(SALE, "no_answer", ""),
         told(LOST),
+        told(REFUND),
         {**told(SALE), "amount": 1_001},
         {**told(SALE), "stan": 999},
     ],
@@ -436,9 +490,18 @@ def test_checks_that_saw_nothing_do_not_pass(world: World) -> None:
     world.books["terminals"][0]["batches"] = []
     world.staged = []
     world.write()
-    assert {"approved", "booked", "reversed", "told", "sent", "totals", "uploads", "staged", "remarks"} <= set(
-        world.findings()
-    )
+    assert {
+        "approved",
+        "booked",
+        "reversed",
+        "resolved",
+        "told",
+        "sent",
+        "totals",
+        "uploads",
+        "staged",
+        "remarks",
+    } <= set(world.findings())
 
 
 @pytest.mark.parametrize(
@@ -452,8 +515,8 @@ def test_an_alert_or_a_stray_line_of_posd_is_found(line: str, world: World) -> N
 
 def test_an_alert_that_was_not_raised_or_raised_twice_is_found(world: World) -> None:
     world.write()
-    first, alert = LOG.splitlines(keepends=True)
-    for text in (first, first + alert + alert):
+    first, doubt, alert = LOG.splitlines(keepends=True)
+    for text in (first + doubt, LOG + alert):
         world.folder.log.write_text(text)
         assert world.findings().keys() == {"log"}
 
