@@ -18,6 +18,7 @@ from posd.journal.chain import LINK_BYTES, MESSAGE_COLUMNS, RECORD_COLUMNS, Chai
 from posd.journal.connect import Identity, query, read_head, read_link, storage_failed
 from posd.journal.contract import Head, Replay, Row, Sealed, Snapshot, StoredRecord
 from posd.journal.lock import Lock
+from posd.journal.packing import pack_state, unpack_state
 from posd.journal.room import Ballast
 from posd.journal.stamp import Stamp
 from posd.journal.verify import anchor_finding, first_finding, snapshot_fits
@@ -135,7 +136,8 @@ class SqliteStore:
 
     def save_snapshots(self, snapshots: Sequence[Snapshot]) -> None:
         self._refuse_if_dead()
-        rows = [(*snapshot, self._snapshot_mac(snapshot)) for snapshot in snapshots]
+        packed = [snapshot._replace(state=pack_state(snapshot.state)) for snapshot in snapshots]
+        rows = [(*snapshot, self._snapshot_mac(snapshot)) for snapshot in packed]
         try:
             self._writer.execute("BEGIN IMMEDIATE")
             self._writer.executemany("INSERT OR REPLACE INTO snapshot VALUES (?, ?, ?, ?, ?)", rows)
@@ -209,7 +211,7 @@ class SqliteStore:
             sequence, state = self._base.sequence, None
             for row in query(self._reader, _SNAPSHOT, (tid, fold_version)):
                 if snapshot_fits(self._reader, self._chain, self._base, self._head, row):
-                    sequence, state = row[1], row[3]
+                    sequence, state = row[1], unpack_state(row[3])
             self._require_verified(sequence)
         return Replay(state, sequence, self._records_after(tid, sequence))
 

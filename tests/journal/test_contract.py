@@ -8,6 +8,7 @@ import pytest
 from posd.errors import KeyTrouble, StorageFailed
 from posd.journal.contract import Snapshot, Store
 from posd.journal.memory import MemoryStore
+from posd.journal.packing import pack_state, unpack_state
 
 FOLD_VERSION = 3
 
@@ -117,6 +118,19 @@ def test_snapshots_of_many_at_a_row_of_another(store: Store, rows: Any, restart:
         each = find()
         assert [each.replay(one.tid, FOLD_VERSION)[:2] for one in both] == [("one", 3), ("two", 3)]
         assert [len(list(each.replay(one.tid, FOLD_VERSION).records)) for one in both] == [1, 0]
+
+
+def test_a_state_comes_back_as_it_was(store: Store, rows: Any, restart: Callable[[], Store]) -> None:
+    store.write([[rows.record(1)]])
+    for state in ("", "{}", '{"text":"商户 \u0000 é"}', '{"n":"' + "x" * 500_000 + '"}'):
+        store.save_snapshot("12345678", 1, FOLD_VERSION, state)
+        assert store.replay("12345678", FOLD_VERSION).snapshot == state
+    assert restart().replay("12345678", FOLD_VERSION).snapshot == state
+
+
+def test_a_state_that_an_earlier_posd_stored_as_it_was_can_be_read() -> None:
+    assert unpack_state('{"n":1}') == '{"n":1}'
+    assert unpack_state(pack_state('{"n":1}')) == '{"n":1}'
 
 
 def test_the_highest_request_is_of_all_that_were_ever_named(
