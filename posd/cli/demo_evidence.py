@@ -23,6 +23,9 @@ APPROVED, DECLINED, REVERSED, OWED, OPEN = "approved", "declined", "reversed", "
 IN_DOUBT, NOT_DONE = "in_doubt", "not_done"
 """How a transaction ended by posd's journal; OWED, OPEN and IN_DOUBT are no ends. Refunds alone have the last two."""
 
+NOBODY = "nobody"
+"""Who approved a settlement that was held and began all the same."""
+
 KINDS = {"sale": "sale", "void": "sale_void", "balance": "balance", "refund": "refund"}
 """The terminal's and the journal's word for a kind -> the host's."""
 
@@ -71,6 +74,7 @@ class Close:
     due_ms: int | None
     outcome: str
     totals: Json
+    approved_by: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,11 +89,12 @@ class Staged:
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """A close as it had to be."""
+    """A close as it had to be. `approved_by`: who let it begin, where it was held above the maximum; else empty."""
 
     cause: str
     due_ms: int | None
     outcome: str
+    approved_by: str = ""
 
 
 @dataclass(slots=True)
@@ -189,7 +194,7 @@ def read_ledger(journal: Path, tid: str) -> Ledger:
     """The journal of one terminal in plain facts. Raises ConfigError, StorageFailed."""
     ledger = Ledger()
     begun: Json = {}
-    batch = 0
+    batch, approved_by = 0, ""
     with JournalReader(journal) as reader:
         for record in reader.records(tid=tid):
             ledger.rows += 1
@@ -199,8 +204,14 @@ def read_ledger(journal: Path, tid: str) -> Ledger:
                 begun = facts
             if record.kind == "totals_asked":
                 batch = record.batch or 0
+            if record.kind == "settlement_held":
+                approved_by = NOBODY
+            if record.kind == "settlement_approved":
+                approved_by = facts["by"]
             if record.kind == "batch_closed":
-                ledger.closes.append(Close(batch, begun["cause"], begun["due_ms"], facts["outcome"], facts["totals"]))
+                cause, due_ms = begun["cause"], begun["due_ms"]
+                ledger.closes.append(Close(batch, cause, due_ms, facts["outcome"], facts["totals"], approved_by))
+                approved_by = ""
             _apply(ledger, record.kind, facts)
         for mti in ("0200", "0220"):
             for message in reader.messages(tid=tid, mti=mti):

@@ -21,6 +21,8 @@ from posd.values import format_amount
 
 UNBALANCED_HOST = "unbalanced_domestic"
 """A scenario of the simulator: its domestic group never balances."""
+SETTLE = ("settle", "--tid", TID, "--by", OPERATOR_NAME)
+WAITS = "waits"
 
 
 class LaterBatches:
@@ -36,7 +38,7 @@ class LaterBatches:
         """All of them. Raises StageFailed when a process does not do its part."""
         self._unbalanced()
         self._refund_in_doubt()
-        self._settle_by_hand()
+        self._held()
 
     # --- the acts ---------------------------------------------------------------------------------------------
 
@@ -47,7 +49,7 @@ class LaterBatches:
         self._stage.restart_host(UNBALANCED_HOST)
         self._teller.line(None, "the host is in another mood", "主机改变口径", "its domestic group will not balance")
         mark = self._stage.posd.mark()
-        said = posd(self._stage.folder, "settle", "--tid", TID, "--by", OPERATOR_NAME, may_end=(0, 1))
+        said = posd(self._stage.folder, *SETTLE, may_end=(0, 1))
         close = said.values["terminals"][0]["close"] or {}
         outcome = str(close.get("outcome"))
         self._teller.line(outcome == OUT_OF_BALANCE, "posd settle", "手工批结", f"{outcome}, exit status {said.status}")
@@ -103,30 +105,37 @@ class LaterBatches:
         every = self._batches()[0]["transactions"]
         return [one for one in every if (one["kind"], one["state"], one["foreign"]) == ("sale", "approved", False)]
 
-    def _settle_by_hand(self) -> None:
+    def _held(self) -> None:
+        self._teller.act("A settlement above the maximum", "超过批结上限")
+        self._act(self._stage.plan.large)
+        ended = posd(self._stage.folder, *SETTLE, may_end=(0, 1)).values["terminals"][0]
+        self._teller.line(ended["outcome"] == WAITS, "posd settle", "手工批结", str(ended["reason"]))
+        self.alerts.append("settlement_held")
+        self._act(self._stage.plan.while_held)
         mark = self._stage.posd.mark()
-        said = posd(self._stage.folder, "settle", "--tid", TID, "--by", OPERATOR_NAME, may_end=(0, 1))
-        outcome = str((said.values["terminals"][0]["close"] or {}).get("outcome"))
-        self._teller.line(outcome == AGREED, "posd settle", "手工批结", f"{outcome}, the refunds count")
-        self._signed_in_after(mark)
-        self.settled.append(Settled(OPERATOR, None, AGREED))
+        said = posd(self._stage.folder, *SETTLE, "--approve", "--reason", "slips checked")
+        self._teller.line(said.status == 0, "posd settle --approve", "批准批结", str(said.values["text"]))
+        closed = self._signed_in_after(mark)
+        self._teller.line(closed["outcome"] == AGREED, "settled", "批结完成", f"{closed['outcome']}, refunds and all")
+        self.settled.append(Settled(OPERATOR, None, AGREED, OPERATOR_NAME))
 
     # --- particulars ------------------------------------------------------------------------------------------
 
-    def _signed_in_after(self, mark: int) -> None:
-        """The next batch is open: the host gave new keys for it."""
+    def _signed_in_after(self, mark: int) -> Event:
+        """How the batch was closed, when the next one is open: the host gave new keys for it."""
 
         def closed(event: Event) -> bool:
             return event.get("event") == "batch_closed"
 
         posd_log = self._stage.posd
-        batch = posd_log.wait_for("closed batch", closed, ANSWER_LIMIT_S, mark)["batch"]
+        close = posd_log.wait_for("closed batch", closed, ANSWER_LIMIT_S, mark)
         posd_log.wait_for(
             "sign-in after the close",
-            lambda event: event.get("event") == "signed_in" and event["batch"] != batch,
+            lambda event: event.get("event") == "signed_in" and event["batch"] != close["batch"],
             ANSWER_LIMIT_S,
             mark,
         )
+        return close
 
     def _settlement(self, batch: int) -> Json:
         """The last settlement of this batch by the host's books."""

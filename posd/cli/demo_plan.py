@@ -19,6 +19,9 @@ EXPIRY = "3012"
 GOOD_SALES = 12
 SALES_AFTER_RESTART = 2
 EXTRA_TROUBLES = 2
+SETTLE_MAXIMUM_MINOR = 2_000_000
+"""What posd settles without asking; above the batches of the demo, but for the one with the large sale."""
+LARGE_MINOR_MIN, LARGE_MINOR_MAX = 2_500_000, 3_000_000
 UPLOADED_SALES, REFUND_DAY_SALES = 9, 2
 """Domestic sales of the second batch, more than one upload message holds; sales of the third."""
 HELD_MS = 5_000
@@ -104,12 +107,15 @@ class Plan:
     next_batch: Sale
     uploaded: tuple[Sale, ...]
     refund_day: tuple[Sale, ...]
+    large: Sale
+    while_held: Sale
 
     @property
     def sales(self) -> tuple[Sale, ...]:
         """Every sale, in the order of play."""
         day = tuple(action for action in self.day if isinstance(action, Sale))
-        return (*day, self.killed, *self.after_restart, self.next_batch, *self.uploaded, *self.refund_day)
+        first = (*day, self.killed, *self.after_restart)
+        return (*first, self.next_batch, *self.uploaded, *self.refund_day, self.large, self.while_held)
 
 
 def _rule(do: str, **more: object) -> dict[str, object]:
@@ -175,6 +181,8 @@ def make_plan(seed: int) -> Plan:
         next_batch=sale(card=cards[0]),
         uploaded=tuple(sale(card=dice.choice(domestic)) for _ in range(UPLOADED_SALES)),
         refund_day=(sale(card=cards[0]), *(sale() for _ in range(REFUND_DAY_SALES - 1))),
+        large=Sale(Minor(dice.randint(LARGE_MINOR_MIN, LARGE_MINOR_MAX)), cards[0]),
+        while_held=sale(),
     )
 
 

@@ -18,7 +18,16 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
-from posd.cli.demo_plan import EXPIRY, MID, OPENING_BALANCE_MINOR, REFUND_LOST, TID, TMK_HEX, Plan
+from posd.cli.demo_plan import (
+    EXPIRY,
+    MID,
+    OPENING_BALANCE_MINOR,
+    REFUND_LOST,
+    SETTLE_MAXIMUM_MINOR,
+    TID,
+    TMK_HEX,
+    Plan,
+)
 from posd.cli.demo_process import Event, Process, StageFailed
 from posd.security.machine import create_machine_key
 from posd.values import format_amount
@@ -54,6 +63,7 @@ reversal: {{retry: {{first_s: 0.3, max_s: 1}}}}
 settlement:
   at: ["{due}"]
   zone: {zone}
+  maximum: "{maximum}"
   retry: {{first_s: 0.5, max_s: 2}}
 journal: {{free_bytes_min: 1048576, ballast_bytes: 1048576}}
 terminals:
@@ -220,6 +230,7 @@ class Stage:
             terminal_timeout_s=TERMINAL_TIMEOUT_S,
             due=f"{due_at:%H:%M:%S}",
             zone=ZONE,
+            maximum=format_amount(SETTLE_MAXIMUM_MINOR),
             tid=TID,
             mid=MID,
         )

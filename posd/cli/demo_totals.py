@@ -23,7 +23,7 @@ def totals(evidence: Evidence) -> Iterator[str]:
     closes = {close.batch: close for close in evidence.ledger.closes}
     if len(closes) != len(evidence.ledger.closes):
         yield "a batch was closed twice in the journal"
-    found = [Settled(close.cause, close.due_ms, close.outcome) for close in evidence.ledger.closes]
+    found = [Settled(close.cause, close.due_ms, close.outcome, close.approved_by) for close in evidence.ledger.closes]
     for number, (had_to_be, was) in enumerate(zip_longest(evidence.settled, found), 1):
         if had_to_be != was:
             yield f"close {number} was {_close_text(was)}; it had to be {_close_text(had_to_be)}"
@@ -55,7 +55,8 @@ def _close_text(settled: Settled | None) -> str:
     if settled is None:
         return "none"
     due = "" if settled.due_ms is None else f", due {settled.due_ms}"
-    return f"{settled.outcome}, cause {settled.cause}{due}"
+    approved = f", approved by {settled.approved_by}" if settled.approved_by else ""
+    return f"{settled.outcome}, cause {settled.cause}{due}{approved}"
 
 
 def uploads(evidence: Evidence) -> Iterator[str]:

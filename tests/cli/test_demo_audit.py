@@ -35,7 +35,7 @@ SALE, VOIDED, VOID, LOST, LATER, REFUND = 2, 3, 4, 5, 20, 19
 AMOUNTS = {SALE: 1_000, VOIDED: 250, VOID: 250, LOST: 4_000, LATER: 77, REFUND: 50}
 DEBIT = GroupCount(1_250, 2, 250, 1)
 LATER_DEBIT = GroupCount(77, 1, 50, 1)
-SETTLED = [Settled("schedule", DUE_MS, "agreed"), Settled("operator", None, "out_of_balance")]
+SETTLED = [Settled("schedule", DUE_MS, "agreed"), Settled("operator", None, "out_of_balance", "Li Na")]
 ALERTS = ["settlement_out_of_balance", "refund_in_doubt"]
 
 Json = dict[str, Any]
@@ -115,6 +115,8 @@ def unbalanced_close() -> list[r.Record]:
     host = HostTotals(totals, GroupResult.UNBALANCED, GroupResult.BALANCED)
     return [
         r.SettlementWanted(SettlementCause.OPERATOR, "Li Na"),
+        r.SettlementHeld(127, 100, None),
+        r.SettlementApproved("Li Na", "slips checked", 127),
         r.SettlementBegun(SettlementCause.OPERATOR, None),
         r.TotalsAsked(Stan(21), totals, 1),
         r.TotalsAnswered(host, (request_id(REFUND), request_id(LATER))),
@@ -409,6 +411,7 @@ def test_a_lie_in_the_books_is_found(lie: Callable[[World], None], check: str, w
         (r.ReversalAcknowledged, {"acknowledged", "approved", "fold"}),
         (r.ReversalOwed, {"reversed"}),
         (r.BatchClosed, {"totals"}),
+        (r.SettlementApproved, {"totals"}),
         (r.RefundResolved, {"approved", "booked", "resolved", "totals", "balances"}),
     ],
 )
