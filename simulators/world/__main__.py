@@ -1,6 +1,7 @@
 """`python -m simulators.world --seeds 1..200`: live through seeds; `--seed N --trace`: read one as a transcript.
 
-`--bug NAME` plants a bug of bugs.py first: then the seeds have to fail.
+`--jobs N` lives through them in N processes at once. `--bug NAME` plants a bug of bugs.py first: then the seeds have to
+fail.
 """
 
 import argparse
@@ -9,9 +10,11 @@ import time
 from collections import Counter
 
 from simulators.world.bugs import BUGS
-from simulators.world.scene import Outcome, run
+from simulators.world.many import live, outcomes
+from simulators.world.scene import Outcome
 
 PROGRESS_EVERY = 50
+JOBS_MAX = 64
 
 
 def main() -> int:
@@ -21,16 +24,15 @@ def main() -> int:
         return _one(options.seed, options.trace, options.bug)
     first, last = options.begin or options.seeds[0], options.seeds[1]
     began, stats, failed = time.perf_counter(), Counter[str](), []
-    for seed in range(first, last + 1):
-        outcome = _run(seed, options.bug, traced=False)
-        stats.update(outcome.stats)
-        if outcome.violations:
-            failed.append(seed)
-            print(f"seed {seed}: {outcome.violations[0]}", flush=True)
-        done = seed - first + 1
-        if done % PROGRESS_EVERY == 0:
-            rate = done / (time.perf_counter() - began)
-            print(f"{done} seeds, {len(failed)} failed, {rate:.1f} seeds a second", file=sys.stderr, flush=True)
+    with outcomes(range(first, last + 1), options.bug, options.jobs) as lived:
+        for done, outcome in enumerate(lived, 1):
+            stats.update(outcome.stats)
+            if outcome.violations:
+                failed.append(outcome.seed)
+                print(f"seed {outcome.seed}: {outcome.violations[0]}", flush=True)
+            if done % PROGRESS_EVERY == 0:
+                rate = done / (time.perf_counter() - began)
+                print(f"{done} seeds, {len(failed)} failed, {rate:.1f} seeds a second", file=sys.stderr, flush=True)
     _report(last - first + 1, failed, time.perf_counter() - began, stats)
     return 1 if failed else 0
 
@@ -40,9 +42,16 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--seeds", type=_range, default=(1, 200), help="FIRST..LAST (1..200)")
     parser.add_argument("--from", type=int, dest="begin", help="go on at this seed of --seeds")
     parser.add_argument("--seed", type=int, help="one seed")
+    parser.add_argument("--jobs", type=_jobs, default=1, help="so many processes (1)")
     parser.add_argument("--bug", choices=sorted(BUGS), help="plant this bug first")
     parser.add_argument("--trace", action="store_true", help="print the transcript of --seed")
     return parser.parse_args()
+
+
+def _jobs(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= JOBS_MAX:
+        raise argparse.ArgumentTypeError(f"write a number from 1 to {JOBS_MAX}")
+    return int(text)
 
 
 def _range(text: str) -> tuple[int, int]:
@@ -52,16 +61,8 @@ def _range(text: str) -> tuple[int, int]:
     return int(first), int(last or first)
 
 
-def _run(seed: int, bug: str | None, *, traced: bool) -> Outcome:
-    if bug is None:
-        return run(seed, traced=traced)
-    planted = BUGS[bug]
-    with planted.plant():
-        return run(seed, planted.faults, machine=planted.machine, traced=traced)
-
-
 def _one(seed: int, trace: bool, bug: str | None) -> int:
-    outcome = _run(seed, bug, traced=trace)
+    outcome = live(seed, bug, traced=trace)
     for line in outcome.transcript:
         print(line)
     print(_summary(outcome))

@@ -1,0 +1,37 @@
+"""Many seeds, in one process or in several: where they are lived through must change nothing of what they come to.
+
+Each seed stands alone, so they share nothing but the order in which they are told.
+"""
+
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from functools import partial
+from multiprocessing import get_context
+
+from simulators.world.bugs import BUGS
+from simulators.world.scene import Outcome, run
+
+SEEDS_AT_ONCE = 10
+"""So many a process takes at a time."""
+
+
+def live(seed: int, bug: str | None = None, *, traced: bool = False) -> Outcome:
+    """One seed, with the bug of this name planted for its length."""
+    if bug is None:
+        return run(seed, traced=traced)
+    planted = BUGS[bug]
+    with planted.plant():
+        return run(seed, planted.faults, machine=planted.machine, traced=traced)
+
+
+@contextmanager
+def outcomes(seeds: range, bug: str | None = None, jobs: int = 1) -> Iterator[Iterable[Outcome]]:
+    """In the order of the seeds, whoever lived through them. BrokenProcessPool: a process died, and nothing is known
+    of its seeds."""
+    one = partial(live, bug=bug)
+    if jobs == 1:
+        yield map(one, seeds)
+        return
+    with ProcessPoolExecutor(jobs, get_context("spawn")) as pool:
+        yield pool.map(one, seeds, chunksize=SEEDS_AT_ONCE)
