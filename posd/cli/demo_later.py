@@ -5,8 +5,9 @@ every close (`settled`) and every alert (`alerts`). It judges no money.
 """
 
 import json
+import time
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from posd.cli.demo_audit import FAILED
@@ -16,13 +17,15 @@ from posd.cli.demo_plan import EXPIRY, TID, Action
 from posd.cli.demo_process import Event, StageFailed
 from posd.cli.demo_stage import ANSWER_LIMIT_S, ZONE, Stage
 from posd.cli.demo_teller import Teller
-from posd.cli.demo_totals import AGREED, END_UNBALANCED, OPERATOR, OUT_OF_BALANCE
+from posd.cli.demo_totals import AGREED, END_UNBALANCED, OPERATOR, OUT_OF_BALANCE, SCHEDULE
 from posd.values import format_amount
 
 UNBALANCED_HOST = "unbalanced_domestic"
 """A scenario of the simulator: its domestic group never balances."""
 SETTLE = ("settle", "--tid", TID, "--by", OPERATOR_NAME)
 WAITS = "waits"
+SECOND_BEGUN_S = 0.02
+"""So far into a second it has begun by every clock."""
 
 
 class LaterBatches:
@@ -39,6 +42,7 @@ class LaterBatches:
         self._unbalanced()
         self._refund_in_doubt()
         self._held()
+        self._power_off()
 
     # --- the acts ---------------------------------------------------------------------------------------------
 
@@ -119,16 +123,30 @@ class LaterBatches:
         self._teller.line(closed["outcome"] == AGREED, "settled", "批结完成", f"{closed['outcome']}, refunds and all")
         self.settled.append(Settled(OPERATOR, None, AGREED, OPERATOR_NAME))
 
+    def _power_off(self) -> None:
+        self._teller.act("Switched off when the settlement is due", "批结时刻断电")
+        stage = self._stage
+        for sale in stage.plan.before_power_off:
+            self._act(sale)
+        stage.stop_posd()
+        self._teller.line(None, "switched off", "断电", "posd is stopped; the settlement falls due")
+        _next_second()
+        stage.start_posd(timedelta(0))
+        assert stage.due_at is not None
+        text = f"process {stage.posd.pid}, {stage.due_at:%H:%M:%S} was missed"
+        self._teller.line(True, "posd again", "重新启动", text)
+        begun = stage.posd.wait_for("settlement", _named("settlement_begun"), ANSWER_LIMIT_S)
+        closed = self._signed_in_after(0)
+        good = (begun["cause"], closed["outcome"]) == (SCHEDULE, AGREED)
+        self._teller.line(good, "caught up", "补做批结", f"cause {begun['cause']}, {closed['outcome']}")
+        self.settled.append(Settled(SCHEDULE, round(stage.due_at.timestamp() * 1000), AGREED))
+
     # --- particulars ------------------------------------------------------------------------------------------
 
     def _signed_in_after(self, mark: int) -> Event:
         """How the batch was closed, when the next one is open: the host gave new keys for it."""
-
-        def closed(event: Event) -> bool:
-            return event.get("event") == "batch_closed"
-
         posd_log = self._stage.posd
-        close = posd_log.wait_for("closed batch", closed, ANSWER_LIMIT_S, mark)
+        close = posd_log.wait_for("closed batch", _named("batch_closed"), ANSWER_LIMIT_S, mark)
         posd_log.wait_for(
             "sign-in after the close",
             lambda event: event.get("event") == "signed_in" and event["batch"] != close["batch"],
@@ -146,6 +164,15 @@ class LaterBatches:
         """The host's books, oldest batch first."""
         batches: list[Json] = json.loads(self._stage.folder.books.read_text())["terminals"][0]["batches"]
         return batches
+
+
+def _next_second() -> None:
+    """A due moment is a whole second: the next one begins, and nobody was there when it did."""
+    time.sleep(1 + SECOND_BEGUN_S - time.time() % 1)
+
+
+def _named(name: str) -> Callable[[Event], bool]:
+    return lambda event: event.get("event") == name
 
 
 def _money(one: Json) -> str:

@@ -109,13 +109,15 @@ class Plan:
     refund_day: tuple[Sale, ...]
     large: Sale
     while_held: Sale
+    before_power_off: tuple[Sale, ...]
 
     @property
     def sales(self) -> tuple[Sale, ...]:
         """Every sale, in the order of play."""
         day = tuple(action for action in self.day if isinstance(action, Sale))
         first = (*day, self.killed, *self.after_restart)
-        return (*first, self.next_batch, *self.uploaded, *self.refund_day, self.large, self.while_held)
+        last = (self.while_held, *self.before_power_off)
+        return (*first, self.next_batch, *self.uploaded, *self.refund_day, self.large, *last)
 
 
 def _rule(do: str, **more: object) -> dict[str, object]:
@@ -183,6 +185,7 @@ def make_plan(seed: int) -> Plan:
         refund_day=(sale(card=cards[0]), *(sale() for _ in range(REFUND_DAY_SALES - 1))),
         large=Sale(Minor(dice.randint(LARGE_MINOR_MIN, LARGE_MINOR_MAX)), cards[0]),
         while_held=sale(),
+        before_power_off=(sale(card=cards[0]), sale()),
     )
 
 

@@ -196,6 +196,12 @@ class Stage:
         self.start_host(scenario)
         self.posd.wait_for("line to the host", lambda event: event.get("event") == "line_up", ANSWER_LIMIT_S, mark)
 
+    def stop_posd(self) -> None:
+        """As when the machine is switched off in the evening. Raises StageFailed when it does not end well."""
+        self._processes.remove(self.posd)
+        if (status := self.posd.end()) != 0:
+            raise StageFailed(f"posd ended with status {status} when it was told to stop")
+
     def kill_posd(self) -> None:
         """kill -9."""
         self._processes.remove(self.posd)

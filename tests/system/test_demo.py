@@ -32,9 +32,11 @@ def test_a_day_of_trouble_agrees_to_the_cent(seed: int, tmp_path: Path) -> None:
     assert [check["findings"] for check in audit["checks"] if not check["good"]] == []
     whys = {why for row in audit["transactions"] for why in row["why_unknown"]}
     assert {"timeout", "mac", "link", "restart"} <= whys
-    assert [batch["state"] for batch in audit["batches"]] == ["closed", "closed", "closed", "open"]
+    assert [batch["state"] for batch in audit["batches"]] == ["closed"] * 4 + ["open"]
     assert [row["told"] for row in audit["transactions"] if row["kind"] == "refund"] == ["approved 00", "declined 98"]
     assert sum(row["journal"] == "approved" for row in audit["transactions"]) >= 15
+    for words in ("ended with 202", "happened: yes", "approved by Li Na", "was missed"):
+        assert words in done.stderr
     kept = {path.name for path in keep.rglob("*")}
     assert {"posd.yaml", "journal.db", "books.json", "posd.log", "terminal.log"} <= kept
 
