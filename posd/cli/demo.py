@@ -16,7 +16,8 @@ from pathlib import Path
 from types import FrameType
 
 from posd.cli.demo_audit import Check, money_checks, rows
-from posd.cli.demo_evidence import Evidence, read_evidence
+from posd.cli.demo_evidence import read_evidence
+from posd.cli.demo_facts import Evidence
 from posd.cli.demo_plan import OPENING_BALANCE_MINOR, TID, Plan, make_plan
 from posd.cli.demo_process import StageFailed
 from posd.cli.demo_proof import proof_checks

@@ -6,7 +6,7 @@ Every question yields one line for each difference, and none when the two agree.
 from collections import Counter
 from collections.abc import Iterator
 
-from posd.cli.demo_evidence import (
+from posd.cli.demo_facts import (
     APPROVED,
     DECLINED,
     IN_DOUBT,

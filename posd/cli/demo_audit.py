@@ -16,7 +16,7 @@ from posd.cli.demo_accounts import (
     resolved,
     reversed_once,
 )
-from posd.cli.demo_evidence import APPROVED, DECLINED, REVERSED, Booked, Entry, Evidence, Told
+from posd.cli.demo_facts import APPROVED, DECLINED, REVERSED, Booked, Entry, Evidence, Told
 from posd.cli.demo_totals import balances, totals, uploaded_count, uploads
 from posd.values import format_amount
 

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from posd.cli.demo_audit import FAILED
-from posd.cli.demo_evidence import Json, Settled, Staged
+from posd.cli.demo_facts import Json, Settled, Staged
 from posd.cli.demo_operator import OPERATOR_NAME, posd
 from posd.cli.demo_plan import EXPIRY, TID, Action
 from posd.cli.demo_process import Event, StageFailed
@@ -54,8 +54,10 @@ class LaterBatches:
         self._teller.line(None, "the host is in another mood", "主机改变口径", "its domestic group will not balance")
         mark = self._stage.posd.mark()
         said = posd(self._stage.folder, *SETTLE, may_end=(0, 1))
-        close = said.values["terminals"][0]["close"] or {}
-        outcome = str(close.get("outcome"))
+        close = said.values["terminals"][0]["close"]
+        if close is None:
+            raise StageFailed(f"posd settle: {said.values['terminals'][0]['reason']}")
+        outcome = close["outcome"]
         self._teller.line(outcome == OUT_OF_BALANCE, "posd settle", "手工批结", f"{outcome}, exit status {said.status}")
         settlement = self._settlement(close["batch"])
         good = settlement["end_code"] == END_UNBALANCED and settlement["matched"] == settlement["uploaded"]

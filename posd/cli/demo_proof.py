@@ -10,7 +10,7 @@ from pathlib import Path
 
 from posd.cli.demo_audit import Check
 from posd.cli.demo_canary import Canary, Searched, canaries, holds, search
-from posd.cli.demo_evidence import APPROVED, DECLINED, IN_DOUBT, NOT_DONE, REVERSED, Evidence, Ledger
+from posd.cli.demo_facts import APPROVED, DECLINED, IN_DOUBT, NOT_DONE, REVERSED, Evidence, Ledger
 from posd.cli.demo_plan import Plan
 from posd.cli.demo_stage import Folder
 from posd.core.state import TxnStatus

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 
-from posd.cli.demo_evidence import Settled, Staged
+from posd.cli.demo_facts import Settled, Staged
 from posd.cli.demo_later import LaterBatches
 from posd.cli.demo_plan import EXPIRY, Action, Balance, Plan, Sale, Void
 from posd.cli.demo_process import Event, StageFailed

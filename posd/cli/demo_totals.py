@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterator
 from itertools import zip_longest
 
-from posd.cli.demo_evidence import APPROVED, KINDS, Evidence, Json, Settled
+from posd.cli.demo_facts import APPROVED, KINDS, Evidence, Json, Settled
 
 NO_MONEY = {"debit_minor": 0, "debit_count": 0, "credit_minor": 0, "credit_count": 0}
 SCHEDULE, OPERATOR = "schedule", "operator"

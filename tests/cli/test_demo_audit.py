@@ -11,7 +11,8 @@ import pytest
 
 from posd.cli.demo_audit import Check, money_checks, rows
 from posd.cli.demo_canary import Canary, bytes_canary, digits_canary, holds, search
-from posd.cli.demo_evidence import Settled, read_evidence
+from posd.cli.demo_evidence import read_evidence
+from posd.cli.demo_facts import Settled
 from posd.cli.demo_plan import OPENING_BALANCE_MINOR, TID, TMK_HEX, make_plan
 from posd.cli.demo_proof import proof_checks
 from posd.cli.demo_stage import Folder, host_configuration
