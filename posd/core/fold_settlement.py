@@ -102,8 +102,9 @@ def _doubt(state: State, record: DoubtRecord) -> State:
         case r.SettlementDecided():
             if record.closed:
                 return state
+            # Asked anew: what was taken for a repeat before is no evidence against the person's word.
             phase = _phase(state, settlements.Input.NOT_CLOSED)
-            return replace(state, settlement=replace(settlement, phase=phase))
+            return replace(state, settlement=replace(settlement, phase=phase, asked=0, unanswered=0, refused=0))
         case _:
             assert_never(record)
 

@@ -23,6 +23,7 @@ from tests.core.playbook import (
     signed_in,
     taken_back,
     told,
+    zeros,
 )
 
 SIGN_IN, TRANSACTION, REVERSAL = ExchangeKind.SIGN_IN, ExchangeKind.TRANSACTION, ExchangeKind.REVERSAL
@@ -82,3 +83,10 @@ def test_totals_that_can_never_be_said_are_ended_by_a_person() -> None:
     assert play.state.settlement.phase is SettlementPhase.DRAINING
     play >> e.DecideSettlement("decide", "Li Wei", "settled by phone", True) << done()
     play << recorded(r.BatchClosed, outcome=CloseOutcome.UNCONFIRMED)
+
+
+def test_d20_a_person_who_says_not_closed_is_believed() -> None:
+    play = after_sales(1) >> SETTLE_NOW >> signed_in() << sent(TOTALS)
+    play.wait(30).until_sent(TOTALS) >> zeros() << recorded(r.SettlementUnconfirmed) >> signed_in()
+    play >> e.DecideSettlement("decide", "Li Wei", "the host lost our batch", False) << done() << sent(TOTALS)
+    play >> zeros() << recorded(r.TotalsAnswered) << sent(ExchangeKind.UPLOAD)
