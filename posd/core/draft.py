@@ -33,6 +33,7 @@ class Agenda:
     not_before_s: Mapping[str, float] = field(default_factory=dict)
     failures: Mapping[str, int] = field(default_factory=dict)
     drain_until_s: float | None = None
+    sign_off: bool = False
     repeat: tuple[RequestId, float] | None = None
     """The refund in flight or in doubt that may be repeated, and until when (D13)."""
 
@@ -132,6 +133,10 @@ class Draft:
     def set_sign_in_waiters(self, waiters: tuple[tuple[str, float], ...]) -> None:
         """The terminals that wait for our sign-in, each with the time at which it gives up."""
         self.agenda = replace(self.agenda, sign_in_waiters=waiters)
+
+    def want_sign_off(self, wanted: bool) -> None:
+        """The next thing to say is a sign-off, or it has been said. Not durable: a restart only signs in."""
+        self.agenda = replace(self.agenda, sign_off=wanted)
 
     def start_draining(self) -> None:
         """The hold of D19 begins; it begins anew after a restart."""

@@ -48,6 +48,14 @@ class SendSignIn:
 
 
 @dataclass(frozen=True, slots=True)
+class SendSignOff:
+    """0820 with code 002."""
+
+    stan: Stan
+    batch_number: BatchNumber
+
+
+@dataclass(frozen=True, slots=True)
 class SendEcho:
     """0820 with code 301."""
 
@@ -99,7 +107,9 @@ class SendTrailer:
     balanced: bool
 
 
-HostMessage = SendSignIn | SendEcho | SendTransaction | SendReversal | SendTotals | SendUpload | SendTrailer
+HostMessage = (
+    SendSignIn | SendSignOff | SendEcho | SendTransaction | SendReversal | SendTotals | SendUpload | SendTrailer
+)
 
 
 @dataclass(frozen=True, slots=True)

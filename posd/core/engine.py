@@ -151,7 +151,7 @@ def _answered(draft: Draft, answer: HostAnswer, exchange: Exchange) -> None:
         case ExchangeKind.TRAILER:
             upload.trailer_answered(draft, answer)
         case ExchangeKind.SIGN_OFF:
-            draft.end_exchange()
+            session.sign_off_ended(draft, answered=True)
         case _:
             assert_never(exchange.kind)
 
@@ -207,7 +207,7 @@ def _lost(draft: Draft, why: Why, detail: str) -> None:
         case ExchangeKind.ECHO:
             session.echo_ended(draft, answered=False)
         case ExchangeKind.SIGN_OFF:
-            draft.end_exchange()
+            session.sign_off_ended(draft, answered=False)
         case ExchangeKind.TOTALS:
             settlement.lost(draft, detail)
         case ExchangeKind.UPLOAD | ExchangeKind.TRAILER:
@@ -233,7 +233,9 @@ def _encoding_failed(draft: Draft, event: e.EncodingFailed) -> None:
         case ExchangeKind.REVERSAL:
             assert event.request_id is not None
             reversals.cannot_encode(draft, event.request_id, event.because)
-        case ExchangeKind.SIGN_IN | ExchangeKind.SIGN_OFF:
+        case ExchangeKind.SIGN_OFF:
+            draft.want_sign_off(False)
+        case ExchangeKind.SIGN_IN:
             draft.back_off(session.SIGN_IN, draft.rules.sign_in_retry)
             if draft.state.session.signed_in:
                 settlement.postpone(draft, "the sign-in before it cannot be encoded")
@@ -340,5 +342,6 @@ _STEPS: dict[Step, Callable[[Draft], None]] = {
     Step.SIGN_IN_TO_SETTLE: lambda draft: session.sign_in(draft, for_settlement=True),
     Step.SKIP_BATCH: settlement.skip,
     Step.WAIT_TO_SETTLE: settlement.note_wait,
+    Step.SIGN_OFF: session.sign_off,
     Step.ECHO: session.echo,
 }

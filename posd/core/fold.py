@@ -50,7 +50,10 @@ def apply(state: State, record: r.Record, at_ms: int) -> State:
             return apply_refund(state, record, at_ms)
         case r.EchoStarted():
             return replace(state, exchange=Exchange(ExchangeKind.ECHO, None, at_ms))
-        case r.EchoEnded():
+        case r.SignOffStarted():
+            exchange = Exchange(ExchangeKind.SIGN_OFF, record.stan, at_ms)
+            return replace(state, exchange=exchange, stan=after(state, record.stan))
+        case r.EchoEnded() | r.SignOffEnded():
             return replace(state, exchange=None)
         case r.AuthorisationStarted() | r.Approved() | r.Declined() | r.OutcomeUnknown() | r.LateAnswer():
             return _transaction(state, record, at_ms)

@@ -2,7 +2,8 @@
 
 One exchange at a time, as the dialect demands. From the top:
 
-1. sign in, if signed out: nothing else is possible; or if the host wants it anew, but not amid point 2;
+1. sign in, if signed out (after a close perhaps a sign-off first): nothing else is possible; or if the host wants it
+   anew, but not amid point 2;
 2. the settlement's totals, upload and end message, once they have begun: nothing else until the batch is closed;
 3. an owed reversal whose time has come, or before the next request, or before the totals;
 4. the one repeat of a refund in doubt, where the acquirer wants it (refunds.py);
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 class Step(StrEnum):
     """What to do next."""
 
+    SIGN_OFF = "sign_off"
     SIGN_IN = "sign_in"
     REVERSE = "reverse"
     REPEAT_REFUND = "repeat_refund"
@@ -55,6 +57,8 @@ def next_step(draft: "Draft") -> Step | None:
         return None
     if not draft.agenda.link_up:
         return _without_line(draft)
+    if draft.agenda.sign_off:
+        return Step.SIGN_OFF
     if not state.session.signed_in:
         return Step.SIGN_IN if draft.may(session.SIGN_IN) else None
     phase = state.settlement.phase

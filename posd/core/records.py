@@ -73,6 +73,20 @@ class TerminalKeysGiven:
 
 
 @dataclass(frozen=True, slots=True)
+class SignOffStarted:
+    """A sign-off is about to leave: the batch was closed and the acquirer wants it (reference 1.7, step 9)."""
+
+    stan: Stan
+
+
+@dataclass(frozen=True, slots=True)
+class SignOffEnded:
+    """The sign-off was answered, or not: a sign-in follows either way."""
+
+    answered: bool
+
+
+@dataclass(frozen=True, slots=True)
 class EchoStarted:
     """An echo is about to leave; it has no STAN (reference 1.6)."""
 
@@ -485,6 +499,8 @@ Record = (
     | SignedOut
     | SignInWanted
     | TerminalKeysGiven
+    | SignOffStarted
+    | SignOffEnded
     | EchoStarted
     | EchoEnded
     | AuthorisationStarted

@@ -113,6 +113,7 @@ class Rules:
     skip_empty: bool = True
     host_cutover_at: time | None = None
     sign_in_after_close: bool = True
+    sign_off_after_close: bool = False
     upload_records_max: int = 8
     settle_attempts_max: int = 4
     queue_max: int = 16

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from posd.core import records as r
 from posd.core import settlement
 from posd.core.answers import AnswerClass, ExchangeKind, HostAnswer, MacCheck
-from posd.core.effects import Refusal, SendEcho, SendSignIn, SignInResult, ToTerminal
+from posd.core.effects import Refusal, SendEcho, SendSignIn, SendSignOff, SignInResult, ToTerminal
 from posd.core.events import TerminalSignInRequested
 from posd.core.schedule import host_wall_ms
 from posd.core.state import SettlementCause, SettlementPhase, TxnStatus
@@ -102,6 +102,20 @@ def failed(draft: "Draft", because: str) -> None:
     draft.alert("sign_in_failed", because=because, retry_in_s=round(gap_s))
     if for_settlement:
         settlement.postpone(draft, f"the sign-in before it failed: {because}")
+
+
+def sign_off(draft: "Draft") -> None:
+    """0820 with code 002, once, after a close; then the sign-in."""
+    stan = draft.state.stan
+    draft.want_sign_off(False)
+    draft.record(r.SignOffStarted(stan))
+    draft.send(ExchangeKind.SIGN_OFF, SendSignOff(stan, draft.state.batch.number))
+
+
+def sign_off_ended(draft: "Draft", answered: bool) -> None:
+    """Answered or not: nothing of ours hangs on it."""
+    draft.end_exchange()
+    draft.record(r.SignOffEnded(answered))
 
 
 def echo(draft: "Draft") -> None:

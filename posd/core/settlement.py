@@ -363,6 +363,7 @@ def close(draft: "Draft", outcome: CloseOutcome, by: str) -> None:
     draft.effects.append(BatchEnded())
     if draft.rules.sign_in_after_close:
         draft.record(r.SignedOut("a batch was closed"))
+        draft.want_sign_off(draft.rules.sign_off_after_close)
 
 
 def _totals(draft: "Draft") -> Totals:

@@ -16,7 +16,7 @@ from posd.errors import StorageFailed
 from tests.core.playbook import after_sales
 
 GOLDEN = Path(__file__).parent / "golden"
-GOLDEN_FILES = ("v1.jsonl", "station.v1.jsonl", "limits.v1.jsonl", "refunds.v2.jsonl")
+GOLDEN_FILES = ("v1.jsonl", "station.v1.jsonl", "limits.v1.jsonl", "sign_off.v1.jsonl", "refunds.v2.jsonl")
 
 
 def rows(name: str) -> list[dict[str, Any]]:

@@ -11,10 +11,12 @@ from posd.core.state import SettlementCause
 from posd.values import Stan
 from tests.core.playbook import (
     RULES,
+    SETTLE_NOW,
     Playbook,
     after_sales,
     alerted,
     answered,
+    balanced,
     closed,
     given_keys,
     host_totals,
@@ -234,3 +236,21 @@ def test_digit_6_of_an_answer_that_is_not_trusted_is_nothing() -> None:
     play = ready() >> sale(1) >> answered("00", MacCheck.BAD, **AGAIN) << sent(ExchangeKind.REVERSAL)
     play >> answered(mismatch="field 4 differs", **AGAIN) << quiet
     assert not play.every(r.SignInWanted)
+
+
+def test_a_sign_off_follows_the_close_where_the_acquirer_wants_it() -> None:
+    play = after_sales(1, rules(sign_off_after_close=True)) >> SETTLE_NOW >> signed_in() >> balanced() >> answered()
+    (
+        play
+        << recorded(r.BatchClosed)
+        << sent(ExchangeKind.SIGN_OFF)
+        >> answered()
+        << recorded(r.SignOffEnded, answered=True)
+    )
+    play << sent(ExchangeKind.SIGN_IN) >> signed_in() << quiet
+
+
+def test_a_sign_off_without_an_answer_is_not_said_again() -> None:
+    play = after_sales(1, rules(sign_off_after_close=True)) >> SETTLE_NOW >> signed_in() >> balanced() >> answered()
+    play.wait(30) << recorded(r.SignOffEnded, answered=False) << sent(ExchangeKind.SIGN_IN)
+    play.killed() >> e.LinkUp() << sent(ExchangeKind.SIGN_IN)

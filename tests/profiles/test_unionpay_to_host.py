@@ -1,7 +1,7 @@
 """What we say to the host is Part B of the samples, byte for byte.
 
-B1 carries field 62 (a certificate's serial number), which the reference calls optional and we never send; B15 is the
-sign-off, which posd never sends on its own. Everything else of Part B that a terminal sends is reproduced here.
+B1 carries field 62 (a certificate's serial number), which the reference calls optional and we never send. Everything
+else of Part B that a terminal sends is reproduced here.
 """
 
 from collections.abc import Callable
@@ -44,6 +44,10 @@ def test_sign_in_is_b1_without_its_optional_certificate(
     assert mine.envelope == sample.envelope
     assert mine.message == sample.message.with_({62: None})
     assert mine.body[2:10].hex().upper() == "0020000000C00012"  # the bitmap without 62 (reference 1.2)
+
+
+def test_sign_off_is_b15(say: Say, frame: Frame) -> None:
+    assert say(fx.SendSignOff(Stan(133), BatchNumber(9)), NOTHING).frame == frame("B15")
 
 
 def test_sale_is_b3(say: Say, frame: Frame, arrived: Callable[[str], Arrived], sale: Transaction) -> None:

@@ -20,6 +20,7 @@ from posd.profiles.unionpay.data import (
     PAN_IN_REVERSAL,
     REFUND_SCHEME,
     SETTLEMENT,
+    SIGN_OFF,
 )
 from posd.profiles.unionpay.refund import RefundOriginal
 from posd.security.cards import CardData
@@ -35,6 +36,9 @@ def build(message: fx.HostMessage, terminal: Terminal, material: Material, sign_
         case fx.SendSignIn():
             fields = {11: _trace(message.stan), 60: _management(message.batch_number, sign_in), 63: operator}
             return _message("0800", terminal, fields)
+        case fx.SendSignOff():
+            fields = {11: _trace(message.stan), 60: _management(message.batch_number, SIGN_OFF)}
+            return _message("0820", terminal, fields)
         case fx.SendEcho():
             return _message("0820", terminal, {60: _management(message.batch_number, ECHO)})
         case fx.SendTransaction():
