@@ -135,11 +135,14 @@ def late(draft: "Draft", txn: Transaction, answer: HostAnswer) -> None:
 
 
 def reconcile(draft: "Draft", host: HostTotals) -> None:
-    """Totals that agree without it say that it did not happen. Its group is not known: both have to agree (D13)."""
+    """Totals that agree without it say that it did not happen. Its group is not known: both have to agree (D13).
+
+    They say nothing of a refund that left under another number of the host's: that batch is not the one they are of (D7).
+    """
     if host.domestic is not GroupResult.BALANCED or host.foreign is not GroupResult.BALANCED:
         return
     for txn in draft.state.transactions.values():
-        if txn.status is TxnStatus.IN_DOUBT:
+        if txn.status is TxnStatus.IN_DOUBT and txn.batch_number == draft.state.batch.number:
             draft.record(r.RefundResolved(txn.request_id, False, Evidence.RECONCILIATION))
             draft.note("refund_did_not_happen", request_id=txn.request_id, because="the totals agree without it")
 

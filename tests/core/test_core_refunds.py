@@ -475,3 +475,11 @@ def test_d15_an_unrequested_part_is_reversed_with_96(asked: str) -> None:
 def test_p5_no_card_stays_in_memory() -> None:
     for play in (in_doubt(), repeated() >> answered("61"), repeated() >> answered()):
         play << forgot(2, "refund")
+
+
+def test_d13_totals_of_another_host_batch_say_nothing_of_a_refund() -> None:
+    play = in_doubt()
+    play >> sale(3) >> answered("77") << sent(ExchangeKind.SIGN_IN) >> signed_in(batch=99)
+    play << sent(ExchangeKind.SIGN_IN) >> signed_in(batch=99) << sent(ExchangeKind.TOTALS)
+    play >> balanced() << not_recorded(r.RefundResolved)
+    assert play.txn(2, "refund").status is TxnStatus.IN_DOUBT
