@@ -31,6 +31,7 @@ class Lanes:
     header_bytes: int
     lanes: dict[Tid, LaneRunner] = field(default_factory=dict)
     station: Runner | None = None
+    station_dropped: int = 0
     link_is_up: bool = False
     link_why: str = "not connected yet"
 
@@ -39,9 +40,12 @@ class Lanes:
         return [*([self.station] if self.station is not None else []), *self.lanes.values()]
 
     def tell_station(self, item: StationItem) -> None:
-        """What belongs to no terminal; more than it can take is only logged."""
-        if self.station is None or not self.station.offer(item):
-            log.warning("station_busy", item=type(item).__name__)
+        """What belongs to no terminal; more than it can take is only counted, and the counting said now and then (D32)."""
+        if self.station is not None and self.station.offer(item):
+            return
+        self.station_dropped += 1
+        if self.station_dropped & (self.station_dropped - 1) == 0:  # at 1, 2, 4, 8 …: nobody fills the log
+            log.warning("station_busy", item=type(item).__name__, dropped=self.station_dropped)
 
     def tell_all(self, item: Item) -> None:
         """Every lane hears it: a lane's inbox keeps room for this."""
