@@ -40,7 +40,7 @@ class Lanes:
         return [*([self.station] if self.station is not None else []), *self.lanes.values()]
 
     def tell_station(self, item: StationItem) -> None:
-        """What belongs to no terminal; more than it can take is only counted, and the counting said now and then (D32)."""
+        """What belongs to no terminal; more than it can take is counted, and the count said now and then (D32)."""
         if self.station is not None and self.station.offer(item):
             return
         self.station_dropped += 1
