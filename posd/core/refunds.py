@@ -137,7 +137,7 @@ def late(draft: "Draft", txn: Transaction, answer: HostAnswer) -> None:
 def reconcile(draft: "Draft", host: HostTotals) -> None:
     """Totals that agree without it say that it did not happen. Its group is not known: both have to agree (D13).
 
-    They say nothing of a refund that left under another number of the host's: that batch is not the one they are of (D7).
+    They say nothing of a refund that left under another number of the host's: they are not of that batch (D7).
     """
     if host.domestic is not GroupResult.BALANCED or host.foreign is not GroupResult.BALANCED:
         return
