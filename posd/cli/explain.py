@@ -11,12 +11,14 @@ from posd.framing.length_prefix import LENGTH_BYTES
 from posd.framing.tpdu import HEADER_BYTES, LRI_BYTES, Envelope, split
 from posd.iso8583.codec import BITMAP_BYTES, MTI_BYTES, Codec, Unreadable
 from posd.iso8583.emv_tags import TAG_NAMES
-from posd.iso8583.masking import mask_long_numbers, mask_pan, masked_field, masked_tag
+from posd.iso8583.masking import mask_long_numbers, mask_pan, masked_field, masked_tag, starred
 from posd.iso8583.message import Message
 from posd.iso8583.subfields import Field48End, Field48Totals, Field48Upload, Field60, Field61, GroupTotals
 from posd.iso8583.tlv import parse
 from posd.iso8583.unionpay import UNIONPAY
 from posd.profiles.unionpay.codes import CODES, NETWORK_CODES, REVERSAL_REASONS, TRANSACTION_TYPES
+from posd.security.des import CHECK_VALUE_BYTES
+from posd.security.keys import LAYOUTS
 from posd.values import format_amount
 
 TPDU_ID = b"\x60"
@@ -309,6 +311,19 @@ def _parts_61(_: Message, value: str) -> Iterator[Line]:
     yield from (Line(label, name, text) for label, name, text in rows if text)
 
 
+def _parts_62(message: Message, value: str) -> Iterator[Line]:
+    """The key block of a sign-in's answer (reference 1.6): the wrapped keys stay hidden, their check values do not."""
+    layout = LAYOUTS.get((message.get(60) or "")[8:11])
+    if message.mti != "0810" or layout is None or len(value) != 2 * layout.block_bytes:
+        return
+    step = 2 * (layout.slot_bytes + CHECK_VALUE_BYTES)
+    for place, name in enumerate(("PIK", "MAK", "TDK")[: len(value) // step]):
+        slot = value[place * step : (place + 1) * step]
+        wrapped, check = slot[: 2 * layout.slot_bytes], slot[2 * layout.slot_bytes :]
+        yield Line(f"62.{2 * place + 1}", f"{name}, wrapped", starred(wrapped))
+        yield Line(f"62.{2 * place + 2}", f"{name} check value", check)
+
+
 def _parts_63(message: Message, value: str) -> Iterator[Line]:
     """Operator in requests of management and settlement, scheme and remarks (GBK) in financial answers."""
     shown = mask_long_numbers(value)  # before it is cut: a number must not hide across two parts
@@ -332,6 +347,7 @@ _SUB_FIELDS: Mapping[int, Callable[[Message, str], Iterator[Line]]] = {
     55: _parts_55,
     60: _parts_60,
     61: _parts_61,
+    62: _parts_62,
     63: _parts_63,
 }
 

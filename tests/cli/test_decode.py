@@ -237,3 +237,9 @@ def test_a_screen_without_chinese_gets_escapes(monkeypatch: pytest.MonkeyPatch) 
     assert run(UNIONPAY.encode(Message("0210", {63: remark})).hex(), False, 6) == 0
     screen.flush()
     assert b"\\u4ea4" in screen.buffer.getvalue()  # type: ignore[attr-defined]
+
+
+def test_a_key_block_shows_its_check_values_and_no_key() -> None:
+    lines = shown(explain(bytes.fromhex(HEX["B2"])))
+    assert [lines[f"62.{n}"][0] for n in (2, 4, 6)] == ["9BE3BD43", "970022E0", "76CDB553"]
+    assert [lines[f"62.{n}"][0] for n in (1, 3, 5)] == ["***(32)"] * 3
