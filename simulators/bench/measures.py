@@ -21,7 +21,7 @@ from simulators.bench.sampled import FORGET
 from simulators.terminal.client import TerminalClient
 from simulators.terminal.core import Terminal
 
-SALES_PER_SECOND_MAX = 3000
+SALES_PER_SECOND_MAX = 8000
 """More than the load is expected to make: terminal ids and prepared frames are reckoned from it."""
 SPARE_IDS = 4
 DISK_S = 0.5
