@@ -5,8 +5,9 @@ things, which is why there is a `CardRef` and no `Pan`: the rooms that decide ho
 vault holds the number.
 """
 
-from dataclasses import dataclass
 from typing import NewType
+
+from msgspec import Struct
 
 Tid = NewType("Tid", str)
 """Terminal id, field 41: 8 characters (reference 1.2)."""
@@ -46,8 +47,7 @@ def format_amount(minor: int) -> str:
     return f"{minor // 100}.{minor % 100:02d}"
 
 
-@dataclass(frozen=True, slots=True)
-class CardRef:
+class CardRef(Struct, frozen=True):
     """A card without its number: enough to show, to compare, and to ask the vault for the rest.
 
     `masked` is first six, stars, last four. `digest` is a keyed digest of the number (hex), equal for equal
@@ -58,8 +58,7 @@ class CardRef:
     digest: str
 
 
-@dataclass(frozen=True, slots=True)
-class Now:
+class Now(Struct, frozen=True):
     """The two clocks at one moment, read by daemon/clock.py alone (house rule 3).
 
     `wall_ms`: milliseconds since 1970 UTC, for schedules, records and fields 12/13; it may jump.

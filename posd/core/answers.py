@@ -3,8 +3,9 @@
 A profile reads bytes into a `HostAnswer`; the lifecycles read only this. Nothing here knows a field number.
 """
 
-from dataclasses import dataclass
 from enum import StrEnum
+
+from msgspec import Struct
 
 from posd.values import BatchNumber, Rrn, Stan
 
@@ -45,8 +46,7 @@ class MacCheck(StrEnum):
     EXEMPT = "exempt"
 
 
-@dataclass(frozen=True, slots=True)
-class AnswerFacts:
+class AnswerFacts(Struct, frozen=True):
     """What the terminal is told again, now or when it asks again: plain values, none of them card data."""
 
     code: str
@@ -61,8 +61,7 @@ class AnswerFacts:
     scheme: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class GroupCount:
+class GroupCount(Struct, frozen=True):
     """Debits and credits of one group (domestic or foreign); amounts in minor units."""
 
     debit_minor: int = 0
@@ -71,8 +70,7 @@ class GroupCount:
     credit_count: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Totals:
+class Totals(Struct, frozen=True):
     """The two groups of a batch (reference 1.6)."""
 
     domestic: GroupCount = GroupCount()
@@ -87,8 +85,7 @@ class GroupResult(StrEnum):
     UNCLEAR = "unclear"
 
 
-@dataclass(frozen=True, slots=True)
-class HostTotals:
+class HostTotals(Struct, frozen=True):
     """The answer to a settlement request: the host's totals and its word on each group."""
 
     totals: Totals
@@ -96,8 +93,7 @@ class HostTotals:
     foreign: GroupResult
 
 
-@dataclass(frozen=True, slots=True)
-class HostAnswer:
+class HostAnswer(Struct, frozen=True):
     """One answer of the host, read and checked by the profile.
 
     `mismatch` names what differs from the request (empty: nothing). `wrapped_keys` are the keys of a sign-in as

@@ -5,8 +5,9 @@ what made it owed. A cause is the best guess that the evidence allows, and the e
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from enum import StrEnum
+
+from msgspec import Struct
 
 from posd.core.rules import Why
 from posd.core.state import UNENDED, Attempt, Reversal, ReversalStatus, Session, Transaction, TxnStatus
@@ -55,8 +56,7 @@ class SignOf(StrEnum):
     APPROVAL_SEEN = "approval_seen"
 
 
-@dataclass(frozen=True, slots=True)
-class Sign:
+class Sign(Struct, frozen=True):
     """One piece of evidence; `at_ms` None: it is so now. `reason` is field 39 of the attempt, `code` of its answer."""
 
     of: SignOf
@@ -67,8 +67,7 @@ class Sign:
     detail: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Surroundings:
+class Surroundings(Struct, frozen=True):
     """What is true around the terminal now."""
 
     running: bool
@@ -77,8 +76,7 @@ class Surroundings:
     session: Session
 
 
-@dataclass(frozen=True, slots=True)
-class Diagnosis:
+class Diagnosis(Struct, frozen=True):
     """The cause, and the evidence: what is so now, then what happened, oldest first."""
 
     cause: Cause

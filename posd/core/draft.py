@@ -5,7 +5,9 @@ forget it. `Agenda` is what need not outlive the process: who waits for an answe
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from posd.core.answers import ExchangeKind
 from posd.core.effects import Alert, Effect, HostMessage, Note, Refusal, Refused, ToHost, ToTerminal, Withdraw
@@ -18,8 +20,7 @@ from posd.errors import InvariantBroken
 from posd.values import Now, RequestId
 
 
-@dataclass(frozen=True, slots=True)
-class Agenda:
+class Agenda(Struct, frozen=True):
     """The volatile half of a lane. Times are monotonic seconds."""
 
     link_up: bool = False
@@ -38,8 +39,7 @@ class Agenda:
     """The refund in flight or in doubt that may be repeated, and until when (D13)."""
 
 
-@dataclass(slots=True)
-class Draft:
+class Draft(Struct):
     """Collects what an event leads to. Only lifecycle functions write to it."""
 
     rules: Rules

@@ -1,7 +1,8 @@
 """The edits that every part of the fold makes: change one transaction or reversal, end an exchange, use a number."""
 
 from collections.abc import Callable
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from posd.core import transactions
 from posd.core.state import (

@@ -3,8 +3,9 @@
 Nothing here is done before the records of the same draft are durable.
 """
 
-from dataclasses import dataclass
 from enum import StrEnum
+
+from msgspec import Struct
 
 from posd.core.answers import AnswerFacts, ExchangeKind, GroupResult, Totals
 from posd.core.state import Transaction
@@ -39,39 +40,34 @@ class Refusal(StrEnum):
 # --- sends to the host ---------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class SendSignIn:
+class SendSignIn(Struct, frozen=True):
     """0800."""
 
     stan: Stan
     batch_number: BatchNumber
 
 
-@dataclass(frozen=True, slots=True)
-class SendSignOff:
+class SendSignOff(Struct, frozen=True):
     """0820 with code 002."""
 
     stan: Stan
     batch_number: BatchNumber
 
 
-@dataclass(frozen=True, slots=True)
-class SendEcho:
+class SendEcho(Struct, frozen=True):
     """0820 with code 301."""
 
     batch_number: BatchNumber
 
 
-@dataclass(frozen=True, slots=True)
-class SendTransaction:
+class SendTransaction(Struct, frozen=True):
     """A financial request. The vault has the card under the transaction's request id."""
 
     transaction: Transaction
     original: Transaction | None
 
 
-@dataclass(frozen=True, slots=True)
-class SendReversal:
+class SendReversal(Struct, frozen=True):
     """0400 for `transaction`, with `reason` in field 39."""
 
     transaction: Transaction
@@ -79,8 +75,7 @@ class SendReversal:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class SendTotals:
+class SendTotals(Struct, frozen=True):
     """0500."""
 
     stan: Stan
@@ -88,8 +83,7 @@ class SendTotals:
     totals: Totals
 
 
-@dataclass(frozen=True, slots=True)
-class SendUpload:
+class SendUpload(Struct, frozen=True):
     """0320 with up to eight records."""
 
     stan: Stan
@@ -97,8 +91,7 @@ class SendUpload:
     transactions: tuple[Transaction, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class SendTrailer:
+class SendTrailer(Struct, frozen=True):
     """0320, end of batch."""
 
     stan: Stan
@@ -112,8 +105,7 @@ HostMessage = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class ToHost:
+class ToHost(Struct, frozen=True):
     """One message to the host, to be given to the line before `deadline_s` (monotonic) or never (D2)."""
 
     token: str
@@ -126,8 +118,7 @@ class ToHost:
 # --- answers to the terminal ---------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Result:
+class Result(Struct, frozen=True):
     """The host's word on a transaction, or "00" for what we answer ourselves; the part that was approved (D15)."""
 
     facts: AnswerFacts
@@ -135,8 +126,7 @@ class Result:
     approved_minor: Minor | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Refused:
+class Refused(Struct, frozen=True):
     """Answered without the host's word."""
 
     refusal: Refusal
@@ -144,16 +134,14 @@ class Refused:
     request_id: RequestId | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class SignInResult:
+class SignInResult(Struct, frozen=True):
     """The held keys, as the host sent them (D26)."""
 
     wrapped_keys: str
     clock_offset_ms: int
 
 
-@dataclass(frozen=True, slots=True)
-class TotalsResult:
+class TotalsResult(Struct, frozen=True):
     """Our word on the terminal's totals, and our totals of its batch."""
 
     totals: Totals
@@ -161,8 +149,7 @@ class TotalsResult:
     foreign: GroupResult
 
 
-@dataclass(frozen=True, slots=True)
-class ToTerminal:
+class ToTerminal(Struct, frozen=True):
     """One answer to the message that the door knows as `reply_to`."""
 
     reply_to: str
@@ -172,38 +159,33 @@ class ToTerminal:
 # --- effects -------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Withdraw:
+class Withdraw(Struct, frozen=True):
     """Take a message back from the outbox if it has not been given to the line (D2)."""
 
     token: str
 
 
-@dataclass(frozen=True, slots=True)
-class ForgetCard:
+class ForgetCard(Struct, frozen=True):
     """The track, the PIN block and what else must not outlive the sending are no longer needed."""
 
     request_id: RequestId
 
 
-@dataclass(frozen=True, slots=True)
-class Alert:
+class Alert(Struct, frozen=True):
     """Somebody must know. `facts` are safe to show."""
 
     event: str
     facts: dict[str, str | int]
 
 
-@dataclass(frozen=True, slots=True)
-class Note:
+class Note(Struct, frozen=True):
     """A line in the log."""
 
     event: str
     facts: dict[str, str | int]
 
 
-@dataclass(frozen=True, slots=True)
-class CommandDone:
+class CommandDone(Struct, frozen=True):
     """The answer to a person's command."""
 
     command_id: str
@@ -211,8 +193,7 @@ class CommandDone:
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class BatchEnded:
+class BatchEnded(Struct, frozen=True):
     """A batch was closed: a good moment for a snapshot and for the anchor (D31, D33)."""
 
 

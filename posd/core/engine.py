@@ -5,8 +5,9 @@ kept by daemon/runner.py alone). The engine never waits, never reads a clock, ne
 """
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import assert_never
+
+from msgspec.structs import replace
 
 from posd.core import events as e
 from posd.core import limits, refunds, reversals, session, settlement, terminal_close, transactions, upload

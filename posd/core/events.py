@@ -4,44 +4,38 @@
 of receipt, from which the terminal's patience is counted (D17).
 """
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from posd.core.answers import ExchangeKind, HostAnswer, Totals
 from posd.core.rules import TxnKind
 from posd.values import CardRef, Minor, RequestId, Stan
 
 
-@dataclass(frozen=True, slots=True)
-class Started:
+class Started(Struct, frozen=True):
     """The journal has been replayed and the doors are about to open."""
 
 
-@dataclass(frozen=True, slots=True)
-class Tick:
+class Tick(Struct, frozen=True):
     """A deadline has passed, or the schedule or the heartbeat woke us. Idempotent."""
 
 
-@dataclass(frozen=True, slots=True)
-class LinkUp:
+class LinkUp(Struct, frozen=True):
     """The line to the host is open."""
 
 
-@dataclass(frozen=True, slots=True)
-class LinkDown:
+class LinkDown(Struct, frozen=True):
     """The line to the host is closed, or could not be opened."""
 
     why: str
 
 
-@dataclass(frozen=True, slots=True)
-class HostAnswered:
+class HostAnswered(Struct, frozen=True):
     """An answer arrived, was decoded and had its MAC checked."""
 
     answer: HostAnswer
 
 
-@dataclass(frozen=True, slots=True)
-class HostUnreadable:
+class HostUnreadable(Struct, frozen=True):
     """Something arrived for this terminal that is not an answer. What could be read of it is given."""
 
     because: str
@@ -49,8 +43,7 @@ class HostUnreadable:
     stan: Stan | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class OriginalPointer:
+class OriginalPointer(Struct, frozen=True):
     """How a terminal names an earlier transaction: by RRN, or by its own batch and trace (field 37, field 61)."""
 
     rrn: str | None
@@ -58,8 +51,7 @@ class OriginalPointer:
     terminal_stan: Stan | None
 
 
-@dataclass(frozen=True, slots=True)
-class TransactionRequested:
+class TransactionRequested(Struct, frozen=True):
     """A terminal asks for a financial transaction."""
 
     request_id: RequestId
@@ -82,8 +74,7 @@ class TransactionRequested:
     """It carries a PIN block or encrypted tracks: never sent twice, whatever happens (D12)."""
 
 
-@dataclass(frozen=True, slots=True)
-class ReversalRequested:
+class ReversalRequested(Struct, frozen=True):
     """A terminal's own 0400: `original` is the request id that its original had (D17)."""
 
     original: RequestId
@@ -92,30 +83,26 @@ class ReversalRequested:
     reply_to: str
 
 
-@dataclass(frozen=True, slots=True)
-class TerminalSignInRequested:
+class TerminalSignInRequested(Struct, frozen=True):
     """A terminal's 0800."""
 
     reply_to: str
     received_s: float
 
 
-@dataclass(frozen=True, slots=True)
-class TerminalSignedOff:
+class TerminalSignedOff(Struct, frozen=True):
     """A terminal's 0820 with code 002."""
 
     reply_to: str
 
 
-@dataclass(frozen=True, slots=True)
-class TerminalEchoed:
+class TerminalEchoed(Struct, frozen=True):
     """A terminal's 0820 with code 301."""
 
     reply_to: str
 
 
-@dataclass(frozen=True, slots=True)
-class TerminalTotalsGiven:
+class TerminalTotalsGiven(Struct, frozen=True):
     """A terminal's 0500: the totals of its own batch (D25)."""
 
     terminal_batch: int
@@ -123,15 +110,13 @@ class TerminalTotalsGiven:
     reply_to: str
 
 
-@dataclass(frozen=True, slots=True)
-class TerminalUploaded:
+class TerminalUploaded(Struct, frozen=True):
     """A terminal's 0320: accepted; the money is settled from our books, not from its."""
 
     reply_to: str
 
 
-@dataclass(frozen=True, slots=True)
-class RequestUnusable:
+class RequestUnusable(Struct, frozen=True):
     """A terminal's message was read and cannot be served. `refusal` is a `effects.Refusal` value."""
 
     refusal: str
@@ -140,8 +125,7 @@ class RequestUnusable:
     request_id: RequestId | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class EncodingFailed:
+class EncodingFailed(Struct, frozen=True):
     """What we wanted to send cannot be said in this dialect: its draft was discarded (D1).
 
     `during` is the event that the discarded draft came from: it did happen, and is taken up again here, so that it is
@@ -154,23 +138,20 @@ class EncodingFailed:
     during: "Event | None" = None
 
 
-@dataclass(frozen=True, slots=True)
-class HandedOver:
+class HandedOver(Struct, frozen=True):
     """The answer to this request was given to the terminal's connection."""
 
     request_id: RequestId
 
 
-@dataclass(frozen=True, slots=True)
-class SettleNow:
+class SettleNow(Struct, frozen=True):
     """A person asks for a settlement."""
 
     command_id: str
     by: str
 
 
-@dataclass(frozen=True, slots=True)
-class RetryReversals:
+class RetryReversals(Struct, frozen=True):
     """A person asks for the next attempt now; None: of every reversal that is owed or stuck."""
 
     command_id: str
@@ -178,8 +159,7 @@ class RetryReversals:
     request_id: RequestId | None
 
 
-@dataclass(frozen=True, slots=True)
-class ResolveReversal:
+class ResolveReversal(Struct, frozen=True):
     """A named person ends a reversal, with a reason."""
 
     command_id: str
@@ -188,8 +168,7 @@ class ResolveReversal:
     request_id: RequestId
 
 
-@dataclass(frozen=True, slots=True)
-class ResolveRefund:
+class ResolveRefund(Struct, frozen=True):
     """A named person says whether a refund in doubt happened (D13)."""
 
     command_id: str
@@ -199,8 +178,7 @@ class ResolveRefund:
     happened: bool
 
 
-@dataclass(frozen=True, slots=True)
-class ApproveSettlement:
+class ApproveSettlement(Struct, frozen=True):
     """A named person lets a held settlement begin; `batch` is the host's number that they mean, or None (D23)."""
 
     command_id: str
@@ -209,8 +187,7 @@ class ApproveSettlement:
     batch: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class DecideSettlement:
+class DecideSettlement(Struct, frozen=True):
     """A named person says whether the host closed an unconfirmed batch (D20)."""
 
     command_id: str

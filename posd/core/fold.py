@@ -4,8 +4,9 @@ It must never look at a clock, a setting or anything but its arguments (D5), and
 so. A change here goes with a new `payload.FOLD_VERSION`.
 """
 
-from dataclasses import replace
 from typing import Any, assert_never
+
+from msgspec.structs import replace
 
 from posd.core import records as r
 from posd.core.answers import ExchangeKind

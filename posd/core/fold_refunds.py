@@ -1,6 +1,6 @@
 """The fold of what becomes of a refund in doubt; the rules stand in refunds.py (D13)."""
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from posd.core import records as r
 from posd.core import transactions

@@ -1,7 +1,8 @@
 """The fold of a reversal's records; the table with its rules stands in reversals.py."""
 
-from dataclasses import replace
 from typing import assert_never
+
+from msgspec.structs import replace
 
 from posd.core import records as r
 from posd.core import reversals, transactions

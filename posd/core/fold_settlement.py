@@ -1,7 +1,8 @@
 """The fold of a settlement's records, and the step to the next batch; the table stands in settlement.py."""
 
-from dataclasses import replace
 from typing import assert_never
+
+from msgspec.structs import replace
 
 from posd.core import records as r
 from posd.core import settlement as settlements

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, cast, get_args
 
-from pydantic import TypeAdapter, ValidationError
+import msgspec
 
 from posd.core.records import Record
 from posd.core.state import State
@@ -39,12 +39,12 @@ NAMES: dict[str, type] = {_name(cls): cls for cls in (*get_args(Record), *get_ar
 _NAME_OF = {cls: name for name, cls in NAMES.items()}
 
 
+_ENCODER = msgspec.json.Encoder()
+
+
 @lru_cache(maxsize=128)
-def _adapter(cls: Any) -> TypeAdapter[Any]:
-    return TypeAdapter(cls)
-
-
-_FIELDS = TypeAdapter(dict[str, Any])
+def _decoder(cls: Any) -> msgspec.json.Decoder[Any]:
+    return msgspec.json.Decoder(cls)
 
 
 def record_name(record: Record | StationRecord) -> str:
@@ -59,7 +59,7 @@ def record_version(name: str) -> int:
 
 def dump_record(record: Record | StationRecord) -> str:
     """A record's payload as canonical JSON: fields in the order of their definition, no blanks."""
-    return _adapter(NAMES[record_name(record)]).dump_json(record).decode()
+    return _ENCODER.encode(record).decode()
 
 
 def load_record(name: str, version: int, payload: str) -> Record:
@@ -72,27 +72,29 @@ def load_record(name: str, version: int, payload: str) -> Record:
         )
     try:
         if version == record_version(name):
-            return cast(Record, _adapter(cls).validate_json(payload))
-        fields = _FIELDS.validate_json(payload)
+            return cast(Record, _decoder(cls).decode(payload))
+        fields = _decoder(dict[str, Any]).decode(payload)
         for older in range(version, record_version(name)):
             fields = UPCASTS[name, older](fields)
-        return cast(Record, _adapter(cls).validate_python(fields))
-    except ValidationError as error:
+        return cast(Record, msgspec.convert(fields, cls))
+    except msgspec.MsgspecError as error:
         raise StorageFailed(f"the journal's record {name!r} does not have its shape: {_safe(error)}") from None
 
 
 def dump_state(state: State) -> str:
     """A snapshot's text."""
-    return _adapter(State).dump_json(state).decode()
+    return _ENCODER.encode(state).decode()
 
 
 def load_state(text: str) -> State | None:
     """The state of a snapshot; None if it cannot be used: a snapshot is disposable, the records are not."""
     try:
-        return cast(State, _adapter(State).validate_json(text))
-    except ValidationError:
+        return cast(State, _decoder(State).decode(text))
+    except msgspec.MsgspecError:
         return None
 
 
-def _safe(error: ValidationError) -> str:
-    return "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['type']}" for e in error.errors(include_input=False))
+def _safe(error: msgspec.MsgspecError) -> str:
+    """Where it does not fit, and never with what: "at `$.stan`"."""
+    _, at, place = str(error).rpartition(" - at ")
+    return f"it cannot be read{at}{place}" if at else "it is not JSON"

@@ -5,7 +5,7 @@ upcast in `posd/core/payload.py` (D34). They hold wall times, counts and the num
 settings, monotonic time or card data (D5). The wall time of a record is that of its row.
 """
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from posd.core.answers import AnswerFacts, HostTotals, Totals
 from posd.core.rules import TxnKind, Why
@@ -13,8 +13,7 @@ from posd.core.state import CloseOutcome, Evidence, SettlementCause
 from posd.values import BatchNumber, CardRef, Minor, RequestId, Stan, Tid
 
 
-@dataclass(frozen=True, slots=True)
-class LaneOpened:
+class LaneOpened(Struct, frozen=True):
     """The first record of a terminal."""
 
     tid: Tid
@@ -25,16 +24,14 @@ class LaneOpened:
 # --- session -----------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class SignInStarted:
+class SignInStarted(Struct, frozen=True):
     """A sign-in is about to leave. `for_settlement`: its answer judges the clock (D24)."""
 
     stan: Stan
     for_settlement: bool
 
 
-@dataclass(frozen=True, slots=True)
-class SignedIn:
+class SignedIn(Struct, frozen=True):
     """The host signed us in. `batch_number` is adopted outside settlement only (D7)."""
 
     stan: Stan
@@ -43,56 +40,48 @@ class SignedIn:
     clock_offset_ms: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class SignInFailed:
+class SignInFailed(Struct, frozen=True):
     """A sign-in brought no usable keys: the terminal stays signed out."""
 
     stan: Stan
     because: str
 
 
-@dataclass(frozen=True, slots=True)
-class SignedOut:
+class SignedOut(Struct, frozen=True):
     """The next thing that this terminal says to the host is a sign-in."""
 
     because: str
 
 
-@dataclass(frozen=True, slots=True)
-class SignInWanted:
+class SignInWanted(Struct, frozen=True):
     """The host asked for a new sign-in beside an answer: after the current transaction, never amid a settlement."""
 
     because: str
 
 
-@dataclass(frozen=True, slots=True)
-class TerminalKeysGiven:
+class TerminalKeysGiven(Struct, frozen=True):
     """The terminal's own 0800 was answered with the held keys of this generation (D26)."""
 
     generation: int
 
 
-@dataclass(frozen=True, slots=True)
-class SignOffStarted:
+class SignOffStarted(Struct, frozen=True):
     """A sign-off is about to leave: the batch was closed and the acquirer wants it (reference 1.7, step 9)."""
 
     stan: Stan
 
 
-@dataclass(frozen=True, slots=True)
-class SignOffEnded:
+class SignOffEnded(Struct, frozen=True):
     """The sign-off was answered, or not: a sign-in follows either way."""
 
     answered: bool
 
 
-@dataclass(frozen=True, slots=True)
-class EchoStarted:
+class EchoStarted(Struct, frozen=True):
     """An echo is about to leave; it has no STAN (reference 1.6)."""
 
 
-@dataclass(frozen=True, slots=True)
-class EchoEnded:
+class EchoEnded(Struct, frozen=True):
     """The echo was answered, or not."""
 
     answered: bool
@@ -101,8 +90,7 @@ class EchoEnded:
 # --- transactions ------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class AuthorisationStarted:
+class AuthorisationStarted(Struct, frozen=True):
     """A financial request is about to leave. From here on its outcome is owed an explanation."""
 
     request_id: RequestId
@@ -120,8 +108,7 @@ class AuthorisationStarted:
     partial_asked: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Approved:
+class Approved(Struct, frozen=True):
     """The host approved, with a good MAC. From this commit on the answer counts as released (D16).
 
     `approved_minor`: the part that was approved, where a part was allowed (D15).
@@ -132,8 +119,7 @@ class Approved:
     approved_minor: Minor | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Declined:
+class Declined(Struct, frozen=True):
     """The host refused: no money moved. `unmaced`: nothing but the line vouches for it (D10)."""
 
     request_id: RequestId
@@ -141,8 +127,7 @@ class Declined:
     unmaced: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class OutcomeUnknown:
+class OutcomeUnknown(Struct, frozen=True):
     """No trustworthy outcome. `approval_seen`: an approval was read, but may not stand (D9, D11)."""
 
     request_id: RequestId
@@ -152,8 +137,7 @@ class OutcomeUnknown:
     detail: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class LateAnswer:
+class LateAnswer(Struct, frozen=True):
     """An answer to a transaction or reversal that was no longer waited for."""
 
     request_id: RequestId
@@ -162,8 +146,7 @@ class LateAnswer:
     what: str
 
 
-@dataclass(frozen=True, slots=True)
-class RefundInDoubt:
+class RefundInDoubt(Struct, frozen=True):
     """Nobody knows whether this refund happened; it is never reversed (D13). Ends its exchange, if it was in flight."""
 
     request_id: RequestId
@@ -173,15 +156,13 @@ class RefundInDoubt:
     detail: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class RefundRepeated:
+class RefundRepeated(Struct, frozen=True):
     """The one repeat of a refund in doubt is about to leave, with its own number (D13)."""
 
     request_id: RequestId
 
 
-@dataclass(frozen=True, slots=True)
-class RefundResolved:
+class RefundResolved(Struct, frozen=True):
     """It was found out whether a refund in doubt happened; `by` and `reason` where a person said so (D13)."""
 
     request_id: RequestId
@@ -192,8 +173,7 @@ class RefundResolved:
     facts: AnswerFacts | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class RequestRefused:
+class RequestRefused(Struct, frozen=True):
     """A terminal's request was answered without the host: nothing was sent."""
 
     request_id: RequestId | None
@@ -201,8 +181,7 @@ class RequestRefused:
     because: str
 
 
-@dataclass(frozen=True, slots=True)
-class AnswerHandedOver:
+class AnswerHandedOver(Struct, frozen=True):
     """The approval was given to the terminal's connection, or the terminal went on (D16)."""
 
     request_id: RequestId
@@ -211,8 +190,7 @@ class AnswerHandedOver:
 # --- reversals ---------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class ReversalOwed:
+class ReversalOwed(Struct, frozen=True):
     """A reversal is owed until it is acknowledged or a named person ends it."""
 
     request_id: RequestId
@@ -220,8 +198,7 @@ class ReversalOwed:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class ReversalAttempted:
+class ReversalAttempted(Struct, frozen=True):
     """An attempt is about to leave."""
 
     request_id: RequestId
@@ -229,8 +206,7 @@ class ReversalAttempted:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class ReversalUnanswered:
+class ReversalUnanswered(Struct, frozen=True):
     """The attempt had no answer that can be trusted. `reason` is what the next one says."""
 
     request_id: RequestId
@@ -238,8 +214,7 @@ class ReversalUnanswered:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class ReversalRefused:
+class ReversalRefused(Struct, frozen=True):
     """The host answered with a code that does not acknowledge."""
 
     request_id: RequestId
@@ -247,16 +222,14 @@ class ReversalRefused:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class ReversalNeedsSignIn:
+class ReversalNeedsSignIn(Struct, frozen=True):
     """The one sign-in that an answer may trigger for this reversal (D12)."""
 
     request_id: RequestId
     code: str
 
 
-@dataclass(frozen=True, slots=True)
-class ReversalAcknowledged:
+class ReversalAcknowledged(Struct, frozen=True):
     """The host acknowledged. `flagged`: by 12 or 25 after an attempt of ours that went unanswered (D11)."""
 
     request_id: RequestId
@@ -264,8 +237,7 @@ class ReversalAcknowledged:
     flagged: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class ReversalStuck:
+class ReversalStuck(Struct, frozen=True):
     """The attempts are used up, or it cannot be encoded (`because`): still owed, alerted, retried slowly."""
 
     request_id: RequestId
@@ -273,31 +245,27 @@ class ReversalStuck:
     because: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class ReversalConflict:
+class ReversalConflict(Struct, frozen=True):
     """The host denies an original that it approved: a person must end this (D11)."""
 
     request_id: RequestId
     code: str
 
 
-@dataclass(frozen=True, slots=True)
-class ReversalReopened:
+class ReversalReopened(Struct, frozen=True):
     """A late approval came after 12 or 25: owed again (D11)."""
 
     request_id: RequestId
 
 
-@dataclass(frozen=True, slots=True)
-class ReversalRetryWanted:
+class ReversalRetryWanted(Struct, frozen=True):
     """A person asked for the next attempt now."""
 
     request_id: RequestId
     by: str
 
 
-@dataclass(frozen=True, slots=True)
-class ReversalResolved:
+class ReversalResolved(Struct, frozen=True):
     """A named person ended this, with a reason."""
 
     request_id: RequestId
@@ -305,8 +273,7 @@ class ReversalResolved:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class OriginalRefusedInAdvance:
+class OriginalRefusedInAdvance(Struct, frozen=True):
     """A tombstone: the terminal reversed a request that never came; if it comes, it is refused (D17)."""
 
     request_id: RequestId
@@ -315,23 +282,20 @@ class OriginalRefusedInAdvance:
 # --- settlement --------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class SettlementWanted:
+class SettlementWanted(Struct, frozen=True):
     """A settlement is due for a cause other than the schedule."""
 
     cause: SettlementCause
     by: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class SettlementPostponed:
+class SettlementPostponed(Struct, frozen=True):
     """It is due and may not begin (D24)."""
 
     because: str
 
 
-@dataclass(frozen=True, slots=True)
-class SettlementDeferred:
+class SettlementDeferred(Struct, frozen=True):
     """Below the minimum: this due moment does not settle (D23)."""
 
     due_ms: int
@@ -339,8 +303,7 @@ class SettlementDeferred:
     minimum_minor: int
 
 
-@dataclass(frozen=True, slots=True)
-class SettlementHeld:
+class SettlementHeld(Struct, frozen=True):
     """Above the maximum: it waits for a person (D23)."""
 
     gross_minor: int
@@ -348,8 +311,7 @@ class SettlementHeld:
     due_ms: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class SettlementApproved:
+class SettlementApproved(Struct, frozen=True):
     """A named person let a held settlement begin (D23)."""
 
     by: str
@@ -357,31 +319,27 @@ class SettlementApproved:
     gross_minor: int
 
 
-@dataclass(frozen=True, slots=True)
-class SettlementBegun:
+class SettlementBegun(Struct, frozen=True):
     """The close of the open batch begins; every due moment until now is satisfied (D18)."""
 
     cause: SettlementCause
     due_ms: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class BatchSkipped:
+class BatchSkipped(Struct, frozen=True):
     """There was nothing to settle: the batch ends without a message."""
 
     cause: SettlementCause
     due_ms: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class ReversalCarriedOver:
+class ReversalCarriedOver(Struct, frozen=True):
     """Unacknowledged within the hold: it goes on under its old batch number (D19)."""
 
     request_id: RequestId
 
 
-@dataclass(frozen=True, slots=True)
-class TotalsAsked:
+class TotalsAsked(Struct, frozen=True):
     """The 0500 is about to leave; a repeat carries the same STAN and totals (D20)."""
 
     stan: Stan
@@ -389,31 +347,27 @@ class TotalsAsked:
     attempt: int
 
 
-@dataclass(frozen=True, slots=True)
-class TotalsUnanswered:
+class TotalsUnanswered(Struct, frozen=True):
     """No answer that can be used; the same question is asked again. `code`: the host refused with it (else silence)."""
 
     because: str
     code: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class TotalsAnswered:
+class TotalsAnswered(Struct, frozen=True):
     """The 0510 is known: the totals are not asked again (D20). `items` is what the host wants uploaded."""
 
     host: HostTotals
     items: tuple[RequestId, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class SettlementUnconfirmed:
+class SettlementUnconfirmed(Struct, frozen=True):
     """A repeated question was answered as if the batch were closed: a sign-in or a person decides (D20)."""
 
     because: str
 
 
-@dataclass(frozen=True, slots=True)
-class SettlementDecided:
+class SettlementDecided(Struct, frozen=True):
     """A named person said whether the host has closed the batch (D20)."""
 
     by: str
@@ -421,8 +375,7 @@ class SettlementDecided:
     closed: bool
 
 
-@dataclass(frozen=True, slots=True)
-class UploadSent:
+class UploadSent(Struct, frozen=True):
     """`count` items from the cursor are about to leave; a repeat carries the same STAN."""
 
     stan: Stan
@@ -431,23 +384,20 @@ class UploadSent:
     attempt: int
 
 
-@dataclass(frozen=True, slots=True)
-class UploadAcknowledged:
+class UploadAcknowledged(Struct, frozen=True):
     """The cursor moves: only an acknowledged message does that (D21)."""
 
     cursor: int
 
 
-@dataclass(frozen=True, slots=True)
-class UploadUnanswered:
+class UploadUnanswered(Struct, frozen=True):
     """The items are repeated with their own number. `code`: the host refused with it (else silence)."""
 
     because: str
     code: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class UploadSetAside:
+class UploadSetAside(Struct, frozen=True):
     """The host refused these items: they stay visible and the upload goes on (D21)."""
 
     request_ids: tuple[RequestId, ...]
@@ -455,8 +405,7 @@ class UploadSetAside:
     code: str
 
 
-@dataclass(frozen=True, slots=True)
-class TrailerSent:
+class TrailerSent(Struct, frozen=True):
     """The end message is about to leave; `uploaded` is its total count."""
 
     stan: Stan
@@ -464,16 +413,14 @@ class TrailerSent:
     attempt: int
 
 
-@dataclass(frozen=True, slots=True)
-class TrailerUnanswered:
+class TrailerUnanswered(Struct, frozen=True):
     """The end message is repeated with its own number. `code`: the host refused with it (else silence)."""
 
     because: str
     code: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class BatchClosed:
+class BatchClosed(Struct, frozen=True):
     """The batch is closed, once; the next one is open."""
 
     outcome: CloseOutcome
@@ -482,8 +429,7 @@ class BatchClosed:
     by: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class TerminalClosed:
+class TerminalClosed(Struct, frozen=True):
     """The terminal closed its own batch: its totals against our books of it (D25)."""
 
     terminal_batch: int

@@ -11,8 +11,9 @@
 - An approval that comes after all puts it in doubt again, or counts: the customer may have the money.
 """
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
 
 from posd.core import limits
 from posd.core import records as r

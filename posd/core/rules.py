@@ -1,10 +1,11 @@
 """The numbers and choices that a dialect or a shop sets. The engine reads them, records never depend on them (D5)."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import time
 from enum import StrEnum
 from zlib import crc32
+
+from msgspec import Struct, field
 
 
 class TxnKind(StrEnum):
@@ -38,8 +39,7 @@ class Side(StrEnum):
     NEITHER = "neither"
 
 
-@dataclass(frozen=True, slots=True)
-class KindRules:
+class KindRules(Struct, frozen=True):
     """What a dialect says of one kind: is it reversed when its outcome is unknown, where does it count.
 
     `in_doubt`: an unknown outcome is neither reversed nor forgotten (D13). `uploaded_alone`: one message for each.
@@ -53,8 +53,7 @@ class KindRules:
     uploaded_alone: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Gaps:
+class Gaps(Struct, frozen=True):
     """Growing, jittered, capped gaps between attempts, in seconds."""
 
     first_s: float
@@ -82,8 +81,7 @@ class UnmacedDecline(StrEnum):
     REVERSE = "reverse"
 
 
-@dataclass(frozen=True, slots=True)
-class Rules:
+class Rules(Struct, frozen=True):
     """Everything that is set. Durations in seconds; `due_times` are local times of day in `zone` (IANA name)."""
 
     kinds: Mapping[TxnKind, KindRules]

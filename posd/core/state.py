@@ -4,8 +4,9 @@ Everything is frozen, so that a draft is a reference and to discard it is to for
 setting stands here (D5): this is what a restart finds again.
 """
 
-from dataclasses import dataclass, field
 from enum import StrEnum
+
+from msgspec import Struct, field
 
 from posd.core.answers import AnswerFacts, ExchangeKind, HostTotals, Totals
 from posd.core.rules import TxnKind, Why
@@ -83,8 +84,7 @@ class Evidence(StrEnum):
     RECONCILIATION = "reconciliation"
 
 
-@dataclass(frozen=True, slots=True)
-class FoundOut:
+class FoundOut(Struct, frozen=True):
     """What ended a doubt: it happened or not, how that is known, and who said so where a person did."""
 
     happened: bool
@@ -94,8 +94,7 @@ class FoundOut:
     reason: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Transaction:
+class Transaction(Struct, frozen=True):
     """One financial request that left, or was about to leave, for the host.
 
     `batch_number` and `stan` are those it was sent with; the `terminal_` ones are the terminal's own. `secret` facts
@@ -144,8 +143,7 @@ HISTORY_MAX = 16
 """So many of the newest attempts of a reversal are remembered with their outcome; the journal has all of them."""
 
 
-@dataclass(frozen=True, slots=True)
-class Attempt:
+class Attempt(Struct, frozen=True):
     """One 0400 that left: `reason` is what it said in field 39. `code`: the host's answer; `because`: why none counts.
 
     Both None: its answer is waited for.
@@ -157,8 +155,7 @@ class Attempt:
     because: Why | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Reversal:
+class Reversal(Struct, frozen=True):
     """A reversal that is or was owed for the transaction `request_id`.
 
     `reason` is what the next attempt says in field 39. `unanswered` counts attempts of ours that no answer followed:
@@ -188,8 +185,7 @@ TERMINAL_KEYS_MAX = 2
 """The newest block, and the one before it: the answer that brought the newest may have been lost."""
 
 
-@dataclass(frozen=True, slots=True)
-class Session:
+class Session(Struct, frozen=True):
     """Signed in or not, and the keys as the host sent them, under the TMK (D26).
 
     `terminal_keys` are the last blocks that were given to the terminal, newest first: it signs its messages with what
@@ -209,8 +205,7 @@ class Session:
     renewal_wanted: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Exchange:
+class Exchange(Struct, frozen=True):
     """The one host exchange in flight. `request_id` is the transaction's, for transactions and reversals."""
 
     kind: ExchangeKind
@@ -220,8 +215,7 @@ class Exchange:
     for_settlement: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Batch:
+class Batch(Struct, frozen=True):
     """The open batch: `identity` is ours and only grows, `number` is the host's (D7)."""
 
     identity: int
@@ -229,8 +223,7 @@ class Batch:
     opened_at_ms: int
 
 
-@dataclass(frozen=True, slots=True)
-class Settlement:
+class Settlement(Struct, frozen=True):
     """Where the close of the open batch stands.
 
     `asked`, `unanswered` and `refused` count the attempts of the current message (totals, one upload, end message):
@@ -259,8 +252,7 @@ class Settlement:
     deferred_due_ms: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class LastClose:
+class LastClose(Struct, frozen=True):
     """The newest close: what a due moment is judged against (D18).
 
     `judged_ms` is the begin of the newest close that was no mere skip: a host judged the clock before it (D24).
@@ -276,8 +268,7 @@ class LastClose:
     judged_ms: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class State:
+class State(Struct, frozen=True):
     """All that is true of one terminal. `stan` is the next to be used; `closed` keeps the last closed batches (D33).
 
     `unconfirmed` are approvals of which it is not known that the terminal has them (D16). `refused` are requests that

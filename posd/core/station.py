@@ -7,6 +7,8 @@ touches money.
 
 from dataclasses import dataclass, field
 
+from msgspec import Struct
+
 from posd.core.effects import Alert, Effect, Note
 from posd.values import Now
 
@@ -16,16 +18,14 @@ STATION = "station"
 MINUTE_S = 60.0
 
 
-@dataclass(frozen=True, slots=True)
-class LineChanged:
+class LineChanged(Struct, frozen=True):
     """The line to the host came up or went down."""
 
     up: bool
     why: str
 
 
-@dataclass(frozen=True, slots=True)
-class AnswerUnmatched:
+class AnswerUnmatched(Struct, frozen=True):
     """A message of the host for a terminal that is not ours, or that is no answer: kept with its key."""
 
     mti: str
@@ -34,8 +34,7 @@ class AnswerUnmatched:
     because: str
 
 
-@dataclass(frozen=True, slots=True)
-class InputUnreadable:
+class InputUnreadable(Struct, frozen=True):
     """Bytes that are no message: their number and what was wrong; `unsaid` more came and were only counted."""
 
     peer: str
@@ -44,15 +43,13 @@ class InputUnreadable:
     unsaid: int
 
 
-@dataclass(frozen=True, slots=True)
-class DaemonStarted:
+class DaemonStarted(Struct, frozen=True):
     """posd is up from here on. If no DaemonStopped came before it, the one before was killed after its last row."""
 
     version: str
 
 
-@dataclass(frozen=True, slots=True)
-class DaemonStopped:
+class DaemonStopped(Struct, frozen=True):
     """posd ends in order; what was in flight is finished, or recovered at the next start."""
 
     why: str

@@ -4,7 +4,8 @@ A voided sale stays in debit and its void counts in credit. Declined, unknown an
 """
 
 from collections.abc import Iterable
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from posd.core.answers import GroupCount, GroupResult, HostTotals, Totals
 from posd.core.rules import Rules, Side

@@ -22,9 +22,10 @@
   refused again (D6, D17).
 """
 
-from dataclasses import replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
 
 from posd.core import limits, refunds
 from posd.core import records as r

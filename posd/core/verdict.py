@@ -3,8 +3,9 @@
 One reading for transactions and reversals. It must never take an approval without a good MAC for one.
 """
 
-from dataclasses import dataclass
 from enum import StrEnum
+
+from msgspec import Struct
 
 from posd.core.answers import AnswerClass, HostAnswer, MacCheck
 from posd.core.rules import Rules, UnmacedDecline, Why
@@ -19,8 +20,7 @@ class Worth(StrEnum):
     UNKNOWN = "unknown"
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(Struct, frozen=True):
     """`why` and `detail` are set when the outcome is unknown; `approval_seen`: the host did say yes."""
 
     worth: Worth

@@ -9,6 +9,8 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from msgspec import structs
+
 from posd.core import engine, refunds, reversals, settlement, transactions, verdict
 from posd.core import events as e
 from posd.core import records as r
@@ -105,7 +107,7 @@ def new_stan_on_totals_repeat() -> AbstractContextManager[None]:
     """The totals are asked again as a new question."""
 
     def ask(draft: Any) -> None:
-        draft.state = replace(draft.state, settlement=replace(draft.state.settlement, stan=None))
+        draft.state = structs.replace(draft.state, settlement=structs.replace(draft.state.settlement, stan=None))
         settlement.ask_totals(draft)
 
     return _entry(engine._STEPS, EngineStep.ASK_TOTALS, ask)
@@ -145,7 +147,7 @@ def approval_without_mac_accepted() -> Iterator[None]:
     judge = verdict.judge
 
     def trust(answer: Any, *rest: Any) -> Any:
-        return judge(replace(answer, mac=MacCheck.GOOD) if answer.mac is MacCheck.ABSENT else answer, *rest)
+        return judge(structs.replace(answer, mac=MacCheck.GOOD) if answer.mac is MacCheck.ABSENT else answer, *rest)
 
     with _patched(transactions, "judge", trust), _patched(reversals, "judge", trust):
         yield
@@ -164,7 +166,7 @@ def repeat_sent_again() -> AbstractContextManager[None]:
 
 def unknown_outcome_owes_nothing() -> AbstractContextManager[None]:
     """Who gets no answer shrugs."""
-    kinds = {kind: replace(rules, reversible=False) for kind, rules in data.KINDS.items()}
+    kinds = {kind: structs.replace(rules, reversible=False) for kind, rules in data.KINDS.items()}
     return _patched(UnionPay, "kinds", kinds)
 
 
@@ -191,7 +193,7 @@ def card_number_in_the_clear() -> AbstractContextManager[None]:
 
 def snapshot_without_reversals() -> AbstractContextManager[None]:
     """A snapshot leaves out what is owed."""
-    return _patched(machines, "dump_state", lambda state: dump_state(replace(state, reversals={})))
+    return _patched(machines, "dump_state", lambda state: dump_state(structs.replace(state, reversals={})))
 
 
 def tombstones_ignored() -> AbstractContextManager[None]:
@@ -199,7 +201,7 @@ def tombstones_ignored() -> AbstractContextManager[None]:
     refusal = transactions._refusal
 
     def ignore(draft: Any, event: Any) -> Any:
-        return refusal(replace(draft, state=replace(draft.state, tombstones=(), refused={})), event)
+        return refusal(structs.replace(draft, state=structs.replace(draft.state, tombstones=(), refused={})), event)
 
     return _patched(transactions, "_refusal", ignore)
 
@@ -215,7 +217,7 @@ def taking_back_is_promised_only() -> AbstractContextManager[None]:
 
 def refund_reversed() -> AbstractContextManager[None]:
     """A refund without an answer is reversed like a sale."""
-    kinds = {kind: replace(rules, reversible=True, in_doubt=False) for kind, rules in data.KINDS.items()}
+    kinds = {kind: structs.replace(rules, reversible=True, in_doubt=False) for kind, rules in data.KINDS.items()}
     return _patched(UnionPay, "kinds", kinds)
 
 

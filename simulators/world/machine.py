@@ -333,5 +333,5 @@ def _told(answer: fx.ToTerminal) -> str:
 
 
 def _differs(left: State, right: State) -> str:
-    names = [name for name in State.__slots__ if getattr(left, name) != getattr(right, name)]
+    names = [name for name in State.__struct_fields__ if getattr(left, name) != getattr(right, name)]
     return ", ".join(f"{name}: {getattr(left, name)!r} / {getattr(right, name)!r}" for name in names)

@@ -3,12 +3,12 @@
 import json
 import sys
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import time
 from typing import Any
 
 import apsw
 import pytest
+from msgspec.structs import replace
 
 from posd.core import fold_settlement
 from posd.core.answers import GroupResult

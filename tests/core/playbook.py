@@ -7,10 +7,11 @@ state survive the journal's text, the next deadline lies in the future, and at m
 """
 
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import datetime, time
 from typing import Any
 from zoneinfo import ZoneInfo
+
+from msgspec.structs import replace
 
 from posd.core import events as e
 from posd.core import records as r

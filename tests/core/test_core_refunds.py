@@ -1,8 +1,7 @@
 """Refunds: online, never stored, never reversed; without an outcome in doubt until it is found out (D13)."""
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from posd.core import events as e
 from posd.core import records as r
@@ -432,8 +431,8 @@ def part(number: int, amount: int = 1000):
 
     def event(play: Playbook) -> e.Event:
         asked = fed(play)
-        object.__setattr__(asked, "partial_asked", True)
-        return asked
+        assert isinstance(asked, e.TransactionRequested)
+        return replace(asked, partial_asked=True)
 
     return event
 

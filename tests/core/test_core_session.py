@@ -1,6 +1,6 @@
 """Signing in: ready means signed in; only the newest answer loads keys; a refusal is said and retried slower."""
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from posd.core import events as e
 from posd.core import records as r
@@ -184,8 +184,8 @@ def test_sign_off_and_echo_of_the_terminal_are_answered() -> None:
 
 def test_stan_999999_is_followed_by_1() -> None:
     play = ready()
-    object.__setattr__(play.state, "stan", Stan(999_999))
-    object.__setattr__(play.folded, "stan", Stan(999_999))
+    play.engine.state = replace(play.state, stan=Stan(999_999))
+    play.folded = replace(play.folded, stan=Stan(999_999))
     play >> sale(1) << sent(TRANSACTION) >> answered()
     assert play.txn(1).stan == 999_999
     assert play.state.stan == 1

@@ -1,8 +1,7 @@
 """A financial request: approved, declined or unknown; asked again it is answered from state, never sent again."""
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from posd.core import events as e
 from posd.core import records as r

@@ -1,9 +1,9 @@
 """State from the journal: a snapshot that lies, records that contradict each other, records of a newer posd."""
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from posd.core import records as r
 from posd.core.fold import opened

@@ -1,9 +1,9 @@
 """Views of real states: what a person is told, and when it becomes a finding."""
 
 import json
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from posd.core import events as e
 from posd.core.answers import ExchangeKind, GroupResult

@@ -5,9 +5,9 @@ else of Part B that a terminal sends is reproduced here.
 """
 
 from collections.abc import Callable
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from posd.core import effects as fx
 from posd.core.answers import GroupCount, Totals
