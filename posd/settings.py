@@ -5,7 +5,6 @@ said here, in the form `what; hint`; what several say together is in config.py. 
 value.
 """
 
-import ipaddress
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -24,12 +23,13 @@ from pydantic import (
     ValidationInfo,
 )
 
+from posd.addresses import Address as Address
+from posd.addresses import parse_tcp
 from posd.yamlmarks import did_you_mean
 
 FOLDER = "folder"
 """The key of the validation context under which relative paths find their folder."""
 
-PORT_MAX = 65_535
 SECONDS_MAX = 604_800.0
 FRAME_BYTES_MIN = 128
 FRAME_BYTES_MAX = 65_535
@@ -38,43 +38,6 @@ CONNECTIONS_MAX = 4_096
 ITEMS_MAX = 1_024
 HEADER_BYTES = (0, 2, 6)
 SUCCESS_CODE = "00"
-
-
-@dataclass(frozen=True, slots=True)
-class Address:
-    """A TCP address. `host` is a name or an IP address without brackets."""
-
-    host: str
-    port: int
-
-    @property
-    def is_loopback(self) -> bool:
-        """Whether only this machine can reach it: 127.0.0.0/8, ::1 or the name localhost."""
-        try:
-            return ipaddress.ip_address(self.host).is_loopback
-        except ValueError:
-            return self.host == "localhost"
-
-    def __str__(self) -> str:
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
-
-
-def _address(text: object) -> Address:
-    if isinstance(text, Address):
-        return text
-    match = re.fullmatch(r"(?:\[([0-9A-Fa-f:.]+)\]|([A-Za-z0-9._-]+)):([0-9]{1,5})", str(text), re.ASCII)
-    if match is None:
-        raise ValueError('must be an address and a port; write it as "10.0.0.1:5000" or "host.example:5000"')
-    port = int(match[3])
-    if not 1 <= port <= PORT_MAX:
-        raise ValueError(f"the port must be 1 to {PORT_MAX}; correct the number after the colon")
-    host = match[1] or match[2]
-    if match[1] or re.fullmatch(r"[0-9.]+", host):
-        try:
-            ipaddress.ip_address(host)
-        except ValueError:
-            raise ValueError("not an IP address; correct the part before the port") from None
-    return Address(host, port)
 
 
 def _time_of_day(text: object) -> time:
@@ -174,7 +137,7 @@ def _with_success(codes: tuple[str, ...]) -> tuple[str, ...]:
 
 Seconds = Annotated[float, Field(gt=0, le=SECONDS_MAX, allow_inf_nan=False)]
 SecondsOrOff = Annotated[float, Field(ge=0, le=SECONDS_MAX, allow_inf_nan=False)]
-AddressText = Annotated[Address, PlainValidator(_address)]
+AddressText = Annotated[Address, PlainValidator(parse_tcp)]
 PathText = Annotated[Path, PlainValidator(_path)]
 SocketPath = Annotated[PathText, AfterValidator(_socket)]
 Amount = Annotated[int, PlainValidator(_amount)]
