@@ -8,8 +8,10 @@ import os
 from datetime import time
 from pathlib import Path
 
-from posd.errors import ConfigError
-from posd.security.keys import load_tmk
+from posd.errors import ConfigError, KeyTrouble
+from posd.security.des import KEY_BYTES_SINGLE
+from posd.security.keys import DES, SM4, SM4_SIGN_IN, layout_of, load_tmk
+from posd.security.mac import ALGORITHMS
 from posd.security.machine import load_machine_key
 from posd.settings import FOLDER, Settings
 from posd.values import format_amount
@@ -34,6 +36,7 @@ def load_document(path: Path) -> tuple[Settings, Document]:
     settings = document.validate(Settings, {FOLDER: path.resolve().parent})
     problems = [
         *_header_length(settings, document),
+        *_keys(settings, document),
         *_time_budget(settings, document),
         *_gaps(settings, document),
         *_terminals_distinct(settings, document),
@@ -58,7 +61,7 @@ def check_environment(settings: Settings, document: Document | None = None) -> l
         found.append((("machine_key_file",), str(error), ""))
     for number, terminal in enumerate(settings.terminals):
         try:
-            load_tmk(terminal.tmk_file, terminal.tid)
+            load_tmk(terminal.tmk_file, terminal.tid, SM4 if settings.host.sign_in == SM4_SIGN_IN else DES)
         except ConfigError as error:
             found.append((("terminals", number, "tmk_file"), str(error), ""))
     found += [(("state_dir",), *problem) for problem in _folder_problem(settings.state_dir)]
@@ -89,6 +92,29 @@ def _header_length(settings: Settings, document: Document) -> list[Problem]:
         f"({document.place(('host', 'header'))}) has {len(host.header)}"
     )
     return [document.problem(("host", "header_bytes"), what, "make both agree")]
+
+
+def _keys(settings: Settings, document: Document) -> list[Problem]:
+    """The keys that a sign-in brings must be those that the MAC wants."""
+    host = settings.host
+    mac, sign_in = f"host.mac_algorithm ({host.mac_algorithm})", f"host.sign_in ({host.sign_in})"
+    where = document.place(("host", "sign_in"))
+    try:
+        layout = layout_of(host.sign_in, host.mak, host.sm4_key_block)
+    except KeyTrouble as error:
+        return [document.problem(("host", "mak"), str(error), "write mak: single, or sign_in: 003 or 004")]
+    algorithm = ALGORITHMS[host.mac_algorithm]
+    if algorithm.sm4 and layout.cipher is not SM4:
+        what = f"wants SM4 keys, but {sign_in}, {where}, brings DES keys"
+        return [document.problem(("host", "mac_algorithm"), what, 'write sign_in: "006", or another algorithm')]
+    if layout.cipher is SM4 and not algorithm.sm4:
+        what = f"brings SM4 keys, but {mac} wants DES keys"
+        return [document.problem(("host", "sign_in"), what, "write mac_algorithm: sm4-ecb or sm4-cbc")]
+    if layout.mak_bytes not in algorithm.key_bytes:
+        wanted = "double" if layout.mak_bytes == KEY_BYTES_SINGLE else "single"
+        what = f"is {host.mak}, but {mac} wants a {wanted}-length MAK"
+        return [document.problem(("host", "mak"), what, f"write mak: {wanted}, or another algorithm")]
+    return []
 
 
 def _time_budget(settings: Settings, document: Document) -> list[Problem]:

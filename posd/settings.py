@@ -189,7 +189,11 @@ class HostSettings(Section):
     header: Header = "603100310100"
     header_bytes: Annotated[int, AfterValidator(_header_bytes)] = 6
     lri: Literal["accept", "refuse"] = "accept"
-    sign_in: Literal["001", "003", "004"] = "004"
+    sign_in: Literal["001", "003", "004", "006"] = "004"
+    mak: Literal["single", "double"] = "single"
+    mac_algorithm: Literal["unionpay-ecb", "x9.9", "x9.19", "3des-cbc", "9606", "sm4-ecb", "sm4-cbc"] = "unionpay-ecb"
+    mac_output: Literal["usual", "hex", "raw"] = "usual"
+    sm4_key_block: Literal["with_tdk", "without_tdk"] = "with_tdk"
     unmaced_decline: Literal["accept", "reverse"] = "accept"
     partial_approval: Literal["reverse", "accept"] = "reverse"
     refund_repeat: Literal["never", "once"] = "never"

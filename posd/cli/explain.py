@@ -18,7 +18,7 @@ from posd.iso8583.tlv import parse
 from posd.iso8583.unionpay import UNIONPAY
 from posd.profiles.unionpay.codes import CODES, NETWORK_CODES, REVERSAL_REASONS, TRANSACTION_TYPES
 from posd.security.des import CHECK_VALUE_BYTES
-from posd.security.keys import LAYOUTS
+from posd.security.keys import LAYOUTS, NAMES
 from posd.values import format_amount
 
 TPDU_ID = b"\x60"
@@ -314,10 +314,10 @@ def _parts_61(_: Message, value: str) -> Iterator[Line]:
 def _parts_62(message: Message, value: str) -> Iterator[Line]:
     """The key block of a sign-in's answer (reference 1.6): the wrapped keys stay hidden, their check values do not."""
     layout = LAYOUTS.get((message.get(60) or "")[8:11])
-    if message.mti != "0810" or layout is None or len(value) != 2 * layout.block_bytes:
+    step = 2 * (layout.slot_bytes + CHECK_VALUE_BYTES) if layout is not None else 0
+    if message.mti != "0810" or layout is None or len(value) not in (2 * step, 3 * step):
         return
-    step = 2 * (layout.slot_bytes + CHECK_VALUE_BYTES)
-    for place, name in enumerate(("PIK", "MAK", "TDK")[: len(value) // step]):
+    for place, name in enumerate(NAMES[: len(value) // step]):
         slot = value[place * step : (place + 1) * step]
         wrapped, check = slot[: 2 * layout.slot_bytes], slot[2 * layout.slot_bytes :]
         yield Line(f"62.{2 * place + 1}", f"{name}, wrapped", starred(wrapped))

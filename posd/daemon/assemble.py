@@ -40,7 +40,7 @@ from posd.journal.sqlite import SqliteStore
 from posd.journal.writer import Writer
 from posd.profiles.contract import Profile, Terminal
 from posd.profiles.unionpay.profile import Knobs, UnionPay
-from posd.security.keys import load_tmk, unwrap
+from posd.security.keys import layout_of, load_tmk, unwrap
 from posd.security.machine import MachineKey, load_machine_key
 from posd.security.vault import DataKeys
 from posd.settings import Settings, TerminalSettings
@@ -169,11 +169,11 @@ def _recovered(settings: Settings, store: SqliteStore, terminal: Terminal, clock
     if recovered.fenced:
         alert("lane_fenced", tid=terminal.tid, because=recovered.fenced)
         return recovered
-    session = recovered.state.session
+    session, host = recovered.state.session, settings.host
     if not session.signed_in or session.wrapped_keys is None:
         return recovered
     try:
-        unwrap(terminal.tmk, bytes.fromhex(session.wrapped_keys), settings.host.sign_in)
+        unwrap(terminal.tmk, session.wrapped_keys, layout_of(host.sign_in, host.mak, host.sm4_key_block))
     except KeyTrouble as error:
         alert("held_keys_do_not_open", tid=terminal.tid, because=str(error))
         state = sign_out(store, recovered.state, f"the held keys do not open: {error}", at_ms)
@@ -192,6 +192,10 @@ def profile_of(settings: Settings) -> Profile:
         operator=host.operator,
         zone=settings.settlement.zone,
         partial_approval=host.partial_approval == "accept",
+        mak=host.mak,
+        mac_algorithm=host.mac_algorithm,
+        mac_output=host.mac_output,
+        sm4_key_block=host.sm4_key_block,
     )
     return UnionPay(knobs)
 

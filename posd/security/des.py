@@ -9,7 +9,7 @@ from functools import lru_cache
 
 from cryptography.hazmat.decrepit.ciphers.algorithms import TripleDES
 from cryptography.hazmat.primitives.ciphers import Cipher
-from cryptography.hazmat.primitives.ciphers.modes import ECB
+from cryptography.hazmat.primitives.ciphers.modes import CBC, ECB
 
 BLOCK_BYTES = 8
 KEY_BYTES_SINGLE = 8
@@ -49,10 +49,19 @@ def ecb_decrypt(key: bytes, blocks: bytes) -> bytes:
     return decryptor.update(blocks) + decryptor.finalize()
 
 
+def cbc_last_block(key: bytes, blocks: bytes) -> bytes:
+    """The last block of (3)DES-CBC over whole blocks, from a zero initial vector (reference 1.11)."""
+    return Cipher(_algorithm(key), CBC(bytes(BLOCK_BYTES))).encryptor().update(blocks)[-BLOCK_BYTES:]
+
+
 def check_value(key: bytes) -> bytes:
     """The first 4 bytes of eight zero bytes encrypted under the clear `key` (reference 1.6)."""
     return ecb_encrypt(key, bytes(BLOCK_BYTES))[:CHECK_VALUE_BYTES]
 
 
 def _cipher(key: bytes) -> Cipher[ECB]:
-    return Cipher(TripleDES((key * 3)[:24]), ECB())
+    return Cipher(_algorithm(key), ECB())
+
+
+def _algorithm(key: bytes) -> TripleDES:
+    return TripleDES((key * 3)[:24])

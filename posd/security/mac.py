@@ -1,40 +1,162 @@
-"""The UnionPay ECB MAC (reference 1.11): eight ASCII characters over everything from the MTI to before field
-64.
+"""The MACs of field 64 as a closed table of names (reference 1.11), over everything from the MTI to before field 64.
 
-It must never compare a MAC with `==`: a comparison that stops early tells how much of a guess was right.
+Each is chosen once, at start, by `mac_of`; what it returns is all that a message costs. It must never compare a MAC
+with `==`: a comparison that stops early tells how much of a guess was right.
 """
 
 import hmac
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import reduce
 from operator import xor
 from struct import pack, unpack
+from types import MappingProxyType
+from typing import Literal
 
 from posd.errors import KeyTrouble
-from posd.security.des import BLOCK_BYTES, KEY_BYTES_DOUBLE, KEY_BYTES_SINGLE, block_encryptor
+from posd.security import des, sm4
 
-MAC_CHARACTERS = 8
+MAC_BYTES = 8
+"""Field 64: 8 raw bytes, or 8 ASCII characters that are upper-case hexadecimal digits."""
+
+Mac = Callable[[bytes, bytes], bytes]
+"""(MAK, data) to field 64, 8 bytes. Raises KeyTrouble for a key of another length than the algorithm's."""
+
+Output = Literal["usual", "hex", "raw"]
+
+_WORD_BYTES = 8
 
 
 def xor_of_blocks(data: bytes) -> bytes:
     """All 8-byte blocks of the zero-padded `data` XORed to 8 bytes (reference 1.11 steps 1 and 2)."""
-    padded = data + bytes(-len(data) % BLOCK_BYTES)
-    return pack(">Q", reduce(xor, unpack(f">{len(padded) // BLOCK_BYTES}Q", padded), 0))
+    padded = data + bytes(-len(data) % _WORD_BYTES)
+    return pack(">Q", reduce(xor, unpack(f">{len(padded) // _WORD_BYTES}Q", padded), 0))
 
 
-def ecb_mac(key: bytes, data: bytes) -> bytes:
-    """Field 64 over `data` (MTI up to the byte before field 64): 8 ASCII characters, upper-case hexadecimal.
+def xor_of_long_blocks(data: bytes) -> bytes:
+    """The same with blocks of 16 bytes, as SM4 has them."""
+    padded = data + bytes(-len(data) % sm4.BLOCK_BYTES)
+    words = unpack(f">{len(padded) // _WORD_BYTES}Q", padded)
+    return pack(">QQ", reduce(xor, words[::2], 0), reduce(xor, words[1::2], 0))
 
-    `key`: the MAK, 8 bytes (the usual, reference 1.6) or 16. Raises KeyTrouble for another length.
-    """
-    if len(key) not in (KEY_BYTES_SINGLE, KEY_BYTES_DOUBLE):
-        raise KeyTrouble(f"MAK: {len(key)} bytes; a MAK has 8 or 16")
-    encrypt = block_encryptor(key)
+
+def _unionpay_ecb(key: bytes, data: bytes) -> bytes:
+    """Reference 1.11 steps 1 to 5; a MAK of 16 bytes makes both encryptions 3DES."""
+    encrypt = des.block_encryptor(key)
     folded = xor_of_blocks(data).hex().upper().encode("ascii")
-    first = int.from_bytes(encrypt(folded[:BLOCK_BYTES]), "big")
-    mixed = first ^ int.from_bytes(folded[BLOCK_BYTES:], "big")
-    return encrypt(mixed.to_bytes(BLOCK_BYTES, "big")).hex().upper().encode("ascii")[:MAC_CHARACTERS]
+    first = int.from_bytes(encrypt(folded[:8]), "big")
+    mixed = first ^ int.from_bytes(folded[8:], "big")
+    return encrypt(mixed.to_bytes(8, "big"))
 
 
-def ecb_mac_matches(key: bytes, data: bytes, mac: bytes) -> bool:
-    """Whether `mac` (field 64 as received, 8 bytes) is the MAC of `data`; in constant time."""
-    return hmac.compare_digest(ecb_mac(key, data), mac)
+def _sm4_ecb(key: bytes, data: bytes) -> bytes:
+    """The same steps with blocks of 16 bytes."""
+    encrypt = sm4.block_encryptor(key)
+    folded = xor_of_long_blocks(data).hex().upper().encode("ascii")
+    first = int.from_bytes(encrypt(folded[:16]), "big")
+    mixed = first ^ int.from_bytes(folded[16:], "big")
+    return encrypt(mixed.to_bytes(16, "big"))
+
+
+def _9606(key: bytes, data: bytes) -> bytes:
+    """One encryption of all blocks XORed."""
+    return des.block_encryptor(key)(xor_of_blocks(data))
+
+
+def _des_cbc(key: bytes, data: bytes) -> bytes:
+    """Every block in CBC mode, zero initial vector: X9.9 under 8 bytes, 3DES-CBC under 16."""
+    return des.cbc_last_block(key, _padded(data, des.BLOCK_BYTES))
+
+
+def _x9_19(key: bytes, data: bytes) -> bytes:
+    """CBC under the left half; the last block decrypted under the right and encrypted under the left.
+
+    Encrypt, decrypt, encrypt is 3DES: so only the last block goes through the whole key.
+    """
+    blocks = _padded(data, des.BLOCK_BYTES)
+    head, last = blocks[:-8], int.from_bytes(blocks[-8:], "big")
+    if head:
+        last ^= int.from_bytes(des.cbc_last_block(key[:8], head), "big")
+    return des.block_encryptor(key)(last.to_bytes(8, "big"))
+
+
+def _sm4_cbc(key: bytes, data: bytes) -> bytes:
+    return sm4.cbc_last_block(key, _padded(data, sm4.BLOCK_BYTES))
+
+
+def _padded(data: bytes, block_bytes: int) -> bytes:
+    """Zero bytes up to whole blocks, at least one: there is no MAC without a block."""
+    return data + bytes(-len(data) % block_bytes) if data else bytes(block_bytes)
+
+
+@dataclass(frozen=True, slots=True)
+class Algorithm:
+    """One row of the table.
+
+    `result`: (MAK, data) to the last block, 8 or 16 bytes. `hexadecimal`: field 64 is its first 8 hexadecimal digits
+    as ASCII, else its first 8 bytes. `key_bytes`: the lengths of its MAK; 16 of SM4 are no double length.
+    """
+
+    result: Callable[[bytes, bytes], bytes]
+    hexadecimal: bool
+    key_bytes: tuple[int, ...]
+    sm4: bool = False
+
+
+DEFAULT = "unionpay-ecb"
+
+ALGORITHMS: Mapping[str, Algorithm] = MappingProxyType(
+    {
+        DEFAULT: Algorithm(_unionpay_ecb, hexadecimal=True, key_bytes=(8, 16)),
+        "x9.9": Algorithm(_des_cbc, hexadecimal=False, key_bytes=(8,)),
+        "x9.19": Algorithm(_x9_19, hexadecimal=False, key_bytes=(16,)),
+        "3des-cbc": Algorithm(_des_cbc, hexadecimal=False, key_bytes=(16,)),
+        "9606": Algorithm(_9606, hexadecimal=False, key_bytes=(8, 16)),
+        "sm4-ecb": Algorithm(_sm4_ecb, hexadecimal=True, key_bytes=(16,), sm4=True),
+        "sm4-cbc": Algorithm(_sm4_cbc, hexadecimal=False, key_bytes=(16,), sm4=True),
+    }
+)
+"""By the name in `host.mac_algorithm`. Reference 1.11 gives the output of unionpay-ecb, x9.9 and sm4-ecb; the other
+three say no more than their last block, and field 64 has 8 bytes: its leading ones, as x9.9 has them."""
+
+
+def mac_of(name: str, output: Output = "usual") -> Mac:
+    """The MAC function of a row; `output` overrides its form (some hosts want a CBC MAC as text).
+
+    Raises KeyError for a name that the table has not.
+    """
+    algorithm = ALGORITHMS[name]
+    as_text = algorithm.hexadecimal if output == "usual" else output == "hex"
+    return (_text if as_text else _raw)(algorithm.result, algorithm.key_bytes)
+
+
+def _text(result: Callable[[bytes, bytes], bytes], lengths: tuple[int, ...]) -> Mac:
+    def mac(key: bytes, data: bytes) -> bytes:
+        if len(key) not in lengths:
+            raise _of_another_length(key, lengths)
+        return result(key, data)[: MAC_BYTES // 2].hex().upper().encode("ascii")
+
+    return mac
+
+
+def _raw(result: Callable[[bytes, bytes], bytes], lengths: tuple[int, ...]) -> Mac:
+    def mac(key: bytes, data: bytes) -> bytes:
+        if len(key) not in lengths:
+            raise _of_another_length(key, lengths)
+        return result(key, data)[:MAC_BYTES]
+
+    return mac
+
+
+def _of_another_length(key: bytes, lengths: tuple[int, ...]) -> KeyTrouble:
+    wanted = " or ".join(map(str, lengths))
+    return KeyTrouble(f"MAK: {len(key)} bytes; host.mac_algorithm wants {wanted}: see host.mak and host.sign_in")
+
+
+ecb_mac: Mac = mac_of(DEFAULT)
+"""The usual one: field 64 is 8 ASCII characters."""
+
+
+def matches(mac: Mac, key: bytes, data: bytes, received: bytes) -> bool:
+    """Whether `received` (field 64, 8 bytes) is the MAC of `data`; in constant time."""
+    return hmac.compare_digest(mac(key, data), received)

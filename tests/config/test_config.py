@@ -152,7 +152,11 @@ def test_each_limit(tmp_path: Path, text: str, what: str) -> None:
 
 HOST_VALUE = [
     ("profile: nac", "host.profile: must be 'unionpay'"),
-    ("sign_in: 4", "host.sign_in: must be '001', '003' or '004'"),
+    ("sign_in: 4", "host.sign_in: must be '001', '003', '004' or '006'"),
+    ("mac_algorithm: ecb", "host.mac_algorithm: must be 'unionpay-ecb', 'x9.9', "),
+    ("mac_output: ascii", "host.mac_output: must be 'usual', 'hex' or 'raw'"),
+    ("mak: triple", "host.mak: must be 'single' or 'double'"),
+    ("sm4_key_block: 60", "host.sm4_key_block: must be 'with_tdk' or 'without_tdk'"),
     ("tpdu: 600003", "host.tpdu: must be 10 digits"),
     ("header: 60310031010", "host.header: must be 12, 4 or no digits"),
     ("header_bytes: 4", "host.header_bytes: must be 6, 2 or 0"),
@@ -198,6 +202,39 @@ def test_a_key_pasted_for_its_path_is_refused_unseen(tmp_path: Path, name: str, 
     (line,) = _lines(tmp_path, SMALL.replace(name, key))
     assert "looks like a key; write the path of a file" in line
     assert key not in line
+
+
+KEYS_AND_MAC = [
+    ("x9.9", "004", "single", ""),
+    ("9606", "001", "single", ""),
+    ("9606", "003", "double", ""),
+    ("unionpay-ecb", "004", "double", ""),
+    ("x9.19", "004", "double", ""),
+    ("3des-cbc", "003", "double", ""),
+    ("sm4-ecb", "006", "single", ""),
+    ("sm4-cbc", "006", "double", ""),
+    ("x9.9", "004", "double", "mak: is double, but host.mac_algorithm (x9.9) wants a single-length MAK; write mak: "),
+    (
+        "x9.19",
+        "004",
+        "single",
+        "mak: is single, but host.mac_algorithm (x9.19) wants a double-length MAK",
+    ),
+    ("3des-cbc", "001", "single", "mak: is single, but host.mac_algorithm (3des-cbc) wants a double-length MAK"),
+    ("x9.19", "001", "double", "mak: sign-in code 001 brings single-length keys; there is no double-length MAK"),
+    ("sm4-cbc", "004", "single", "mac_algorithm: wants SM4 keys, but host.sign_in (004), line 6, brings DES keys"),
+    ("unionpay-ecb", "006", "single", "sign_in: brings SM4 keys, but host.mac_algorithm (unionpay-ecb) wants DES"),
+]
+
+
+@pytest.mark.parametrize(("algorithm", "sign_in", "mak", "what"), KEYS_AND_MAC)
+def test_keys_and_mac_must_fit(tmp_path: Path, algorithm: str, sign_in: str, mak: str, what: str) -> None:
+    text = SMALL.replace("host:\n", f"host:\n  sign_in: {sign_in}\n  mak: {mak}\n  mac_algorithm: {algorithm}\n")
+    if not what:
+        assert load(_write(tmp_path, text)).host.mac_algorithm == algorithm
+        return
+    (line,) = _lines(tmp_path, text)
+    assert f": host.{what}" in line
 
 
 def test_no_terminal(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from posd.profiles.contract import Arrived, Material, Outgoing, ReadRequest, Ter
 from posd.profiles.unionpay.data import KINDS, REFUSALS
 from posd.profiles.unionpay.profile import Knobs, UnionPay
 from posd.profiles.unionpay.refund import RefundOriginal
-from posd.profiles.unionpay.seal import mak_of, pack
+from posd.profiles.unionpay.seal import Keying, mak_of, pack
 from posd.security.cards import CardData
 from posd.values import BatchNumber, Minor, Now, RequestId, Stan
 
@@ -53,7 +53,7 @@ def of_terminal(
     profile: UnionPay, arrived: FromLine, terminal: Terminal, session: Session, message: Message, mac: bool
 ) -> Arrived:
     """A message as its terminal would send it, with or without its MAC."""
-    mak = mak_of(terminal, session, "004") if mac else None
+    mak = mak_of(terminal, session, Keying()) if mac else None
     return profile.arrive(pack(UNIONPAY, arrived("B3").envelope, message, mak).frame)
 
 

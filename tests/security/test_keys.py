@@ -6,8 +6,10 @@ from pathlib import Path
 import pytest
 
 from posd.errors import ConfigError, KeyTrouble
+from posd.security import sm4
 from posd.security.des import check_value, ecb_decrypt, ecb_encrypt
-from posd.security.keys import LAYOUTS, UNWRAPPED_KEPT_MAX, Tmk, load_tmk, unwrap
+from posd.security.keys import LAYOUTS, SM4, UNWRAPPED_KEPT_MAX, Tmk, WorkingKeys, layout_of, load_tmk
+from posd.security.keys import unwrap as unwrap_text
 
 TMK = bytes.fromhex("0123456789ABCDEFFEDCBA9876543210")
 PIK = bytes.fromhex("1A2B3C4D5E6F708192A3B4C5D6E7F801")
@@ -27,6 +29,10 @@ BLOCK_003 = BLOCK_004[:40]
 BLOCK_001 = PIK_WRAPPED[:8] + check_value(PIK[:8]) + MAK_WRAPPED + MAK_CHECK
 BLOCKS = {"001": BLOCK_001, "003": BLOCK_003, "004": BLOCK_004}
 SECRETS = [key.hex() for key in (TMK, PIK, PIK[:8], MAK, TDK)]
+
+
+def unwrap(tmk: Tmk, block: bytes, code: str, **settings: str) -> WorkingKeys:
+    return unwrap_text(tmk, block.hex().upper(), layout_of(code, **settings))
 
 
 def _shows_a_secret(text: str) -> bool:
@@ -55,7 +61,7 @@ def test_layouts(code: str) -> None:
     assert keys.mak == MAK
     assert keys.mak_kcv == "970022E0"
     assert keys.pik_kcv == ("9BE3BD43" if code != "001" else check_value(PIK[:8]).hex().upper())
-    assert keys.has_tdk == (code == "004")
+    assert keys.tdk == (TDK if code == "004" else None)
     assert LAYOUTS[code].block_bytes == len(BLOCKS[code])
 
 
@@ -117,13 +123,115 @@ def test_slots_in_another_order_are_refused() -> None:
 
 @pytest.mark.parametrize("length", [0, 24, 39, 41, 59, 61, 512])
 def test_a_block_of_another_length_is_refused(length: int) -> None:
-    with pytest.raises(KeyTrouble, match=f"key block: {length} bytes, sign-in code 004 brings 60"):
+    with pytest.raises(KeyTrouble, match=f"key block: {length} bytes, the configured sign-in brings 60"):
         unwrap(Tmk(TMK), bytes(length), "004")
 
 
 def test_an_unknown_sign_in_code_is_refused() -> None:
-    with pytest.raises(KeyTrouble, match="'006'"):
-        unwrap(Tmk(TMK), BLOCK_004, "006")
+    with pytest.raises(KeyTrouble, match="'005'; use 001, 003, 004, 006"):
+        layout_of("005")
+
+
+DOUBLE_MAK = MAK + bytes.fromhex("89ABCDEFFEDCBA98")
+DOUBLE_004 = BLOCK_004[:20] + ecb_encrypt(TMK, DOUBLE_MAK) + check_value(DOUBLE_MAK) + BLOCK_004[40:]
+
+
+@pytest.mark.parametrize(("code", "block"), [("003", DOUBLE_004[:40]), ("004", DOUBLE_004)])
+def test_a_double_length_mak_is_the_whole_slot_and_so_is_its_check_value(code: str, block: bytes) -> None:
+    keys = unwrap(Tmk(TMK), block, code, mak="double")
+    assert keys.mak == DOUBLE_MAK
+    assert keys.mak_kcv == check_value(DOUBLE_MAK).hex().upper()
+
+
+def test_a_single_key_twice_is_a_double_length_mak_too() -> None:
+    assert unwrap(Tmk(TMK), BLOCK_004, "004", mak="double").mak == MAK * 2
+
+
+def test_a_mak_of_the_other_length_says_which_setting_is_wrong() -> None:
+    with pytest.raises(KeyTrouble, match=r"fits a double-length MAK: write host\.mak: double"):
+        unwrap(Tmk(TMK), DOUBLE_004, "004")
+    single_with_filler = BLOCK_004[:28] + bytes(8) + BLOCK_004[36:]
+    with pytest.raises(KeyTrouble, match=r"fits a single-length MAK: write host\.mak: single"):
+        unwrap(Tmk(TMK), single_with_filler, "004", mak="double")
+    with pytest.raises(KeyTrouble, match=r"^MAK: wrong check value; the terminal's TMK"):
+        unwrap(Tmk(TMK), DOUBLE_004[:20] + DOUBLE_004[28:36] + DOUBLE_004[20:28] + DOUBLE_004[36:], "004", mak="double")
+
+
+def test_there_is_no_double_length_mak_in_a_block_of_single_keys() -> None:
+    with pytest.raises(KeyTrouble, match="001 brings single-length keys"):
+        layout_of("001", "double")
+
+
+A4_KEK = b"B1F15C84DD6817B9"
+A4_WRAPPED = bytes.fromhex("89A4CA515B89220AAFA32D695D95A890")
+A4_KEY = bytes.fromhex("376D90E7945AA5CFDB4C07CCB35CEFD3")
+A4_ZEROS = bytes.fromhex("08EEDEC70D7C06822FF47ADF854B7D77")
+SM4_SLOT = A4_WRAPPED + A4_ZEROS[:4]
+BLOCK_006 = SM4_SLOT * 3
+
+
+def test_a5_the_standard_block_of_sm4() -> None:
+    key = bytes.fromhex("0123456789ABCDEFFEDCBA9876543210")
+    out = bytes.fromhex("681EDF34D206965E86B3E94F536E4246")
+    assert sm4.ecb_encrypt(key, key) == sm4.block_encryptor(key)(key) == out
+    assert sm4.ecb_decrypt(key, out) == key
+    assert sm4.ecb_encrypt(key[::-1], key) != out
+    assert sm4.ecb_encrypt(key, key[::-1]) != out
+    with pytest.raises(KeyTrouble, match="SM4 key: 8 bytes"):
+        sm4.ecb_encrypt(key[:8], key)
+    with pytest.raises(ValueError, match="8 bytes are no whole blocks"):
+        sm4.block_encryptor(key)(key[:8])
+
+
+def test_a4_a_key_under_an_sm4_tmk_and_its_check_value() -> None:
+    assert sm4.ecb_decrypt(A4_KEK, A4_WRAPPED) == A4_KEY
+    assert sm4.ecb_encrypt(A4_KEY, bytes(16)) == A4_ZEROS
+    keys = unwrap(Tmk(A4_KEK), BLOCK_006, "006")
+    assert (keys.mak, keys.tdk) == (A4_KEY, A4_KEY)
+    assert keys.mak_kcv == keys.pik_kcv == "08EEDEC7"
+
+
+def test_a_block_of_006_may_have_no_track_key() -> None:
+    keys = unwrap(Tmk(A4_KEK), BLOCK_006[:40], "006", sm4_key_block="without_tdk")
+    assert (keys.mak, keys.tdk) == (A4_KEY, None)
+    with pytest.raises(KeyTrouble, match="40 bytes, the configured sign-in brings 60"):
+        unwrap(Tmk(A4_KEK), BLOCK_006[:40], "006")
+
+
+@pytest.mark.parametrize(
+    ("block", "name"),
+    [
+        (SM4_SLOT + A4_WRAPPED[::-1] + A4_ZEROS[:4] + SM4_SLOT, "MAK"),
+        (SM4_SLOT + A4_WRAPPED + A4_ZEROS[4:8] + SM4_SLOT, "MAK"),
+        (SM4_SLOT * 2 + A4_WRAPPED + b"\x08\xee\xde\xc6", "TDK"),
+        (BLOCK_004, "MAK"),
+    ],
+)
+def test_a_damaged_sm4_key_is_refused(block: bytes, name: str) -> None:
+    with pytest.raises(KeyTrouble, match=f"^{name}: wrong check value"):
+        unwrap(Tmk(A4_KEK), block, "006")
+
+
+def test_another_tmk_or_a_short_one_does_not_open_sm4_keys() -> None:
+    with pytest.raises(KeyTrouble, match=r"^MAK: wrong check value"):
+        unwrap(Tmk(A4_KEK[::-1]), BLOCK_006, "006")
+    with pytest.raises(KeyTrouble, match="TMK: 8 bytes; SM4 keys come under one of 16"):
+        unwrap(Tmk(A4_KEK[:8]), BLOCK_006, "006")
+
+
+def test_the_same_settings_give_the_same_layout() -> None:
+    """It is the key under which unwrapped blocks are kept."""
+    assert layout_of("004") is layout_of("004") is LAYOUTS["004"]
+    assert layout_of("004", "double") is layout_of("004", "double") is not layout_of("004")
+    assert layout_of("006", sm4_key_block="without_tdk") is layout_of("006", sm4_key_block="without_tdk")
+
+
+def test_a_kept_block_is_not_taken_for_one_of_another_layout() -> None:
+    tmk = Tmk(TMK)
+    assert unwrap(tmk, BLOCK_004, "004").mak == MAK
+    assert unwrap(tmk, BLOCK_004, "004", mak="double").mak == MAK * 2
+    with pytest.raises(KeyTrouble):
+        unwrap(tmk, BLOCK_004, "006")
 
 
 def test_unwraps_are_kept_bounded_and_never_shown() -> None:
@@ -186,6 +294,8 @@ def test_a_bad_tmk_file_is_one_line_without_its_value(tmp_path: Path, text: str,
 
 
 def test_a_missing_folder_or_special_tmk_file(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="16 characters; write 32 hexadecimal digits"):
+        load_tmk(_write(tmp_path / "short", TMK[:8].hex()), "10000001", SM4)
     with pytest.raises(ConfigError, match="no such file or directory; create it"):
         load_tmk(tmp_path / "absent", "10000001")
     with pytest.raises(ConfigError, match="not a regular file"):

@@ -29,7 +29,7 @@ from posd.profiles.unionpay.data import (
     MAC_COVERED,
     SIGN_IN_AGAIN,
 )
-from posd.profiles.unionpay.seal import mac_is_good, mak_of
+from posd.profiles.unionpay.seal import Keying, mac_is_good, mak_of
 from posd.security.keys import unwrap
 from posd.values import BatchNumber, Rrn, Stan
 
@@ -53,7 +53,7 @@ def answer_key(message: Message) -> tuple[ExchangeKind, Stan | None] | None:
 
 
 def read_answer(
-    arrived: Arrived, terminal: Terminal, session: Session, echoed: Mapping[int, str] | None, sign_in_code: str
+    arrived: Arrived, terminal: Terminal, session: Session, echoed: Mapping[int, str] | None, keying: Keying
 ) -> HostAnswer:
     """Raises MalformedMessage when this is no answer of the dialect."""
     message = arrived.message
@@ -62,7 +62,7 @@ def read_answer(
         raise MalformedMessage(f"MTI {message.mti} is no answer", field="MTI")
     kind, stan = key
     code = message.get(39) or ""
-    keys, trouble = _keys(message, terminal, sign_in_code) if kind is ExchangeKind.SIGN_IN else (None, "")
+    keys, trouble = _keys(message, terminal, keying) if kind is ExchangeKind.SIGN_IN else (None, "")
     answer_class = _class_of(kind, code)
     attention = arrived.envelope.header.hex()[5:6] or "0"
     return HostAnswer(
@@ -70,7 +70,7 @@ def read_answer(
         stan=stan,
         answer_class=answer_class,
         facts=_facts(message, code),
-        mac=_mac(arrived, terminal, session, sign_in_code),
+        mac=_mac(arrived, terminal, session, keying),
         mismatch=_mismatch(message, echoed, answer_class),
         amount_minor=_number(message.get(4)),
         batch_number=_batch_number(message),
@@ -107,11 +107,11 @@ def _facts(message: Message, code: str) -> AnswerFacts:
     )
 
 
-def _mac(arrived: Arrived, terminal: Terminal, session: Session, sign_in_code: str) -> MacCheck:
+def _mac(arrived: Arrived, terminal: Terminal, session: Session, keying: Keying) -> MacCheck:
     if arrived.message.mti not in MAC_COVERED:
         return MacCheck.EXEMPT
     try:
-        good = mac_is_good(arrived, mak_of(terminal, session, sign_in_code))
+        good = mac_is_good(arrived, mak_of(terminal, session, keying), keying.mac)
     except KeyTrouble:
         return MacCheck.BAD
     if good is None:
@@ -153,13 +153,13 @@ def _number(text: str | None) -> int | None:
     return int(text) if text and text.isdigit() else None
 
 
-def _keys(message: Message, terminal: Terminal, sign_in_code: str) -> tuple[str | None, str]:
+def _keys(message: Message, terminal: Terminal, keying: Keying) -> tuple[str | None, str]:
     """The key block as received, if its check values hold; else why not (reference 1.6)."""
     block = message.get(62)
     if block is None:
         return None, "the answer has no keys (field 62)" if message.get(39) == "00" else ""
     try:
-        unwrap(terminal.tmk, bytes.fromhex(block), sign_in_code)
+        unwrap(terminal.tmk, block, keying.layout)
     except KeyTrouble as error:
         return None, str(error)
     return block, ""

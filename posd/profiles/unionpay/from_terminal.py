@@ -29,7 +29,7 @@ from posd.profiles.unionpay.data import (
     SIGN_OFF,
 )
 from posd.profiles.unionpay.refund import RefundOriginal
-from posd.profiles.unionpay.seal import terminal_mak
+from posd.profiles.unionpay.seal import Keying, terminal_mak
 from posd.security.cards import CardData, keyed_digest
 from posd.values import STAN_MAX, Minor, RequestId, Stan
 
@@ -48,8 +48,8 @@ class RequestReader:
     `partial_approval`: the acquirer may approve a part, where the terminal can take one (D15).
     """
 
-    def __init__(self, sign_in: str, partial_approval: bool) -> None:
-        self._sign_in, self._partial_approval = sign_in, partial_approval
+    def __init__(self, sign_in: str, keying: Keying, partial_approval: bool) -> None:
+        self._sign_in, self._keying, self._partial_approval = sign_in, keying, partial_approval
 
     def read(
         self,
@@ -79,7 +79,7 @@ class RequestReader:
             raise Unusable(Refusal.UNKNOWN_TERMINAL, "field 42 is not this terminal's merchant")
         has_mac = message.get(64) is not None
         asked = message.mti in ("0200", "0220", "0400") and (terminal.mac_required or has_mac)
-        if asked and (not has_mac or terminal_mak(arrived, terminal, session, self._sign_in) is None):
+        if asked and (not has_mac or terminal_mak(arrived, terminal, session, self._keying) is None):
             raise Unusable(Refusal.BAD_MAC, "the terminal's MAC is missing or wrong")  # D28
         return asked
 

@@ -16,7 +16,9 @@ from posd.profiles.contract import Arrived, Material, Outgoing, ReadRequest, Ter
 from posd.profiles.unionpay import from_host, to_host, to_terminal
 from posd.profiles.unionpay.data import KINDS, MAC_COVERED, REFUSALS, REVERSAL_REASONS
 from posd.profiles.unionpay.from_terminal import RequestReader
-from posd.profiles.unionpay.seal import host_mak, pack, terminal_mak
+from posd.profiles.unionpay.seal import Keying, host_mak, pack, terminal_mak
+from posd.security.keys import layout_of
+from posd.security.mac import DEFAULT, Output, mac_of
 from posd.values import Now, Stan
 
 
@@ -31,6 +33,10 @@ class Knobs:
     operator: str = "01 "
     zone: str = "Asia/Shanghai"
     partial_approval: bool = False
+    mac_algorithm: str = DEFAULT
+    mac_output: Output = "usual"
+    mak: str = "single"
+    sm4_key_block: str = "with_tdk"
 
 
 class UnionPay:
@@ -43,7 +49,9 @@ class UnionPay:
         self.knobs = knobs
         self._codec = UNIONPAY
         self._envelope = Envelope(knobs.tpdu, b"", knobs.header)
-        self._reader = RequestReader(knobs.sign_in, knobs.partial_approval)
+        layout = layout_of(knobs.sign_in, knobs.mak, knobs.sm4_key_block)
+        self._keying = Keying(layout, mac_of(knobs.mac_algorithm, knobs.mac_output))
+        self._reader = RequestReader(knobs.sign_in, self._keying, knobs.partial_approval)
 
     def arrive(self, frame: bytes) -> Arrived:
         """Raises MalformedMessage; `Unreadable` with what could be read, where something could."""
@@ -57,13 +65,13 @@ class UnionPay:
 
     def encode(self, message: HostMessage, terminal: Terminal, session: Session, material: Material) -> Outgoing:
         built = to_host.build(message, terminal, material, self.knobs.sign_in, self.knobs.operator)
-        mak = host_mak(terminal, session, self.knobs.sign_in, built.mti)
-        return pack(self._codec, self._envelope, built, mak)
+        mak = host_mak(terminal, session, self._keying, built.mti)
+        return pack(self._codec, self._envelope, built, mak, self._keying.mac)
 
     def read_answer(
         self, arrived: Arrived, terminal: Terminal, session: Session, echoed: Mapping[int, str] | None
     ) -> HostAnswer:
-        return from_host.read_answer(arrived, terminal, session, echoed, self.knobs.sign_in)
+        return from_host.read_answer(arrived, terminal, session, echoed, self._keying)
 
     def read_request(
         self,
@@ -81,7 +89,7 @@ class UnionPay:
     ) -> Outgoing:
         built = to_terminal.build(request.message, answer, session, now, self.knobs.zone)
         mak = self._terminal_mak(request, built, terminal, session)
-        return pack(self._codec, _answered(request.envelope), built, mak)
+        return pack(self._codec, _answered(request.envelope), built, mak, self._keying.mac)
 
     def refuse(self, envelope: Envelope, message: Message, refusal: str, now: Now) -> Outgoing | None:
         if not to_terminal.wants_an_answer(message.mti):
@@ -99,7 +107,7 @@ class UnionPay:
         """
         if answer.mti not in MAC_COVERED or answer.get(39) == REFUSALS[Refusal.SIGN_IN_FIRST]:
             return None
-        return terminal_mak(request, terminal, session, self.knobs.sign_in)
+        return terminal_mak(request, terminal, session, self._keying)
 
 
 def _answered(envelope: Envelope) -> Envelope:

@@ -1,6 +1,7 @@
 """Message to frame and back with its MAC: the last step out and the first step in (reference 1.1, 1.11)."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from posd.core.state import Session
 from posd.errors import CannotEncode, KeyTrouble
@@ -10,8 +11,8 @@ from posd.iso8583.masking import masked_fields
 from posd.iso8583.message import Message
 from posd.profiles.contract import Arrived, Outgoing, Terminal
 from posd.profiles.unionpay.data import MAC_COVERED
-from posd.security.keys import unwrap
-from posd.security.mac import ecb_mac, ecb_mac_matches
+from posd.security.keys import LAYOUTS, Layout, WorkingKeys, unwrap
+from posd.security.mac import Mac, ecb_mac, matches
 from posd.values import Rrn, Stan
 
 ECHOED = (3, 4, 11, 41, 42)
@@ -20,14 +21,28 @@ ECHOED = (3, 4, 11, 41, 42)
 NO_MAC_YET = "00" * MAC_BYTES
 
 
-def mak_of(terminal: Terminal, session: Session, sign_in_code: str) -> bytes | None:
-    """The MAK of the session; None without one. Raises KeyTrouble when the held block does not open any more."""
+@dataclass(frozen=True, slots=True)
+class Keying:
+    """How this acquirer hands out its keys, and the MAC that it wants: chosen once, at start."""
+
+    layout: Layout = LAYOUTS["004"]
+    mac: Mac = ecb_mac
+
+
+def keys_of(terminal: Terminal, session: Session, keying: Keying) -> WorkingKeys | None:
+    """The keys of the session; None without any. Raises KeyTrouble when the held block does not open any more."""
     if session.wrapped_keys is None:
         return None
-    return unwrap(terminal.tmk, bytes.fromhex(session.wrapped_keys), sign_in_code).mak
+    return unwrap(terminal.tmk, session.wrapped_keys, keying.layout)
 
 
-def terminal_mak(arrived: Arrived, terminal: Terminal, session: Session, sign_in_code: str) -> bytes | None:
+def mak_of(terminal: Terminal, session: Session, keying: Keying) -> bytes | None:
+    """The MAK of the session, in the same way."""
+    keys = keys_of(terminal, session, keying)
+    return None if keys is None else keys.mak
+
+
+def terminal_mak(arrived: Arrived, terminal: Terminal, session: Session, keying: Keying) -> bytes | None:
     """The MAK with which this message of the terminal was signed: of a block that it was given. None: of none.
 
     Our own keys may have changed since the terminal got its: what it asks again must still be understood, and answered
@@ -35,19 +50,19 @@ def terminal_mak(arrived: Arrived, terminal: Terminal, session: Session, sign_in
     """
     for block in session.terminal_keys or ((session.wrapped_keys,) if session.wrapped_keys is not None else ()):
         try:
-            mak = unwrap(terminal.tmk, bytes.fromhex(block), sign_in_code).mak
+            mak = unwrap(terminal.tmk, block, keying.layout).mak
         except KeyTrouble:
             continue
-        if mac_is_good(arrived, mak):
+        if mac_is_good(arrived, mak, keying.mac):
             return mak
     return None
 
 
-def pack(codec: Codec, envelope: Envelope, message: Message, mak: bytes | None) -> Outgoing:
+def pack(codec: Codec, envelope: Envelope, message: Message, mak: bytes | None, mac: Mac = ecb_mac) -> Outgoing:
     """A frame; with a MAC if `mak` is given. Raises CannotEncode naming the field."""
     if mak is not None:
         body = codec.encode(message.with_({64: NO_MAC_YET}))
-        body = replace_mac(body, ecb_mac(mak, body[:-MAC_BYTES]))
+        body = replace_mac(body, mac(mak, body[:-MAC_BYTES]))
     else:
         body = codec.encode(message)
     number = message.get(2)
@@ -63,20 +78,20 @@ def pack(codec: Codec, envelope: Envelope, message: Message, mak: bytes | None) 
     )
 
 
-def mac_is_good(arrived: Arrived, mak: bytes | None) -> bool | None:
+def mac_is_good(arrived: Arrived, mak: bytes | None, mac: Mac) -> bool | None:
     """Whether the MAC fits; None: there is none."""
-    mac = arrived.message.get(64)
-    if mac is None:
+    received = arrived.message.get(64)
+    if received is None:
         return None
-    return mak is not None and ecb_mac_matches(mak, arrived.body[:-MAC_BYTES], bytes.fromhex(mac))
+    return mak is not None and matches(mac, mak, arrived.body[:-MAC_BYTES], bytes.fromhex(received))
 
 
-def host_mak(terminal: Terminal, session: Session, sign_in_code: str, mti: str) -> bytes | None:
+def host_mak(terminal: Terminal, session: Session, keying: Keying, mti: str) -> bytes | None:
     """The MAK for a message to the host, None where the dialect wants no MAC. Raises CannotEncode without keys."""
     if mti not in MAC_COVERED:
         return None
     try:
-        mak = mak_of(terminal, session, sign_in_code)
+        mak = mak_of(terminal, session, keying)
     except KeyTrouble as error:
         raise CannotEncode(f"{mti}: {error}") from None
     if mak is None:
