@@ -39,7 +39,7 @@ class Codec:
         self._rows = spec.as_pyiso8583()
         self._numbers = {str(number): number for number in range(1, PRIMARY_FIELD_MAX + 1)}
         self._digits = {str(f.number) for f in spec.fields.values() if f.kind is Kind.DIGITS} | {"t"}
-        self._tracks = {str(f.number) for f in spec.fields.values() if f.kind is Kind.TRACK}
+        self._tracks = {str(f.number) for f in spec.fields.values() if f.kind is Kind.TRACK and not f.ascii}
 
     def decode(self, data: bytes) -> Message:
         """The message in `data`: MTI, bitmap and fields, without TPDU and header (reference 1.1, 1.2).
@@ -161,7 +161,7 @@ class Codec:
 
 
 def replace_mac(data: bytes, mac: bytes) -> bytes:
-    """An encoded message whose field 64, always its last 8 bytes, is `mac` (8 bytes, reference 1.11)."""
+    """An encoded message (packed, not ASCII) whose field 64, its last 8 bytes, is `mac` (8 bytes, reference 1.11)."""
     if len(mac) != MAC_BYTES or len(data) < MTI_BYTES + BITMAP_BYTES + MAC_BYTES:
         raise CannotEncode(f"field 64: a MAC has {MAC_BYTES} bytes and ends a message")
     if not data[MTI_BYTES + BITMAP_BYTES - 1] & 1:

@@ -13,8 +13,7 @@ from typing import TypeVar, assert_never
 from posd.iso8583.message import Message
 from posd.iso8583.spec import PRIMARY_FIELD_MAX, Field, Kind, Pad, Spec
 
-BITMAP_END = 10
-"""Bytes of the MTI (2) and of the bitmap (8)."""
+BITMAP_BYTES = PRIMARY_FIELD_MAX // 8
 
 MTI_DIGITS = 4
 
@@ -45,15 +44,18 @@ class CompiledSpec:
         self._encoders = {field.number: encoder(field) for field in fields}
         self._decoding = lru_cache(maxsize=PLANS_MAX)(self._plan_decoding)
         self._encoding = lru_cache(maxsize=PLANS_MAX)(self._plan_encoding)
+        self._mti_end, self._bitmap_end = spec.mti_bytes, spec.mti_bytes + BITMAP_BYTES
+        self._mti_of: Callable[[bytes], str] = _decode_ascii if spec.ascii else bytes.hex
+        self._mti_as: Callable[[str], bytes] = _encode_ascii if spec.ascii else a2b_hex
 
     def decode(self, data: bytes) -> Message:
         """The message, from the MTI on. Raises IRREGULAR."""
-        mti = data[:2].hex()
+        mti = self._mti_of(data[: self._mti_end])
         if not mti.isdigit():
             raise ValueError
         fields: dict[int, str] = {}
-        at = BITMAP_END
-        for number, value_at in self._decoding(data[2:BITMAP_END]):
+        at = self._bitmap_end
+        for number, value_at in self._decoding(data[self._mti_end : at]):
             fields[number], at = value_at(data, at)
         if at != len(data):  # offsets only grow, so a field that was cut short is seen here too
             raise ValueError
@@ -65,10 +67,10 @@ class CompiledSpec:
         if len(mti) != MTI_DIGITS or not mti.isdigit():
             raise ValueError
         bitmap, encoders = self._encoding(tuple(fields))
-        return b"".join((a2b_hex(mti), bitmap, *[encode(fields[number]) for number, encode in encoders]))
+        return b"".join((self._mti_as(mti), bitmap, *[encode(fields[number]) for number, encode in encoders]))
 
     def _plan_decoding(self, bitmap: bytes) -> tuple[tuple[int, Decode], ...]:
-        if len(bitmap) != PRIMARY_FIELD_MAX // 8:
+        if len(bitmap) != BITMAP_BYTES:
             raise ValueError
         bits = int.from_bytes(bitmap, "big")
         numbers = [n for n in range(1, PRIMARY_FIELD_MAX + 1) if bits >> (PRIMARY_FIELD_MAX - n) & 1]
@@ -77,7 +79,7 @@ class CompiledSpec:
     def _plan_encoding(self, numbers: tuple[int, ...]) -> tuple[bytes, tuple[tuple[int, Encode], ...]]:
         encoders = _in_order(sorted(numbers), self._encoders)
         bits = sum(1 << (PRIMARY_FIELD_MAX - number) for number, _ in encoders)
-        return bits.to_bytes(PRIMARY_FIELD_MAX // 8, "big"), encoders
+        return bits.to_bytes(BITMAP_BYTES, "big"), encoders
 
 
 def _in_order(numbers: Iterable[int], closures: Mapping[int, _Closure]) -> tuple[tuple[int, _Closure], ...]:
@@ -88,9 +90,18 @@ def _in_order(numbers: Iterable[int], closures: Mapping[int, _Closure]) -> tuple
 # --- bytes to values -----------------------------------------------------------------------------------------------
 
 
+DataAt = Callable[[bytes, int, int], tuple[str, int]]
+"""(message, offset, length in the field's own unit) to the value and the offset after it."""
+
+
 def decoder(field: Field) -> Decode:
     """The closure that reads this field."""
+    data_at: DataAt
     match field.kind:
+        case Kind.DIGITS if field.ascii:
+            data_at = _ascii_digits
+        case Kind.TRACK if field.ascii:
+            data_at = _text("ascii")
         case Kind.DIGITS | Kind.TRACK:
             data_at = _nibbles(field)
         case Kind.TEXT:
@@ -103,13 +114,9 @@ def decoder(field: Field) -> Decode:
             assert_never(field.kind)
     if field.prefix_bytes:
         return _after_prefix(field, data_at)
-    if field.kind is Kind.DIGITS and field.length % 2 == 0:
+    if field.kind is Kind.DIGITS and field.length % 2 == 0 and not field.ascii:
         return _whole_digits(field.length // 2)
     return _of_length(field.length, data_at)
-
-
-DataAt = Callable[[bytes, int, int], tuple[str, int]]
-"""(message, offset, length in the field's own unit) to the value and the offset after it."""
 
 
 def _of_length(length: int, data_at: DataAt) -> Decode:
@@ -117,16 +124,35 @@ def _of_length(length: int, data_at: DataAt) -> Decode:
 
 
 def _after_prefix(field: Field, data_at: DataAt) -> Decode:
-    width, most = field.prefix_bytes, field.length
+    width, most = field.prefix_width, field.length
+    text_of = _prefix_digits if field.ascii else bytes.hex
 
     def decode(data: bytes, at: int) -> tuple[str, int]:
         begin = at + width
-        length = int(data[at:begin].hex())  # a prefix that is cut, or holds no digits, raises or ends past the end
+        length = int(text_of(data[at:begin]))  # a prefix that is cut, or holds no digits, raises or ends past the end
         if length > most:
             raise ValueError
         return data_at(data, begin, length) if length else ("", begin)
 
     return decode
+
+
+def _prefix_digits(data: bytes) -> str:
+    if not data.isdigit():  # int() would take a sign, blanks and underscores
+        raise ValueError
+    return data.decode("ascii")
+
+
+def _ascii_digits(data: bytes, at: int, length: int) -> tuple[str, int]:
+    end = at + length
+    value = data[at:end].decode("ascii")
+    if not value.isdigit():
+        raise ValueError
+    return value, end
+
+
+def _decode_ascii(data: bytes) -> str:
+    return data.decode("ascii")
 
 
 def _whole_digits(size: int) -> Decode:
@@ -181,11 +207,13 @@ def encoder(field: Field) -> Encode:
     """The closure that writes this field."""
     match field.kind:
         case Kind.DIGITS:
-            return _framed(field, _digits(field))
+            return _framed(field, _checked_digits if field.ascii else _digits(field))
+        case Kind.TRACK if field.ascii:
+            return _framed(field, _encode_ascii)
         case Kind.TRACK:
             return _framed(field, _track(field))
         case Kind.TEXT:
-            return _framed(field, lambda value: value.encode("ascii"))
+            return _framed(field, _encode_ascii)
         case Kind.BYTES_AS_TEXT:
             return _framed(field, lambda value: value.encode("latin-1"))
         case Kind.BINARY:
@@ -196,8 +224,8 @@ def encoder(field: Field) -> Encode:
 
 def _framed(field: Field, data_of: Callable[[str], bytes], characters_each: int = 1) -> Encode:
     """With the length prefix, or of the exact length. A unit of length is `characters_each` characters long."""
-    width = field.prefix_bytes
-    most = min(field.length, 100**width - 1) if width else field.length
+    width, most = field.prefix_width, field.length_max
+    prefix_of = _ascii_prefix if field.ascii else _prefix
 
     def exact(value: str) -> bytes:
         if len(value) != most * characters_each:
@@ -208,7 +236,7 @@ def _framed(field: Field, data_of: Callable[[str], bytes], characters_each: int 
         length = len(value) // characters_each
         if length > most:
             raise ValueError
-        return _prefix(length, width) + data_of(value)
+        return prefix_of(length, width) + data_of(value)
 
     return prefixed if width else exact
 
@@ -216,6 +244,20 @@ def _framed(field: Field, data_of: Callable[[str], bytes], characters_each: int 
 @lru_cache(maxsize=PREFIXES_MAX)
 def _prefix(length: int, width: int) -> bytes:
     return a2b_hex(str(length).zfill(2 * width))
+
+
+def _ascii_prefix(length: int, width: int) -> bytes:
+    return str(length).zfill(width).encode("ascii")
+
+
+def _encode_ascii(value: str) -> bytes:
+    return value.encode("ascii")
+
+
+def _checked_digits(value: str) -> bytes:
+    if value and not value.isdigit():
+        raise ValueError
+    return value.encode("ascii")
 
 
 def _digits(field: Field) -> Callable[[str], bytes]:

@@ -5,7 +5,7 @@ bytes.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
 PRIMARY_FIELD_MAX = 64
@@ -44,12 +44,30 @@ class Field:
     prefix_bytes: int = 0
     pad: Pad = Pad.LEFT
     pad_nibble: str = "0"
+    ascii: bool = False
+    """Digits, tracks and the length prefix are ASCII digits instead of packed ones; the padding means nothing then."""
+
+    @property
+    def prefix_width(self) -> int:
+        """Bytes of the length prefix on the wire: LL and LLL have two and three digits in ASCII."""
+        return self.prefix_bytes + 1 if self.ascii and self.prefix_bytes else self.prefix_bytes
+
+    @property
+    def length_max(self) -> int:
+        """The longest value, in the field's unit: what the table says, or what its prefix can say."""
+        if not self.prefix_bytes:
+            return self.length
+        base = 10 if self.ascii else 100
+        longest: int = base**self.prefix_width - 1
+        return min(self.length, longest)
 
     def as_pyiso8583(self) -> dict[str, object]:
         """The row in pyiso8583's words; `left_pad` and `right_pad` are never both given (a trap of its)."""
         match self.kind:
+            case Kind.DIGITS | Kind.TRACK if self.ascii:
+                coding: dict[str, object] = {"data_enc": "ascii"}
             case Kind.DIGITS | Kind.TRACK:
-                coding: dict[str, object] = {
+                coding = {
                     "data_enc": "b",
                     "len_count": "nibbles",
                     self.pad.value: self.pad_nibble,
@@ -60,15 +78,17 @@ class Field:
                 coding = {"data_enc": "ascii"}
             case Kind.BYTES_AS_TEXT:
                 coding = {"data_enc": "latin-1"}
-        return {"len_enc": "bcd", "len_type": self.prefix_bytes, "max_len": self.length, **coding}
+        prefix = {"len_enc": "ascii" if self.ascii else "bcd", "len_type": self.prefix_width}
+        return {**prefix, "max_len": self.length, **coding}
 
 
 @dataclass(frozen=True, slots=True)
 class Spec:
-    """A field table under the name of its dialect."""
+    """A field table under the name of its dialect. `ascii`: the MTI is four ASCII digits; the bitmap stays binary."""
 
     name: str
     fields: Mapping[int, Field]
+    ascii: bool = False
 
     @classmethod
     def of(cls, name: str, fields: Iterable[Field]) -> "Spec":
@@ -77,7 +97,16 @@ class Spec:
 
     def changed(self, name: str, fields: Iterable[Field]) -> "Spec":
         """This spec with rows replaced or added: a base and a difference."""
-        return Spec(name, {**self.fields, **{field.number: field for field in fields}})
+        return Spec(name, {**self.fields, **{field.number: field for field in fields}}, self.ascii)
+
+    def in_ascii(self, name: str) -> "Spec":
+        """The same table with MTI, digits, tracks and length prefixes as ASCII digits; binary fields stay binary."""
+        return Spec(name, {number: replace(field, ascii=True) for number, field in self.fields.items()}, ascii=True)
+
+    @property
+    def mti_bytes(self) -> int:
+        """2 packed, 4 in ASCII."""
+        return 4 if self.ascii else 2
 
     def as_pyiso8583(self) -> dict[str, dict[str, object]]:
         """The whole spec in pyiso8583's words.
@@ -88,7 +117,12 @@ class Spec:
         absent: dict[str, object] = {"data_enc": "absent", "len_enc": "bcd", "len_type": 0, "max_len": 1}
         rows: dict[str, dict[str, object]] = {
             "h": {"data_enc": "b", "len_enc": "bcd", "len_type": 0, "max_len": 0},
-            "t": {"data_enc": "b", "len_enc": "bcd", "len_type": 0, "max_len": 2},
+            "t": {
+                "data_enc": "ascii" if self.ascii else "b",
+                "len_enc": "bcd",
+                "len_type": 0,
+                "max_len": self.mti_bytes,
+            },
             "p": {"data_enc": "b", "len_enc": "bcd", "len_type": 0, "max_len": 8},
         }
         for number in range(1, PRIMARY_FIELD_MAX + 1):

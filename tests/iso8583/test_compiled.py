@@ -11,6 +11,7 @@ from posd.errors import CannotEncode
 from posd.iso8583.codec import Codec, Unreadable
 from posd.iso8583.compiled import IRREGULAR, PLANS_MAX, CompiledSpec
 from posd.iso8583.message import Message
+from posd.iso8583.nac import VariablePad, nac_spec
 from posd.iso8583.spec import Field, Kind, Pad, Spec
 from posd.iso8583.unionpay import unionpay_spec
 
@@ -33,6 +34,8 @@ CODECS = [
     Codec(unionpay_spec()),
     Codec(unionpay_spec(f22_left=False, f23_right=False, f61_ascii=True, with_f24=True)),
     Codec(ODD),
+    *(Codec(nac_spec(pad=pad)) for pad in VariablePad),
+    Codec(nac_spec(ascii_wire=True)),
 ]
 ALPHABETS = {
     Kind.DIGITS: "0123456789",
@@ -67,7 +70,7 @@ def same(codec: Codec, data: bytes) -> None:
 
 
 def good_value(field: Field) -> st.SearchStrategy[str]:
-    most = min(field.length, 100**field.prefix_bytes - 1) if field.prefix_bytes else field.length
+    most = field.length_max
     each = 2 if field.kind is Kind.BINARY else 1
     shortest = 0 if field.prefix_bytes else most
     lengths = st.integers(shortest, most)
