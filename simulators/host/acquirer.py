@@ -22,6 +22,7 @@ from simulators.host.request import (
     read_stan,
 )
 from simulators.host.reversal import reverse
+from simulators.host.script_notice import notice
 from simulators.host.session import ECHO, manage
 from simulators.host.settings import HostSettings
 from simulators.host.settlement import settle, upload
@@ -122,7 +123,8 @@ class Acquirer:
 
     def _answer(self, request: Request, say: str | None) -> Answer:
         terminal, message = request.terminal, request.message
-        request.remarks.extend(deviations(message))
+        odd = list(deviations(message))
+        request.remarks.extend(odd)
         reply = self._dispatch(request)
         if say is not None:
             reply = reply.with_({39: say})
@@ -133,6 +135,7 @@ class Acquirer:
         room = REMARKS_MAX - len(terminal.remarks)
         where = f"{message.mti} batch {request.field60.batch} STAN {request.stan}"
         terminal.remarks.extend(f"{where}: {remark}" for remark in request.remarks[:room])
+        terminal.conformance.extend(f"{where}: {one}" for one in odd[: REMARKS_MAX - len(terminal.conformance)])
         return Answer(
             self.seal(tid, reply),
             f"{reply.mti} {code or 'without code'}",
@@ -146,7 +149,7 @@ class Acquirer:
 
     def _dispatch(self, request: Request) -> Message:
         match request.message.mti:
-            case "0200" | "0220":
+            case "0100" | "0200" | "0220":
                 return authorise(request)
             case "0400":
                 return reverse(request)
@@ -155,7 +158,9 @@ class Acquirer:
             case "0320":
                 return upload(request)
             case "0800" | "0820":
-                return manage(request, self.seed)
+                return manage(request, self.settings, self.seed)
+            case "0620":
+                return notice(request)
             case _:
                 return request.reply(NOT_SUPPORTED)
 

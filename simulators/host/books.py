@@ -4,6 +4,7 @@ Plain state and the sums over it; what an entry may become is decided in financi
 settlement.py. `dump` shows it all with card numbers masked and without keys: it is what an audit compares.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -11,16 +12,10 @@ from posd.iso8583.message import Message
 from simulators.crypto import WorkingKeys
 from simulators.fields import Totals, UploadRecord, mask_pan
 from simulators.host.differences import Difference
+from simulators.host.kinds import MATRIX, Kind, Side, Upload
 from simulators.host.settings import CardSettings, HostSettings, TerminalSettings
 
 DOMESTIC_SCHEME = "CUP"
-
-
-class Kind(StrEnum):
-    SALE = "sale"
-    SALE_VOID = "sale_void"
-    REFUND = "refund"
-    BALANCE = "balance"
 
 
 class EntryState(StrEnum):
@@ -28,6 +23,8 @@ class EntryState(StrEnum):
     VOIDED = "voided"
     REVERSED = "reversed"
     DECLINED = "declined"
+    COMPLETED = "completed"
+    ADJUSTED = "adjusted"
 
 
 class BatchState(StrEnum):
@@ -38,10 +35,11 @@ class BatchState(StrEnum):
 
 @dataclass(slots=True, repr=False)
 class Card:
-    """A card account. `balance_minor` is what it can still spend."""
+    """A card account. `balance_minor` is what it can still spend, `purse_minor` its electronic cash as known here."""
 
     settings: CardSettings
     balance_minor: int
+    purse_minor: int = 0
 
     @property
     def foreign(self) -> bool:
@@ -50,7 +48,11 @@ class Card:
 
 @dataclass(slots=True, repr=False)
 class Entry:
-    """One authorisation in the ledger, known under (TID, batch, STAN). `amount_minor` is what was approved."""
+    """One authorisation in the ledger, known under (TID, batch, STAN). `amount_minor` is what was approved.
+
+    `moved_minor`, `purse_minor`: what it added to the card's balance and purse; a reversal takes it back. `script`:
+    "sent" with the answer, "reported" by a 0620 (then `script_result` is its tag DF31 in hex).
+    """
 
     batch: int
     stan: int
@@ -69,11 +71,27 @@ class Entry:
     original: "Entry | None" = None
     times_reversed: int = 0
     times_asked: int = 1
+    moved_minor: int = 0
+    purse_minor: int = 0
+    approval: str = ""
+    chip: bool = False
+    script: str = ""
+    script_result: str = ""
+
+    @property
+    def stands(self) -> bool:
+        """Approved and not taken back; a voided one stands, its void takes it back (1.6)."""
+        return self.state in (EntryState.APPROVED, EntryState.VOIDED)
 
     @property
     def counts(self) -> bool:
-        """Is it money in the totals? A voided sale stays in debit, its void counts in credit (1.6)."""
-        return self.state in (EntryState.APPROVED, EntryState.VOIDED) and self.kind is not Kind.BALANCE
+        """Is it money in the totals? One that was adjusted is not: the adjustment counts in its place (1.6)."""
+        return self.stands and MATRIX[self.kind].side is not Side.NEITHER
+
+    @property
+    def uploadable(self) -> bool:
+        """Does an unbalanced group upload it as a record, many or one a message (1.7, types 1 to 4)?"""
+        return self.counts and MATRIX[self.kind].upload is not Upload.CHIP_ONLY
 
     def as_record(self) -> UploadRecord:
         return UploadRecord("01" if self.foreign else "00", self.stan, self.pan, self.amount_minor)
@@ -91,10 +109,28 @@ class Entry:
             "code": self.code,
             "state": self.state.value,
             "original_stan": self.original.stan if self.original else None,
+            "original_batch": self.original.batch if self.original else None,
+            "chip": self.chip,
+            "script": self.script or None,
+            "script_result": self.script_result or None,
             "times_reversed": self.times_reversed,
             "times_asked": self.times_asked,
             "at_ms": self.at_ms,
         }
+
+
+@dataclass(frozen=True, slots=True)
+class ChipRecord:
+    """One chip detail that was uploaded (1.7, types 5 and 6): 60.3, the amount, and why it does not fit, or ''."""
+
+    code: str
+    stan: int
+    amount_minor: int
+    odd: str = ""
+
+    @property
+    def failed(self) -> bool:
+        return self.code in ("204", "206")
 
 
 @dataclass(slots=True, repr=False)
@@ -105,7 +141,8 @@ class Settlement:
     at_ms: int
     groups: dict[str, tuple[Totals, Totals, int]]
     uploaded: dict[tuple[int, str], UploadRecord] = field(default_factory=dict)
-    chip_details: int = 0
+    chip: dict[int, ChipRecord] = field(default_factory=dict)
+    chip_missing: list[str] = field(default_factory=list)
     matched: int = 0
     mismatched: list[str] = field(default_factory=list)
     extra: list[str] = field(default_factory=list)
@@ -116,10 +153,15 @@ class Settlement:
 
     @property
     def end_count_agrees(self) -> bool | None:
-        """Is the count of the end message what we counted, with or without chip details? None before it came."""
+        """Is the count of the end message what we counted, chip details included? None before it came."""
         if self.end_count is None:
             return None
-        return self.end_count in (len(self.uploaded), len(self.uploaded) + self.chip_details)
+        return self.end_count == self.arrived
+
+    @property
+    def arrived(self) -> int:
+        """All records of the upload, each once."""
+        return len(self.uploaded) + len(self.chip)
 
     @property
     def balanced(self) -> bool:
@@ -140,7 +182,10 @@ class Settlement:
                 for name, (asked, ours, result) in self.groups.items()
             },
             "uploaded": len(self.uploaded),
-            "chip_details": self.chip_details,
+            "chip_details": len(self.chip),
+            "chip_failed": sum(one.failed for one in self.chip.values()),
+            "chip_odd": [one.odd for one in self.chip.values() if one.odd],
+            "chip_missing": list(self.chip_missing),
             "matched": self.matched,
             "mismatched": list(self.mismatched),
             "extra": list(self.extra),
@@ -163,13 +208,13 @@ class Batch:
     closed_at_ms: int | None = None
 
     def totals(self) -> tuple[Totals, Totals]:
-        """(domestic, foreign) by the table of 1.6: sales debit, voids and refunds credit."""
+        """(domestic, foreign) by the table of 1.6."""
         return self._group(False), self._group(True)
 
     def _group(self, foreign: bool) -> Totals:
         counted = [entry for entry in self.entries.values() if entry.counts and entry.foreign is foreign]
-        debit = [entry.amount_minor for entry in counted if entry.kind is Kind.SALE]
-        credit = [entry.amount_minor for entry in counted if entry.kind is not Kind.SALE]
+        debit = [entry.amount_minor for entry in counted if MATRIX[entry.kind].side is Side.DEBIT]
+        credit = [entry.amount_minor for entry in counted if MATRIX[entry.kind].side is Side.CREDIT]
         return Totals(sum(debit), len(debit), sum(credit), len(credit))
 
     def dump(self) -> dict[str, object]:
@@ -195,6 +240,8 @@ class Terminal:
     reversed_unknown: dict[tuple[int, int], int] = field(default_factory=dict)
     management_answers: dict[tuple[str, int, int, str], tuple[str | None, Message]] = field(default_factory=dict)
     remarks: list[str] = field(default_factory=list)
+    conformance: list[str] = field(default_factory=list)
+    status: dict[str, str] = field(default_factory=dict)
 
     @property
     def batch(self) -> Batch:
@@ -203,6 +250,11 @@ class Terminal:
     def find_batch(self, number: int) -> Batch | None:
         """The newest batch with this number."""
         return next((batch for batch in reversed(self.batches) if batch.number == number), None)
+
+    def entries(self) -> Iterator["Entry"]:
+        """Every entry of every batch, the newest first."""
+        for batch in reversed(self.batches):
+            yield from reversed(batch.entries.values())
 
     def dump(self) -> dict[str, object]:
         return {
@@ -216,6 +268,8 @@ class Terminal:
                 {"batch": batch, "stan": stan, "times": times} for (batch, stan), times in self.reversed_unknown.items()
             ],
             "remarks": list(self.remarks),
+            "conformance": list(self.conformance),
+            "status": dict(self.status),
         }
 
 
@@ -230,14 +284,19 @@ class Books:
     @classmethod
     def open(cls, settings: HostSettings) -> "Books":
         terminals = {one.tid: Terminal(one, [Batch(one.batch)]) for one in settings.terminals}
-        return cls(terminals, {card.pan: Card(card, card.balance) for card in settings.cards})
+        return cls(terminals, {card.pan: Card(card, card.balance, card.purse) for card in settings.cards})
 
     def dump(self) -> dict[str, object]:
         """JSON-ready: no keys, no PIN, card numbers masked; amounts in minor units."""
         return {
             "terminals": [terminal.dump() for terminal in self.terminals.values()],
             "cards": [
-                {"card": mask_pan(pan), "scheme": card.settings.scheme, "balance": card.balance_minor}
+                {
+                    "card": mask_pan(pan),
+                    "scheme": card.settings.scheme,
+                    "balance": card.balance_minor,
+                    "purse": card.purse_minor,
+                }
                 for pan, card in self.cards.items()
             ],
         }

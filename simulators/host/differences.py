@@ -8,17 +8,19 @@ from typing import Literal
 
 from simulators.fields import UploadRecord, mask_pan
 
-Kind = Literal["amount", "card", "class", "extra", "missing"]
+Kind = Literal["amount", "card", "class", "extra", "missing", "declined"]
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Difference:
-    """An item that does not agree. `ours` is None for one that only the terminal has, `theirs` for a missing one."""
+    """An item that does not agree. `ours` is None for one that only the terminal has, `theirs` for a missing one;
+    `code` is why we declined it."""
 
     kind: Kind
     stan: int
     ours: UploadRecord | None
     theirs: UploadRecord | None
+    code: str = ""
 
     def dump(self) -> dict[str, object]:
         """JSON-ready: amounts in minor units, classes 00 domestic and 01 foreign."""
@@ -32,6 +34,8 @@ class Difference:
                 what = f"class {theirs.card_class}, ours {ours.card_class}"
             case "card", _, _:
                 what = "another card"
+            case "declined", _, _:
+                what = f"declined here with {self.code}"
             case "extra", _, _:
                 what = "not in our books"
             case _:
@@ -51,6 +55,11 @@ def difference(ours: UploadRecord | None, theirs: UploadRecord) -> Difference | 
     elif ours.pan != theirs.pan:
         kind = "card"
     return Difference(kind, theirs.stan, ours, theirs)
+
+
+def declined(code: str, theirs: UploadRecord) -> Difference:
+    """An uploaded record of what we declined, with this code (1.9: it is uploaded all the same)."""
+    return Difference("declined", theirs.stan, None, theirs, code)
 
 
 def missing(ours: UploadRecord) -> Difference:

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 
 from posd.iso8583.message import Message
+from simulators.chip import is_chip_entry
 from simulators.fields import Field60, Unreadable
 from simulators.host.books import DOMESTIC_SCHEME, Books, Terminal
 from simulators.host.faults import pan_of
@@ -17,15 +18,18 @@ from simulators.host.settings import Behaviour
 APPROVED = "00"
 APPROVE_CODES = frozenset({"00", "10", "11", "A2", "A4", "A5", "A6"})
 MAC_MTIS = frozenset({"0100", "0200", "0220", "0400", "0620"})
+FINANCIAL_ECHO = (3, 4, 11, 14, 25, 41, 42, 49, 53, 60)
 ECHOED = {
-    "0200": (3, 4, 11, 14, 25, 41, 42, 49, 53, 60),
-    "0220": (3, 4, 11, 14, 25, 41, 42, 49, 53, 60),
+    "0100": FINANCIAL_ECHO,
+    "0200": FINANCIAL_ECHO,
+    "0220": FINANCIAL_ECHO,
+    "0620": FINANCIAL_ECHO,
     "0400": (2, 3, 4, 11, 14, 23, 25, 41, 42, 49, 60),
     "0500": (11, 41, 42, 49, 60, 63),
 }
 ECHOED_ELSE = (11, 41, 42, 60)
-WITH_SETTLEMENT_DATE = frozenset({"0200", "0220", "0400", "0500"})
-MONEY = frozenset({"0200", "0220", "0400"})
+WITH_SETTLEMENT_DATE = frozenset({"0100", "0200", "0220", "0400", "0500"})
+MONEY = frozenset({"0100", "0200", "0220", "0400"})
 INSTITUTION_CHARS = 11
 SEQUENCE_MAX = 1_000_000
 MILLISECONDS = 1_000
@@ -65,6 +69,11 @@ class Request:
     refuse: str | None = None
     remarks: list[str] = field(default_factory=list)
     findings: list[dict[str, object]] = field(default_factory=list)
+
+    @property
+    def chip(self) -> bool:
+        """Was a chip read (field 22)?"""
+        return is_chip_entry(self.message.get(22))
 
     @property
     def pan(self) -> str:
@@ -117,7 +126,8 @@ class Request:
         text = "".join(name[:INSTITUTION_CHARS].ljust(INSTITUTION_CHARS) for name in institutions)
         fields: dict[int, str | None] = {44: text}
         if self.message.mti != "0400":
-            fields |= {2: self.pan or None, 63: card.settings.scheme if card else DOMESTIC_SCHEME}
+            scheme = card.settings.scheme if card else DOMESTIC_SCHEME
+            fields |= {2: self.pan or None, 63: scheme + self.behaviour.remarks.wire}
         return fields
 
 

@@ -4,11 +4,15 @@ An unknown original gets 25 and is remembered: `reverse_unknown` says what happe
 """
 
 from posd.iso8583.message import Message
+from simulators.chip import REVERSAL_TAGS, read_55
 from simulators.fields import Field61, Unreadable
-from simulators.host.books import BatchState, Books, Entry, EntryState, Kind
+from simulators.host.books import BatchState, Books, Entry, EntryState
+from simulators.host.kinds import MATRIX, Kind
 from simulators.host.request import APPROVED, Request
 
-NOT_REVERSIBLE = frozenset({Kind.REFUND, Kind.BALANCE})
+NO_DATE = "0000"
+BAD_MAC_REASON = "A0"
+SHORT_FIELD61 = 12
 
 
 def reverse(request: Request) -> Message:
@@ -22,7 +26,8 @@ def reverse(request: Request) -> Message:
         unknown = request.terminal.reversed_unknown
         unknown[key] = unknown.get(key, 0) + 1
         return request.reply("25")
-    _remark_field61(request, entry)
+    request.remarks.extend(_field61_problems(request, entry))
+    request.remarks.extend(_field55_problems(request, entry))
     if not _same(request, entry):
         request.remarks.append(f"the reversal of STAN {entry.stan} differs from its original")
         return request.reply("64")
@@ -33,17 +38,28 @@ def reverse(request: Request) -> Message:
 
 def _undo(books: Books, entry: Entry) -> str:
     """Cancel the money once; the code of field 39."""
-    if entry.kind in NOT_REVERSIBLE or entry.state is EntryState.VOIDED:
+    if not MATRIX[entry.kind].reversible:
+        return "12"
+    if entry.state not in (EntryState.APPROVED, EntryState.REVERSED, EntryState.DECLINED):
         return "12"
     entry.times_reversed += 1
     if entry.state is EntryState.APPROVED:
         entry.state = EntryState.REVERSED
         card = books.cards.get(entry.pan)
         if card is not None:
-            card.balance_minor += entry.amount_minor if entry.kind is Kind.SALE else -entry.amount_minor
-        if entry.original is not None:
-            entry.original.state = EntryState.APPROVED
+            card.balance_minor -= entry.moved_minor
+            card.purse_minor -= entry.purse_minor
+        _restore_original(entry)
     return APPROVED
+
+
+def _restore_original(entry: Entry) -> None:
+    """What a reversed void or completion named is as it was before."""
+    if entry.original is None:
+        return
+    entry.original.state = EntryState.APPROVED
+    if entry.kind is Kind.COMPLETION_VOID and entry.original.original is not None:
+        entry.original.original.state = EntryState.COMPLETED
 
 
 def _same(request: Request, entry: Entry) -> bool:
@@ -55,17 +71,34 @@ def _same(request: Request, entry: Entry) -> bool:
     )
 
 
-def _remark_field61(request: Request, entry: Entry) -> None:
-    """Absent for a sale; batch and trace of the void itself, twelve digits, for a void (1.10)."""
-    text = request.message.get(61)
-    if entry.kind is Kind.SALE:
-        if text is not None:
-            request.remarks.append("field 61 in the reversal of a sale")
-        return
+def _field61_problems(request: Request, entry: Entry) -> list[str]:
+    """Absent, or batch and trace of the reversed request itself, with 0000 after them or not (the table of 1.10)."""
+    text, digits = request.message.get(61), MATRIX[entry.kind].reversal61
+    what = f"in the reversal of a {entry.kind}"
+    if not digits:
+        return [f"field 61 {what}"] if text is not None else []
     try:
         named = Field61.parse(text)
     except Unreadable:
-        request.remarks.append("no field 61 in the reversal of a void")
-        return
-    if (named.batch, named.stan, named.date) != (entry.batch, entry.stan, None):
-        request.remarks.append("field 61 in the reversal of a void is not the void's own batch and trace")
+        return [f"no field 61 {what}"]
+    if (named.batch, named.stan) != (entry.batch, entry.stan):
+        return [f"field 61 {what} is not its own batch and trace"]
+    dates = {None} if digits == SHORT_FIELD61 else {NO_DATE}
+    if digits != SHORT_FIELD61 and request.message.get(39) == BAD_MAC_REASON:
+        dates.add(entry.answer.get(13))
+    return [] if named.date in dates and not named.rest else [f"field 61 {what} has not {digits} digits as in 1.10"]
+
+
+def _field55_problems(request: Request, entry: Entry) -> list[str]:
+    """Only the five tags of 1.10, and only where the original stands for itself and had field 55."""
+    text = request.message.get(55)
+    wanted = entry.chip and MATRIX[entry.kind].reversal61 == 0
+    if text is None:
+        return [f"no field 55 in the reversal of a chip {entry.kind}"] if wanted else []
+    if not wanted:
+        return [f"field 55 in the reversal of a {entry.kind} without it"]
+    try:
+        others = sorted(read_55(text).keys() - REVERSAL_TAGS)
+    except Unreadable as trouble:
+        return [str(trouble)]
+    return [f"field 55 of a reversal with tag {tag}" for tag in others]

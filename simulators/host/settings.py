@@ -5,9 +5,12 @@ Values only, frozen; amounts are written as decimals ("100.00") and held in mino
 
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from simulators.chip import read_55, script_problem
+from simulators.fields import Unreadable
 from simulators.host.faults import Rule
+from simulators.host.parameters import ParameterSettings
 
 Digits = Annotated[str, Field(pattern=r"^[0-9]+$")]
 
@@ -40,14 +43,61 @@ class TerminalSettings(Model):
     batch: int = Field(default=1, ge=1, le=999_999)
 
 
+def _script(text: str) -> str:
+    """An issuer script in hex: one template 71 or 72."""
+    if (problem := script_problem(text)) is not None:
+        raise ValueError(f"an issuer script: {problem}")
+    return text.upper()
+
+
+Script = Annotated[str, AfterValidator(_script)]
+
+
+class Remarks(Model):
+    """Field 63 of answers after the scheme (1.5): issuer, centre, acquirer (20 bytes of GBK each), terminal (60)."""
+
+    issuer: str = ""
+    centre: str = ""
+    acquirer: str = ""
+    terminal: str = ""
+
+    @model_validator(mode="after")
+    def _fit(self) -> Self:
+        for name, room in (("issuer", 20), ("centre", 20), ("acquirer", 20), ("terminal", 60)):
+            try:
+                size = len(getattr(self, name).encode("gbk"))
+            except UnicodeEncodeError:
+                raise ValueError(f"{name}: a character that GBK does not have") from None
+            if size > room:
+                raise ValueError(f"{name}: {size} bytes in GBK, at most {room}")
+        return self
+
+    @property
+    def wire(self) -> str:
+        """As field 63 carries them: one character a byte, cut after the last that says something."""
+        parts = [text.encode("gbk").ljust(20) for text in (self.issuer, self.centre, self.acquirer)]
+        return (b"".join(parts) + self.terminal.encode("gbk")).rstrip().decode("latin-1")
+
+
 class CardSettings(Model):
-    """One card. `scheme` CUP is domestic, anything else foreign; `pin` set means that it is checked."""
+    """One card. `scheme` CUP is domestic, anything else foreign; `pin` set means that it is checked.
+
+    `purse` is its electronic cash. `issuer_auth`: chip requests are answered with tag 91; `scripts`: approved ones
+    also with these templates. `partial`: short of balance, approve what is left with 10. `approve_code`: how this
+    issuer says yes.
+    """
 
     pan: str = Field(pattern=r"^[0-9]{13,19}$", repr=False)
     balance: Amount = 1_000_000
     scheme: str = Field(default="CUP", min_length=3, max_length=3)
     expiry: str | None = Field(default=None, pattern=r"^[0-9]{2}(0[1-9]|1[0-2])$", description="YYMM")
     pin: str | None = Field(default=None, pattern=r"^[0-9]{4,12}$", repr=False)
+    purse: Amount = 0
+    issuer_auth: bool = False
+    scripts: tuple[Script, ...] = Field(default=(), max_length=4)
+    partial: Literal["never", "asked", "always"] = "never"
+    approve_code: Literal["00", "11", "A2", "A4", "A5", "A6"] = "00"
+    show_balance: bool = False
 
 
 class Behaviour(Model):
@@ -61,6 +111,24 @@ class Behaviour(Model):
     header_bytes: int = Field(default=6, ge=0, le=64)
     utc_offset_minutes: int = Field(default=480, ge=-720, le=840)
     institution: Digits = Field(default="48020000", max_length=11)
+    completion_percent_max: int = Field(default=115, ge=1, le=1_000, description="of the hold; above it: 61")
+    repeat_advice: Literal["94", "same"] = "94"
+    late_advice: Literal["book", "77"] = "book"
+    remarks: Remarks = Remarks()
+
+
+def _record(text: str) -> str:
+    """What 370 or 380 downloads, in hex: BER-TLV with tag 9F06."""
+    try:
+        named = "9F06" in read_55(text)
+    except Unreadable:
+        named = False
+    if not named:
+        raise ValueError("a record in hex, BER-TLV with tag 9F06, expected")
+    return text.upper()
+
+
+Record = Annotated[str, AfterValidator(_record)]
 
 
 class HostSettings(Model):
@@ -68,6 +136,9 @@ class HostSettings(Model):
 
     terminals: tuple[TerminalSettings, ...] = Field(min_length=1)
     cards: tuple[CardSettings, ...] = ()
+    parameters: ParameterSettings = ParameterSettings()
+    ca_keys: tuple[Record, ...] = ()
+    ic_parameters: tuple[Record, ...] = ()
     behaviour: Behaviour = Behaviour()
     faults: tuple[Rule, ...] = ()
     listen: str = "127.0.0.1:0"

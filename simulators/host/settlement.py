@@ -11,12 +11,13 @@ from simulators.fields import (
     parse_totals,
     parse_upload,
 )
-from simulators.host.books import Batch, BatchState, Entry, Settlement
-from simulators.host.differences import difference, missing
+from simulators.host.books import Batch, BatchState, Entry, EntryState, Settlement
+from simulators.host.chip_details import CHIP_DETAILS, chip_missing, take_detail
+from simulators.host.differences import declined, difference, missing
 from simulators.host.request import APPROVED, Request
+from simulators.host.script_notice import unreported
 
 END_UNBALANCED, END_BALANCED = "202", "207"
-CHIP_DETAILS = frozenset({"203", "204", "205", "206"})
 BALANCED, UNBALANCED = 1, 2
 
 
@@ -37,6 +38,9 @@ def settle(request: Request) -> Message:
     known = _known(request)
     if known is not None:
         return known
+    request.remarks.extend(
+        f"totals before the script result of STAN {entry.stan} was reported" for entry in unreported(batch)
+    )
     settlement = Settlement(request.stan, request.now_ms, _compare(request, batch, *asked))
     batch.settlements.append(settlement)
     batch.state = BatchState.TOTALLED
@@ -85,8 +89,8 @@ def _take(request: Request, batch: Batch, settlement: Settlement) -> str:
         request.remarks.append(f"an upload after batch {batch.number} was closed")
         return "77"
     if code in CHIP_DETAILS:
-        settlement.chip_details += 1
-        request.find("upload", chip_details=settlement.chip_details)
+        take_detail(request, batch, settlement)
+        request.find("upload", chip_details=len(settlement.chip))
         return APPROVED
     if request.message.get(4) is not None:
         entry = batch.entries.get(request.stan)
@@ -116,7 +120,9 @@ def _match(batch: Batch, settlement: Settlement, record: UploadRecord) -> None:
         settlement.matched -= 1
     settlement.uploaded[key] = record
     entry = batch.entries.get(record.stan)
-    found = difference(entry.as_record() if entry is not None and entry.counts else None, record)
+    found = difference(entry.as_record() if entry is not None and entry.uploadable else None, record)
+    if entry is not None and entry.state is EntryState.DECLINED and found is not None:
+        found = declined(entry.code, record)
     if found is None:
         settlement.matched += 1
         settlement.differences.pop(key, None)
@@ -137,9 +143,12 @@ def _end(request: Request, batch: Batch, settlement: Settlement, count: int) -> 
     if code != (END_BALANCED if settlement.balanced else END_UNBALANCED):
         request.remarks.append(f"ended with {code} after totals that were {_word(settlement)}")
     if not settlement.end_count_agrees:
-        request.remarks.append(f"end count {count}, {len(settlement.uploaded)} records were uploaded")
+        request.remarks.append(
+            f"end count {count}, {len(settlement.uploaded) + len(settlement.chip)} records were uploaded"
+        )
     lost = [missing(entry.as_record()) for entry in _expected(batch, settlement)]
     settlement.missing = [str(one) for one in lost]
+    settlement.chip_missing = chip_missing(batch, settlement)
     settlement.differences |= {(one.stan, one.kind): one for one in lost}
     _say_ended(request, settlement)
 
@@ -150,6 +159,7 @@ def _say_ended(request: Request, settlement: Settlement) -> None:
         code=settlement.end_code,
         count=settlement.end_count,
         uploaded=len(settlement.uploaded),
+        chip_details=len(settlement.chip),
         count_agrees=settlement.end_count_agrees,
         matched=settlement.matched,
         differences=[one.dump() for one in settlement.differences.values()],
@@ -157,12 +167,12 @@ def _say_ended(request: Request, settlement: Settlement) -> None:
 
 
 def _expected(batch: Batch, settlement: Settlement) -> list[Entry]:
-    """What counts in an unbalanced group and was not uploaded."""
-    uploaded = {stan for stan, _ in settlement.uploaded}
+    """What counts in an unbalanced group and was not uploaded, neither as a record nor as a chip detail."""
+    uploaded = {stan for stan, _ in settlement.uploaded} | set(settlement.chip)
     return [
         entry
         for entry in batch.entries.values()
-        if entry.counts and entry.stan not in uploaded and not settlement.agreed(entry.foreign)
+        if entry.uploadable and entry.stan not in uploaded and not settlement.agreed(entry.foreign)
     ]
 
 
@@ -212,12 +222,20 @@ def _known(request: Request) -> Message | None:
     if known is None:
         return None
     asked, answer = known
-    if asked == request.message.get(48):
+    if asked == _content(request):
         return answer
-    request.remarks.append(f"{request.message.mti} {request.stan} repeated with another field 48")
+    request.remarks.append(f"{request.message.mti} {request.stan} repeated with other content")
     return request.reply("94")
 
 
 def _remember(request: Request, answer: Message) -> Message:
-    request.terminal.management_answers[_key(request)] = (request.message.get(48), answer)
+    request.terminal.management_answers[_key(request)] = (_content(request), answer)
     return answer
+
+
+def _content(request: Request) -> str | None:
+    """What a repeat must say again: field 48, or the record itself where one comes alone."""
+    message = request.message
+    if message.get(4) is None:
+        return message.get(48)
+    return "/".join(message.get(number) or "" for number in (2, 3, 4, 37, 55, 60, 61, 62))

@@ -14,11 +14,18 @@ from posd.iso8583.message import Message
 from simulators.crypto import WorkingKeys
 from simulators.fields import Totals, Unreadable, UploadRecord, mask_pan, parse_upload
 from simulators.host.acquirer import Acquirer
-from simulators.host.books import Batch, BatchState, Entry, EntryState, Kind, Settlement, Terminal
+from simulators.host.books import Batch, BatchState, ChipRecord, Entry, EntryState, Settlement, Terminal
 from simulators.host.differences import Difference
 from simulators.host.faults import Faults
+from simulators.host.kinds import Kind
 
-VERSION = 1
+VERSION = 2
+
+LATER = (
+    *("times_reversed", "times_asked", "moved_minor", "purse_minor"),
+    *("approval", "chip", "script", "script_result"),
+)
+"""Fields of an entry that have a default."""
 
 Values = Mapping[str, Any]
 
@@ -37,7 +44,7 @@ def saved(acquirer: Acquirer, faults: Faults, texts: Texts | None = None) -> dic
     return {
         "posd_host_state": VERSION,
         "sequence": books.sequence,
-        "cards": {pan: card.balance_minor for pan, card in books.cards.items()},
+        "cards": {pan: [card.balance_minor, card.purse_minor] for pan, card in books.cards.items()},
         "terminals": {tid: _terminal(one, texts) for tid, one in books.terminals.items()},
         "faults": {"rules": _digest(faults), "seen": faults.seen, "used": faults.used},
     }
@@ -71,8 +78,8 @@ def _known(document: Values, acquirer: Acquirer) -> None:
 def _restore(document: Values, acquirer: Acquirer, faults: Faults) -> None:
     books = acquirer.books
     books.sequence = int(document["sequence"])
-    for pan, balance in document["cards"].items():
-        books.cards[pan].balance_minor = int(balance)
+    for pan, (balance, purse) in document["cards"].items():
+        books.cards[pan].balance_minor, books.cards[pan].purse_minor = int(balance), int(purse)
     for tid, values in document["terminals"].items():
         _fill(books.terminals[tid], values)
     counted = document["faults"]
@@ -86,6 +93,8 @@ def _terminal(one: Terminal, texts: Texts) -> dict[str, object]:
         "sign_ins": one.sign_ins,
         "keys": None if keys is None else [keys.pik.hex(), keys.mak.hex(), keys.tdk.hex() if keys.tdk else None],
         "remarks": one.remarks,
+        "conformance": one.conformance,
+        "status": one.status,
         "reversed_unknown": [[*key, times] for key, times in one.reversed_unknown.items()],
         "answers": [[*key, asked, _said(said)] for key, (asked, said) in one.management_answers.items()],
         "batches": [_batch(batch, texts) for batch in one.batches],
@@ -96,12 +105,15 @@ def _fill(one: Terminal, values: Values) -> None:
     one.sign_ins = int(values["sign_ins"])
     keys = values["keys"] and [bytes.fromhex(text) if text else None for text in values["keys"]]
     one.keys = WorkingKeys(*keys) if keys else None
-    one.remarks = list(values["remarks"])
+    one.remarks, one.conformance = list(values["remarks"]), list(values["conformance"])
+    one.status = dict(values["status"])
     one.reversed_unknown = {(batch, stan): times for batch, stan, times in values["reversed_unknown"]}
     one.management_answers = {
         (mti, batch, stan, code): (asked, _message(said)) for mti, batch, stan, code, asked, said in values["answers"]
     }
-    one.batches = [_as_batch(batch) for batch in values["batches"]]
+    one.batches = []
+    for batch in values["batches"]:
+        one.batches.append(_as_batch(batch, one))
     one.batches[-1]  # a terminal without a batch is no terminal: IndexError
 
 
@@ -115,10 +127,11 @@ def _batch(batch: Batch, texts: Texts) -> dict[str, object]:
     }
 
 
-def _as_batch(values: Values) -> Batch:
+def _as_batch(values: Values, terminal: Terminal) -> Batch:
     batch = Batch(int(values["number"]), BatchState(values["state"]), closed_at_ms=values["closed_at_ms"])
+    earlier = {(one.batch, one.stan): one for one in terminal.entries()}
     for row in map(json.loads, values["entries"]):
-        original = row.pop("original_stan")
+        at = row.pop("original")
         entry = Entry(
             **row
             | {
@@ -126,7 +139,7 @@ def _as_batch(values: Values) -> Batch:
                 "state": EntryState(row["state"]),
                 "fingerprint": tuple(row["fingerprint"]),
                 "answer": _message(row["answer"]),
-                "original": None if original is None else batch.entries[original],
+                "original": None if at is None else _original(batch, earlier, at[0], at[1]),
             }
         )
         batch.entries[entry.stan] = entry
@@ -134,8 +147,13 @@ def _as_batch(values: Values) -> Batch:
     return batch
 
 
+def _original(batch: Batch, earlier: Mapping[tuple[int, int], Entry], number: int, stan: int) -> Entry:
+    """An original of this batch, or the hold of an earlier one."""
+    return batch.entries[stan] if number == batch.number and stan in batch.entries else earlier[number, stan]
+
+
 def _entry_text(entry: Entry, texts: Texts) -> str:
-    changing = (entry.state, entry.times_reversed, entry.times_asked)
+    changing = (entry.state, entry.times_reversed, entry.times_asked, entry.script, entry.script_result)
     known = texts.get(id(entry))
     if known is None or known[0] != changing:
         known = texts[id(entry)] = (changing, json.dumps(_entry(entry)))
@@ -145,38 +163,40 @@ def _entry_text(entry: Entry, texts: Texts) -> str:
 def _entry(entry: Entry) -> dict[str, object]:
     plain = ("batch", "stan", "mti", "pan", "foreign", "requested_minor", "amount_minor", "rrn", "code", "at_ms")
     return {
-        **{name: getattr(entry, name) for name in (*plain, "times_reversed", "times_asked")},
+        **{name: getattr(entry, name) for name in (*plain, *LATER)},
         "kind": entry.kind.value,
         "state": entry.state.value,
         "fingerprint": list(entry.fingerprint),
         "answer": _said(entry.answer),
-        "original_stan": entry.original.stan if entry.original else None,
+        "original": [entry.original.batch, entry.original.stan] if entry.original else None,
     }
 
 
 def _settlement(one: Settlement) -> dict[str, object]:
     return {
-        **{name: getattr(one, name) for name in ("stan", "at_ms", "chip_details", "matched", "end_code", "end_count")},
-        **{name: getattr(one, name) for name in ("mismatched", "extra", "missing")},
+        **{name: getattr(one, name) for name in ("stan", "at_ms", "matched", "end_code", "end_count")},
+        **{name: getattr(one, name) for name in ("mismatched", "extra", "missing", "chip_missing")},
         "groups": {name: [asked.format(), ours.format(), result] for name, (asked, ours, result) in one.groups.items()},
+        "chip": [[record.code, record.stan, record.amount_minor, record.odd] for record in one.chip.values()],
         "uploaded": [record.format() for record in one.uploaded.values()],
         "differences": [
-            [*key, found.kind, found.stan, _recorded(found.ours), _recorded(found.theirs)]
+            [*key, found.kind, found.stan, _recorded(found.ours), _recorded(found.theirs), found.code]
             for key, found in one.differences.items()
         ],
     }
 
 
 def _as_settlement(values: Values) -> Settlement:
-    plain = ("stan", "at_ms", "chip_details", "matched", "end_code", "end_count", "mismatched", "extra", "missing")
+    plain = ("stan", "at_ms", "matched", "end_code", "end_count", "mismatched", "extra", "missing", "chip_missing")
     groups = {name: (Totals.parse(a), Totals.parse(b), result) for name, (a, b, result) in values["groups"].items()}
     records = [_read_record(text) for text in values["uploaded"]]
     return Settlement(
         groups=groups,
+        chip={row[1]: ChipRecord(*row) for row in values["chip"]},
         uploaded={(record.stan, record.card_class): record for record in records},
         differences={
-            (first, second): Difference(kind, stan, _as_record(ours), _as_record(theirs))
-            for first, second, kind, stan, ours, theirs in values["differences"]
+            (first, second): Difference(kind, stan, _as_record(ours), _as_record(theirs), code)
+            for first, second, kind, stan, ours, theirs, code in values["differences"]
         },
         **{name: values[name] for name in plain},
     )
