@@ -83,7 +83,7 @@ def _field61_problems(request: Request, entry: Entry) -> list[str]:
         return [f"no field 61 {what}"]
     if (named.batch, named.stan) != (entry.batch, entry.stan):
         return [f"field 61 {what} is not its own batch and trace"]
-    dates = {None} if digits == SHORT_FIELD61 else {NO_DATE}
+    dates: set[str | None] = {None} if digits == SHORT_FIELD61 else {NO_DATE}
     if digits != SHORT_FIELD61 and request.message.get(39) == BAD_MAC_REASON:
         dates.add(entry.answer.get(13))
     return [] if named.date in dates and not named.rest else [f"field 61 {what} has not {digits} digits as in 1.10"]
