@@ -32,6 +32,7 @@ class Refusal(StrEnum):
     MALFORMED = "malformed"
     NOT_SUPPORTED = "not_supported"
     NOT_REVERSIBLE = "not_reversible"
+    NOT_CONFIRMABLE = "not_confirmable"
     NOT_AUTHENTICATED = "not_authenticated"
     BAD_MAC = "bad_mac"
     UNKNOWN_TERMINAL = "unknown_terminal"

@@ -9,8 +9,18 @@ from typing import assert_never
 
 from msgspec.structs import replace
 
+from posd.core import (
+    confirmations,
+    limits,
+    refunds,
+    reversals,
+    session,
+    settlement,
+    terminal_close,
+    transactions,
+    upload,
+)
 from posd.core import events as e
-from posd.core import limits, refunds, reversals, session, settlement, terminal_close, transactions, upload
 from posd.core import records as r
 from posd.core.answers import AnswerFacts, ExchangeKind, HostAnswer
 from posd.core.draft import Agenda, Draft
@@ -67,6 +77,7 @@ def _take(draft: Draft, event: e.Event) -> None:
     match event:
         case e.Started():
             _lost(draft, Why.RESTART, "posd was restarted")
+            confirmations.begin_again(draft)
             if draft.state.settlement.phase is SettlementPhase.DRAINING:
                 draft.start_draining()
         case e.Tick():
@@ -97,6 +108,7 @@ def _take(draft: Draft, event: e.Event) -> None:
 def _terminal_asked(
     draft: Draft,
     event: e.TransactionRequested
+    | e.TillConfirmed
     | e.ReversalRequested
     | e.TerminalSignInRequested
     | e.TerminalSignedOff
@@ -108,6 +120,8 @@ def _terminal_asked(
     match event:
         case e.TransactionRequested():
             transactions.requested(draft, event)
+        case e.TillConfirmed():
+            confirmations.confirmed(draft, event)
         case e.ReversalRequested():
             reversals.requested_by_terminal(draft, event)
         case e.TerminalSignInRequested():
@@ -292,6 +306,7 @@ def _expire(draft: Draft) -> None:
     if deadline_s is not None and deadline_s <= draft.now.monotonic_s:
         _lost(draft, Why.TIMEOUT, "the host did not answer in time")
     refunds.expire(draft)
+    confirmations.expire(draft)
     transactions.refuse_waiting(draft, _why_waiting(draft), queue_wait_s(draft))
     session.refuse_waiting_terminals(draft)
 
@@ -321,7 +336,8 @@ def _ride_along(draft: Draft) -> None:
     if not draft.records:
         return
     for request_id in draft.agenda.handed_over:
-        if request_id in draft.state.unconfirmed:
+        txn = draft.state.find(request_id)
+        if request_id in draft.state.unconfirmed and not (txn is not None and txn.confirm):
             draft.record(r.AnswerHandedOver(request_id))
     draft.agenda = replace(draft.agenda, handed_over=())
 

@@ -49,6 +49,8 @@ class OriginalPointer(Struct, frozen=True):
     rrn: str | None
     terminal_batch: int | None
     terminal_stan: Stan | None
+    request_id: RequestId | None = None
+    """How a till names it; then nothing else counts."""
 
 
 class TransactionRequested(Struct, frozen=True):
@@ -72,6 +74,19 @@ class TransactionRequested(Struct, frozen=True):
     """The terminal can take an approval of a part (D15)."""
     leaves_once: bool = False
     """It carries a PIN block or encrypted tracks: never sent twice, whatever happens (D12)."""
+    reference: str = ""
+    """The till's own name for it."""
+    tip_minor: Minor = Minor(0)
+    """The part of the amount that is a tip."""
+    from_till: bool = False
+    """It came through the JSON door: its approval may have to be confirmed (D16)."""
+
+
+class TillConfirmed(Struct, frozen=True):
+    """A till says that it has the approval of this request (D16)."""
+
+    request_id: RequestId
+    reply_to: str
 
 
 class ReversalRequested(Struct, frozen=True):
@@ -207,6 +222,7 @@ Event = (
     | HostAnswered
     | HostUnreadable
     | TransactionRequested
+    | TillConfirmed
     | ReversalRequested
     | TerminalSignInRequested
     | TerminalSignedOff

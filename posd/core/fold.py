@@ -184,6 +184,9 @@ def _started(state: State, record: r.AuthorisationStarted, at_ms: int) -> State:
         card=record.card,
         original=record.original,
         partial_asked=record.partial_asked,
+        reference=record.reference,
+        tip_minor=record.tip_minor,
+        confirm=record.confirm,
     )
     return replace(
         state,

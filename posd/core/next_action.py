@@ -105,6 +105,7 @@ def waits_until(draft: "Draft") -> list[float]:
     times = [agenda.exchange_deadline_s] if agenda.exchange_deadline_s is not None else []
     times += [give_up_s for _, give_up_s in agenda.sign_in_waiters]
     times += [event.received_s + queue_wait_s(draft) for event in agenda.queue]
+    times += agenda.confirm_until_s.values()
     if agenda.repeat is not None and refunds.to_repeat(draft) is not None:
         times.append(agenda.repeat[1])
     if draft.state.exchange is None and agenda.link_up:

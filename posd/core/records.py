@@ -106,6 +106,9 @@ class AuthorisationStarted(Struct, frozen=True):
     original: RequestId | None
     options: str = ""
     partial_asked: bool = False
+    reference: str = ""
+    tip_minor: Minor = Minor(0)
+    confirm: bool = False
 
 
 class Approved(Struct, frozen=True):

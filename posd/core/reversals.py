@@ -25,9 +25,10 @@ from posd.core import records as r
 from posd.core.answers import AnswerClass, AnswerFacts, ExchangeKind, HostAnswer
 from posd.core.effects import ForgetCard, Refusal, Refused, Result, SendReversal, ToTerminal
 from posd.core.events import ReversalRequested
+from posd.core.originals import voided_by
 from posd.core.rules import Why
 from posd.core.state import UNENDED, Reversal, ReversalStatus, Transaction, TxnStatus
-from posd.core.transactions import refuse_waiting, voided_by
+from posd.core.transactions import refuse_waiting
 from posd.core.verdict import Worth, judge
 from posd.errors import InvariantBroken
 from posd.values import RequestId

@@ -29,6 +29,7 @@ class Why(StrEnum):
     REFUSED_BY_CHIP = "refused_by_chip"
     RESTART = "restart"
     TERMINAL = "terminal"
+    NOT_CONFIRMED = "not_confirmed"
 
 
 class Side(StrEnum):
@@ -115,6 +116,8 @@ class Rules(Struct, frozen=True):
     upload_records_max: int = 8
     settle_attempts_max: int = 4
     queue_max: int = 16
+    confirm_within_s: float = 0.0
+    """How long a till may take to confirm an approval; 0: it need not (D16)."""
 
     @property
     def queue_wait_max_s(self) -> float:

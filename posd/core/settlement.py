@@ -17,7 +17,8 @@
   satisfied by a close begun at or after it, and a batch closes at most once (D18).
 - Below the minimum it is deferred, above the maximum held for a person (limits.py, D23).
 - It begins with a fresh sign-in whose answer judges the clock: no settlement while the clocks differ too much (D24).
-- Draining delivers what is owed, and refuses no sale; what stays owed past the hold is carried over (D19).
+- Draining delivers what is owed, and refuses no sale; what stays owed past the hold is carried over (D19). It
+  also waits for what a till has yet to confirm (D16).
 - The totals are repeated with their own STAN until the answer is durable, then never asked again. If a repeat is
   answered as if the batch were closed, that is *unconfirmed*: the host's next batch number, or a person, decides (D20).
 - After a code that asks for a sign-in: sign in, then the same message again.
@@ -30,7 +31,7 @@
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from posd.core import limits, refunds
+from posd.core import confirmations, limits, refunds
 from posd.core import records as r
 from posd.core.answers import AnswerClass, ExchangeKind, GroupResult, HostAnswer, Totals
 from posd.core.effects import BatchEnded, SendTotals
@@ -232,7 +233,9 @@ def postpone(draft: "Draft", because: str) -> None:
 
 
 def drained(draft: "Draft") -> bool:
-    """Nothing more to wait for before the totals: delivered, or held long enough (D19)."""
+    """Nothing more to wait for before the totals: confirmed (D16), and delivered or held long enough (D19)."""
+    if confirmations.still_open(draft.state):
+        return False
     until_s = draft.agenda.drain_until_s
     return not _owed_in_batch(draft) or (until_s is not None and until_s <= draft.now.monotonic_s)
 

@@ -100,6 +100,7 @@ class Transaction(Struct, frozen=True):
     `batch_number` and `stan` are those it was sent with; the `terminal_` ones are the terminal's own. `secret` facts
     (card number, expiry) are with the vault under `request_id`, not here. `approved_minor` is set where the host
     approved a part (D15). `unmaced`: its decline had no MAC (D10). `repeated`: a refund that left twice (D13).
+    `reference` and `tip_minor` are a till's; `confirm`: its approval has to be confirmed, or it is reversed (D16).
     """
 
     request_id: RequestId
@@ -126,6 +127,9 @@ class Transaction(Struct, frozen=True):
     unmaced: bool = False
     repeated: bool = False
     found_out: "FoundOut | None" = None
+    reference: str = ""
+    tip_minor: Minor = Minor(0)
+    confirm: bool = False
 
     @property
     def counted_minor(self) -> Minor:

@@ -18,6 +18,7 @@
 - A refund is never reversed: without an outcome it is *in doubt*, until it is found out (refunds.py, D13).
 - A first attempt that is answered 94 used a number twice: failed, and alerted (D14).
 - Where a part may be approved, the totals use that part; a reversal carries what was requested (D15).
+- An approval that a till does not confirm in time becomes unknown too, where that is wanted (confirmations.py, D16).
 - What cannot be sent in time is answered "not sent" and is not sent, then or ever: a repeat that crosses a refusal is
   refused again (D6, D17).
 """
@@ -27,16 +28,16 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from posd.core import limits, refunds
+from posd.core import confirmations, limits, originals, refunds
 from posd.core import records as r
 from posd.core.answers import AnswerClass, AnswerFacts, ExchangeKind, HostAnswer, MacCheck
 from posd.core.effects import ForgetCard, Refusal, Refused, Result, SendTransaction, ToTerminal
-from posd.core.events import OriginalPointer, TransactionRequested
+from posd.core.events import TransactionRequested
 from posd.core.rules import OnStuck, TxnKind, UnmacedDecline, Why
-from posd.core.state import ReversalStatus, State, Transaction, TxnStatus
+from posd.core.state import ReversalStatus, Transaction, TxnStatus
 from posd.core.verdict import SEEN_BEFORE, Verdict, Worth, judge
 from posd.errors import InvariantBroken
-from posd.values import Minor, RequestId
+from posd.values import Minor
 
 if TYPE_CHECKING:
     from posd.core.draft import Draft
@@ -157,24 +158,30 @@ def _refusal(draft: "Draft", event: TransactionRequested) -> tuple[Refusal, str]
 
 
 def _confirm_earlier(draft: "Draft") -> None:
-    """The terminal goes on: it has our earlier answers (D16)."""
+    """The terminal goes on: it has our earlier answers, but for those that a till has to confirm itself (D16)."""
+    waited_for = {txn.request_id for txn in confirmations.still_open(draft.state)}
     for request_id in draft.state.unconfirmed:
-        draft.record(r.AnswerHandedOver(request_id))
+        if request_id not in waited_for:
+            draft.record(r.AnswerHandedOver(request_id))
 
 
 def send_next(draft: "Draft") -> None:
     """The oldest waiting request has its turn: record it, then it may leave."""
     event, *later = draft.agenda.queue
     draft.agenda = replace(draft.agenda, queue=tuple(later))
-    original = _original(draft, event.original) if event.original else None
+    original = originals.named(draft.state, event.original) if event.original else None
     refusal = _refusal(draft, event)  # keys may have changed and a reversal may be stuck since it came
     if refusal is None and draft.rules.kinds[event.kind].needs_original:
-        refusal = _void_refusal(draft, event, original)
+        refusal = originals.refuse_void(draft.state, event, original)
+    elif refusal is None and event.original is not None:
+        refusal = originals.refuse_refund(draft.state, event, original)
     if refusal is not None:
         for reply_to in draft.take_waiters(event.request_id):
             draft.refuse(reply_to, *refusal, event.request_id)
         draft.effects.append(ForgetCard(event.request_id))
         return
+    if original is not None:
+        confirmations.by_word(draft, original)  # who names it has it
     draft.record(
         r.AuthorisationStarted(
             request_id=event.request_id,
@@ -190,6 +197,9 @@ def send_next(draft: "Draft") -> None:
             original=original.request_id if original else None,
             options=event.options,
             partial_asked=event.partial_asked and draft.rules.partial_approval,
+            reference=event.reference,
+            tip_minor=event.tip_minor,
+            confirm=_to_be_confirmed(draft, event),
         )
     )
     refunds.sent(draft, event)
@@ -197,37 +207,9 @@ def send_next(draft: "Draft") -> None:
     draft.send(ExchangeKind.TRANSACTION, message, event.request_id)
 
 
-def _original(draft: "Draft", pointer: OriginalPointer) -> Transaction | None:
-    """The transaction of the open batch that the terminal means: by its own batch and trace, and by RRN if given."""
-    for txn in draft.state.transactions.values():
-        same_key = (txn.terminal_batch, txn.terminal_stan) == (pointer.terminal_batch, pointer.terminal_stan)
-        same_rrn = txn.facts is not None and txn.facts.rrn is not None and txn.facts.rrn == pointer.rrn
-        named = pointer.terminal_stan is not None
-        if txn.kind is TxnKind.SALE and (same_key if named else same_rrn) and (same_rrn or pointer.rrn is None):
-            return txn
-    return None
-
-
-def _void_refusal(
-    draft: "Draft", event: TransactionRequested, original: Transaction | None
-) -> tuple[Refusal, str] | None:
-    if original is None or original.status is not TxnStatus.APPROVED:
-        return Refusal.NO_ORIGINAL, "there is no approved sale of the open batch to void"
-    if voided_by(draft.state, original.request_id):
-        return Refusal.ALREADY_VOIDED, "this sale was voided already"
-    if original.counted_minor != event.amount_minor:
-        return Refusal.AMOUNT_DIFFERS, "the amount is not that of the sale"
-    if original.card and event.card and original.card.digest != event.card.digest:
-        return Refusal.CARD_DIFFERS, "the card is not that of the sale"
-    return None
-
-
-def voided_by(state: State, sale: RequestId) -> RequestId | None:
-    """The void of this sale that was approved or whose outcome is still open."""
-    standing = (TxnStatus.SENT, TxnStatus.APPROVED, TxnStatus.UNKNOWN)
-    known = (*state.transactions.values(), *state.closed.values())
-    voids = (t for t in known if t.kind is TxnKind.VOID and t.original == sale)
-    return next((void.request_id for void in voids if void.status in standing), None)
+def _to_be_confirmed(draft: "Draft", event: TransactionRequested) -> bool:
+    """D16: what cannot be reversed need not be confirmed."""
+    return event.from_till and draft.rules.confirm_within_s > 0 and draft.rules.kinds[event.kind].reversible
 
 
 def answered(draft: "Draft", txn: Transaction, answer: HostAnswer) -> None:
@@ -248,6 +230,7 @@ def answered(draft: "Draft", txn: Transaction, answer: HostAnswer) -> None:
     match verdict.worth:
         case Worth.APPROVED:
             draft.record(r.Approved(txn.request_id, answer.facts, _part(answer)))
+            confirmations.begin(draft, txn.request_id)
             limits.after_approval(draft)
         case Worth.DECLINED | Worth.RETRY:
             draft.record(r.Declined(txn.request_id, answer.facts, answer.mac is MacCheck.ABSENT))

@@ -92,6 +92,7 @@ WHY: Mapping[Why, str] = {
     Why.REFUSED_BY_CHIP: "the chip refused after the host's approval",
     Why.RESTART: "posd was restarted before the answer",
     Why.TERMINAL: "the terminal asked for the reversal",
+    Why.NOT_CONFIRMED: "the till did not confirm the approval in time",
 }
 
 PHASE: Mapping[SettlementPhase, str] = {

@@ -57,6 +57,7 @@ RULES = Rules(
         Why.REFUSED_BY_CHIP: "96",
         Why.RESTART: "98",
         Why.TERMINAL: "96",
+        Why.NOT_CONFIRMED: "98",
     },
     reversal_retry=Gaps(5.0, 300.0),
 )

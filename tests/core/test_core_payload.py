@@ -16,7 +16,14 @@ from posd.errors import StorageFailed
 from tests.core.playbook import after_sales
 
 GOLDEN = Path(__file__).parent / "golden"
-GOLDEN_FILES = ("v1.jsonl", "station.v1.jsonl", "limits.v1.jsonl", "sign_off.v1.jsonl", "refunds.v2.jsonl")
+GOLDEN_FILES = (
+    "v1.jsonl",
+    "station.v1.jsonl",
+    "limits.v1.jsonl",
+    "sign_off.v1.jsonl",
+    "refunds.v2.jsonl",
+    "till.v3.jsonl",
+)
 
 
 def rows(name: str) -> list[dict[str, Any]]:
@@ -33,7 +40,7 @@ def folded(name: str) -> State:
     return state
 
 
-@pytest.mark.parametrize("name", ["v1", "refunds.v2"])
+@pytest.mark.parametrize("name", ["v1", "refunds.v2", "till.v3"])
 def test_d34_a_golden_journal_folds_to_its_golden_state(name: str) -> None:
     """Never change the golden journals: a record whose shape changes gets a new version and an upcast."""
     assert payload.load_state((GOLDEN / f"{name}.state.json").read_text()) == folded(f"{name}.jsonl")
