@@ -14,7 +14,7 @@ from typing import Any
 from posd.core import events as e
 from posd.daemon.clock import SystemClock
 from posd.daemon.control_socket import ControlServer
-from posd.daemon.host_link import HostLink
+from posd.daemon.host_link import Link
 from posd.daemon.lane import Happened
 from posd.daemon.log import alert, log
 from posd.daemon.notify import Notifier
@@ -61,7 +61,7 @@ class Daemon:
         store: Store,
         writer: Writer,
         lanes: Lanes,
-        link: HostLink,
+        link: Link,
         door: TerminalDoor,
         door_side: DoorSide,
         notifier: Notifier,

@@ -41,8 +41,31 @@ class LinkListener(Protocol):
     def withdrawn(self, token: str) -> None:
         """Of this frame no byte was given to the kernel, and none ever will be."""
 
+    def lost(self, token: str, why: str) -> None:
+        """No answer to this frame will come; if `withdrawn` was told before, it never left, else nobody knows.
+
+        Told by links with a connection for each frame; where all share one, `link_down` says it of all of them.
+        """
+
     def unreadable(self, error: MalformedMessage, length: int) -> None:
-        """The stream lost its frames with `length` bytes in hand; the link is aborted and made anew."""
+        """The stream lost its frames with `length` bytes in hand; its connection is ended."""
+
+
+class Link(Protocol):
+    """What the daemon knows of the way to the host: HostLink, and whatever stands in its place."""
+
+    @property
+    def up(self) -> bool: ...
+
+    def start(self) -> None: ...
+
+    async def stop(self) -> None: ...
+
+    def send(self, token: str, frame: bytes, deadline_s: float) -> bool: ...
+
+    def withdraw(self, token: str) -> bool: ...
+
+    def abort(self, why: str) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from posd.core import effects as fx
 from posd.core import events as e
 from posd.core.answers import ExchangeKind
-from posd.daemon.host_link import HostLink
+from posd.daemon.host_link import Link
 from posd.daemon.lane import FromHost, FromTerminal, Happened, Item, reply_name
 from posd.daemon.log import alert, log
 from posd.daemon.runner import LaneRunner, Runner
@@ -65,7 +65,7 @@ class HostSide:
 
     def __init__(self, lanes: Lanes, heard: Callable[[], None]) -> None:
         self._lanes, self._heard = lanes, heard
-        self.link: HostLink | None = None
+        self.link: Link | None = None
 
     def link_up(self) -> None:
         self._heard()
@@ -80,6 +80,9 @@ class HostSide:
 
     def withdrawn(self, token: str) -> None:
         log.debug("frame_withdrawn", token=token)
+
+    def lost(self, token: str, why: str) -> None:
+        log.info("exchange_lost", token=token, why=why)
 
     def unreadable(self, error: MalformedMessage, length: int) -> None:
         self._lanes.tell_station(Garbage("host", length, str(error)))
@@ -163,7 +166,7 @@ class Exits:
     """
 
     def __init__(self, now: Callable[[], Now], silence_max_s: float) -> None:
-        self.link: HostLink | None = None
+        self.link: Link | None = None
         self.door: TerminalDoor | None = None
         self._now, self._silence_max_s = now, silence_max_s
         self._silent_since_s: float | None = None

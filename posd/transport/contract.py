@@ -46,6 +46,14 @@ class Channel(Protocol):
         """End in order: what was sent is flushed first, for a limited time, then `abort`. May be repeated."""
 
 
+class ConfirmingChannel(Channel, Protocol):
+    """A channel whose other end says what it has got."""
+
+    @property
+    def delivered(self) -> bool:
+        """True: the peer's kernel has confirmed every byte that was sent. False also where nobody can tell."""
+
+
 class Listener(Protocol):
     """An open door: `port` as bound (of use when 0 was asked for)."""
 

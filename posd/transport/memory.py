@@ -43,6 +43,10 @@ class MemoryChannel:
     def unsent_bytes(self) -> int:
         return len(self._unsent)
 
+    @property
+    def delivered(self) -> bool:
+        return not self._unsent and not self._gone
+
     async def receive(self) -> bytes:
         while not self._taken and not self._ending:
             self._arrived.clear()

@@ -6,9 +6,12 @@ It must never retry, frame or interpret anything.
 """
 
 import asyncio
+import fcntl
 import os
 import socket
 import struct
+import sys
+import termios
 from collections.abc import Callable
 from typing import cast
 
@@ -55,6 +58,14 @@ class TcpChannel(asyncio.Protocol):
     @property
     def unsent_bytes(self) -> int:
         return 0 if self._transport is None else self._transport.get_write_buffer_size()
+
+    @property
+    def delivered(self) -> bool:
+        raw = None if self._transport is None or self._lost.is_set() else self._transport.get_extra_info("socket")
+        if raw is None or raw.fileno() == -1 or self.unsent_bytes:
+            return False
+        unconfirmed = fcntl.ioctl(raw.fileno(), termios.TIOCOUTQ, bytes(4))
+        return int.from_bytes(unconfirmed, sys.byteorder) == 0
 
     async def receive(self) -> bytes:
         while not self._received and not self._ending:
@@ -149,7 +160,7 @@ class TcpListener:
         self._server.close()
 
 
-async def connect_tcp(host: str, port: int, timeout_s: float) -> Channel:
+async def connect_tcp(host: str, port: int, timeout_s: float) -> TcpChannel:
     """Connect within `timeout_s` seconds, name resolution included. Raises OSError (TimeoutError is one)."""
     loop = asyncio.get_running_loop()
     try:

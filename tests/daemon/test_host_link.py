@@ -40,6 +40,9 @@ class Heard:
     def withdrawn(self, token: str) -> None:
         self.queue.put_nowait(("withdrawn", token))
 
+    def lost(self, token: str, why: str) -> None:
+        self.queue.put_nowait(("lost", (token, why)))
+
     def unreadable(self, error: MalformedMessage, length: int) -> None:
         self.queue.put_nowait(("unreadable", length))
 
