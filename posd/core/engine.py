@@ -89,6 +89,9 @@ def _take(draft: Draft, event: e.Event) -> None:
         case e.LinkDown():
             draft.agenda = replace(draft.agenda, link_up=False)
             _lost(draft, Why.LINK, f"the line was lost: {event.why}")
+        case e.ExchangeLost():
+            if event.token == draft.agenda.exchange_token:
+                _lost(draft, Why.LINK, f"its connection was lost: {event.why}")
         case e.HostAnswered():
             _host_answered(draft, event.answer)
         case e.HostUnreadable():

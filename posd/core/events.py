@@ -29,6 +29,13 @@ class LinkDown(Struct, frozen=True):
     why: str
 
 
+class ExchangeLost(Struct, frozen=True):
+    """No answer will come to the frame with this token: its own connection ended, or could not be made."""
+
+    token: str
+    why: str
+
+
 class HostAnswered(Struct, frozen=True):
     """An answer arrived, was decoded and had its MAC checked."""
 
@@ -219,6 +226,7 @@ Event = (
     | Tick
     | LinkUp
     | LinkDown
+    | ExchangeLost
     | HostAnswered
     | HostUnreadable
     | TransactionRequested

@@ -158,7 +158,7 @@ class OneShotLink:
             channel = await self._connect()
         except OSError as error:
             self._trouble = _reason(error)
-            self._never_left(exchange, self._trouble)
+            self._never_left(exchange, f"no connection was made: {self._trouble}")
         else:
             await self._converse(exchange, channel)
 
@@ -190,7 +190,7 @@ class OneShotLink:
             if not exchange.over:
                 exchange.over = True
                 self._listener.lost(exchange.token, why)
-            if exchange.answered:
+            if exchange.answered or self._stopping:
                 await channel.close()
         finally:
             channel.abort()
@@ -211,11 +211,15 @@ class OneShotLink:
         return f"{channel.ending}, {incoming.pending} bytes into a frame" if incoming.pending else channel.ending
 
     def _never_left(self, exchange: _Exchange, why: str) -> None:
+        """Said in an order in which nobody tries the next message on a link that is down already."""
         self._tell()
-        if not exchange.over:
-            exchange.over = True
-            self._listener.withdrawn(exchange.token)
-            self._listener.lost(exchange.token, why)
+        if exchange.over:
+            return
+        exchange.over = True
+        self._listener.withdrawn(exchange.token)
+        self._open.pop(exchange.token, None)
+        self._make_room()
+        self._listener.lost(exchange.token, why)
 
     def _expire(self) -> None:
         """D2: at its deadline a frame is let go before anything else is sent, even when the timer is late."""

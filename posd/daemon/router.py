@@ -82,7 +82,10 @@ class HostSide:
         log.debug("frame_withdrawn", token=token)
 
     def lost(self, token: str, why: str) -> None:
-        log.info("exchange_lost", token=token, why=why)
+        """A lane that has its answer already knows this token no more, and nothing follows."""
+        runner = self._lanes.lanes.get(Tid(token.rpartition("#")[0]))
+        if runner is not None:
+            runner.offer(Happened(e.ExchangeLost(token, why)))
 
     def unreadable(self, error: MalformedMessage, length: int) -> None:
         self._lanes.tell_station(Garbage("host", length, str(error)))

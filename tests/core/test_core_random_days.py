@@ -259,13 +259,15 @@ class Days(RuleBasedStateMachine):
 
     # Trouble -----------------------------------------------------------------------------------------------------
 
-    @rule(what=st.sampled_from(["flap", "flap", "flap", "down", "up", "garbage", "garbled answer"]))
+    @rule(what=st.sampled_from(["flap", "flap", "flap", "down", "up", "lost", "lost", "garbage", "garbled answer"]))
     def trouble_on_the_line(self, what: str) -> None:
         exchange = self.play.state.exchange
         if what in ("flap", "down"):
             self.feed(e.LinkDown("reset"))
         if what in ("flap", "up"):
             self.feed(e.LinkUp())
+        if what == "lost":
+            self.feed(e.ExchangeLost(self.play.engine.agenda.exchange_token or "10000001#0", "reset"))
         if what == "garbage":
             self.feed(e.HostUnreadable("not a digit"))
         if what == "garbled answer" and exchange is not None:

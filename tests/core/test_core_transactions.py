@@ -58,6 +58,10 @@ def line_cut(play: Playbook) -> None:
     play >> e.LinkDown("reset")
 
 
+def own_connection_cut(play: Playbook) -> None:
+    play >> e.ExchangeLost(play.engine.agenda.exchange_token, "reset")
+
+
 def bad_mac(play: Playbook) -> None:
     play >> answered("00", MacCheck.BAD)
 
@@ -97,6 +101,7 @@ def killed(play: Playbook) -> None:
 ROADS = [
     (lost_answer, Why.TIMEOUT, "98", False),
     (line_cut, Why.LINK, "98", False),
+    (own_connection_cut, Why.LINK, "98", False),
     (bad_mac, Why.MAC, "A0", True),
     (bad_mac_decline, Why.MAC, "A0", False),
     (approval_without_mac, Why.MAC, "A0", True),
@@ -122,6 +127,15 @@ def test_d9_every_unknown_outcome_takes_one_road(happens, why, reason, seen) -> 
         play >> e.LinkUp()
     play << sent(REVERSAL, reason=reason)
     assert play.txn().approval_seen is seen
+
+
+def test_the_end_of_an_earlier_connection_is_nobodys_loss() -> None:
+    """The answer came first, and then its connection ended."""
+    play = ready() >> sale(1)
+    earlier = play.engine.agenda.exchange_token
+    play >> answered("00") << told("sale-1", "00") >> sale(2)
+    play >> e.ExchangeLost(earlier, "closed by the peer") << not_recorded(r.OutcomeUnknown) << quiet
+    play >> answered("00") << told("sale-2", "00") >> e.ExchangeLost(earlier, "closed") << quiet
 
 
 def test_a_balance_inquiry_is_never_reversed() -> None:
