@@ -38,6 +38,7 @@ def load_document(path: Path) -> tuple[Settings, Document]:
         *_header_length(settings, document),
         *_keys(settings, document),
         *_time_budget(settings, document),
+        *_one_shot_budget(settings, document),
         *_gaps(settings, document),
         *_terminals_distinct(settings, document),
         *_open_door(settings, document),
@@ -129,6 +130,17 @@ def _time_budget(settings: Settings, document: Document) -> list[Problem]:
     )
     hint = f"the terminal would give up first: raise this above {needed_s:g}, or lower those"
     return [document.problem(("door", "terminal_timeout_s"), what, hint)]  # D17
+
+
+def _one_shot_budget(settings: Settings, document: Document) -> list[Problem]:
+    """With a connection for each message the reply limit has to hold connecting too."""
+    host = settings.host
+    if host.mode != "one_shot" or host.reply_timeout_s > host.connect_timeout_s:
+        return []
+    reply = f"host.reply_timeout_s ({host.reply_timeout_s:g} s, {document.place(('host', 'reply_timeout_s'))})"
+    what = f"{host.connect_timeout_s:g} s is not shorter than {reply}"
+    hint = "in mode one_shot the reply limit counts from before the connection: lower this, or raise that"
+    return [document.problem(("host", "connect_timeout_s"), what, hint)]
 
 
 def _gaps(settings: Settings, document: Document) -> list[Problem]:

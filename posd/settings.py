@@ -181,6 +181,8 @@ class HostSettings(Section):
 
     profile: Literal["unionpay"] = "unionpay"
     address: AddressText
+    mode: Literal["persistent", "one_shot"] = "persistent"
+    connections_max: Annotated[int, Field(ge=1, le=CONNECTIONS_MAX)] = 64
     connect_timeout_s: Seconds = 10.0
     reply_timeout_s: Seconds = 30.0
     reconnect: ReconnectSettings = ReconnectSettings()

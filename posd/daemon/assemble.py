@@ -7,7 +7,6 @@ failed, or posd found itself wrong. Every text is one line.
 import asyncio
 import gc
 import os
-import random
 import resource
 import stat
 import sys
@@ -18,13 +17,12 @@ from posd.config import check_environment, load_document
 from posd.core.engine import Engine
 from posd.core.rules import Rules
 from posd.core.station import STATION, Station
-from posd.daemon.backoff import Backoff
 from posd.daemon.clock import SystemClock
 from posd.daemon.control import Control
 from posd.daemon.control_socket import ControlServer
 from posd.daemon.daemon import Daemon
-from posd.daemon.host_link import HostLink
 from posd.daemon.lane import Lane
+from posd.daemon.linking import link_of
 from posd.daemon.log import alert, set_up, take_over_strays
 from posd.daemon.notify import Notifier
 from posd.daemon.recover import Recovered, known, owes, recover, sign_out
@@ -44,7 +42,6 @@ from posd.security.keys import layout_of, load_tmk, unwrap
 from posd.security.machine import MachineKey, load_machine_key
 from posd.security.vault import DataKeys
 from posd.settings import Settings, TerminalSettings
-from posd.transport.tcp import connect_tcp
 from posd.values import Tid
 from posd.yamlmarks import ConfigProblems
 
@@ -73,12 +70,17 @@ def run(config_path: Path) -> int:
         set_up(settings.log.format, settings.log.level)
         take_over_strays()
         _never_wait_for_readers(sys.stdout.fileno())
-        _allow_files(settings.door.connections_max + FILES_BESIDE_CONNECTIONS)
+        _allow_files(_files_needed(settings))
         return asyncio.run(_live(settings))
     except ConfigError as error:
         return _say(error, 2)
     except PosdError as error:
         return _say(error, 3)
+
+
+def _files_needed(settings: Settings) -> int:
+    to_host = 2 * settings.host.connections_max if settings.host.mode == "one_shot" else 0  # the late ones beside
+    return settings.door.connections_max + to_host + FILES_BESIDE_CONNECTIONS
 
 
 def _allow_files(count: int) -> None:
@@ -153,7 +155,7 @@ def _assemble(settings: Settings, clock: SystemClock, machine_key: MachineKey, s
     station = Station(settings.journal.unreadable_per_minute_max)
     table.station = StationRunner(StationLane(station, profile), writer, exits, clock.now)
     host_side = HostSide(table, exits.heard)
-    link = exits.link = host_side.link = _link(settings, host_side, clock)
+    link = exits.link = host_side.link = link_of(settings.host, host_side, clock.monotonic_s)
     door_side = DoorSide(table, clock.now)
     door = exits.door = _door(settings, door_side)
     daemon = Daemon(settings, clock, store, writer, table, link, door, door_side, Notifier())
@@ -234,18 +236,6 @@ def _refuse_forgotten(settings: Settings, store: SqliteStore, rules: Rules) -> N
             )
         if recovered is not None:
             keep_removed_near(store, recovered)
-
-
-def _link(settings: Settings, listener: HostSide, clock: SystemClock) -> HostLink:
-    host = settings.host
-    backoff = Backoff(host.reconnect.first_s, host.reconnect.max_s, random.Random())
-    return HostLink(
-        lambda: connect_tcp(host.address.host, host.address.port, host.connect_timeout_s),
-        listener,
-        host.frame_bytes_max,
-        backoff,
-        clock.monotonic_s,
-    )
 
 
 def _door(settings: Settings, listener: DoorSide) -> TerminalDoor:

@@ -237,7 +237,12 @@ class HostServer:
             self._hold(
                 late.rule.ms if late.rule else 0,
                 late,
-                lambda: self._send(arrived.connection, late.envelope, its_answer.body, its_answer),
+                lambda: self._send(
+                    arrived.connection if late.connection.closing else late.connection,
+                    late.envelope,
+                    its_answer.body,
+                    its_answer,
+                ),
             )
 
     def _end(self, arrived: Arrived) -> None:
