@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from posd.iso8583.codec import Codec, replace_mac
 from posd.iso8583.message import Message
 from posd.iso8583.unionpay import UNIONPAY
-from simulators.crypto import BLOCK_BYTES, ecb_mac
+from simulators.crypto import BLOCK_BYTES
 from simulators.fields import Field60, Unreadable
 from simulators.host.books import Batch, Books, Terminal
 from simulators.host.conformance import deviations
@@ -26,7 +26,9 @@ from simulators.host.script_notice import notice
 from simulators.host.session import ECHO, manage
 from simulators.host.settings import HostSettings
 from simulators.host.settlement import settle, upload
+from simulators.host.tracks import with_clear_tracks
 
+SECURITY_FAILED = "89"
 UNKNOWN_TERMINAL, WRONG_MERCHANT, FORMAT_ERROR, BAD_MAC, NOT_SUPPORTED = "97", "03", "30", "A0", "40"
 MAC_PLACE = "00" * BLOCK_BYTES
 REMARKS_MAX = 1_000
@@ -56,6 +58,7 @@ class Acquirer:
         self.settings = settings
         self.seed = seed
         self.codec = codec
+        self._keying = settings.behaviour.keys
         self.books = Books.open(settings)
 
     def handle(
@@ -88,6 +91,10 @@ class Acquirer:
         if message.mti in MAC_MTIS and not self._mac_fits(terminal, message, raw_body):
             why = "not signed in" if terminal.keys is None else "MAC wrong or absent"
             return self._bare(message, BAD_MAC, why)
+        try:
+            message = with_clear_tracks(message, terminal.keys, self._keying)
+        except Unreadable as trouble:
+            return self._bare(message, SECURITY_FAILED, str(trouble))
         request = Request(message, terminal, self.books, self.settings.behaviour, field60, stan, now_ms, refuse)
         return self._answer(request, say)
 
@@ -115,7 +122,7 @@ class Acquirer:
         terminal = self.books.terminals.get(tid or "")
         if message.get(64) is None or terminal is None or terminal.keys is None:
             return body
-        return replace_mac(body, ecb_mac(terminal.keys.mak, body[:-BLOCK_BYTES]))
+        return replace_mac(body, self._keying.mac(terminal.keys.mak, body[:-BLOCK_BYTES]))
 
     def dump(self) -> dict[str, object]:
         """The books as JSON-ready values: masked, without keys."""
@@ -173,7 +180,7 @@ class Acquirer:
     def _mac_fits(self, terminal: Terminal, message: Message, raw_body: bytes) -> bool:
         if terminal.keys is None or message.get(64) is None:
             return False
-        return ecb_mac(terminal.keys.mak, raw_body[:-BLOCK_BYTES]) == raw_body[-BLOCK_BYTES:]
+        return self._keying.mac(terminal.keys.mak, raw_body[:-BLOCK_BYTES]) == raw_body[-BLOCK_BYTES:]
 
     def _bare(self, message: Message, code: str, why: str) -> Answer:
         """An answer without MAC that echoes what could be read: 97, 03, 30, A0."""

@@ -8,6 +8,7 @@ from simulators.crypto import (
     SIGN_IN_DOUBLE,
     SIGN_IN_DOUBLE_TRACK,
     SIGN_IN_SINGLE,
+    SIGN_IN_SM4,
     key_block,
     new_keys,
 )
@@ -16,7 +17,7 @@ from simulators.host.parameters import Status
 from simulators.host.request import APPROVED, Request
 from simulators.host.settings import HostSettings
 
-SIGN_IN_CODES = frozenset({SIGN_IN_SINGLE, SIGN_IN_DOUBLE, SIGN_IN_DOUBLE_TRACK})
+SIGN_IN_CODES = frozenset({SIGN_IN_SINGLE, SIGN_IN_DOUBLE, SIGN_IN_DOUBLE_TRACK, SIGN_IN_SM4})
 SIGN_OFF, ECHO = "002", "301"
 PARAMETERS, STATUS = "360", "362"
 DOWNLOADS, DOWNLOAD_ENDS, QUERIES = ("370", "380"), ("371", "381"), ("372", "382")
@@ -54,7 +55,15 @@ def manage(request: Request, settings: HostSettings, seed: int) -> Message:
 def _sign_in(request: Request, seed: int) -> Message:
     terminal, code = request.terminal, request.field60.code
     terminal.sign_ins += 1
-    terminal.keys = new_keys(seed, terminal.settings.tid, terminal.sign_ins, code)
+    agreed = request.behaviour.keys
+    terminal.keys = new_keys(
+        seed,
+        terminal.settings.tid,
+        terminal.sign_ins,
+        code,
+        double_mak=agreed.mak == "double" and code != SIGN_IN_SINGLE,
+        sm4_tdk=agreed.sm4_key_block == "with_tdk",
+    )
     block = key_block(bytes.fromhex(terminal.settings.tmk), terminal.keys, code)
     field60 = f"{request.field60.type_code}{terminal.batch.number:06d}{code}"
     return request.reply(APPROVED, {60: field60, 62: block.hex().upper()})

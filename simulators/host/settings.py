@@ -11,6 +11,7 @@ from simulators.chip import read_55, script_problem
 from simulators.fields import Unreadable
 from simulators.host.faults import Rule
 from simulators.host.parameters import ParameterSettings
+from simulators.macs import Keying
 
 Digits = Annotated[str, Field(pattern=r"^[0-9]+$")]
 
@@ -111,6 +112,7 @@ class Behaviour(Model):
     header_bytes: int = Field(default=6, ge=0, le=64)
     utc_offset_minutes: int = Field(default=480, ge=-720, le=840)
     institution: Digits = Field(default="48020000", max_length=11)
+    keys: Keying = Keying()
     completion_percent_max: int = Field(default=115, ge=1, le=1_000, description="of the hold; above it: 61")
     repeat_advice: Literal["94", "same"] = "94"
     late_advice: Literal["book", "77"] = "book"

@@ -8,9 +8,11 @@ import argparse
 import asyncio
 import json
 import sys
+from typing import get_args
 
 from posd.errors import ConfigError
 from simulators.host.__main__ import listen_address
+from simulators.macs import Keying
 from simulators.terminal.client import TIMEOUT_S, TerminalClient
 from simulators.terminal.core import Terminal
 
@@ -56,7 +58,8 @@ def _terminal(options: argparse.Namespace) -> Terminal:
         raise ConfigError("--tmk: 16 or 32 hexadecimal digits expected")
     if len(options.tid) != 8 or len(options.mid) != 15:
         raise ConfigError("--tid has 8 characters, --mid 15")
-    return Terminal(options.tid, options.mid, tmk, options.batch, options.stan, options.sign_in_code)
+    keying = Keying(**{name: getattr(options, name) for name in Keying.model_fields})
+    return Terminal(options.tid, options.mid, tmk, options.batch, options.stan, options.sign_in_code, keying=keying)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -69,7 +72,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--tmk", help="test TMK in hex; without it: no MAC, no PIN")
     parser.add_argument("--batch", type=int, default=1)
     parser.add_argument("--stan", type=int, default=1, help="the first trace number")
-    parser.add_argument("--sign-in-code", default="003", choices=["001", "003", "004"])
+    parser.add_argument("--sign-in-code", default="003", choices=["001", "003", "004", "006"])
+    for name, field in Keying.model_fields.items():
+        option = f"--{name.replace('_', '-')}"
+        parser.add_argument(option, default=field.default, choices=get_args(field.annotation), help="as the host's")
     parser.add_argument("--timeout-s", type=float, default=TIMEOUT_S, dest="timeout_s")
     return parser
 

@@ -11,8 +11,9 @@ from posd.iso8583.codec import Codec, replace_mac
 from posd.iso8583.message import Message
 from posd.iso8583.unionpay import UNIONPAY
 from posd.values import BatchNumber, Stan, next_batch_number, next_stan
-from simulators.crypto import BLOCK_BYTES, WorkingKeys, ecb_mac, open_key_block, pin_block
+from simulators.crypto import BLOCK_BYTES, SIGN_IN_SM4, WorkingKeys, open_key_block, pin_block
 from simulators.fields import RECORDS_MAX, Field60, Field61, Totals, UploadRecord, format_upload
+from simulators.macs import USUAL, Keying, encrypt_track
 
 MAC_PLACE = "00" * BLOCK_BYTES
 CURRENCY = "156"
@@ -77,6 +78,7 @@ class Terminal:
     keys: WorkingKeys | None = None
     log: dict[int, Logged] = field(default_factory=dict)
     settled_groups: tuple[bool, bool] = (True, True)
+    keying: Keying = USUAL
 
     def sign_in(self) -> Sent:
         return self._management("sign_in", "0800", self.sign_in_code, {63: OPERATOR})
@@ -206,7 +208,8 @@ class Terminal:
         if self.tmk is None:
             return {"outcome": "approved", "batch": self.batch}
         try:
-            self.keys = open_key_block(self.tmk, bytes.fromhex(answer.get(62) or ""))
+            block, double = bytes.fromhex(answer.get(62) or ""), self.keying.mak == "double"
+            self.keys = open_key_block(self.tmk, block, self.sign_in_code, double_mak=double)
         except ValueError as trouble:
             return {"outcome": "bad_keys", "why": str(trouble)}
         return {"outcome": "approved", "batch": self.batch}
@@ -240,8 +243,22 @@ class Terminal:
         fields: dict[int, str | None] = {2: card.pan, 14: card.expiry or None} if typed else {2: card.pan, 35: track}
         if card.pin is not None and self.keys is not None:
             fields |= {26: "12", 52: pin_block(self.keys.pik, card.pin, card.pan).hex().upper()}
-            fields[53] = "2600000000000000" if len(self.keys.pik) > BLOCK_BYTES else "2000000000000000"
-        return fields
+            fields[53] = f"2{self._security_digit()}00000000000000"
+        return self._with_encrypted_track(fields)
+
+    def _with_encrypted_track(self, fields: dict[int, str | None]) -> dict[int, str | None]:
+        """Track 2 under the TDK, and field 53 saying so, where that was agreed and there is a key."""
+        track = fields.get(35)
+        if self.keying.tracks != "encrypted" or track is None or self.keys is None or self.keys.tdk is None:
+            return fields
+        control = fields.get(53) or f"0{self._security_digit()}00000000000000"
+        return fields | {35: encrypt_track(self.keys.tdk, track), 53: f"{control[:2]}1{control[3:]}"}
+
+    def _security_digit(self) -> str:
+        """Field 53 digit 2 (1.5): the algorithm of the working keys."""
+        if self.sign_in_code == SIGN_IN_SM4:
+            return self.keying.sm4_security_digit
+        return "6" if self.keys is not None and len(self.keys.pik) > BLOCK_BYTES else "0"
 
     def _management(self, do: str, mti: str, code: str, more: Mapping[int, str] | None = None) -> Sent:
         fields = {11: self._next_stan(), **self._identity(), 60: self._field60("00", code), **(more or {})}
@@ -263,11 +280,11 @@ class Terminal:
     def _sent(self, do: str, message: Message) -> Sent:
         body = self.codec.encode(message)
         if message.get(64) is not None and self.keys is not None:
-            body = replace_mac(body, ecb_mac(self.keys.mak, body[:-BLOCK_BYTES]))
+            body = replace_mac(body, self.keying.mac(self.keys.mak, body[:-BLOCK_BYTES]))
         return Sent(do, message, body)
 
     def _mac_fits(self, sent: Sent, answer: Message, body: bytes) -> bool:
         """A MAC that is there must be right; approvals of MAC'd requests must have one."""
         if answer.get(64) is None:
             return sent.message.get(64) is None or answer.get(39) not in APPROVED_CODES
-        return self.keys is None or ecb_mac(self.keys.mak, body[:-BLOCK_BYTES]) == body[-BLOCK_BYTES:]
+        return self.keys is None or self.keying.mac(self.keys.mak, body[:-BLOCK_BYTES]) == body[-BLOCK_BYTES:]

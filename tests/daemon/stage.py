@@ -165,6 +165,7 @@ class Stage:
     change: dict[str, Any] = field(default_factory=dict)
     behaviour: dict[str, Any] = field(default_factory=dict)
     slow_s: float = 0.0
+    terminals: dict[str, Any] = field(default_factory=dict)
     said: list[dict[str, Any]] = field(default_factory=list)
     early: list[dict[str, Any]] = field(default_factory=list)
     clients: dict[str, TerminalClient] = field(default_factory=dict)
@@ -250,7 +251,9 @@ class Stage:
         known = self.clients.get(tid + name)
         if known is None:
             key = bytes.fromhex(tmk) if tmk is not None else None
-            known = TerminalClient(Terminal(tid, MID, key), "127.0.0.1", self.door_port, timeout_s=4.0)
+            known = TerminalClient(
+                Terminal(tid, MID, key, **self.terminals), "127.0.0.1", self.door_port, timeout_s=4.0
+            )
             self.clients[tid + name] = known
         return known
 
