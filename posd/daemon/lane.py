@@ -7,7 +7,7 @@ It must never send, write or wait.
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import assert_never
 
 from posd.core import effects as fx
@@ -18,10 +18,12 @@ from posd.core.payload import dump_record, record_name, record_version
 from posd.core.records import AuthorisationStarted, Record
 from posd.core.state import Transaction
 from posd.daemon.message_rows import incoming_row, outgoing_row
+from posd.daemon.replies import connection_of, refusal, request_of
+from posd.daemon.till_orders import FromTill, Wish, asked_again, order_row, peer_of, told
 from posd.errors import CannotEncode, InvariantBroken, KeyTrouble, MalformedMessage
 from posd.iso8583.message import Message
 from posd.journal.contract import MessageRow, RecordRow, Row
-from posd.profiles.contract import Arrived, Material, Outgoing, Profile, Terminal
+from posd.profiles.contract import Arrived, Material, Order, Outgoing, Profile, Terminal
 from posd.security.cards import CardData
 from posd.values import Now, RequestId
 
@@ -58,7 +60,7 @@ class Happened:
     event: e.Event
 
 
-Item = FromHost | FromTerminal | Happened
+Item = FromHost | FromTerminal | FromTill | Happened
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -81,7 +83,7 @@ class _Memory:
 
     requests: dict[RequestId, Message] = field(default_factory=dict)
     cards: dict[RequestId, CardData] = field(default_factory=dict)
-    asked: dict[str, Arrived] = field(default_factory=dict)
+    asked: dict[str, Arrived | Wish] = field(default_factory=dict)
     echoed: Mapping[int, str] | None = None
     riding: list[Row] = field(default_factory=list)
 
@@ -133,8 +135,8 @@ class Lane:
             self._memory.riding.clear()
         if step.to_host is not None:
             self._memory.echoed = step.to_host[1].echoed
-        for told in step.draft.to_terminal:  # also those whose answer could not be said
-            self._memory.asked.pop(told.reply_to, None)
+        for answer in step.draft.to_terminal:  # also those whose answer could not be said
+            self._memory.asked.pop(answer.reply_to, None)
         for effect in step.effects:
             if isinstance(effect, fx.ForgetCard):
                 self._memory.requests.pop(effect.request_id, None)
@@ -162,6 +164,10 @@ class Lane:
                     return Step(rows)
                 out = outgoing_row(self.terminal.tid, encoded, "terminal", now, None)
                 return Step((*rows, out), to_terminal=((refused, encoded),))
+            case FromTill(reply_to=reply_to):
+                refused = fx.ToTerminal(reply_to, fx.Refused(fx.Refusal.FENCED, "the lane is fenced"))
+                row = order_row(self.terminal.tid, item, now)
+                return Step((row,), to_terminal=((refused, told(refused)),))
             case FromHost(arrived=arrived):
                 return Step((self._incoming(arrived, "host", now),))
             case Happened():
@@ -180,6 +186,8 @@ class Lane:
                 return self._host_event(arrived)
             case FromTerminal(arrived=arrived, reply_to=reply_to, received_s=received_s):
                 return self._terminal_event(arrived, reply_to, received_s, now)
+            case FromTill():
+                return self._till_event(item, now)
             case _:
                 assert_never(item)
 
@@ -213,6 +221,29 @@ class Lane:
             self._memory.cards[request.request_id] = read.card
         return refused or request
 
+    def _till_event(self, item: FromTill, now: Now) -> e.Event:
+        wish, reply_to = item.wish, item.reply_to
+        self._remember_asker(reply_to, wish)
+        self._ride(order_row(self.terminal.tid, item, now))
+        if not isinstance(wish, Order):
+            return e.TillConfirmed(wish.request_id, reply_to)
+        waits = any(queued.request_id == wish.request_id for queued in self.engine.agenda.queue)
+        if waits or self.engine.state.find(wish.request_id) is not None:
+            return asked_again(wish, item)
+        original = self.engine.state.find(wish.original) if wish.original is not None else None
+        try:
+            card = wish.card or (self._facts_of((original,)).get(original.request_id) if original else None)
+        except CannotEncode as error:
+            return e.RequestUnusable(fx.Refusal.NO_ORIGINAL.value, str(error), reply_to, wish.request_id)
+        order = replace(wish, card=card)
+        read = self.profile.read_order(order, original, self._digest_key, reply_to, item.received_s)
+        request = read.event if isinstance(read.event, e.TransactionRequested) else None
+        refused = self._refused_here(request) if request is not None else None
+        if request is not None and refused is None and read.card is not None and read.message is not None:
+            self._memory.requests[request.request_id] = read.message
+            self._memory.cards[request.request_id] = read.card
+        return refused or read.event
+
     def _refused_here(self, request: e.TransactionRequested) -> e.RequestUnusable | None:
         """What the state cannot know of a new request: a long closed batch, a full disk."""
         why, because = fx.Refusal.BLOCKED, self.no_sales_because
@@ -222,7 +253,7 @@ class Lane:
             because = ""  # a void gives money back
         return e.RequestUnusable(why.value, because, request.reply_to, request.request_id) if because else None
 
-    def _remember_asker(self, reply_to: str, arrived: Arrived) -> None:
+    def _remember_asker(self, reply_to: str, arrived: Arrived | Wish) -> None:
         self._memory.asked[reply_to] = arrived
         while len(self._memory.asked) > ASKED_MAX:
             del self._memory.asked[next(iter(self._memory.asked))]
@@ -290,6 +321,9 @@ class Lane:
             request = self._memory.asked.get(answer.reply_to)
             if request is None:
                 continue
+            if not isinstance(request, Arrived):
+                encoded.append((answer, told(answer)))
+                continue
             try:
                 outgoing = self.profile.encode_answer(request, answer, self.terminal, draft.state.session, draft.now)
             except CannotEncode as error:
@@ -306,7 +340,7 @@ class Lane:
         if outgoing is not None and draft.to_host is not None:
             rows.append(outgoing_row(self.terminal.tid, outgoing, "host", draft.now, draft.to_host.request_id))
         for answer, encoded in answers:
-            rows.append(outgoing_row(self.terminal.tid, encoded, "terminal", draft.now, _request_of(answer)))
+            rows.append(outgoing_row(self.terminal.tid, encoded, peer_of(encoded), draft.now, request_of(answer)))
         if rows or len(self._memory.riding) >= RIDING_ROWS_MAX:
             rows = [*self._memory.riding, *rows]
         to_host = (draft.to_host, outgoing) if draft.to_host is not None and outgoing is not None else None
@@ -355,34 +389,3 @@ class Lane:
         if peer != "host" or exchange is None:
             return None
         return exchange.request_id if self.profile.answer_key(arrived) == (exchange.kind, exchange.stan) else None
-
-
-def refusal(profile: Profile, arrived: Arrived, why: fx.Refusal, now: Now) -> Outgoing | None:
-    """A refusal in the dialect; None: this message wants no answer, or nothing that can be said back fits it."""
-    try:
-        return profile.refuse(arrived.envelope, arrived.message, why.value, now)
-    except CannotEncode:
-        return None
-
-
-def reply_name(connection: str, number: int) -> str:
-    """The door's name for one message: its connection and the message's number there."""
-    return f"{connection}|{number}"
-
-
-def connection_of(reply_to: str) -> str:
-    """The connection to which an answer goes."""
-    return reply_to.rpartition("|")[0]
-
-
-def _request_of(answer: fx.ToTerminal) -> RequestId | None:
-    match answer.answer:
-        case fx.Result(request_id=request_id) | fx.Refused(request_id=request_id):
-            return request_id
-        case _:
-            return None
-
-
-def approval_of(answer: fx.ToTerminal) -> RequestId | None:
-    """The request whose outcome this answer hands over (D16)."""
-    return _request_of(answer) if isinstance(answer.answer, fx.Result) else None

@@ -11,8 +11,9 @@ from posd.core import effects as fx
 from posd.core import events as e
 from posd.core.answers import ExchangeKind
 from posd.daemon.host_link import Link
-from posd.daemon.lane import FromHost, FromTerminal, Happened, Item, reply_name
+from posd.daemon.lane import FromHost, FromTerminal, Happened, Item
 from posd.daemon.log import alert, log
+from posd.daemon.replies import reply_name
 from posd.daemon.runner import LaneRunner, Runner
 from posd.daemon.station_lane import Garbage, Line, StationItem, Turnaway, Unmatched
 from posd.daemon.terminal_door import TerminalDoor

@@ -13,8 +13,10 @@ from posd.core import effects as fx
 from posd.core import events as e
 from posd.core.payload import FOLD_VERSION, dump_state
 from posd.daemon.fence import BUGS, because
-from posd.daemon.lane import FromTerminal, Happened, Item, Lane, Step, approval_of, connection_of
+from posd.daemon.lane import FromTerminal, Happened, Item, Lane, Step
 from posd.daemon.log import alert, log
+from posd.daemon.replies import approval_of, connection_of
+from posd.daemon.till_orders import FromTill
 from posd.journal.writer import Writer
 from posd.profiles.contract import Outgoing
 from posd.values import Now
@@ -79,7 +81,7 @@ class Runner:
         event = item.event if isinstance(item, Happened) else None
         if isinstance(event, e.Tick) and self._inbox:
             return True  # whatever waits there is a tick too
-        limit = INBOX_ITEMS_MAX if isinstance(item, FromTerminal) else INBOX_ANSWERS_MAX
+        limit = INBOX_ITEMS_MAX if isinstance(item, FromTerminal | FromTill) else INBOX_ANSWERS_MAX
         if len(self._inbox) >= limit and not isinstance(event, NEVER_MISSED):
             return False
         self._inbox.append(item)

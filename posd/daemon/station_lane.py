@@ -12,8 +12,9 @@ from typing import assert_never
 from posd.core import effects as fx
 from posd.core.payload import dump_record, record_name, record_version
 from posd.core.station import STATION, DaemonStarted, DaemonStopped, Station, StationRecord
-from posd.daemon.lane import Step, refusal
+from posd.daemon.lane import Step
 from posd.daemon.message_rows import incoming_row, outgoing_row
+from posd.daemon.replies import refusal
 from posd.journal.contract import RecordRow, Row
 from posd.profiles.contract import Arrived, Profile
 from posd.values import Now

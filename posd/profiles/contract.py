@@ -12,12 +12,12 @@ from posd.core.answers import ExchangeKind, HostAnswer
 from posd.core.effects import HostMessage, ToTerminal
 from posd.core.events import Event
 from posd.core.rules import KindRules, TxnKind, Why
-from posd.core.state import Session
+from posd.core.state import Session, Transaction
 from posd.framing.tpdu import Envelope
 from posd.iso8583.message import Message
 from posd.security.cards import CardData
 from posd.security.keys import Tmk
-from posd.values import Now, RequestId, Rrn, Stan, Tid
+from posd.values import Minor, Now, RequestId, Rrn, Stan, Tid
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,10 +75,39 @@ class Material:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class ReadRequest:
-    """A terminal's message as an event, with the card that it brought."""
+    """A terminal's message as an event, with the card that it brought; `message`: what an order becomes of it."""
 
     event: Event
     card: CardData | None = None
+    message: Message | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SaleOnReceipt:
+    """A sale that posd does not know, as its receipt names it: `date` MMDD, `approval_code` perhaps empty."""
+
+    rrn: str
+    date: str
+    approval_code: str
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Order:
+    """What a till wants, read and checked; it has no message of its own.
+
+    `digest`: a keyed digest of all that the till said (D6). `amount_minor` None: the whole of the original.
+    `card`: what the till typed in, or the card of `original` from the vault.
+    """
+
+    request_id: RequestId
+    kind: TxnKind
+    digest: str
+    amount_minor: Minor | None
+    card: CardData | None = None
+    original: RequestId | None = None
+    receipt: SaleOnReceipt | None = None
+    reference: str = ""
+    tip_minor: Minor | None = None
 
 
 class Profile(Protocol):
@@ -114,6 +143,11 @@ class Profile(Protocol):
         received_s: float,
     ) -> ReadRequest:
         """A terminal's message as an event; what cannot be served is an event too, never an error."""
+
+    def read_order(
+        self, order: Order, original: Transaction | None, digest_key: bytes, reply_to: str, received_s: float
+    ) -> ReadRequest:
+        """A till's order as an event, with the message that it becomes; what cannot be served is an event too."""
 
     def encode_answer(
         self, request: Arrived, answer: ToTerminal, terminal: Terminal, session: Session, now: Now

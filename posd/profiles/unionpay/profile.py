@@ -6,16 +6,17 @@ from dataclasses import dataclass
 from posd.core.answers import ExchangeKind, HostAnswer
 from posd.core.effects import HostMessage, Refusal, ToTerminal
 from posd.core.rules import KindRules, TxnKind, Why
-from posd.core.state import Session
+from posd.core.state import Session, Transaction
 from posd.errors import MalformedMessage
 from posd.framing.tpdu import Envelope, split
 from posd.iso8583.masking import masked_fields
 from posd.iso8583.message import Message
 from posd.iso8583.unionpay import UNIONPAY
-from posd.profiles.contract import Arrived, Material, Outgoing, ReadRequest, Terminal
+from posd.profiles.contract import Arrived, Material, Order, Outgoing, ReadRequest, Terminal
 from posd.profiles.unionpay import from_host, to_host, to_terminal
 from posd.profiles.unionpay.data import KINDS, MAC_COVERED, REFUSALS, REVERSAL_REASONS
 from posd.profiles.unionpay.from_terminal import RequestReader
+from posd.profiles.unionpay.order import read_order
 from posd.profiles.unionpay.seal import Keying, host_mak, pack, terminal_mak
 from posd.security.keys import layout_of
 from posd.security.mac import DEFAULT, Output, mac_of
@@ -83,6 +84,11 @@ class UnionPay:
         received_s: float,
     ) -> ReadRequest:
         return self._reader.read(arrived, terminal, session, digest_key, reply_to, received_s)
+
+    def read_order(
+        self, order: Order, original: Transaction | None, digest_key: bytes, reply_to: str, received_s: float
+    ) -> ReadRequest:
+        return read_order(order, original, digest_key, reply_to, received_s, self.knobs.zone)
 
     def encode_answer(
         self, request: Arrived, answer: ToTerminal, terminal: Terminal, session: Session, now: Now

@@ -1,0 +1,98 @@
+"""A till's order as the message that a terminal would have sent: manual entry of a number, or an original's card.
+
+The rest (trace, batch, original, MAC) is given by to_host.py, as for a terminal's message. It must never serve what it
+cannot say: that is an event too, `RequestUnusable`.
+"""
+
+from posd.core import events as e
+from posd.core.effects import Refusal
+from posd.core.rules import TxnKind
+from posd.core.schedule import local
+from posd.core.state import Transaction
+from posd.iso8583.message import Message
+from posd.profiles.contract import Order, ReadRequest
+from posd.profiles.unionpay.data import MATRIX
+from posd.profiles.unionpay.refund import RefundOriginal
+from posd.security.cards import CardData
+from posd.values import Minor, Stan
+
+ENTERED_BY_HAND = "012"
+"""Field 22: the number was typed in, and there is no PIN pad (reference 1.5)."""
+
+CAPABILITY = "000" + "0"
+"""60.3, and 60.4: what a till can read is not known to the host (reference 1.3)."""
+
+SERVED = frozenset({TxnKind.SALE, TxnKind.VOID, TxnKind.REFUND})
+
+
+def read_order(
+    order: Order, original: Transaction | None, digest_key: bytes, reply_to: str, received_s: float, zone: str
+) -> ReadRequest:
+    """The event, the card and the message; never an error."""
+    found = _refusal(order, original)
+    if found is not None:
+        return ReadRequest(e.RequestUnusable(found[0].value, found[1], reply_to, order.request_id))
+    assert order.card is not None
+    card = CardData(pan=order.card.number, expiry=order.card.expiry, entry_mode=ENTERED_BY_HAND)
+    fields = {2: card.pan, 14: card.expiry, 22: ENTERED_BY_HAND}
+    message = Message(MATRIX[order.kind].mti, {number: value for number, value in fields.items() if value is not None})
+    return ReadRequest(_event(order, original, card, digest_key, reply_to, received_s, zone), card, message)
+
+
+def _refusal(order: Order, original: Transaction | None) -> tuple[Refusal, str] | None:
+    """Why no message can be made of it."""
+    if order.kind not in SERVED:
+        return Refusal.NOT_SUPPORTED, f"a till cannot order a {order.kind} of this acquirer"
+    if order.original is not None and original is None:
+        return Refusal.NO_ORIGINAL, "posd does not know this sale, or it is older than the last batches"
+    if original is not None and original.kind is not TxnKind.SALE:
+        return Refusal.NO_ORIGINAL, f"that is no sale but a {original.kind}"
+    if order.kind is TxnKind.REFUND and order.receipt is None and not (original and original.facts):
+        return Refusal.NO_ORIGINAL, "the host has not answered this sale: there is nothing to give back"
+    if order.card is None or order.card.number is None:
+        return Refusal.NO_ORIGINAL, "the card of this sale is not known any more"
+    return None
+
+
+def _event(
+    order: Order,
+    original: Transaction | None,
+    card: CardData,
+    digest_key: bytes,
+    reply_to: str,
+    received_s: float,
+    zone: str,
+) -> e.TransactionRequested:
+    whole = original.counted_minor if original is not None else Minor(0)
+    return e.TransactionRequested(
+        request_id=order.request_id,
+        kind=order.kind,
+        amount_minor=order.amount_minor if order.amount_minor is not None else whole,
+        terminal_batch=0,
+        terminal_stan=Stan(0),
+        fingerprint=order.digest,
+        entry_mode=ENTERED_BY_HAND,
+        card=card.reference(digest_key),
+        original=e.OriginalPointer(None, None, None, order.original) if order.original is not None else None,
+        has_pin=False,
+        reply_to=reply_to,
+        received_s=received_s,
+        options=_options(order, original, zone),
+        reference=order.reference,
+        tip_minor=order.tip_minor or Minor(0),
+        from_till=True,
+    )
+
+
+def _options(order: Order, original: Transaction | None, zone: str) -> str:
+    """60.3 on, and of a refund the sale that it names (refund.py)."""
+    if order.kind is not TxnKind.REFUND:
+        return CAPABILITY
+    if order.receipt is not None:
+        receipt = order.receipt
+        return RefundOriginal(receipt.rrn, receipt.approval_code, receipt.date).options(CAPABILITY)
+    assert original is not None
+    assert original.facts is not None
+    facts = original.facts
+    date = facts.host_date or local(original.at_ms, zone).strftime("%m%d")
+    return RefundOriginal(facts.rrn or "", facts.approval_code or "", date).options(CAPABILITY)
