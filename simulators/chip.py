@@ -37,16 +37,21 @@ def is_chip_entry(entry_mode: str | None) -> bool:
     return (entry_mode or "")[:2] in CHIP_ENTRIES
 
 
-def read_55(text: str | None) -> Tags:
-    """Field 55 (hex) as values by tag. Unreadable: no TLV, or a tag twice."""
+def elements_55(text: str | None) -> list[tuple[str, bytes]]:
+    """Field 55 (hex) in its order. Unreadable: no TLV, or a tag twice that is no script."""
     try:
         elements = tlv.parse(bytes.fromhex(text or ""))
     except (MalformedMessage, ValueError):
         raise Unreadable("field 55: BER-TLV expected") from None
-    tags = dict(elements)
-    if len(tags) != len(elements):
+    alone = [tag for tag, _ in elements if tag not in SCRIPTS]
+    if len(set(alone)) != len(alone):
         raise Unreadable("field 55: a tag stands there twice")
-    return tags
+    return elements
+
+
+def read_55(text: str | None) -> Tags:
+    """Field 55 as values by tag; of several scripts the last. Unreadable as `elements_55`."""
+    return dict(elements_55(text))
 
 
 def write_55(tags: Mapping[str, bytes] | Iterable[tuple[str, bytes]]) -> str:

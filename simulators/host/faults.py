@@ -36,6 +36,8 @@ Action = Literal[
     "echo_storm",
     "replace_fields",
     "restart",
+    "drop_script",
+    "bad_arpc",
 ]
 NEEDS_CODE = ("refuse", "answer_code")
 NEEDS_MS = ("delay", "delay_request", "echo_storm")
@@ -60,6 +62,7 @@ class Rule(BaseModel):
 
     do: Action
     mti: str | None = Field(default=None, pattern=r"^[0-9]{4}$")
+    type60: str | None = Field(default=None, pattern=r"^[0-9]{2}$", description="60.1, e.g. 30")
     code60: str | None = Field(default=None, pattern=r"^[0-9]{3}$", description="60.3, e.g. 207")
     amount: Annotated[str | None, BeforeValidator(_ends), Field(pattern=r"^(\*[0-9]{2}|[0-9]{1,12})$")] = None
     card: str | None = Field(default=None, pattern=r"^[0-9]{4}$", description="the last four digits")
@@ -73,7 +76,7 @@ class Rule(BaseModel):
     when: Literal["before", "after", "answered"] = Field(
         default="after", description="close, half_close, restart: before the booking, after it, or after the answer"
     )
-    digit: int = Field(default=3, ge=0, le=9, description="header_digit: what the host asks for (1.1)")
+    digit: int = Field(default=3, ge=0, le=12, description="header_digit: what the host asks for (1.1)")
     number: int | None = Field(default=None, ge=1, le=999_999, description="move_batch: the new number")
     rate: int = Field(default=100, ge=1, le=ECHOES_A_SECOND_MAX, description="echo_storm: messages a second")
     fields: dict[Annotated[int, Field(ge=2, le=63)], str] = Field(
@@ -111,6 +114,7 @@ class Rule(BaseModel):
         return (
             self.mti in (None, message.mti)
             and self.tid in (None, message.get(41))
+            and (self.type60 is None or (message.get(60) or "")[:2] == self.type60)
             and (self.code60 is None or (message.get(60) or "")[8:11] == self.code60)
             and (self.card is None or pan_of(message)[-4:] == self.card)
             and (self.amount is None or _amount_fits(self.amount, message.get(4)))

@@ -11,6 +11,7 @@ from posd.errors import CannotEncode
 from posd.framing.length_prefix import with_length
 from posd.framing.tpdu import Envelope, join
 from posd.iso8583.message import Message
+from simulators.chip import ISSUER_AUTHENTICATION, SCRIPTS, elements_55, write_55
 from simulators.host.acquirer import Acquirer, Answer
 from simulators.host.faults import Rule
 
@@ -35,8 +36,24 @@ def spoiled(acquirer: Acquirer, rule: Rule | None, answer: Answer) -> bytes | No
         case "replace_fields":
             changes = {number: text or None for number, text in rule.fields.items()}
             return acquirer.seal(answer.tid, answer.message.with_(changes))
+        case "drop_script" | "bad_arpc":
+            return acquirer.seal(answer.tid, answer.message.with_({55: _spoiled_55(rule.do, answer.message.get(55))}))
         case _:
             return answer.body
+
+
+def _spoiled_55(do: str, text: str | None) -> str | None:
+    """Field 55 without the issuer's scripts, or with another issuer authentication."""
+    if text is None:
+        return None
+    elements = elements_55(text)
+    if do == "drop_script":
+        return write_55(one for one in elements if one[0] not in SCRIPTS) or None
+    return write_55((tag, _flipped(value) if tag == ISSUER_AUTHENTICATION else value) for tag, value in elements)
+
+
+def _flipped(value: bytes) -> bytes:
+    return bytes([value[0] ^ 1]) + value[1:]
 
 
 def noise(answer: Answer) -> bytes:

@@ -15,8 +15,14 @@ from simulators.host.__main__ import listen_address
 from simulators.macs import Keying
 from simulators.terminal.client import TIMEOUT_S, TerminalClient
 from simulators.terminal.core import Terminal
+from simulators.terminal.steps import listing
 
 EXIT_UNUSABLE = 2
+EXAMPLE = """amounts are decimals ("12.34"); every step may have timeout_s; with a card: pin, entry, sequence
+
+example:
+  {"do": "preauth", "amount": "100.00", "card": "6225880000000005", "expiry": "3012", "entry": "051"}
+  {"do": "complete", "of_stan": 2, "amount": "110.00"}"""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -64,7 +70,10 @@ def _terminal(options: argparse.Namespace) -> Terminal:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m simulators.terminal", description="A card terminal driven by JSON lines."
+        prog="python -m simulators.terminal",
+        description="A card terminal driven by JSON lines.",
+        epilog=f"{EXAMPLE}\n\nsteps and what they need:\n{listing()}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--connect", required=True, metavar="HOST:PORT")
     parser.add_argument("--tid", required=True)

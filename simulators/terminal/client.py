@@ -6,17 +6,16 @@ no answer, a cut line and nonsense are outcomes.
 
 import asyncio
 import contextlib
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from posd.errors import CannotEncode, MalformedMessage
 from posd.framing.length_prefix import LengthPrefixed, with_length
 from posd.framing.tpdu import Envelope, join, split
-from simulators.host.settings import minor_units
-from simulators.terminal.core import CardInHand, Sent, Terminal
+from simulators.terminal import matrix
+from simulators.terminal.core import Sent, Terminal
+from simulators.terminal.steps import Step, build
 
 Result = dict[str, object]
-Step = Mapping[str, object]
 
 TPDU = bytes.fromhex("6000030000")
 HEADER = bytes.fromhex("603100310100")
@@ -59,6 +58,8 @@ class TerminalClient:
                 return await self._raw(str(step.get("hex", "")), timeout_s)
             case "settle":
                 return await self._settle(timeout_s)
+            case "issuer_unproven":
+                return self._noted(step)
             case _:
                 return await self._one(step, timeout_s)
 
@@ -73,7 +74,7 @@ class TerminalClient:
     async def _one(self, step: Step, timeout_s: float) -> Result:
         try:
             sent = self._build(step)
-        except (KeyError, ValueError, CannotEncode) as trouble:
+        except (KeyError, ValueError, TypeError, CannotEncode) as trouble:
             why = f"{type(trouble).__name__} in {sorted(step)}"
             return {"do": step.get("do"), "outcome": BAD_STEP, "why": why}
         if sent is None:
@@ -81,36 +82,21 @@ class TerminalClient:
         return await self.exchange(sent, timeout_s)
 
     def _build(self, step: Step) -> Sent | None:
-        terminal = self.terminal
-        match step.get("do"):
-            case "sign_in":
-                return terminal.sign_in()
-            case "sign_off":
-                return terminal.sign_off()
-            case "echo":
-                return terminal.echo()
-            case "sale":
-                return terminal.sale(_card(step), _amount(step))
-            case "balance":
-                return terminal.balance(_card(step))
-            case "void":
-                return terminal.void(int(str(step["of_stan"])))
-            case "refund":
-                return terminal.refund(_card(step), _amount(step), str(step["rrn"]), str(step["date"]))
-            case "reverse":
-                return terminal.reverse(int(str(step["stan"])), str(step.get("reason") or "98"))
-            case "repeat":
-                return self._bytes[int(str(step["stan"]))]
-            case "totals":
-                return terminal.settle()
-            case "settle_end":
-                return terminal.end()
-            case _:
-                return None
+        if step.get("do") == "repeat":
+            return self._bytes[int(str(step["stan"]))]
+        return build(self.terminal, step)
+
+    def _noted(self, step: Step) -> Result:
+        """A step that changes the terminal's log and sends nothing."""
+        try:
+            matrix.issuer_unproven(self.terminal, int(str(step["of_stan"])))
+        except (KeyError, ValueError):
+            return {"do": step.get("do"), "outcome": BAD_STEP, "why": "of_stan: a logged trace expected"}
+        return {"do": step.get("do"), "outcome": "done"}
 
     async def exchange(self, sent: Sent, timeout_s: float) -> Result:
         """Send one request and wait for its answer; frames that answer something else are counted as strays."""
-        if sent.do != "reverse":
+        if sent.message.mti != "0400":
             self._bytes[sent.stan] = sent
         frame = join(Envelope(self.tpdu, b"", self.header), sent.body)
         result = self.terminal.result(sent, NO_ANSWER)
@@ -139,12 +125,16 @@ class TerminalClient:
         return self.terminal.take(sent, message, body) if self.terminal.answers(sent, message) else None
 
     async def _settle(self, timeout_s: float) -> Result:
-        """0500, the uploads that it asks for, the end message: the outcome of the totals, or of what failed."""
+        """Owed script results, 0500, uploads, the end message: the outcome of the totals, or of what failed."""
+        for stan in [stan for stan, one in self.terminal.log.items() if one.script == "owed"]:
+            told = await self.exchange(matrix.script_result(self.terminal, stan), timeout_s)
+            if told["outcome"] != "approved":
+                return told | {"do": "settle", "outcome": f"script_{told['outcome']}"}
         totals = await self.exchange(self.terminal.settle(), timeout_s)
         if totals["outcome"] not in ("balanced", "unbalanced"):
             return totals
         uploaded = 0
-        for upload in [] if totals["outcome"] == "balanced" else list(self.terminal.uploads()):
+        for upload in list(self.terminal.uploads()):
             done = await self.exchange(upload, timeout_s)
             if done["outcome"] != "approved":
                 return totals | {"outcome": f"upload_{done['outcome']}", "code": done["code"]}
@@ -211,17 +201,3 @@ class TerminalClient:
             except (OSError, MalformedMessage):
                 return None
         return self._waiting.pop(0)
-
-
-def _card(step: Step) -> CardInHand:
-    pin = step.get("pin")
-    entry = str(step.get("entry") or ("021" if pin else "022"))
-    return CardInHand(str(step["card"]), str(step["expiry"]), entry, None if pin is None else str(pin))
-
-
-def _amount(step: Step) -> int:
-    """'12.34' in the step is 1234; a number is minor units already."""
-    value = minor_units(step["amount"])
-    if not isinstance(value, int):
-        raise ValueError("amount")
-    return value

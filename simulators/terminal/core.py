@@ -1,7 +1,7 @@
 """The terminal itself: its counters, its keys, its log, and what it says and understands (reference 1.4-1.10).
 
 Pure: bytes in, bytes out; client.py moves them. It builds one message for each step and reads the answer of
-it. Its log holds card numbers in memory only.
+it; matrix.py adds the other kinds of 1.8, uploads.py the batch upload. Its log holds card numbers in memory only.
 """
 
 from collections.abc import Iterable, Mapping
@@ -11,9 +11,13 @@ from posd.iso8583.codec import Codec, replace_mac
 from posd.iso8583.message import Message
 from posd.iso8583.unionpay import UNIONPAY
 from posd.values import BatchNumber, Stan, next_batch_number, next_stan
+from simulators.chip import SCRIPTS, Tags, is_chip_entry, read_55, write_55
 from simulators.crypto import BLOCK_BYTES, SIGN_IN_SM4, WorkingKeys, open_key_block, pin_block
-from simulators.fields import RECORDS_MAX, Field60, Field61, Totals, UploadRecord, format_upload
+from simulators.fields import Field60, Field61, Totals, Unreadable, UploadRecord
+from simulators.host.kinds import MATRIX, Kind, Row, Side
 from simulators.macs import USUAL, Keying, encrypt_track
+from simulators.terminal import uploads
+from simulators.terminal.chip_card import CARD_SEQUENCE, Chip, in_reversal
 
 MAC_PLACE = "00" * BLOCK_BYTES
 CURRENCY = "156"
@@ -23,18 +27,29 @@ TRACK_TAIL = "2010000012345678"
 TRACK_DIGITS_MAX = 37
 APPROVED_CODES = frozenset({"00", "10", "11", "A2", "A4", "A5", "A6"})
 DOMESTIC_SCHEME = "CUP"
-SALE, VOID, BALANCE, REFUND = ("000000", "22"), ("200000", "23"), ("310000", "01"), ("200000", "25")
+NO_TRACK_53 = "0600000000000000"
+ALREADY_KNOWN = "94"
+NO_DATE = "0000"
 REASON_NO_ANSWER = "98"
+FINANCIAL = frozenset({"0100", "0200", "0220"})
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class CardInHand:
-    """A card as this terminal reads it: number, expiry YYMM, entry mode (022 swiped, 012 typed), PIN or none."""
+    """A card as this terminal reads it: number, expiry YYMM, entry mode, PIN or none.
+
+    Entry modes: 022 swiped, 012 typed, 052 chip, 072 contactless. A chip has a `sequence` (field 23).
+    """
 
     pan: str
     expiry: str
     entry: str = "022"
     pin: str | None = None
+    sequence: str = CARD_SEQUENCE
+
+    @property
+    def chip(self) -> bool:
+        return is_chip_entry(self.entry)
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -52,7 +67,11 @@ class Sent:
 
 @dataclass(slots=True, repr=False)
 class Logged:
-    """A line of the terminal's transaction log."""
+    """A line of the terminal's transaction log.
+
+    `tags`: field 55 as it was sent. `script`: "owed" until its result was reported. `failed`: 11 refused by the card
+    after the host's approval, 05 issuer authentication failed (1.7, type 6).
+    """
 
     sent: Sent
     pan: str
@@ -62,11 +81,27 @@ class Logged:
     foreign: bool = False
     approved: bool = False
     credit: bool = False
+    kind: Kind = Kind.SALE
+    batch: int = 0
+    date: str | None = None
+    tags: Tags | None = None
+    script: str = ""
+    failed: str = ""
+    replaced: bool = False
+
+    @property
+    def counts(self) -> bool:
+        """Is it in the totals? One that was adjusted is not, the adjustment counts in its place (1.6)."""
+        return self.approved and not self.replaced and MATRIX[self.kind].side is not Side.NEITHER
 
 
 @dataclass(slots=True, repr=False)
 class Terminal:
-    """One terminal. Without a `tmk` it has no keys: no MAC, no PIN block, field 62 is ignored."""
+    """One terminal. Without a `tmk` it has no keys: no MAC, no PIN block, field 62 is ignored.
+
+    `holds`: approved pre-authorisations by (batch, trace), kept over closes. `today`: YYMMDD for tag 9A; an 0810 sets
+    month and day.
+    """
 
     tid: str
     mid: str
@@ -77,84 +112,84 @@ class Terminal:
     codec: Codec = UNIONPAY
     keys: WorkingKeys | None = None
     log: dict[int, Logged] = field(default_factory=dict)
+    holds: dict[tuple[int, int], Logged] = field(default_factory=dict)
+    today: str = "261122"
     settled_groups: tuple[bool, bool] = (True, True)
     keying: Keying = USUAL
 
     def sign_in(self) -> Sent:
-        return self._management("sign_in", "0800", self.sign_in_code, {63: OPERATOR})
+        return self.management("sign_in", "0800", self.sign_in_code, {63: OPERATOR})
 
     def sign_off(self) -> Sent:
-        return self._management("sign_off", "0820", "002")
+        return self.management("sign_off", "0820", "002")
 
     def echo(self) -> Sent:
         """Without field 11; the trace is not consumed (1.6)."""
-        return self._sent("echo", Message("0820", {**self._identity(), 60: self._field60("00", "301")}))
+        return self.request("echo", Message("0820", {**self._identity(), 60: self._field60("00", "301")}))
 
     def sale(self, card: CardInHand, amount_minor: int) -> Sent:
-        return self._financial("sale", SALE, card, {4: f"{amount_minor:012d}"})
+        return self.financial("sale", Kind.SALE, card, {4: f"{amount_minor:012d}"})
 
     def balance(self, card: CardInHand) -> Sent:
-        return self._financial("balance", BALANCE, card, {})
+        return self.financial("balance", Kind.BALANCE, card, {})
 
     def void(self, of_stan: int) -> Sent:
         """Void a logged sale: by field 37 and field 61. KeyError if this terminal has no such sale."""
         sale = self.log[of_stan]
         amount = sale.sent.message.get(4)
-        more = {4: amount, 37: sale.rrn, 38: sale.approval, 53: "0600000000000000"}
+        more = {4: amount, 37: sale.rrn, 38: sale.approval, 53: NO_TRACK_53}
         more[61] = Field61(self.batch, of_stan).format()
-        sent = self._financial("void", VOID, CardInHand(sale.pan, "", "012"), more)
-        self.log[sent.stan].credit = True
-        return sent
+        return self.financial("void", Kind.SALE_VOID, CardInHand(sale.pan, "", "012"), more)
 
     def refund(self, card: CardInHand, amount_minor: int, rrn: str, date: str) -> Sent:
         """A 0220 refund of a sale of another batch: its reference and its date MMDD (1.4, 1.8)."""
         more: dict[int, str | None] = {4: f"{amount_minor:012d}", 37: rrn, 61: Field61(0, 0, date).format(), 63: "000"}
-        sent = self._financial("refund", REFUND, card, more, mti="0220")
-        self.log[sent.stan].credit = True
-        return sent
+        return self.financial("refund", Kind.REFUND, card, more)
 
     def reverse(self, stan: int, reason: str = REASON_NO_ANSWER) -> Sent:
-        """The 0400 of a logged request: its trace, its fields 3, 4 and 60; field 61 for a void (1.10)."""
+        """The 0400 of a logged request: its trace, its fields 3, 4 and 60; fields 55 and 61 by 1.10."""
         logged = self.log[stan]
         original = logged.sent.message
-        kept = {number: original.get(number) for number in (2, 3, 4, 11, 14, 22, 25, 41, 42, 49, 60)}
-        is_void = original.get(3) == VOID[0]
-        kept |= {38: logged.approval, 39: reason}
-        if is_void:
-            kept[61] = Field61(Field60.parse(original.get(60)).batch, stan).format()
+        kept = {number: original.get(number) for number in (2, 3, 4, 11, 14, 22, 23, 25, 41, 42, 49, 60)}
+        kept |= {38: logged.approval, 39: reason, 61: self._reversal61(logged, stan)}
+        if logged.tags and MATRIX[logged.kind].reversal61 == 0:
+            kept[55] = in_reversal(logged.tags)
         message = Message("0400", {n: value for n, value in sorted(kept.items()) if value is not None})
-        return self._sent("reverse", self._with_mac(message))
+        return self.request("reverse", self._with_mac(message))
+
+    def _reversal61(self, logged: Logged, stan: int) -> str | None:
+        """The request's own batch and trace where it named an original itself; twelve or sixteen digits."""
+        row = MATRIX[logged.kind]
+        if not row.originals and logged.kind is not Kind.REFUND:
+            return None
+        batch = Field60.parse(logged.sent.message.get(60)).batch
+        return Field61(batch, stan, NO_DATE if row.reversal61 == 16 else None).format()
 
     def settle(self) -> Sent:
         """The 0500 with this terminal's own totals, two groups."""
         groups = "".join(self.totals(foreign).format() for foreign in (False, True))
-        return self._management("settle", "0500", "201", {48: groups, 49: CURRENCY, 63: OPERATOR})
+        return self.management("settle", "0500", "201", {48: groups, 49: CURRENCY, 63: OPERATOR})
 
     def uploads(self) -> Iterable[Sent]:
-        """The magnetic records of the groups that did not agree, eight a message (1.7)."""
-        records = self.records()
-        for at in range(0, len(records), RECORDS_MAX):
-            yield self._management("upload", "0320", "201", {48: format_upload(records[at : at + RECORDS_MAX])})
+        """The batch upload by what the totals said, without the end message (1.7)."""
+        return uploads.uploads(self)
 
     def end(self) -> Sent:
-        """207 after agreed totals, 202 with the number of records otherwise."""
+        """207 after agreed totals, 202 otherwise, with the number of all uploaded records."""
         agreed = all(self.settled_groups)
-        count = f"{len(self.records()):04d}"
-        return self._management("settle_end", "0320", "207" if agreed else "202", {48: count})
+        count = f"{uploads.count(self):04d}"
+        return self.management("settle_end", "0320", "207" if agreed else "202", {48: count})
 
     def totals(self, foreign: bool) -> Totals:
-        """One group of field 48 by this terminal's log: approved sales debit, approved voids credit."""
-        counted = [one for one in self.log.values() if one.approved and one.foreign is foreign]
+        """One group of field 48 by this terminal's log (the table of 1.6)."""
+        counted = [one for one in self.log.values() if one.counts and one.foreign is foreign]
         debit = [one.amount_minor for one in counted if not one.credit]
         credit = [one.amount_minor for one in counted if one.credit]
         return Totals(sum(debit), len(debit), sum(credit), len(credit))
 
     def records(self) -> tuple[UploadRecord, ...]:
-        return tuple(
-            UploadRecord("01" if one.foreign else "00", stan, one.pan, one.amount_minor)
-            for stan, one in self.log.items()
-            if one.approved and not self.settled_groups[one.foreign]
-        )
+        """What goes eight a message: magnetic online transactions of groups that did not agree (1.7, type 3)."""
+        return uploads.records(self)
 
     def answers(self, sent: Sent, answer: Message) -> bool:
         """Is this the answer to that request? By MTI, terminal and trace (echo: without a trace)."""
@@ -176,12 +211,15 @@ class Terminal:
             case "settle":
                 return result | self._settled(answer)
             case "settle_end" if answer.get(39) == "00":
-                self.batch = int(next_batch_number(BatchNumber(self.batch)))
-                self.log.clear()
-            case "sale" | "void" | "refund" if answer.get(39) in APPROVED_CODES:
-                self._approved(self.log[sent.stan], answer)
-            case "reverse" if answer.get(39) == "00":
-                self.log[sent.stan].approved = False
+                self._next_batch()
+            case "reverse" | "chip_refusal" if answer.get(39) == "00":
+                self._reversed(self.log[sent.stan])
+            case "script_result" if answer.get(39) == "00":
+                self.original(Field61.parse(sent.message.get(61))).script = "reported"
+            case _ if sent.message.mti in FINANCIAL and answer.get(39) in APPROVED_CODES:
+                result |= self._approved(self.log[sent.stan], answer)
+            case _ if self._known_advice(sent, answer):
+                result["outcome"] = "already_known"
             case _:
                 pass
         if answer.get(54) is not None:
@@ -203,8 +241,28 @@ class Terminal:
             "outcome": outcome,
         }
 
+    def original(self, named: Field61) -> Logged:
+        """A logged line, or a hold of an earlier batch. KeyError if there is none."""
+        if named.batch == self.batch and named.stan in self.log:
+            return self.log[named.stan]
+        return self.holds[named.batch, named.stan]
+
+    def _next_batch(self) -> None:
+        self.batch = int(next_batch_number(BatchNumber(self.batch)))
+        self.log.clear()
+
+    def _known_advice(self, sent: Sent, answer: Message) -> bool:
+        logged = self.log.get(sent.stan)
+        return answer.get(39) == ALREADY_KNOWN and logged is not None and MATRIX[logged.kind].advice
+
+    def _reversed(self, logged: Logged) -> None:
+        """Taken back; what it had replaced counts again."""
+        logged.approved = False
+        self.holds.pop((logged.batch, logged.sent.stan), None)
+
     def _signed_in(self, answer: Message) -> dict[str, object]:
         self.batch = Field60.parse(answer.get(60)).batch
+        self.today = self.today[:2] + (answer.get(13) or self.today[2:])
         if self.tmk is None:
             return {"outcome": "approved", "batch": self.batch}
         try:
@@ -221,21 +279,62 @@ class Terminal:
         self.settled_groups = (text[30] == "1", text[61] == "1")
         return {"outcome": "balanced" if all(self.settled_groups) else "unbalanced"}
 
-    def _approved(self, logged: Logged, answer: Message) -> None:
+    def _approved(self, logged: Logged, answer: Message) -> dict[str, object]:
+        """Log an approval; what a script asks for is owed from now on."""
         logged.approved, logged.rrn, logged.approval = True, answer.get(37), answer.get(38)
-        logged.amount_minor = int(answer.get(4) or "0")
+        logged.amount_minor, logged.date = int(answer.get(4) or "0"), answer.get(13)
         logged.foreign = (answer.get(63) or DOMESTIC_SCHEME)[:3] != DOMESTIC_SCHEME
+        if logged.kind is Kind.PREAUTH:
+            self.holds[logged.batch, logged.sent.stan] = logged
+        said: dict[str, object] = {"approval": logged.approval} if logged.approval else {}
+        try:
+            tags = read_55(answer.get(55)) if answer.get(55) else {}
+        except Unreadable:
+            return said | {"bad_chip_answer": True}
+        if any(tag in tags for tag in SCRIPTS):
+            logged.script = "owed"
+            said["script"] = True
+        return said | ({"issuer_authentication": True} if "91" in tags else {})
 
-    def _financial(
-        self, do: str, kind: tuple[str, str], card: CardInHand, more: Mapping[int, str | None], *, mti: str = "0200"
-    ) -> Sent:
-        fields: dict[int, str | None] = {3: kind[0], 11: self._next_stan(), 22: card.entry, 25: "00"}
-        fields |= {**self._identity(), 49: CURRENCY, 60: self._field60(kind[1], f"000{FINANCIAL_REST}")}
-        fields |= self._card_fields(card) | dict(more)
-        message = Message(mti, {n: value for n, value in sorted(fields.items()) if value is not None})
-        sent = self._sent(do, self._with_mac(message))
-        self.log[sent.stan] = Logged(sent, card.pan)
+    def financial(self, do: str, kind: Kind, card: CardInHand, more: Mapping[int, str | None]) -> Sent:
+        """Build and log a request of 1.8; `more` comes last. Advices count from here on: they happened (1.9)."""
+        row, stan = MATRIX[kind], self._next_stan()
+        fields: dict[int, str | None] = {3: row.processing, 11: stan, 22: card.entry, 25: row.condition}
+        fields |= {**self._identity(), 49: CURRENCY, 60: self._field60(row.type_code, f"000{FINANCIAL_REST}")}
+        fields |= self._stored_card(card) if row.advice else self._card_fields(card)
+        tags = self._tags(row, card, int(stan), int(more.get(4) or "0"))
+        if tags is not None:
+            fields |= {23: card.sequence, 55: write_55(tags)}
+        fields |= more
+        message = Message(row.mti, {n: value for n, value in sorted(fields.items()) if value is not None})
+        sent = self.request(do, self._with_mac(message))
+        logged = Logged(sent, card.pan, kind=kind, batch=self.batch, tags=tags, credit=row.side is Side.CREDIT)
+        if row.advice:
+            logged.approved, logged.amount_minor = True, int(more.get(4) or "0")
+        self.log[sent.stan] = logged
         return sent
+
+    def notice(self, do: str, more: Mapping[int, str | None]) -> Sent:
+        """A 0620: with MAC, not logged (1.3, 1.11)."""
+        fields: dict[int, str | None] = {11: self._next_stan(), **self._identity(), 60: self._field60("00", "951")}
+        fields |= more
+        kept = {number: value for number, value in sorted(fields.items()) if value is not None}
+        return self.request(do, self._with_mac(Message("0620", kept)))
+
+    def download(self, do: str, mti: str, code: str, block: bytes) -> Sent:
+        """A 0800 or 0820 of 36x, 37x or 38x; `block` is field 62, if there is any."""
+        return self.management(do, mti, code, {62: block.hex().upper()} if block else None)
+
+    def _tags(self, row: Row, card: CardInHand, stan: int, amount_minor: int) -> Tags | None:
+        """Field 55 where a chip was read and the kind has it: not where an original is named (1.8)."""
+        if not card.chip or row.originals or row.kind is Kind.REFUND:
+            return None
+        chip = Chip(card.pan, stan, amount_minor, self.today)
+        return chip.offline() if row.kind is Kind.EC_SALE else chip.request()
+
+    def _stored_card(self, card: CardInHand) -> dict[int, str | None]:
+        """The card of an advice: never a track, never a PIN (1.9)."""
+        return {2: card.pan, 14: card.expiry or None}
 
     def _card_fields(self, card: CardInHand) -> dict[int, str | None]:
         typed = card.entry.startswith("01")
@@ -260,9 +359,9 @@ class Terminal:
             return self.keying.sm4_security_digit
         return "6" if self.keys is not None and len(self.keys.pik) > BLOCK_BYTES else "0"
 
-    def _management(self, do: str, mti: str, code: str, more: Mapping[int, str] | None = None) -> Sent:
+    def management(self, do: str, mti: str, code: str, more: Mapping[int, str] | None = None) -> Sent:
         fields = {11: self._next_stan(), **self._identity(), 60: self._field60("00", code), **(more or {})}
-        return self._sent(do, Message(mti, dict(sorted(fields.items()))))
+        return self.request(do, Message(mti, dict(sorted(fields.items()))))
 
     def _identity(self) -> dict[int, str]:
         return {41: self.tid, 42: self.mid}
@@ -277,7 +376,7 @@ class Terminal:
     def _with_mac(self, message: Message) -> Message:
         return message if self.keys is None else message.with_({64: MAC_PLACE})
 
-    def _sent(self, do: str, message: Message) -> Sent:
+    def request(self, do: str, message: Message) -> Sent:
         body = self.codec.encode(message)
         if message.get(64) is not None and self.keys is not None:
             body = replace_mac(body, self.keying.mac(self.keys.mak, body[:-BLOCK_BYTES]))

@@ -66,7 +66,7 @@ def test_mismatched_and_extra_records_are_named_without_the_card() -> None:
         UploadRecord("01", second, DOMESTIC.pan, 2_000),
         UploadRecord("00", 4711, DOMESTIC.pan, 50),
     )
-    upload = bench.terminal._management("upload", "0320", "201", {48: format_upload(records)})
+    upload = bench.terminal.management("upload", "0320", "201", {48: format_upload(records)})
     bench.take(upload)
     done = bench.books["batches"][0]["settlements"][0]
     assert done["mismatched"] == [
@@ -107,7 +107,7 @@ def test_a_wrong_end_code_or_count_is_remarked() -> None:
     forget(bench, bench.sale(1_000))
     bench.take(bench.terminal.settle())
     bench.terminal.settled_groups = (True, True)
-    bench.take(bench.terminal._management("settle_end", "0320", "207", {48: "0005"}))
+    bench.take(bench.terminal.management("settle_end", "0320", "207", {48: "0005"}))
     remarks = " ".join(bench.books["remarks"])
     assert "ended with 207 after totals that were not balanced" in remarks
     assert "end count 5, 0 records were uploaded" in remarks
@@ -153,7 +153,7 @@ def test_one_group_of_31_digits_holds_both() -> None:
 
 def test_totals_of_another_batch_are_77_and_an_upload_without_totals_12() -> None:
     bench = Bench.signed_in()
-    upload = bench.terminal._management("settle_end", "0320", "207", {48: "0000"})
+    upload = bench.terminal.management("settle_end", "0320", "207", {48: "0000"})
     assert bench.say(upload).get(39) == "12"
     bench.terminal.batch = 5
     assert bench.say(bench.terminal.settle()).get(39) == "77"

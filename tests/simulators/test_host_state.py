@@ -43,7 +43,7 @@ def busy() -> Bench:
     bench.take(bench.terminal.settle())
     bench.take(next(iter(bench.terminal.uploads())))
     odd = (UploadRecord("00", 4711, DOMESTIC.pan, 5),)
-    bench.take(bench.terminal._management("upload", "0320", "201", {48: format_upload(odd)}))
+    bench.take(bench.terminal.management("upload", "0320", "201", {48: format_upload(odd)}))
     return bench
 
 

@@ -19,12 +19,12 @@ def unbalanced(*amounts: int, **behaviour: str) -> tuple[Bench, list[int]]:
 
 def upload(bench: Bench, *records: UploadRecord) -> list[dict[str, Any]]:
     """Send the records; the events that the host notes."""
-    sent = bench.terminal._management("upload", "0320", "201", {48: format_upload(records)})
+    sent = bench.terminal.management("upload", "0320", "201", {48: format_upload(records)})
     return findings(bench, sent.body)
 
 
 def end(bench: Bench, code: str, count: int) -> list[dict[str, Any]]:
-    return findings(bench, bench.terminal._management("settle_end", "0320", code, {48: f"{count:04d}"}).body)
+    return findings(bench, bench.terminal.management("settle_end", "0320", code, {48: f"{count:04d}"}).body)
 
 
 def findings(bench: Bench, body: bytes) -> list[dict[str, Any]]:

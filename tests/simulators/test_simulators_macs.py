@@ -152,5 +152,5 @@ def test_a_track_under_another_key_or_not_said_to_be_encrypted_is_answered_with_
     sent = terminal.sale(DOMESTIC, 500)
     track = encrypt_track(TDK, sent.message.get(35) or "")
     changed: Message = sent.message.with_({35: track, 53: control})
-    assert bench.say(terminal._sent("sale", changed)).get(39) == "89"
+    assert bench.say(terminal.request("sale", changed)).get(39) == "89"
     assert bench.spent() == 0
