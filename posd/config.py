@@ -5,9 +5,11 @@
 """
 
 import os
+from collections.abc import Sequence
 from datetime import time
 from pathlib import Path
 
+from posd.addresses import AnyAddress, SerialAddress
 from posd.errors import ConfigError, KeyTrouble
 from posd.security.des import KEY_BYTES_SINGLE
 from posd.security.keys import DES, SM4, SM4_SIGN_IN, layout_of, load_tmk
@@ -18,6 +20,9 @@ from posd.values import format_amount
 from posd.yamlmarks import ConfigProblems, Document, Place, Problem, read_document, shown_path
 
 DAY_S = 86_400
+LINE_MESSAGE_BYTES = 1_024
+"""A long message with field 55: what a serial line is reckoned with."""
+
 HALF_DAY_S = DAY_S // 2
 """A settlement less than this before the cut-over is meant to precede it; else it would follow it."""
 
@@ -39,6 +44,7 @@ def load_document(path: Path) -> tuple[Settings, Document]:
         *_keys(settings, document),
         *_time_budget(settings, document),
         *_one_shot_budget(settings, document),
+        *_lines(settings, document),
         *_gaps(settings, document),
         *_terminals_distinct(settings, document),
         *_open_door(settings, document),
@@ -120,7 +126,8 @@ def _keys(settings: Settings, document: Document) -> list[Problem]:
 
 def _time_budget(settings: Settings, document: Document) -> list[Problem]:
     host, door = settings.host, settings.door
-    needed_s = host.connect_timeout_s + host.reply_timeout_s
+    line_s = 2 * max((line.byte_s for line in _lines_of(door.listen)), default=0.0) * LINE_MESSAGE_BYTES
+    needed_s = host.connect_timeout_s + host.reply_timeout_s + line_s
     if door.terminal_timeout_s > needed_s:
         return []
     connect, reply = (document.place(("host", name)) for name in ("connect_timeout_s", "reply_timeout_s"))
@@ -128,6 +135,8 @@ def _time_budget(settings: Settings, document: Document) -> list[Problem]:
         f"{door.terminal_timeout_s:g} s is not longer than host.connect_timeout_s ({host.connect_timeout_s:g} s, "
         f"{connect}) + host.reply_timeout_s ({host.reply_timeout_s:g} s, {reply})"
     )
+    if line_s:
+        what += f" + {line_s:.1f} s for question and answer on the serial line of door.listen"
     hint = f"the terminal would give up first: raise this above {needed_s:g}, or lower those"
     return [document.problem(("door", "terminal_timeout_s"), what, hint)]  # D17
 
@@ -141,6 +150,31 @@ def _one_shot_budget(settings: Settings, document: Document) -> list[Problem]:
     what = f"{host.connect_timeout_s:g} s is not shorter than {reply}"
     hint = "in mode one_shot the reply limit counts from before the connection: lower this, or raise that"
     return [document.problem(("host", "connect_timeout_s"), what, hint)]
+
+
+def _lines(settings: Settings, document: Document) -> list[Problem]:
+    """A serial line has one owner, and is given up before an answer from it is."""
+    host, place = settings.host, ("host", "address")
+    if not isinstance(host.address, SerialAddress):
+        return []
+    problems = []
+    if host.address.device in [line.device for line in _lines_of(settings.door.listen)]:
+        what = f"is also in door.listen ({document.place(('door', 'listen'))})"
+        problems.append(document.problem(place, what, "a serial line has one peer: give each its own"))
+    if host.mode == "one_shot":
+        what = "is one_shot, but host.address is a serial line, which is opened once"
+        problems.append(document.problem(("host", "mode"), what, "write mode: persistent"))
+    give_up_s = host.address.give_up_s(LINE_MESSAGE_BYTES)
+    if give_up_s >= host.reply_timeout_s:
+        reply = f"host.reply_timeout_s ({host.reply_timeout_s:g} s, {document.place(('host', 'reply_timeout_s'))})"
+        what = f"the line would repeat a frame for {give_up_s:.1f} s, not less than {reply}"
+        hint = "a request must not be repeated after its reversal is owed: fewer retries, a shorter ack_timeout_s"
+        problems.append(document.problem(place, what, hint))  # D2
+    return problems
+
+
+def _lines_of(addresses: Sequence[AnyAddress]) -> list[SerialAddress]:
+    return [address for address in addresses if isinstance(address, SerialAddress)]
 
 
 def _gaps(settings: Settings, document: Document) -> list[Problem]:
@@ -170,7 +204,7 @@ def _terminals_distinct(settings: Settings, document: Document) -> list[Problem]
 
 def _open_door(settings: Settings, document: Document) -> list[Problem]:
     """D28: what others on the network can reach must prove itself."""
-    if settings.door.listen.is_loopback:
+    if all(address.is_local for address in settings.door.listen):
         return []
     where = document.place(("door", "listen"))
     what = f"must be required, because door.listen ({where}) can be reached from other machines"

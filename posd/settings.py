@@ -24,7 +24,7 @@ from pydantic import (
 )
 
 from posd.addresses import Address as Address
-from posd.addresses import parse_tcp
+from posd.addresses import AnyAddress, SerialAddress, parse_address
 from posd.yamlmarks import did_you_mean
 
 FOLDER = "folder"
@@ -69,6 +69,12 @@ def _listed(value: object) -> object:
 def _distinct(values: tuple[object, ...]) -> tuple[object, ...]:
     if len(set(values)) != len(values):
         raise ValueError("the same item stands here twice; keep one")
+    return values
+
+
+def _own_devices(values: tuple[AnyAddress, ...]) -> tuple[AnyAddress, ...]:
+    """A line has one peer and one setting, whatever its parameters."""
+    _distinct(tuple(each.device if isinstance(each, SerialAddress) else each for each in values))
     return values
 
 
@@ -137,7 +143,10 @@ def _with_success(codes: tuple[str, ...]) -> tuple[str, ...]:
 
 Seconds = Annotated[float, Field(gt=0, le=SECONDS_MAX, allow_inf_nan=False)]
 SecondsOrOff = Annotated[float, Field(ge=0, le=SECONDS_MAX, allow_inf_nan=False)]
-AddressText = Annotated[Address, PlainValidator(parse_tcp)]
+AddressText = Annotated[AnyAddress, PlainValidator(parse_address)]
+AddressTexts = Annotated[
+    tuple[AddressText, ...], BeforeValidator(_listed), AfterValidator(_some), AfterValidator(_own_devices)
+]
 PathText = Annotated[Path, PlainValidator(_path)]
 SocketPath = Annotated[PathText, AfterValidator(_socket)]
 Amount = Annotated[int, PlainValidator(_amount)]
@@ -210,7 +219,7 @@ class HostSettings(Section):
 class DoorSettings(Section):
     """Where terminals connect; their TPDU and header are as long as the host's."""
 
-    listen: AddressText = Address("127.0.0.1", 7000)
+    listen: AddressTexts = (Address("127.0.0.1", 7000),)
     connections_max: Annotated[int, Field(ge=1, le=CONNECTIONS_MAX)] = 64
     terminal_timeout_s: Seconds = 75.0
     frame_bytes_max: FrameBytes = 4_096

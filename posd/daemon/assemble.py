@@ -6,21 +6,27 @@ failed, or posd found itself wrong. Every text is one line.
 
 import asyncio
 import gc
+import itertools
 import os
+import random
 import resource
 import stat
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+from posd.addresses import AnyAddress, SerialAddress
 from posd.config import check_environment, load_document
 from posd.core.engine import Engine
 from posd.core.rules import Rules
 from posd.core.station import STATION, Station
+from posd.daemon.backoff import Backoff
 from posd.daemon.clock import SystemClock
 from posd.daemon.control import Control
 from posd.daemon.control_socket import ControlServer
 from posd.daemon.daemon import Daemon
+from posd.daemon.doors import Door, Doors
 from posd.daemon.lane import Lane
 from posd.daemon.linking import link_of
 from posd.daemon.log import alert, set_up, take_over_strays
@@ -29,6 +35,7 @@ from posd.daemon.recover import Recovered, known, owes, recover, sign_out
 from posd.daemon.router import DoorSide, Exits, HostSide, Lanes
 from posd.daemon.rules import rules_of
 from posd.daemon.runner import LaneRunner, StationRunner
+from posd.daemon.serial_door import SerialDoor
 from posd.daemon.snapshots import keep_removed_near
 from posd.daemon.station_lane import StationLane
 from posd.daemon.terminal_door import TerminalDoor
@@ -52,6 +59,9 @@ JOURNAL_FOLDER = "journal"
 
 DOOR_IDLE_S = 3600.0
 """A terminal that says nothing for so long is hung up on; it may come back at any time."""
+
+LINE_FIRST_S, LINE_MAX_S = 0.5, 10.0
+"""Gaps between attempts to open a serial door again: whoever puts an adapter back waits no longer than that."""
 
 FILES_BESIDE_CONNECTIONS = 256
 """The journal, the line, the control socket's clients, and connections that are being turned away."""
@@ -157,8 +167,8 @@ def _assemble(settings: Settings, clock: SystemClock, machine_key: MachineKey, s
     host_side = HostSide(table, exits.heard)
     link = exits.link = host_side.link = link_of(settings.host, host_side, clock.monotonic_s)
     door_side = DoorSide(table, clock.now)
-    door = exits.door = _door(settings, door_side)
-    daemon = Daemon(settings, clock, store, writer, table, link, door, door_side, Notifier())
+    doors = exits.doors = _doors(settings, door_side)
+    daemon = Daemon(settings, clock, store, writer, table, link, doors, door_side, Notifier())
     control = Control(daemon)
     daemon.control = ControlServer(settings.control_socket, control.handle, control.verbs)
     return daemon
@@ -238,7 +248,15 @@ def _refuse_forgotten(settings: Settings, store: SqliteStore, rules: Rules) -> N
             keep_removed_near(store, recovered)
 
 
-def _door(settings: Settings, listener: DoorSide) -> TerminalDoor:
+def _doors(settings: Settings, listener: DoorSide) -> Doors:
+    numbers = itertools.count(1)
+    return Doors([_door(settings, address, listener, numbers) for address in settings.door.listen])
+
+
+def _door(settings: Settings, address: AnyAddress, listener: DoorSide, numbers: Iterator[int]) -> Door:
     door = settings.door
-    address = door.listen
-    return TerminalDoor(address.host, address.port, listener, door.connections_max, door.frame_bytes_max, DOOR_IDLE_S)
+    if isinstance(address, SerialAddress):
+        backoff = Backoff(LINE_FIRST_S, LINE_MAX_S, random.Random())
+        return SerialDoor(address, listener, door.frame_bytes_max, backoff, numbers)
+    limits = (door.connections_max, door.frame_bytes_max, DOOR_IDLE_S)
+    return TerminalDoor(address.host, address.port, listener, *limits, numbers)

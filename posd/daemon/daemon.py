@@ -14,6 +14,7 @@ from typing import Any
 from posd.core import events as e
 from posd.daemon.clock import SystemClock
 from posd.daemon.control_socket import ControlServer
+from posd.daemon.doors import Doors
 from posd.daemon.host_link import Link
 from posd.daemon.lane import Happened
 from posd.daemon.log import alert, log
@@ -23,7 +24,6 @@ from posd.daemon.router import DoorSide, Lanes
 from posd.daemon.runner import LaneRunner
 from posd.daemon.snapshots import ENDING_LAG_ROWS, SNAPSHOT_BEAT_S, keep_snapshots_near, lag_rows_max
 from posd.daemon.station_lane import Ending, Up
-from posd.daemon.terminal_door import TerminalDoor
 from posd.daemon.wakeups import Wakeups
 from posd.errors import PosdError
 from posd.journal.contract import Store
@@ -62,14 +62,14 @@ class Daemon:
         writer: Writer,
         lanes: Lanes,
         link: Link,
-        door: TerminalDoor,
+        doors: Doors,
         door_side: DoorSide,
         notifier: Notifier,
     ) -> None:
         self.settings, self.clock = settings, clock
         self.started_at_ms = clock.now().wall_ms
         self._store, self._writer = store, writer
-        self._table, self._link, self._door, self._notifier = lanes, link, door, notifier
+        self._table, self._link, self._doors, self._notifier = lanes, link, doors, notifier
         self._door_side = door_side
         self.control: ControlServer | None = None
         self._wakeups = Wakeups(_times(self.lanes), self._wake, clock, clock_stepped=self._clock_stepped)
@@ -120,7 +120,7 @@ class Daemon:
         """Recovery first, then the doors, then the line (no terminal is refused while posd still folds)."""
         self._table.tell_station(Up(version()))
         self._table.tell_all(Happened(e.Started()))
-        await self._door.start()
+        await self._doors.start()
         if self.control is not None:
             await self.control.start()
         self._link.start()
@@ -131,7 +131,7 @@ class Daemon:
         self.ready = True
         self._notifier.ready(self._summary())
         self._wakeups.start()  # its scheduler takes long to import, and `Started` was the first look at what is due
-        log.info("ready", door=f"{self.settings.door.listen.host}:{self._door.port}", terminals=len(self.lanes))
+        log.info("ready", doors=self._doors.where, terminals=len(self.lanes))
 
     async def _told(self) -> None:
         await self._stop.wait()
@@ -157,7 +157,7 @@ class Daemon:
         """Finish what is in flight within the limit; what is not finished is recovered at the next start."""
         self._notifier.stopping("finishing what is in flight")
         log.info("stopping", limit_s=self.settings.drain_timeout_s)
-        self._door.stop_accepting()
+        self._doors.stop_accepting()
         self._door_side.stopping = True
         self._wakeups.stop()
         try:
@@ -186,7 +186,7 @@ class Daemon:
     async def _shut(self, tasks: list[asyncio.Task[None]]) -> None:
         """In the order that loses nothing: no new input, then the line, then the journal."""
         self._wakeups.stop()
-        await self._door.stop()
+        await self._doors.stop()
         await self._link.stop()
         if self.control is not None:
             await self.control.stop()

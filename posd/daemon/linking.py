@@ -3,11 +3,14 @@
 import random
 from collections.abc import Awaitable, Callable
 
+from posd.addresses import SerialAddress
 from posd.daemon.backoff import Backoff
 from posd.daemon.host_link import HostLink, Link, LinkListener
 from posd.daemon.one_shot import OneShotLink
+from posd.daemon.serial_door import say_trouble
 from posd.settings import HostSettings
 from posd.transport.contract import ConfirmingChannel
+from posd.transport.serial_line import connect_serial
 from posd.transport.tcp import connect_tcp
 
 Connect = Callable[[], Awaitable[ConfirmingChannel]]
@@ -27,4 +30,6 @@ def link_of(host: HostSettings, listener: LinkListener, clock_monotonic: Callabl
 def connect_of(host: HostSettings) -> Connect:
     """How a connection to `host.address` is made."""
     address = host.address
+    if isinstance(address, SerialAddress):
+        return lambda: connect_serial(address, host.frame_bytes_max, say_trouble)
     return lambda: connect_tcp(address.host, address.port, host.connect_timeout_s)

@@ -10,13 +10,13 @@ from dataclasses import dataclass, field
 from posd.core import effects as fx
 from posd.core import events as e
 from posd.core.answers import ExchangeKind
+from posd.daemon.doors import Doors
 from posd.daemon.host_link import Link
 from posd.daemon.lane import FromHost, FromTerminal, Happened, Item
 from posd.daemon.log import alert, log
 from posd.daemon.replies import reply_name
 from posd.daemon.runner import LaneRunner, Runner
 from posd.daemon.station_lane import Garbage, Line, StationItem, Turnaway, Unmatched
-from posd.daemon.terminal_door import TerminalDoor
 from posd.errors import CannotEncode, MalformedMessage
 from posd.framing.tpdu import split
 from posd.iso8583.codec import Unreadable
@@ -171,7 +171,7 @@ class Exits:
 
     def __init__(self, now: Callable[[], Now], silence_max_s: float) -> None:
         self.link: Link | None = None
-        self.door: TerminalDoor | None = None
+        self.doors: Doors | None = None
         self._now, self._silence_max_s = now, silence_max_s
         self._silent_since_s: float | None = None
 
@@ -198,7 +198,7 @@ class Exits:
 
     def to_terminal(self, connection: str, outgoing: Outgoing) -> bool:
         try:
-            return self.door is not None and self.door.answer(connection, outgoing.frame)
+            return self.doors is not None and self.doors.answer(connection, outgoing.frame)
         except CannotEncode as error:
             alert("answer_too_long", because=str(error))
             return False

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from posd.daemon import terminal_door
+from posd.daemon import connections
 from posd.daemon.terminal_door import TerminalDoor
 from posd.errors import CannotEncode, ConfigError, MalformedMessage
 from posd.framing.length_prefix import LengthPrefixed, with_length
@@ -81,11 +81,11 @@ def test_a_question_gets_its_answer() -> None:
         terminal.send(with_length(b"question"))
         connection, frame = await heard.expect("frame")
         assert frame == b"question"
-        assert door.answer(connection, b"answer") is True
+        assert door.connections.answer(connection, b"answer") is True
         assert await one_frame(terminal) == b"answer"
         terminal.abort()
         assert (await heard.expect("closed"))[0] == connection
-        assert door.answer(connection, b"too late") is False
+        assert door.connections.answer(connection, b"too late") is False
 
     play(story)
 
@@ -98,9 +98,9 @@ def test_answers_find_their_own_terminal() -> None:
         second.send(with_length(b"two"))
         two, _ = await heard.expect("frame")
         assert one != two
-        assert door.connections == 2
-        assert door.answer(two, b"for two")
-        assert door.answer(one, b"for one")
+        assert len(door.connections) == 2
+        assert door.connections.answer(two, b"for two")
+        assert door.connections.answer(one, b"for one")
         assert await one_frame(first) == b"for one"
         assert await one_frame(second) == b"for two"
         first.abort()
@@ -144,8 +144,8 @@ def test_one_too_many_is_turned_away_and_the_others_stay() -> None:
         inside = [await knock(door) for _ in range(CONNECTIONS_MAX)]
         newest = await knock(door)
         assert await one_frame(newest) is None
-        assert door.refused == 1
-        assert door.connections == CONNECTIONS_MAX
+        assert door.connections.refused == 1
+        assert len(door.connections) == CONNECTIONS_MAX
         for terminal in inside:
             terminal.send(with_length(b"here"))
             await heard.expect("frame")
@@ -167,11 +167,11 @@ def test_a_terminal_that_never_reads_is_dropped_alone() -> None:
         name, _ = await heard.expect("frame")
         answer = b"a" * 60_000
         given = 0
-        while door.answer(name, answer):
+        while door.connections.answer(name, answer):
             given += 1
             assert given < 1000, "output to one terminal must be bounded"
         assert await heard.expect("closed") == (name, b"")
-        assert terminal_door.OUTPUT_BYTES_MAX < 1024 * 1024
+        assert connections.OUTPUT_BYTES_MAX < 1024 * 1024
         good.send(with_length(b"unharmed"))
         assert (await heard.expect("frame"))[1] == b"unharmed"
         deaf.abort()
@@ -185,13 +185,13 @@ def test_silence_ends_a_connection() -> None:
         terminal = await knock(door)
         assert await one_frame(terminal) is None
         await heard.expect("closed")
-        assert door.connections == 0
+        assert len(door.connections) == 0
 
     play(story, idle_timeout_s=0.05)
 
 
 def test_a_connection_that_says_no_whole_frame_makes_room(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(terminal_door, "SILENCE_S_MAX", 0.2)
+    monkeypatch.setattr(connections, "SILENCE_S_MAX", 0.2)
 
     async def story(door: TerminalDoor, heard: Heard) -> None:
         dripping, good = await knock(door), await knock(door)
@@ -216,7 +216,7 @@ def test_an_answer_counts_as_life() -> None:
         name, _ = await heard.expect("frame")
         for _ in range(6):
             await asyncio.sleep(0.1)
-            assert door.answer(name, b"wait")
+            assert door.connections.answer(name, b"wait")
         terminal.abort()
 
     play(story, idle_timeout_s=0.3)
@@ -227,8 +227,8 @@ def test_dropping_one_by_name() -> None:
         terminal = await knock(door)
         terminal.send(with_length(b"ask"))
         name, _ = await heard.expect("frame")
-        door.close(name)
-        door.close("nobody")
+        door.connections.close(name)
+        door.connections.close("nobody")
         assert await heard.expect("closed") == (name, b"")
         assert await one_frame(terminal) is None
 
@@ -240,7 +240,7 @@ def test_stopping_flushes_answers_and_hangs_up() -> None:
         terminal = await knock(door)
         terminal.send(with_length(b"ask"))
         name, _ = await heard.expect("frame")
-        assert door.answer(name, b"last words")
+        assert door.connections.answer(name, b"last words")
         await door.stop()
         assert await heard.expect("closed") == (name, b"")
         assert await one_frame(terminal) == b"last words"
@@ -259,7 +259,7 @@ def test_closing_the_door_serves_who_is_inside() -> None:
         door.stop_accepting()
         with pytest.raises(ConnectionRefusedError):
             await knock(door)
-        assert door.answer(name, b"answer")
+        assert door.connections.answer(name, b"answer")
         assert await one_frame(terminal) == b"answer"
         terminal.abort()
 
@@ -269,7 +269,7 @@ def test_closing_the_door_serves_who_is_inside() -> None:
 def test_an_answer_that_its_length_cannot_say_is_refused_loudly() -> None:
     async def story(door: TerminalDoor, heard: Heard) -> None:
         with pytest.raises(CannotEncode):
-            door.answer("anyone", b"")
+            door.connections.answer("anyone", b"")
 
     play(story)
 

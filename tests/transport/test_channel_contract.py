@@ -1,6 +1,8 @@
 """One suite of promises for every transport: real TCP on loopback, memory, memory a byte at a time."""
 
 import asyncio
+import os
+import tty
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
@@ -8,6 +10,7 @@ import pytest
 
 from posd.transport import memory, tcp
 from posd.transport.contract import Channel
+from posd.transport.serial import SerialChannel
 
 LIMIT_S = 10
 MORE_THAN_ANY_KERNEL_TAKES = b"x" * (32 * 1024 * 1024)
@@ -39,11 +42,25 @@ async def dripping_pair() -> AsyncIterator[tuple[Channel, Channel]]:
     yield memory.memory_pair(one_byte=True)
 
 
+@asynccontextmanager
+async def serial_pair() -> AsyncIterator[tuple[Channel, Channel]]:
+    """The two ends of one pty. A serial line only knows that it is gone, not whether its peer closed or reset it."""
+    master, slave = os.openpty()
+    tty.setraw(slave)
+    near, far = (SerialChannel(os.fdopen(end, "r+b", 0), "pty") for end in (slave, master))
+    try:
+        yield near, far
+    finally:
+        near.abort()
+        far.abort()
+
+
 PAIRS = [tcp_pair, memory_pair, dripping_pair]
+LINES = [*PAIRS, serial_pair]
 Story = Callable[[Channel, Channel], Awaitable[None]]
 
 
-@pytest.fixture(params=PAIRS, ids=lambda pair: pair.__name__)
+@pytest.fixture(params=LINES, ids=lambda pair: pair.__name__)
 def play(request: pytest.FixtureRequest) -> Callable[[Story], None]:
     async def run(story: Story) -> None:
         async with asyncio.timeout(LIMIT_S), request.param() as (near, far):
@@ -125,7 +142,7 @@ def test_close_flushes_then_ends(play: Callable[[Story], None]) -> None:
         assert await far.receive() == b""
         assert await far.receive() == b""
         assert far.ended
-        assert "peer" in far.ending
+        assert ("gone" if isinstance(far, SerialChannel) else "peer") in far.ending
 
     play(story)
 
@@ -139,7 +156,7 @@ def test_abort_ends_both_sides_at_once(play: Callable[[Story], None]) -> None:
         assert near.ended
         assert await waiting == b""
         assert await far.receive() == b""
-        assert "reset" in far.ending
+        assert ("gone" if isinstance(far, SerialChannel) else "reset") in far.ending
 
     play(story)
 

@@ -1,0 +1,56 @@
+"""The doors of one daemon, side by side: an answer goes out by the door that its question came in by."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from posd.daemon.connections import Connections
+
+
+class Door(Protocol):
+    """One way in for terminals."""
+
+    connections: Connections
+
+    @property
+    def where(self) -> str:
+        """For a log."""
+
+    async def start(self) -> None:
+        """Open it. Raises ConfigError when that can never succeed as things are configured."""
+
+    def stop_accepting(self) -> None:
+        """Nobody new; those that are connected are served on."""
+
+    async def stop(self) -> None:
+        """Close it and every connection, flushing answers for a limited time."""
+
+
+class Doors:
+    """All of them as one."""
+
+    def __init__(self, doors: Sequence[Door]) -> None:
+        self._doors = tuple(doors)
+
+    @property
+    def where(self) -> list[str]:
+        """For a log."""
+        return [door.where for door in self._doors]
+
+    async def start(self) -> None:
+        for door in self._doors:
+            await door.start()
+
+    def stop_accepting(self) -> None:
+        for door in self._doors:
+            door.stop_accepting()
+
+    async def stop(self) -> None:
+        for door in self._doors:
+            await door.stop()
+
+    def answer(self, connection: str, frame: bytes) -> bool:
+        """As Connections.answer; False also where nobody of that name is connected any more (D16)."""
+        for door in self._doors:
+            if connection in door.connections:
+                return door.connections.answer(connection, frame)
+        return False
