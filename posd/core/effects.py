@@ -19,6 +19,7 @@ class Refusal(StrEnum):
     OUTCOME_UNKNOWN = "outcome_unknown"
     NO_ORIGINAL = "no_original"
     ALREADY_VOIDED = "already_voided"
+    ALREADY_USED = "already_used"
     CARD_DIFFERS = "card_differs"
     AMOUNT_DIFFERS = "amount_differs"
     AMOUNT_INVALID = "amount_invalid"

@@ -51,13 +51,16 @@ class HostUnreadable(Struct, frozen=True):
 
 
 class OriginalPointer(Struct, frozen=True):
-    """How a terminal names an earlier transaction: by RRN, or by its own batch and trace (field 37, field 61)."""
+    """How a terminal names an earlier transaction: by RRN, by its own batch and trace, or by approval code and date
+    MMDD (fields 37, 61 and 38)."""
 
     rrn: str | None
     terminal_batch: int | None
     terminal_stan: Stan | None
     request_id: RequestId | None = None
     """How a till names it; then nothing else counts."""
+    approval_code: str | None = None
+    date: str | None = None
 
 
 class TransactionRequested(Struct, frozen=True):

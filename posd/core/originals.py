@@ -1,67 +1,128 @@
-"""The sale that a void or a refund names, and whether its money may still be given back. Pure questions of a state."""
+"""What a request refers to: which earlier transaction it means, whether that stands, and what has become of it since.
+
+Which kind may refer to which is data of the dialect (rules.OriginalRules); here is what follows from it. Pure questions
+of a state.
+
+- A transaction is used once: a sale by its void, a pre-authorisation by its completion or its void. What used it stands
+  until it was declined, reversed, or taken back itself: a completion that was voided leaves the pre-authorisation open
+  again. Refunds may share one sale until its amount is used up.
+- What we know is checked; what we do not know (another day, another terminal) goes to the host as the terminal names
+  it, if its kind may refer to such. A till names by our own id: that has to be known.
+"""
+
+from collections.abc import Iterator
 
 from posd.core.effects import Refusal
 from posd.core.events import OriginalPointer, TransactionRequested
-from posd.core.rules import TxnKind
+from posd.core.rules import OriginalRules, Rules
 from posd.core.state import State, Transaction, TxnStatus
 from posd.values import RequestId, format_amount
 
 Refused = tuple[Refusal, str]
 
+STANDING = frozenset({TxnStatus.SENT, TxnStatus.APPROVED, TxnStatus.UNKNOWN, TxnStatus.IN_DOUBT})
+"""It has used its original, or may have."""
 
-def named(state: State, pointer: OriginalPointer) -> Transaction | None:
-    """The sale that is meant: by its id, else, of the open batch, by the terminal's own batch and trace, and by RRN."""
+
+def named(state: State, rules: Rules, event: TransactionRequested) -> Transaction | None:
+    """The transaction that is meant, newest first; None: it names none, or none that we know."""
+    wanted, pointer = rules.kinds[event.kind].original, event.original
+    if wanted is None or pointer is None:
+        return None
     if pointer.request_id is not None:
         known = state.find(pointer.request_id)
-        return known if known is not None and known.kind is TxnKind.SALE else None
-    for txn in state.transactions.values():
-        same_key = (txn.terminal_batch, txn.terminal_stan) == (pointer.terminal_batch, pointer.terminal_stan)
-        same_rrn = txn.facts is not None and txn.facts.rrn is not None and txn.facts.rrn == pointer.rrn
-        by_trace = pointer.terminal_stan is not None
-        if txn.kind is TxnKind.SALE and (same_key if by_trace else same_rrn) and (same_rrn or pointer.rrn is None):
-            return txn
+        return known if known is not None and known.kind in wanted.kinds else None
+    every = state.transactions.values() if wanted.known else (*state.closed.values(), *state.transactions.values())
+    fitting = (txn for txn in reversed(tuple(every)) if txn.kind in wanted.kinds)
+    return next((txn for txn in fitting if _is_named(txn, pointer, event)), None)
+
+
+def _is_named(txn: Transaction, pointer: OriginalPointer, event: TransactionRequested) -> bool:
+    """By every name that is given: the terminal's own batch and trace, the RRN, or approval code, date and card."""
+    facts = txn.facts
+    by_trace, by_rrn = pointer.terminal_stan is not None, pointer.rrn is not None
+    if by_trace and (txn.terminal_batch, txn.terminal_stan) != (pointer.terminal_batch, pointer.terminal_stan):
+        return False
+    if by_rrn and (facts is None or facts.rrn != pointer.rrn):
+        return False
+    if pointer.approval_code is not None and facts is not None and facts.approval_code != pointer.approval_code:
+        return False
+    if by_trace or by_rrn:
+        return True
+    same_day = facts is not None and pointer.date in (None, facts.host_date)
+    same_card = txn.card is not None and event.card is not None and txn.card.digest == event.card.digest
+    return pointer.approval_code is not None and same_day and same_card
+
+
+def refusal(state: State, rules: Rules, event: TransactionRequested, original: Transaction | None) -> Refused | None:
+    """Why this request must not leave, for what it refers to; None: it may."""
+    wanted = rules.kinds[event.kind].original
+    if wanted is None:
+        return None
+    if original is None:
+        by_id = event.original is not None and event.original.request_id is not None
+        return _not_there(wanted) if wanted.known or by_id else None
+    in_open_batch = original.request_id in state.transactions
+    if original.status is not TxnStatus.APPROVED or (wanted.known and not in_open_batch):
+        return _not_there(wanted)
+    return _used(state, rules, wanted, original) or _unlike(state, event, wanted, original)
+
+
+def _not_there(wanted: OriginalRules) -> Refused:
+    what = " or ".join(sorted(kind.value for kind in wanted.kinds))
+    where = "of the open batch" if wanted.known else "of that name"
+    return Refusal.NO_ORIGINAL, f"there is no approved {what} {where} to refer to"
+
+
+def _used(state: State, rules: Rules, wanted: OriginalRules, original: Transaction) -> Refused | None:
+    for user in users_of(state, rules, original.request_id):
+        if rules.kinds[user.kind].takes_back:
+            return Refusal.ALREADY_VOIDED, f"this {original.kind} was voided already"
+        if not (wanted.shared and user.kind in _sharing(rules)):
+            return Refusal.ALREADY_USED, f"this {original.kind} has a {user.kind} already"
     return None
 
 
-def refuse_void(state: State, event: TransactionRequested, original: Transaction | None) -> Refused | None:
-    """Why this void must not leave; None: it may."""
-    in_open_batch = original is not None and original.request_id in state.transactions
-    if original is None or not in_open_batch or original.status is not TxnStatus.APPROVED:
-        return Refusal.NO_ORIGINAL, "there is no approved sale of the open batch to void"
-    if voided_by(state, original.request_id):
-        return Refusal.ALREADY_VOIDED, "this sale was voided already"
-    if given_back_minor(state, original.request_id):
-        return Refusal.ALREADY_VOIDED, "money of this sale was refunded already"
-    if original.counted_minor != event.amount_minor:
-        return Refusal.AMOUNT_DIFFERS, "the amount is not that of the sale"
+def _sharing(rules: Rules) -> list[str]:
+    return [kind for kind, row in rules.kinds.items() if row.original is not None and row.original.shared]
+
+
+def _unlike(state: State, event: TransactionRequested, wanted: OriginalRules, original: Transaction) -> Refused | None:
+    """Amount and card against the original's."""
+    of_minor = original.counted_minor
+    if wanted.shared:
+        left = of_minor - _given_minor(state, original.request_id, event)
+        if event.amount_minor > left:
+            return Refusal.AMOUNT_DIFFERS, f"of this {original.kind} {format_amount(left)} is left to give back"
+    elif not _fits(event.amount_minor * 100, of_minor, wanted):
+        return Refusal.AMOUNT_DIFFERS, f"the amount does not fit that of the {original.kind}"
     if original.card and event.card and original.card.digest != event.card.digest:
-        return Refusal.CARD_DIFFERS, "the card is not that of the sale"
+        return Refusal.CARD_DIFFERS, f"the card is not that of the {original.kind}"
     return None
 
 
-def refuse_refund(state: State, event: TransactionRequested, original: Transaction | None) -> Refused | None:
-    """Why this refund of a sale that is named by its id must not leave; None: it may."""
-    if original is None or original.status is not TxnStatus.APPROVED:
-        return Refusal.NO_ORIGINAL, "there is no approved sale of that id in the last batches"
-    if voided_by(state, original.request_id):
-        return Refusal.ALREADY_VOIDED, "this sale was voided already"
-    left = original.counted_minor - given_back_minor(state, original.request_id)
-    if event.amount_minor > left:
-        return Refusal.AMOUNT_DIFFERS, f"of this sale {format_amount(left)} is left to give back"
-    return None
+def _fits(hundredfold: int, of_minor: int, wanted: OriginalRules) -> bool:
+    if hundredfold < of_minor * wanted.percent_min:
+        return False
+    return wanted.percent_max is None or hundredfold <= of_minor * wanted.percent_max
 
 
-def voided_by(state: State, sale: RequestId) -> RequestId | None:
-    """The void of this sale that was approved or whose outcome is still open."""
-    standing = (TxnStatus.SENT, TxnStatus.APPROVED, TxnStatus.UNKNOWN)
-    known = (*state.transactions.values(), *state.closed.values())
-    voids = (t for t in known if t.kind is TxnKind.VOID and t.original == sale)
-    return next((void.request_id for void in voids if void.status in standing), None)
+def _given_minor(state: State, of: RequestId, event: TransactionRequested) -> int:
+    """What others of its kind have given back of the same original, or may have."""
+    every = (*state.closed.values(), *state.transactions.values())
+    given = (txn for txn in every if txn.kind is event.kind and txn.original == of)
+    return sum(txn.counted_minor for txn in given if txn.status in STANDING)
 
 
-def given_back_minor(state: State, sale: RequestId) -> int:
-    """What refunds that name this sale have given back, or may have."""
-    standing = (TxnStatus.SENT, TxnStatus.APPROVED, TxnStatus.IN_DOUBT)
-    known = (*state.closed.values(), *state.transactions.values())
-    refunds = (txn for txn in known if txn.kind is TxnKind.REFUND and txn.original == sale)
-    return sum(txn.counted_minor for txn in refunds if txn.status in standing)
+def users_of(state: State, rules: Rules, of: RequestId) -> Iterator[Transaction]:
+    """What has used this transaction, or may have: its void, its completion, its adjustment, its refunds."""
+    for txn in (*state.transactions.values(), *state.closed.values()):
+        if txn.original == of and txn.status in STANDING and not _is_taken_back(state, rules, txn.request_id):
+            yield txn
+
+
+def _is_taken_back(state: State, rules: Rules, of: RequestId) -> bool:
+    """For certain: only an approved void frees what its original had used."""
+    return any(
+        rules.kinds[user.kind].takes_back and user.status is TxnStatus.APPROVED for user in users_of(state, rules, of)
+    )

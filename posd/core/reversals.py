@@ -25,7 +25,7 @@ from posd.core import records as r
 from posd.core.answers import AnswerClass, AnswerFacts, ExchangeKind, HostAnswer
 from posd.core.effects import ForgetCard, Refusal, Refused, Result, SendReversal, ToTerminal
 from posd.core.events import ReversalRequested
-from posd.core.originals import voided_by
+from posd.core.originals import users_of
 from posd.core.rules import Why
 from posd.core.state import UNENDED, Reversal, ReversalStatus, Transaction, TxnStatus
 from posd.core.transactions import refuse_waiting
@@ -212,7 +212,7 @@ def requested_by_terminal(draft: "Draft", event: ReversalRequested) -> None:
         draft.refuse(event.reply_to, Refusal.NO_ORIGINAL, "there is no such request", event.original)
     elif event.amount_minor not in (txn.amount_minor, txn.counted_minor):  # D15: it may say either
         draft.refuse(event.reply_to, Refusal.AMOUNT_DIFFERS, "the amount is not that of the original", event.original)
-    elif not draft.rules.kinds[txn.kind].reversible or voided_by(draft.state, txn.request_id):
+    elif not draft.rules.kinds[txn.kind].reversible or any(users_of(draft.state, draft.rules, txn.request_id)):
         draft.alert("terminal_reversal_refused", request_id=txn.request_id)
         draft.refuse(event.reply_to, Refusal.NOT_REVERSIBLE, "this request cannot be reversed", event.original)
     else:

@@ -9,12 +9,26 @@ from msgspec import Struct, field
 
 
 class TxnKind(StrEnum):
-    """The transactions that are served (reference 1.8)."""
+    """The transactions that the core can serve (reference 1.8); a dialect's `kinds` says which of them it has."""
 
     SALE = "sale"
     VOID = "void"
     BALANCE = "balance"
     REFUND = "refund"
+    PREAUTH = "preauth"
+    PREAUTH_VOID = "preauth_void"
+    COMPLETION = "completion"
+    COMPLETION_VOID = "completion_void"
+    EC_LOAD = "ec_load"
+    EC_CASH_LOAD = "ec_cash_load"
+    EC_TRANSFER_LOAD = "ec_transfer_load"
+    EC_CASH_LOAD_VOID = "ec_cash_load_void"
+    COMPLETION_NOTICE = "completion_notice"
+    OFFLINE_SALE = "offline_sale"
+    ADJUST = "adjust"
+    TIP = "tip"
+    EC_SALE = "ec_sale"
+    EC_REFUND = "ec_refund"
 
 
 class Why(StrEnum):
@@ -40,18 +54,62 @@ class Side(StrEnum):
     NEITHER = "neither"
 
 
-class KindRules(Struct, frozen=True):
-    """What a dialect says of one kind: is it reversed when its outcome is unknown, where does it count.
+class Upload(StrEnum):
+    """How the upload of an unbalanced group carries a kind (reference 1.7)."""
 
-    `in_doubt`: an unknown outcome is neither reversed nor forgotten (D13). `uploaded_alone`: one message for each.
+    SHARED = "shared"
+    """Several records in one message (record type 3)."""
+    ALONE = "alone"
+    """A message for each, with the number of its request (record types 1, 2 and 4)."""
+    NONE = "none"
+    """Not at all: what a chip did is uploaded apart from this, whether the totals agree or not (type 5)."""
+
+
+class OriginalRules(Struct, frozen=True):
+    """What a request of one kind refers to: a transaction of one of `kinds` that stands and was used by no other.
+
+    `known`: it has to be one of our open batch. Else it may lie in an earlier batch or at another terminal, named by
+    approval code and date: what we know of it is checked, what we do not know is the host's to judge.
+    `takes_back`: it undoes its original. `replaces`: its amount counts in place of the original's (an adjustment).
+    `shared`: several may refer to one original, until its amount is used up (refunds).
+    `percent_min`, `percent_max`: its amount as a part of the original's; None: any.
+    """
+
+    kinds: frozenset[TxnKind]
+    known: bool = True
+    takes_back: bool = False
+    replaces: bool = False
+    shared: bool = False
+    percent_min: int = 100
+    percent_max: int | None = 100
+
+
+class KindRules(Struct, frozen=True):
+    """What a dialect says of one kind: is it reversed when its outcome is unknown, where does it count, to what does it
+    refer.
+
+    `in_doubt`: an unknown outcome is neither reversed nor forgotten (D13). `advice`: it tells of what has happened
+    already; it is answered as soon as it is durable, and then ours to deliver (advices.py).
     """
 
     reversible: bool
     side: Side
-    needs_original: bool = False
+    original: OriginalRules | None = None
     never_deferred: bool = False
     in_doubt: bool = False
-    uploaded_alone: bool = False
+    upload: Upload = Upload.SHARED
+    advice: bool = False
+    has_amount: bool = True
+
+    @property
+    def takes_back(self) -> bool:
+        """It undoes another transaction: nothing may be in its way that is there to keep new ones out (D22, D32)."""
+        return self.original is not None and self.original.takes_back
+
+    @property
+    def gives_money(self) -> bool:
+        """It gives money, and not only back to where a sale of the open batch took it: who asks must be known (D28)."""
+        return self.side is Side.CREDIT and not self.takes_back
 
 
 class Gaps(Struct, frozen=True):

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from msgspec.structs import replace
 
 from posd.core.answers import GroupCount, GroupResult, HostTotals, Totals
-from posd.core.rules import Rules, Side
+from posd.core.rules import Rules, Side, Upload
 from posd.core.state import Transaction, TxnStatus
 from posd.values import RequestId
 
@@ -41,4 +41,8 @@ def _add(group: GroupCount, side: Side, minor: int) -> GroupCount:
 def to_upload(transactions: Iterable[Transaction], host: HostTotals, rules: Rules) -> tuple[RequestId, ...]:
     """The items of the groups that the host did not call balanced, oldest first."""
     wanted = {False: host.domestic is not GroupResult.BALANCED, True: host.foreign is not GroupResult.BALANCED}
-    return tuple(txn.request_id for txn in transactions if counts(txn, rules) and wanted[txn.foreign])
+    return tuple(
+        txn.request_id
+        for txn in transactions
+        if counts(txn, rules) and wanted[txn.foreign] and rules.kinds[txn.kind].upload is not Upload.NONE
+    )

@@ -33,7 +33,7 @@ from posd.core import records as r
 from posd.core.answers import AnswerClass, AnswerFacts, ExchangeKind, HostAnswer, MacCheck
 from posd.core.effects import ForgetCard, Refusal, Refused, Result, SendTransaction, ToTerminal
 from posd.core.events import TransactionRequested
-from posd.core.rules import OnStuck, TxnKind, UnmacedDecline, Why
+from posd.core.rules import OnStuck, UnmacedDecline, Why
 from posd.core.state import ReversalStatus, Transaction, TxnStatus
 from posd.core.verdict import SEEN_BEFORE, Verdict, Worth, judge
 from posd.errors import InvariantBroken
@@ -147,12 +147,12 @@ def _refusal(draft: "Draft", event: TransactionRequested) -> tuple[Refusal, str]
         return Refusal.NOT_SUPPORTED, "PIN entry is refused for this terminal by its configuration"
     if event.has_pin and session.terminal_generation != session.generation:
         return Refusal.SIGN_IN_FIRST, "the terminal's PIN key is not the current one"  # D26
-    if event.amount_minor == 0 and event.kind is not TxnKind.BALANCE:
+    if event.amount_minor == 0 and kind.has_amount:
         return Refusal.AMOUNT_INVALID, "the amount is zero"
     stuck = any(rev.status is ReversalStatus.STUCK for rev in draft.state.reversals.values())
     if stuck and kind.reversible and draft.rules.on_stuck is OnStuck.BLOCK:
         return Refusal.BLOCKED, "a reversal is stuck and the configuration blocks new transactions"
-    if limits.full(draft, kind.side):
+    if not kind.takes_back and limits.full(draft, kind.side):
         return Refusal.BATCH_FULL, "the batch is full: it has to be settled first"  # D22
     return None
 
@@ -169,12 +169,9 @@ def send_next(draft: "Draft") -> None:
     """The oldest waiting request has its turn: record it, then it may leave."""
     event, *later = draft.agenda.queue
     draft.agenda = replace(draft.agenda, queue=tuple(later))
-    original = originals.named(draft.state, event.original) if event.original else None
-    refusal = _refusal(draft, event)  # keys may have changed and a reversal may be stuck since it came
-    if refusal is None and draft.rules.kinds[event.kind].needs_original:
-        refusal = originals.refuse_void(draft.state, event, original)
-    elif refusal is None and event.original is not None:
-        refusal = originals.refuse_refund(draft.state, event, original)
+    original = originals.named(draft.state, draft.rules, event)
+    # Keys may have changed, a reversal may be stuck and the original may be used since it came.
+    refusal = _refusal(draft, event) or originals.refusal(draft.state, draft.rules, event, original)
     if refusal is not None:
         for reply_to in draft.take_waiters(event.request_id):
             draft.refuse(reply_to, *refusal, event.request_id)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from posd.core import records as r
 from posd.core.answers import AnswerClass, ExchangeKind, HostAnswer
 from posd.core.effects import SendTrailer, SendUpload
+from posd.core.rules import Upload
 from posd.core.settlement import SETTLE, balanced, close, sign_in_first
 from posd.core.state import CloseOutcome, SettlementPhase
 from posd.core.verdict import SEEN_BEFORE
@@ -43,7 +44,7 @@ def _next_items(draft: "Draft") -> tuple[RequestId, ...]:
 
 
 def _alone(draft: "Draft", item: RequestId) -> bool:
-    return draft.rules.kinds[draft.state.transactions[item].kind].uploaded_alone
+    return draft.rules.kinds[draft.state.transactions[item].kind].upload is Upload.ALONE
 
 
 def _own_stan(draft: "Draft", items: tuple[RequestId, ...]) -> Stan:

@@ -249,7 +249,7 @@ class Lane:
         why, because = fx.Refusal.BLOCKED, self.no_sales_because
         if self._was_sent_before(request.request_id):
             why, because = fx.Refusal.KEY_REUSED, "this request was sent in a batch that is long closed"
-        elif self.engine.rules.kinds[request.kind].needs_original:
+        elif self.engine.rules.kinds[request.kind].takes_back:
             because = ""  # a void gives money back
         return e.RequestUnusable(why.value, because, request.reply_to, request.request_id) if because else None
 

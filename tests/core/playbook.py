@@ -30,7 +30,7 @@ from posd.core.effects import Alert, CommandDone, ForgetCard, Refusal, Refused, 
 from posd.core.engine import Engine
 from posd.core.fold import apply, opened
 from posd.core.payload import dump_record, dump_state, load_record, load_state, record_name, record_version
-from posd.core.rules import Gaps, KindRules, Rules, Side, TxnKind, Why
+from posd.core.rules import Gaps, KindRules, OriginalRules, Rules, Side, TxnKind, Upload, Why
 from posd.core.state import UNENDED, State, Transaction, TxnStatus
 from posd.values import BatchNumber, CardRef, Minor, Now, RequestId, Rrn, Stan, Tid
 
@@ -41,9 +41,26 @@ FIRST_BATCH = BatchNumber(7)
 RULES = Rules(
     kinds={
         TxnKind.SALE: KindRules(reversible=True, side=Side.DEBIT),
-        TxnKind.VOID: KindRules(reversible=True, side=Side.CREDIT, needs_original=True),
-        TxnKind.BALANCE: KindRules(reversible=False, side=Side.NEITHER),
-        TxnKind.REFUND: KindRules(False, Side.CREDIT, never_deferred=True, in_doubt=True, uploaded_alone=True),
+        TxnKind.VOID: KindRules(True, Side.CREDIT, OriginalRules(frozenset({TxnKind.SALE}), takes_back=True)),
+        TxnKind.BALANCE: KindRules(reversible=False, side=Side.NEITHER, has_amount=False),
+        TxnKind.REFUND: KindRules(
+            False,
+            Side.CREDIT,
+            OriginalRules(frozenset({TxnKind.SALE}), known=False, shared=True, percent_min=0),
+            never_deferred=True,
+            in_doubt=True,
+            upload=Upload.ALONE,
+        ),
+        TxnKind.PREAUTH: KindRules(True, Side.NEITHER),
+        TxnKind.PREAUTH_VOID: KindRules(
+            True, Side.NEITHER, OriginalRules(frozenset({TxnKind.PREAUTH}), known=False, takes_back=True)
+        ),
+        TxnKind.COMPLETION: KindRules(
+            True, Side.DEBIT, OriginalRules(frozenset({TxnKind.PREAUTH}), known=False, percent_min=0, percent_max=115)
+        ),
+        TxnKind.COMPLETION_VOID: KindRules(
+            True, Side.CREDIT, OriginalRules(frozenset({TxnKind.COMPLETION}), takes_back=True)
+        ),
     },
     due_times=(time(23, 0),),
     zone=ZONE,
@@ -293,6 +310,19 @@ def refund(number: int, amount: int = 1000, once: bool = False, reply: str = "")
         return replace(asked, leaves_once=once)
 
     return event
+
+
+def preauth(number: int, amount: int = 1000, card: CardRef = CARD) -> Fed:
+    return _requested(TxnKind.PREAUTH, number, amount, card, None, False, f"preauth-{number}")
+
+
+def refers(
+    kind: TxnKind, number: int, of: int | None, amount: int = 1000, code: str | None = None, card: CardRef = CARD
+) -> Fed:
+    """A request of `kind` that names its original by the terminal's trace `of`, or by approval code and date."""
+    trace = (1, Stan(of)) if of is not None else (None, None)
+    pointer = e.OriginalPointer(None, *trace, approval_code=code, date="0302" if code else None)
+    return _requested(kind, number, amount, card, pointer, False, f"{kind.value}-{number}")
 
 
 def _requested(

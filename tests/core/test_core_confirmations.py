@@ -204,7 +204,7 @@ def test_a_settled_sale_is_refunded_and_not_voided() -> None:
 def test_no_more_is_given_back_than_was_paid() -> None:
     play = sold() >> till(refund(2, 600), original=names(1)) >> answered()
     play >> till(refund(3, 401), original=names(1)) << told("refund-3", Refusal.AMOUNT_DIFFERS) << quiet
-    play >> till(void(4, of=1), original=names(1)) << told("void-4", Refusal.ALREADY_VOIDED) << quiet
+    play >> till(void(4, of=1), original=names(1)) << told("void-4", Refusal.ALREADY_USED) << quiet
     play >> till(refund(5, 400), original=names(1)) << sent(TRANSACTION)
     play.wait(30)
     assert play.txn(5, "refund").status is TxnStatus.IN_DOUBT

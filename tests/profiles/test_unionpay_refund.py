@@ -16,8 +16,8 @@ from posd.iso8583.message import Message
 from posd.iso8583.unionpay import UNIONPAY
 from posd.profiles.contract import Arrived, Material, Outgoing, ReadRequest, Terminal
 from posd.profiles.unionpay.data import KINDS, REFUSALS
+from posd.profiles.unionpay.named import NamedOriginal
 from posd.profiles.unionpay.profile import Knobs, UnionPay
-from posd.profiles.unionpay.refund import RefundOriginal
 from posd.profiles.unionpay.seal import Keying, mak_of, pack
 from posd.security.cards import CardData
 from posd.values import BatchNumber, Minor, Now, RequestId, Stan
@@ -198,10 +198,10 @@ def test_a_refund_whose_original_was_not_kept_cannot_be_said(say: Say, refund: T
 
 
 def test_what_is_kept_of_an_original_is_read_back() -> None:
-    original = RefundOriginal(RRN, "", "1121")
-    assert RefundOriginal.parse(original.options("000500")) == ("000500", original)
-    assert RefundOriginal.parse("000500") == ("000500", RefundOriginal("", "", ""))
-    assert 38 not in original.fields()
+    original = NamedOriginal(RRN, "", "1121")
+    assert NamedOriginal.parse(original.options("000500")) == ("000500", original)
+    assert NamedOriginal.parse("000500") == ("000500", NamedOriginal())
+    assert 38 not in original.refund_fields()
 
 
 # --- D28 -------------------------------------------------------------------------------------------------------------

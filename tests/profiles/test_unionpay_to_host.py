@@ -148,7 +148,7 @@ def test_what_cannot_be_said_is_an_error_that_names_it(
         say(fx.SendReversal(replace(sale, entry_mode="012"), None, "98"), NOTHING)
     with pytest.raises(CannotEncode, match="card number"):
         say(fx.SendUpload(Stan(1), BatchNumber(8), (sale,)), NOTHING)
-    with pytest.raises(CannotEncode, match="the sale that this void names"):
+    with pytest.raises(CannotEncode, match="the original that this void names"):
         say(fx.SendTransaction(void, None), Material({void.request_id: Message("0200", {})}, {}))
     with pytest.raises(CannotEncode, match="sign in first"):
         profile.encode(fx.SendReversal(sale, None, "98"), terminal, Session(), NOTHING)

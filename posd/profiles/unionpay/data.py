@@ -6,10 +6,11 @@ Sources: reference 1.3 (field 60), 1.8 (matrix and field lists), 1.10 (reversals
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import Any
 
 from posd.core.answers import ExchangeKind
 from posd.core.effects import Refusal
-from posd.core.rules import KindRules, Side, TxnKind, Why
+from posd.core.rules import KindRules, OriginalRules, Side, TxnKind, Upload, Why
 
 CURRENCY = "156"
 BATCH_ADOPTED_MAX = 999_998
@@ -18,7 +19,13 @@ BATCH_ADOPTED_MAX = 999_998
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One row of the transaction matrix, and the fields that are passed on from the terminal."""
+    """One row of the transaction matrix, and the fields that are passed on from the terminal.
+
+    `names`: fields with which it names its original, of 37, 38 and 61. `dated`: field 61 goes on with the original's
+    date. `security`: field 53 is there without a PIN too. `reversal_61`: digits of field 61 in its reversal (reference
+    1.10): 0 none, 12 its own batch and trace, 16 those and 0000. `by_code`: its original may be one that only its
+    terminal knows, by approval code and date.
+    """
 
     mti: str
     processing_code: str
@@ -26,29 +33,99 @@ class Row:
     type_code: str
     passed_on: tuple[int, ...]
     has_amount: bool = True
+    names: tuple[int, ...] = ()
+    dated: bool = False
+    security: bool = False
+    reversal_61: int = 0
+    by_code: bool = False
 
 
 _CARD = (2, 14, 22, 23, 26, 35, 36, 52, 53, 55, 59)
+_CARD_OF_A_VOID = (2, 14, 22, 23, 26, 35, 36, 52, 53)
+_LOAD = (*_CARD, 48, 62)
+
+_OWN = (37, 38, 61)
+
+
+def _by_code(mti: str, processing_code: str, type_code: str) -> Row:
+    """What ends a pre-authorisation, of this terminal's or another's."""
+    return Row(
+        *(mti, processing_code, "06", type_code, _CARD_OF_A_VOID),
+        names=(38, 61),
+        dated=True,
+        security=True,
+        reversal_61=16,
+        by_code=True,
+    )
+
 
 MATRIX: Mapping[TxnKind, Row] = MappingProxyType(
     {
         TxnKind.SALE: Row("0200", "000000", "00", "22", _CARD),
-        TxnKind.VOID: Row("0200", "200000", "00", "23", (2, 14, 22, 23, 26, 35, 36, 52, 53)),
+        TxnKind.VOID: Row("0200", "200000", "00", "23", _CARD_OF_A_VOID, names=_OWN, security=True, reversal_61=12),
         TxnKind.BALANCE: Row("0200", "310000", "00", "01", (2, 14, 22, 23, 26, 35, 52, 53, 55), has_amount=False),
         TxnKind.REFUND: Row("0220", "200000", "00", "25", (2, 14, 22, 26, 35, 36, 52, 53)),
-    }
-)
-
-KINDS: Mapping[TxnKind, KindRules] = MappingProxyType(
-    {
-        TxnKind.SALE: KindRules(reversible=True, side=Side.DEBIT),
-        TxnKind.VOID: KindRules(reversible=True, side=Side.CREDIT, needs_original=True),
-        TxnKind.BALANCE: KindRules(reversible=False, side=Side.NEITHER),
-        TxnKind.REFUND: KindRules(
-            reversible=False, side=Side.CREDIT, never_deferred=True, in_doubt=True, uploaded_alone=True
+        TxnKind.PREAUTH: Row("0100", "030000", "06", "10", _CARD),
+        TxnKind.PREAUTH_VOID: _by_code("0100", "200000", "11"),
+        TxnKind.COMPLETION: _by_code("0200", "000000", "20"),
+        TxnKind.COMPLETION_VOID: Row(
+            *("0200", "200000", "06", "21", _CARD_OF_A_VOID),
+            names=_OWN,
+            dated=True,
+            security=True,
+            reversal_61=16,
+        ),
+        TxnKind.EC_LOAD: Row("0200", "600000", "91", "45", _LOAD),
+        TxnKind.EC_CASH_LOAD: Row("0200", "630000", "91", "46", _LOAD),
+        TxnKind.EC_TRANSFER_LOAD: Row("0200", "620000", "91", "47", _LOAD),
+        TxnKind.EC_CASH_LOAD_VOID: Row(
+            *("0200", "170000", "91", "51", (*_CARD_OF_A_VOID, 55, 62)), names=_OWN, reversal_61=12
         ),
     }
 )
+
+COMPLETION_PERCENT_MAX = 115
+"""A completion may take up to so much of the held amount [L: general knowledge, the reference does not say]."""
+
+
+def _of(kind: TxnKind, **more: Any) -> OriginalRules:
+    return OriginalRules(frozenset({kind}), **more)
+
+
+def _voids(kind: TxnKind, **more: Any) -> OriginalRules:
+    return _of(kind, takes_back=True, **more)
+
+
+_DEBIT, _CREDIT, _NEITHER = Side.DEBIT, Side.CREDIT, Side.NEITHER
+_CHIP = Upload.NONE
+
+KINDS: Mapping[TxnKind, KindRules] = MappingProxyType(
+    {
+        TxnKind.SALE: KindRules(True, _DEBIT),
+        TxnKind.VOID: KindRules(True, _CREDIT, _voids(TxnKind.SALE)),
+        TxnKind.BALANCE: KindRules(False, _NEITHER, has_amount=False, upload=_CHIP),
+        TxnKind.REFUND: KindRules(
+            False,
+            _CREDIT,
+            _of(TxnKind.SALE, known=False, shared=True),
+            never_deferred=True,
+            in_doubt=True,
+            upload=Upload.ALONE,
+        ),
+        TxnKind.PREAUTH: KindRules(True, _NEITHER, upload=_CHIP),
+        TxnKind.PREAUTH_VOID: KindRules(True, _NEITHER, _voids(TxnKind.PREAUTH, known=False), upload=_CHIP),
+        TxnKind.COMPLETION: KindRules(
+            True, _DEBIT, _of(TxnKind.PREAUTH, known=False, percent_min=0, percent_max=COMPLETION_PERCENT_MAX)
+        ),
+        TxnKind.COMPLETION_VOID: KindRules(True, _CREDIT, _voids(TxnKind.COMPLETION)),
+        # Reference 1.6 names the designated load on neither side: account and purse are the same holder's.
+        TxnKind.EC_LOAD: KindRules(True, _NEITHER, upload=_CHIP),
+        TxnKind.EC_CASH_LOAD: KindRules(True, _CREDIT, upload=_CHIP),
+        TxnKind.EC_TRANSFER_LOAD: KindRules(True, _DEBIT, upload=_CHIP),
+        TxnKind.EC_CASH_LOAD_VOID: KindRules(True, _DEBIT, _voids(TxnKind.EC_CASH_LOAD), upload=_CHIP),
+    }
+)
+"""Reversible, totals, original, upload (reference 1.6, 1.7, 1.8, 1.10)."""
 
 KIND_OF: Mapping[tuple[str, str, str, str], TxnKind] = MappingProxyType(
     {(row.mti, row.processing_code, row.condition_code, row.type_code): kind for kind, row in MATRIX.items()}
@@ -58,6 +135,9 @@ MTI_OF: Mapping[tuple[str, str, str], str] = MappingProxyType(
     {(row.processing_code, row.condition_code, row.type_code): row.mti for row in MATRIX.values()}
 )
 """Whose 0400 it is: field 3, field 25 and 60.1 are those of the original (reference 1.10)."""
+
+TOLD_BY_KEY = frozenset({TxnKind.SALE, TxnKind.VOID, TxnKind.BALANCE, TxnKind.REFUND})
+"""Kinds whose fingerprint is amount and card alone (D6): so it stands in journals, and so it stays."""
 
 REFUND_SCHEME = "000"
 """Field 63 of a refund (reference 1.5)."""
@@ -125,6 +205,7 @@ REFUSALS: Mapping[Refusal, str] = MappingProxyType(
         Refusal.OUTCOME_UNKNOWN: "98",
         Refusal.NO_ORIGINAL: "25",
         Refusal.ALREADY_VOIDED: "12",
+        Refusal.ALREADY_USED: "12",
         Refusal.CARD_DIFFERS: "14",
         Refusal.AMOUNT_DIFFERS: "64",
         Refusal.AMOUNT_INVALID: "13",
@@ -149,6 +230,7 @@ an original is answered so."""
 
 ANSWER_KINDS: Mapping[str, ExchangeKind] = MappingProxyType(
     {
+        "0110": ExchangeKind.TRANSACTION,
         "0210": ExchangeKind.TRANSACTION,
         "0230": ExchangeKind.TRANSACTION,
         "0410": ExchangeKind.REVERSAL,

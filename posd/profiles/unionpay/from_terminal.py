@@ -20,6 +20,7 @@ from posd.profiles.unionpay.data import (
     ECHO,
     ENCRYPTED_TRACKS,
     KIND_OF,
+    KINDS,
     MANUAL_ENTRY,
     MATRIX,
     MTI_OF,
@@ -27,8 +28,10 @@ from posd.profiles.unionpay.data import (
     REASONS,
     SERVED_BY,
     SIGN_OFF,
+    TOLD_BY_KEY,
+    Row,
 )
-from posd.profiles.unionpay.refund import RefundOriginal
+from posd.profiles.unionpay.named import NamedOriginal
 from posd.profiles.unionpay.seal import Keying, terminal_mak
 from posd.security.cards import CardData, keyed_digest
 from posd.values import STAN_MAX, Minor, RequestId, Stan
@@ -78,7 +81,7 @@ class RequestReader:
         if message.get(42) != terminal.mid:
             raise Unusable(Refusal.UNKNOWN_TERMINAL, "field 42 is not this terminal's merchant")
         has_mac = message.get(64) is not None
-        asked = message.mti in ("0200", "0220", "0400") and (terminal.mac_required or has_mac)
+        asked = message.mti in ("0100", "0200", "0220", "0400") and (terminal.mac_required or has_mac)
         if asked and (not has_mac or terminal_mak(arrived, terminal, session, self._keying) is None):
             raise Unusable(Refusal.BAD_MAC, "the terminal's MAC is missing or wrong")  # D28
         return asked
@@ -95,7 +98,7 @@ class RequestReader:
                 return ReadRequest(e.TerminalSignInRequested(reply_to, received_s))
             case "0820":
                 return ReadRequest(_management(message, reply_to))
-            case "0200" | "0220":
+            case "0100" | "0200" | "0220":
                 return self._transaction(message, terminal, digest_key, reply_to, received_s)
             case "0400":
                 return ReadRequest(_reversal(message, terminal, reply_to))
@@ -117,23 +120,23 @@ class RequestReader:
         if message.get(49) != CURRENCY:
             raise Unusable(Refusal.MALFORMED, f"field 49 is not {CURRENCY}")
         card = _card(message)
-        original = _original(message) if kind is TxnKind.VOID else None
+        row, named = MATRIX[kind], _named(kind, message)
         options = self._options(field_60)
         encrypted = (message.get(53) or "")[2:3] == ENCRYPTED_TRACKS
         event = e.TransactionRequested(
             request_id=_request_id(message, terminal, field_60, message.mti),
             kind=kind,
-            amount_minor=Minor(int(_need(message, 4)) if MATRIX[kind].has_amount else 0),
+            amount_minor=Minor(int(_need(message, 4)) if row.has_amount else 0),
             terminal_batch=field_60.batch,
             terminal_stan=_trace(message),
-            fingerprint=_fingerprint(message, card, digest_key),
+            fingerprint=_fingerprint(message, card, digest_key, _what(kind, named)),
             entry_mode=_need(message, 22),
             card=card.reference(digest_key),
-            original=original,
+            original=_original(message, row, named) if row.names else None,
             has_pin=card.pin_block is not None,
             reply_to=reply_to,
             received_s=received_s,
-            options=RefundOriginal.of(message).options(options) if kind is TxnKind.REFUND else options,
+            options=named.options(options) if named is not None else options,
             partial_asked=self._partial_approval and field_60.partial_approval == PARTIAL_ALLOWED,
             leaves_once=card.pin_block is not None or encrypted,
         )
@@ -150,11 +153,13 @@ class RequestReader:
 def _refuse_unauthenticated(event: e.TransactionRequested) -> None:
     """D28: who gives money back or types a number in is known by a MAC on this very message.
 
-    A void is neither: it gives back a sale of the open batch, to the card of that sale, and its number is compared.
+    A void is neither: it gives back what the open batch took, to the card that it came from, whose number is compared.
     """
-    typed_in = event.entry_mode.startswith(MANUAL_ENTRY) and event.kind is not TxnKind.VOID
-    if event.kind is TxnKind.REFUND or typed_in:
-        what = "a refund" if event.kind is TxnKind.REFUND else "manual entry"
+    kind = KINDS[event.kind]
+    void = kind.original is not None and kind.original.takes_back and kind.original.known
+    typed_in = event.entry_mode.startswith(MANUAL_ENTRY) and not void
+    if kind.gives_money or typed_in:
+        what = f"a {event.kind.value}" if kind.gives_money else "manual entry"
         raise Unusable(Refusal.NOT_AUTHENTICATED, f"{what} needs the terminal's MAC (D28)")
 
 
@@ -182,19 +187,41 @@ def _card(message: Message) -> CardData:
     return card
 
 
-def _fingerprint(message: Message, card: CardData, digest_key: bytes) -> str:
+def _fingerprint(message: Message, card: CardData, digest_key: bytes, what: str) -> str:
     """Amount and a keyed digest of the card (D6); of the track as it came, where no number can be read from it."""
     shown = card.number or card.track2 or card.track3 or ""
-    return f"{message.get(4) or '-'}:{keyed_digest(digest_key, shown)}"
+    return f"{message.get(4) or '-'}:{keyed_digest(digest_key, shown)}{what}"
 
 
-def _original(message: Message) -> e.OriginalPointer:
+def _what(kind: TxnKind, named: NamedOriginal | None) -> str:
+    """What else makes it another request: MTI and processing code are the same for several kinds."""
+    if kind in TOLD_BY_KEY:
+        return ""
+    return f":{MATRIX[kind].type_code}:{named.approval if named is not None else ''}"
+
+
+def _named(kind: TxnKind, message: Message) -> NamedOriginal | None:
+    """How it names an original that we may not know."""
+    if kind is TxnKind.REFUND:
+        return NamedOriginal.of_refund(message)
+    return NamedOriginal.by_code(message) if MATRIX[kind].by_code else None
+
+
+def _original(message: Message, row: Row, named: NamedOriginal | None) -> e.OriginalPointer:
+    """Unknown parts are zero (reference 1.4)."""
     rrn = message.get(37)
     text = message.get(61)
     if text is None and rrn is None:
-        raise Unusable(Refusal.NO_ORIGINAL, "the void names no original: fields 37 and 61 are absent")
-    named = Field61.parse(text) if text is not None else None
-    return e.OriginalPointer(rrn, named.batch if named else None, Stan(named.stan) if named else None)
+        raise Unusable(Refusal.NO_ORIGINAL, "no original is named: fields 37 and 61 are absent")
+    at = Field61.parse(text) if text is not None else None
+    by_trace = at is not None and (at.stan > 0 or not row.by_code)
+    return e.OriginalPointer(
+        rrn=rrn,
+        terminal_batch=at.batch if at is not None and by_trace else None,
+        terminal_stan=Stan(at.stan) if at is not None and by_trace else None,
+        approval_code=named.approval if named is not None else None,
+        date=named.date if named is not None else None,
+    )
 
 
 def _reversal(message: Message, terminal: Terminal, reply_to: str) -> e.Event:

@@ -21,8 +21,9 @@ from posd.profiles.unionpay.data import (
     REFUND_SCHEME,
     SETTLEMENT,
     SIGN_OFF,
+    Row,
 )
-from posd.profiles.unionpay.refund import RefundOriginal
+from posd.profiles.unionpay.named import NamedOriginal
 from posd.security.cards import CardData
 from posd.values import BatchNumber, RequestId, Stan
 
@@ -82,7 +83,7 @@ def _management(batch: BatchNumber, code: str) -> str:
 
 def _financial_60(txn: Transaction) -> str:
     """The same in the request and in its reversal (reference 1.10): our batch, the terminal's capabilities."""
-    options = RefundOriginal.parse(txn.options)[0]
+    options = NamedOriginal.parse(txn.options)[0]
     return Field60(MATRIX[txn.kind].type_code, txn.batch_number, options[:3], options[3:]).format()
 
 
@@ -97,27 +98,33 @@ def _transaction(message: fx.SendTransaction, terminal: Terminal, material: Mate
     fields |= {60: _financial_60(txn)}
     if row.has_amount:
         fields[4] = f"{txn.amount_minor:012d}"
-    if txn.kind is TxnKind.VOID:
-        fields |= {53: fields.get(53, NO_SECURITY_CONTROL)} | _original_fields(message.original)
+    if row.security:
+        fields.setdefault(53, NO_SECURITY_CONTROL)
+    if row.names:
+        fields |= _original_fields(txn, row, message.original)
     if txn.kind is TxnKind.REFUND:
-        fields |= RefundOriginal.parse(txn.options)[1].fields() | {63: REFUND_SCHEME}
+        fields |= NamedOriginal.parse(txn.options)[1].refund_fields() | {63: REFUND_SCHEME}
     return _message(row.mti, terminal, fields)
 
 
-def _original_fields(original: Transaction | None) -> dict[int, str]:
-    """Fields 37, 38 and 61 of a void: the sale, by its own batch and trace towards the host (reference 1.4).
+def _original_fields(txn: Transaction, row: Row, original: Transaction | None) -> dict[int, str]:
+    """Fields 37, 38 and 61: the original by its own batch and trace towards the host (reference 1.4).
 
-    Its date is cut off, as sample B7 has it: a void names a sale of the open batch.
+    The date of a sale is cut off, as sample B7 has it: a void names a sale of the open batch. Of a pre-authorisation
+    that we do not know, batch and trace are zero, and approval code and date are what the terminal gave.
     """
-    if original is None or original.facts is None:
-        raise CannotEncode("0200: the sale that this void names is not known")
-    facts = original.facts
-    fields = {61: Field61(original.batch_number, original.stan).format()}
-    if facts.rrn:
-        fields[37] = facts.rrn
-    if facts.approval_code:
-        fields[38] = facts.approval_code
-    return fields
+    given = NamedOriginal.parse(txn.options)[1]
+    facts = original.facts if original is not None else None
+    if not row.by_code and facts is None:
+        raise CannotEncode(f"{row.mti}: the original that this {txn.kind} names is not known")
+    date = ((facts.host_date if facts else None) or given.date or "0000") if row.dated else None
+    batch, stan = (original.batch_number, original.stan) if original is not None else (0, 0)
+    named = {
+        37: facts.rrn if facts else given.rrn,
+        38: (facts.approval_code if facts else None) or given.approval,
+        61: Field61(batch, stan, date).format(),
+    }
+    return {field: value for field in row.names if (value := named[field])}
 
 
 def _reversal(message: fx.SendReversal, terminal: Terminal, material: Material) -> Message:
@@ -145,9 +152,9 @@ def _reversal(message: fx.SendReversal, terminal: Terminal, material: Material) 
         fields[23] = card.sequence
     if approval := _approval_code(txn, message.original):
         fields[38] = approval
-    if txn.kind is TxnKind.VOID:
-        # The void's own batch and trace, not those of the sale.
-        fields[61] = Field61(txn.batch_number, txn.stan).format()
+    if row.reversal_61:
+        # Its own batch and trace, not those of its original.
+        fields[61] = Field61(txn.batch_number, txn.stan).format().ljust(row.reversal_61, "0")
     return _message("0400", terminal, fields)
 
 
@@ -155,7 +162,7 @@ def _approval_code(txn: Transaction, original: Transaction | None) -> str | None
     for carrier in (txn, original):
         if carrier is not None and carrier.facts is not None and carrier.facts.approval_code:
             return carrier.facts.approval_code
-    return None
+    return NamedOriginal.parse(txn.options)[1].approval or None
 
 
 def totals_48(totals: Totals) -> Field48Totals:
@@ -206,4 +213,4 @@ def _refund_upload(txn: Transaction, cards: Mapping[RequestId, CardData]) -> dic
     }
     if card.expiry:
         fields[14] = card.expiry
-    return fields | RefundOriginal.parse(txn.options)[1].fields()
+    return fields | NamedOriginal.parse(txn.options)[1].refund_fields()
