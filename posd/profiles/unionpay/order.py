@@ -12,7 +12,7 @@ from posd.core.state import Transaction
 from posd.iso8583.message import Message
 from posd.profiles.contract import Order, ReadRequest
 from posd.profiles.unionpay.data import MATRIX
-from posd.profiles.unionpay.refund import RefundOriginal
+from posd.profiles.unionpay.named import NamedOriginal
 from posd.security.cards import CardData
 from posd.values import Minor, Stan
 
@@ -85,14 +85,14 @@ def _event(
 
 
 def _options(order: Order, original: Transaction | None, zone: str) -> str:
-    """60.3 on, and of a refund the sale that it names (refund.py)."""
+    """60.3 on, and of a refund the sale that it names (named.py)."""
     if order.kind is not TxnKind.REFUND:
         return CAPABILITY
     if order.receipt is not None:
         receipt = order.receipt
-        return RefundOriginal(receipt.rrn, receipt.approval_code, receipt.date).options(CAPABILITY)
+        return NamedOriginal(receipt.rrn, receipt.approval_code, receipt.date).options(CAPABILITY)
     assert original is not None
     assert original.facts is not None
     facts = original.facts
     date = facts.host_date or local(original.at_ms, zone).strftime("%m%d")
-    return RefundOriginal(facts.rrn or "", facts.approval_code or "", date).options(CAPABILITY)
+    return NamedOriginal(facts.rrn or "", facts.approval_code or "", date).options(CAPABILITY)
