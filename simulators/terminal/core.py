@@ -216,7 +216,7 @@ class Terminal:
                 self._reversed(self.log[sent.stan])
             case "script_result" if answer.get(39) == "00":
                 self.original(Field61.parse(sent.message.get(61))).script = "reported"
-            case _ if sent.message.mti in FINANCIAL and answer.get(39) in APPROVED_CODES:
+            case _ if self._logs(sent) and answer.get(39) in APPROVED_CODES:
                 result |= self._approved(self.log[sent.stan], answer)
             case _ if self._known_advice(sent, answer):
                 result["outcome"] = "already_known"
@@ -250,6 +250,9 @@ class Terminal:
     def _next_batch(self) -> None:
         self.batch = int(next_batch_number(BatchNumber(self.batch)))
         self.log.clear()
+
+    def _logs(self, sent: Sent) -> bool:
+        return sent.message.mti in FINANCIAL and sent.stan in self.log
 
     def _known_advice(self, sent: Sent, answer: Message) -> bool:
         logged = self.log.get(sent.stan)

@@ -72,6 +72,10 @@ class Counter:
     def state(self, stan: int) -> str:
         return str(self.entry(stan)["state"])
 
+    def entry_day(self, stan: int) -> str:
+        """Field 13 of the answer to a request of the first batch."""
+        return self.acquirer.books.terminals[TID].batches[0].entries[stan].answer.get(13) or ""
+
     def card(self, pan: str = STRIPE) -> Card:
         return self.acquirer.books.cards[pan]
 
