@@ -5,12 +5,13 @@ said here, in the form `what; hint`; what several say together is in config.py. 
 value.
 """
 
+import ipaddress
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import time
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import (
@@ -21,6 +22,7 @@ from pydantic import (
     Field,
     PlainValidator,
     ValidationInfo,
+    model_validator,
 )
 
 from posd.addresses import Address as Address
@@ -38,6 +40,8 @@ CONNECTIONS_MAX = 4_096
 ITEMS_MAX = 1_024
 HEADER_BYTES = (0, 2, 6)
 SUCCESS_CODE = "00"
+ROUTES_MAX = 8
+FAILURES_MAX = 99
 
 
 def _time_of_day(text: object) -> time:
@@ -112,6 +116,13 @@ def _socket(path: Path) -> Path:
     return path
 
 
+def _ip_address(text: str) -> str:
+    try:
+        return str(ipaddress.ip_address(text))
+    except ValueError:
+        raise ValueError('must be an IP address of this machine; write it as "192.0.2.7"') from None
+
+
 def _matching(pattern: str, problem: str) -> Callable[[str], str]:
     compiled = re.compile(pattern, re.ASCII)
 
@@ -169,6 +180,18 @@ Tid = Annotated[str, AfterValidator(_matching("[!-~]{8}", "must be 8 characters 
 Mid = Annotated[str, AfterValidator(_matching("[!-~]{15}", "must be 15 characters without blanks (field 42)"))]
 
 
+RouteName = Annotated[
+    str, AfterValidator(_matching("[A-Za-z0-9_-]{1,24}", 'must be 1 to 24 letters, digits, "-" or "_"; write "wired"'))
+]
+InterfaceName = Annotated[
+    str, AfterValidator(_matching("[!-.0-9;-~]{1,15}", 'must be the name of a network interface; write it as "wwan0"'))
+]
+IpAddressText = Annotated[str, AfterValidator(_ip_address)]
+
+
+ConnectionMode = Literal["persistent", "one_shot"]
+
+
 class Section(BaseModel):
     """A mapping of the file: nothing unknown, nothing changed later."""
 
@@ -185,17 +208,65 @@ class ReconnectSettings(Section):
     max_s: Seconds = 60.0
 
 
+class BindSettings(Section):
+    """Where a route leaves this machine: by an interface or from an address of its own."""
+
+    interface: InterfaceName | None = None
+    address: IpAddressText | None = None
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> Self:
+        if (self.interface is None) == (self.address is None):
+            raise ValueError('give one of interface and address; "interface: wwan0", or "address: 192.0.2.7"')
+        return self
+
+
+class RouteSettings(Section):
+    """One way to the acquirer. What is left out is as in `host`."""
+
+    name: RouteName
+    address: AddressText
+    connect_timeout_s: Seconds | None = None
+    mode: ConnectionMode | None = None
+    bind: BindSettings | None = None
+    reconnect: ReconnectSettings | None = None
+
+
+class FailoverSettings(Section):
+    """When a route is left, and when it is returned to (daemon/route_choice.py)."""
+
+    connect_failures: Annotated[int, Field(ge=1, le=FAILURES_MAX)] = 2
+    silent_limits: Annotated[int, Field(ge=1, le=FAILURES_MAX)] = 2
+    good_for_s: Seconds = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One way to the acquirer, with everything that it does not say itself filled in. `name` is empty for the only
+    one, `host.address`."""
+
+    name: str
+    address: AnyAddress
+    connect_timeout_s: float
+    reconnect: ReconnectSettings
+    mode: ConnectionMode
+    bind: BindSettings | None = None
+
+
 class HostSettings(Section):
     """The acquirer and its dialect's knobs (reference, "Dialect knobs")."""
 
     profile: Literal["unionpay"] = "unionpay"
-    address: AddressText
-    mode: Literal["persistent", "one_shot"] = "persistent"
+    address: AddressText | None = None
+    routes: Annotated[tuple[RouteSettings, ...], Field(max_length=ROUTES_MAX)] = ()
+    failover: FailoverSettings = FailoverSettings()
+    mode: ConnectionMode = "persistent"
     connections_max: Annotated[int, Field(ge=1, le=CONNECTIONS_MAX)] = 64
     connect_timeout_s: Seconds = 10.0
     reply_timeout_s: Seconds = 30.0
     reconnect: ReconnectSettings = ReconnectSettings()
     echo_interval_s: SecondsOrOff = 0.0
+    idle_limit_s: SecondsOrOff = 0.0
     tpdu: Tpdu = "6000030000"
     header: Header = "603100310100"
     header_bytes: Annotated[int, AfterValidator(_header_bytes)] = 6
@@ -214,6 +285,27 @@ class HostSettings(Section):
     ] = ("00", "12", "25")
     operator: Operator = "01 "
     frame_bytes_max: FrameBytes = 4_096
+
+    def every_route(self) -> tuple[Route, ...]:
+        """The ways to the acquirer, the best first: `routes`, or the one that `address` is."""
+        if self.address is not None:
+            return (Route("", self.address, self.connect_timeout_s, self.reconnect, self.mode),)
+        return tuple(
+            Route(
+                route.name,
+                route.address,
+                route.connect_timeout_s or self.connect_timeout_s,
+                route.reconnect or self.reconnect,
+                route.mode or self.mode,
+                route.bind,
+            )
+            for route in self.routes
+        )
+
+    @property
+    def longest_connect_s(self) -> float:
+        """The longest that an attempt to connect may take, by any route."""
+        return max((route.connect_timeout_s for route in self.every_route()), default=self.connect_timeout_s)
 
 
 class DoorSettings(Section):

@@ -25,6 +25,18 @@ class LineChanged(Struct, frozen=True):
     why: str
 
 
+class RouteChanged(Struct, frozen=True):
+    """Another of several routes carries the messages; `to` is empty: every route has failed.
+
+    `back`: to a better one that has proved good, without need. `why`: what was wrong with the one that was left.
+    """
+
+    left: str
+    to: str
+    why: str
+    back: bool
+
+
 class AnswerUnmatched(Struct, frozen=True):
     """A message of the host for a terminal that is not ours, or that is no answer: kept with its key."""
 
@@ -55,7 +67,7 @@ class DaemonStopped(Struct, frozen=True):
     why: str
 
 
-StationRecord = LineChanged | AnswerUnmatched | InputUnreadable | DaemonStarted | DaemonStopped
+StationRecord = LineChanged | RouteChanged | AnswerUnmatched | InputUnreadable | DaemonStarted | DaemonStopped
 
 
 @dataclass(slots=True)
@@ -69,6 +81,11 @@ class Station:
         """The line changed."""
         event = "line_up" if up else "line_down"
         return LineChanged(up, why), Note(event, {"why": why} if why else {})
+
+    def routed(self, left: str, to: str, why: str, back: bool) -> tuple[StationRecord, Effect]:
+        """Another route: its bill, or its weakness, is asked about later."""
+        event = "route_failed_back" if back else "route_failed_over" if to else "all_routes_down"
+        return RouteChanged(left, to, why, back), Alert(event, {"left": left, "to": to or "-", "why": why})
 
     def unmatched(self, mti: str, tid: str | None, stan: int | None, because: str) -> tuple[StationRecord, Effect]:
         """An answer that no lane waits for, and no lane could."""

@@ -28,7 +28,7 @@ from posd.daemon.control_socket import ControlServer
 from posd.daemon.daemon import Daemon
 from posd.daemon.doors import Door, Doors
 from posd.daemon.lane import Lane
-from posd.daemon.linking import link_of
+from posd.daemon.linking import routes_of
 from posd.daemon.log import alert, set_up, take_over_strays
 from posd.daemon.notify import Notifier
 from posd.daemon.recover import Recovered, known, owes, recover, sign_out
@@ -65,9 +65,6 @@ LINE_FIRST_S, LINE_MAX_S = 0.5, 10.0
 
 FILES_BESIDE_CONNECTIONS = 256
 """The journal, the line, the control socket's clients, and connections that are being turned away."""
-
-SILENT_LIMITS = 2
-"""A line on which nothing comes for so many reply limits, though something was sent, is made anew."""
 
 
 def run(config_path: Path) -> int:
@@ -151,7 +148,7 @@ def _assemble(settings: Settings, clock: SystemClock, machine_key: MachineKey, s
     profile = profile_of(settings)
     _refuse_forgotten(settings, store, rules_of(settings, settings.terminals[0], profile))
     writer = Writer(store)
-    exits = Exits(clock.now, SILENT_LIMITS * settings.host.reply_timeout_s)
+    exits = Exits()
     table = Lanes(profile, len(bytes.fromhex(settings.host.header)))
     digest_key = machine_key.derive("digest")
     for number, terminal in enumerate(map(_terminal, settings.terminals)):
@@ -164,8 +161,8 @@ def _assemble(settings: Settings, clock: SystemClock, machine_key: MachineKey, s
         )
     station = Station(settings.journal.unreadable_per_minute_max)
     table.station = StationRunner(StationLane(station, profile), writer, exits, clock.now)
-    host_side = HostSide(table, exits.heard)
-    link = exits.link = host_side.link = link_of(settings.host, host_side, clock.monotonic_s)
+    host_side = HostSide(table)
+    link = exits.link = host_side.link = routes_of(settings.host, host_side, clock.now)
     door_side = DoorSide(table, clock.now)
     doors = exits.doors = _doors(settings, door_side)
     daemon = Daemon(settings, clock, store, writer, table, link, doors, door_side, Notifier())

@@ -15,12 +15,13 @@ from posd.core import events as e
 from posd.daemon.clock import SystemClock
 from posd.daemon.control_socket import ControlServer
 from posd.daemon.doors import Doors
-from posd.daemon.host_link import Link
 from posd.daemon.lane import Happened
 from posd.daemon.log import alert, log
 from posd.daemon.notify import Notifier
 from posd.daemon.questions import version
+from posd.daemon.route_facts import RouteShown
 from posd.daemon.router import DoorSide, Lanes
+from posd.daemon.routes import Routes
 from posd.daemon.runner import LaneRunner
 from posd.daemon.snapshots import ENDING_LAG_ROWS, SNAPSHOT_BEAT_S, keep_snapshots_near, lag_rows_max
 from posd.daemon.station_lane import Ending, Up
@@ -61,7 +62,7 @@ class Daemon:
         store: Store,
         writer: Writer,
         lanes: Lanes,
-        link: Link,
+        link: Routes,
         doors: Doors,
         door_side: DoorSide,
         notifier: Notifier,
@@ -93,6 +94,11 @@ class Daemon:
     def link_why(self) -> str:
         """Why it is not."""
         return self._table.link_why
+
+    @property
+    def routes(self) -> list[RouteShown]:
+        """Every route to the host, the best first."""
+        return self._link.shown()
 
     def stop(self) -> None:
         """Ask for the orderly end, as SIGTERM does; `live` returns when it is over."""

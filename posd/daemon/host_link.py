@@ -20,7 +20,7 @@ from posd.daemon.incoming import Incoming
 from posd.daemon.tasks import end, spawn
 from posd.errors import MalformedMessage
 from posd.framing.length_prefix import with_length
-from posd.transport.contract import Channel
+from posd.transport.contract import Channel, ConfirmingChannel
 
 OUTBOX_FRAMES_MAX = 1024
 """Frames that wait for a slow line; with one exchange a terminal in flight, as many busy terminals."""
@@ -97,6 +97,7 @@ class HostLink:
         self._aborted_because = ""
         self._down_because = ""
         self._task: asyncio.Task[None] | None = None
+        self._retirement: asyncio.TimerHandle | None = None
         self._stopping = self._serving = False
 
     def start(self) -> None:
@@ -118,7 +119,13 @@ class HostLink:
     @property
     def up(self) -> bool:
         """True while a frame handed to `send` has a chance to leave."""
-        return self._channel is not None and not self._channel.ended
+        return self._channel is not None and not self._channel.ended and self._retirement is None
+
+    @property
+    def quiet(self) -> bool:
+        """Nothing that was sent is still on its way: the peer's machine has acknowledged every byte."""
+        channel = self._channel
+        return channel is None or (isinstance(channel, ConfirmingChannel) and channel.delivered)
 
     def send(self, token: str, frame: bytes, deadline_s: float) -> bool:
         """Take a frame (without length) that has to leave before `deadline_s` on the monotonic clock.
@@ -161,6 +168,20 @@ class HostLink:
             self._channel.abort()
             self._channel = None
 
+    def retire(self, why: str, listen_s: float) -> None:
+        """Send no more on this connection, but hear late answers for `listen_s`; then end it and make it anew.
+
+        What waits is withdrawn. A connection that is not quiet is aborted at once: what the kernel still tries to
+        deliver could arrive after its own reversal, which goes by another route (D2).
+        """
+        if self._channel is None or self._retirement is not None:
+            return
+        self._withdraw_outbox()
+        if not self.quiet:
+            self.abort(why)
+            return
+        self._retirement = asyncio.get_running_loop().call_later(listen_s, self.abort, why)
+
     # The connection's life.
 
     async def _run(self) -> None:
@@ -189,6 +210,7 @@ class HostLink:
                 await channel.close()
             channel.abort()  # half a frame must not trickle out after the link was called down
             self._channel = self._leaving = None
+            self._end_retirement()
             await end(drainer)
         self._withdraw_outbox()
         self._tell_withdrawn()
@@ -264,6 +286,11 @@ class HostLink:
         if deadlines and self._channel is not None:
             wait_s = max(0.0, min(deadlines) - self._clock())
             self._timer = asyncio.get_running_loop().call_later(wait_s, self._pump)
+
+    def _end_retirement(self) -> None:
+        if self._retirement is not None:
+            self._retirement.cancel()
+            self._retirement = None
 
     def _disarm(self) -> None:
         if self._timer is not None:

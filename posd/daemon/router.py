@@ -11,12 +11,12 @@ from posd.core import effects as fx
 from posd.core import events as e
 from posd.core.answers import ExchangeKind
 from posd.daemon.doors import Doors
-from posd.daemon.host_link import Link
 from posd.daemon.lane import FromHost, FromTerminal, Happened, Item
 from posd.daemon.log import alert, log
 from posd.daemon.replies import reply_name
+from posd.daemon.routes import RouteChange, Routes
 from posd.daemon.runner import LaneRunner, Runner
-from posd.daemon.station_lane import Garbage, Line, StationItem, Turnaway, Unmatched
+from posd.daemon.station_lane import Garbage, Line, Routed, StationItem, Turnaway, Unmatched
 from posd.errors import CannotEncode, MalformedMessage
 from posd.framing.tpdu import split
 from posd.iso8583.codec import Unreadable
@@ -62,14 +62,13 @@ class Lanes:
 
 
 class HostSide:
-    """Hears the line (LinkListener)."""
+    """Hears the line (RoutesListener)."""
 
-    def __init__(self, lanes: Lanes, heard: Callable[[], None]) -> None:
-        self._lanes, self._heard = lanes, heard
-        self.link: Link | None = None
+    def __init__(self, lanes: Lanes) -> None:
+        self._lanes = lanes
+        self.link: Routes | None = None
 
     def link_up(self) -> None:
-        self._heard()
         self._lanes.link_is_up, self._lanes.link_why = True, ""
         self._lanes.tell_station(Line(True, ""))
         self._lanes.tell_all(Happened(e.LinkUp()))
@@ -78,6 +77,9 @@ class HostSide:
         self._lanes.link_is_up, self._lanes.link_why = False, why
         self._lanes.tell_station(Line(False, why))
         self._lanes.tell_all(Happened(e.LinkDown(why)))
+
+    def route_changed(self, change: RouteChange) -> None:
+        self._lanes.tell_station(Routed(change.left, change.to, change.why, change.back))
 
     def withdrawn(self, token: str) -> None:
         log.debug("frame_withdrawn", token=token)
@@ -92,7 +94,6 @@ class HostSide:
         self._lanes.tell_station(Garbage("host", length, str(error)))
 
     def frame(self, frame: bytes) -> None:
-        self._heard()
         profile = self._lanes.profile
         try:
             arrived = profile.arrive(frame)
@@ -163,38 +164,21 @@ class DoorSide:
 
 
 class Exits:
-    """Where the runners' steps lead (Outlets): hand over, never wait (D2).
+    """Where the runners' steps lead (Outlets): hand over, never wait (D2)."""
 
-    A line on which nothing at all has come for `silence_max_s`, though something was sent, is dropped and made anew:
-    a host that reads no more, or a box between that forgot the connection, would else hold every terminal for ever.
-    """
-
-    def __init__(self, now: Callable[[], Now], silence_max_s: float) -> None:
-        self.link: Link | None = None
+    def __init__(self) -> None:
+        self.link: Routes | None = None
         self.doors: Doors | None = None
-        self._now, self._silence_max_s = now, silence_max_s
-        self._silent_since_s: float | None = None
-
-    def heard(self) -> None:
-        """Something came on the line, or it is a new one."""
-        self._silent_since_s = None
 
     def to_host(self, message: fx.ToHost, outgoing: Outgoing) -> None:
         """A message that the line does not take has its reply limit, or the line's end, as any other."""
         if self.link is None or not self.link.send(message.token, outgoing.frame, message.deadline_s):
             log.warning("line_took_nothing", token=message.token, kind=message.kind.value)
-        elif self._silent_since_s is None:
-            self._silent_since_s = self._now().monotonic_s
 
     def withdraw(self, token: str) -> None:
-        """Nobody waits for this exchange any more; in vain, if the line has been silent."""
-        if self.link is None:
-            return
-        self.link.withdraw(token)
-        since_s = self._silent_since_s
-        if since_s is not None and self._now().monotonic_s - since_s >= self._silence_max_s:
-            self._silent_since_s = None
-            self.link.abort(f"the host has said nothing for {self._silence_max_s:g} s")
+        """Nobody waits for this exchange any more."""
+        if self.link is not None:
+            self.link.withdraw(token)
 
     def to_terminal(self, connection: str, outgoing: Outgoing) -> bool:
         try:

@@ -15,7 +15,7 @@ def rules_of(settings: Settings, terminal: TerminalSettings, profile: Profile) -
         zone=schedule.zone,
         reply_timeout_s=host.reply_timeout_s,
         terminal_timeout_s=settings.door.terminal_timeout_s,
-        connect_timeout_s=host.connect_timeout_s,
+        connect_timeout_s=host.longest_connect_s,
         echo_interval_s=host.echo_interval_s,
         pin_allowed=terminal.pin == "passthrough",
         unmaced_decline=UnmacedDecline(host.unmaced_decline),

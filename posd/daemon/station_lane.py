@@ -42,6 +42,16 @@ class Line:
     why: str
 
 
+@dataclass(frozen=True, slots=True)
+class Routed:
+    """Another route carries the messages; `to` is empty: none can. `back`: to a better one, without need."""
+
+    left: str
+    to: str
+    why: str
+    back: bool
+
+
 @dataclass(frozen=True, slots=True, repr=False)
 class Unmatched:
     """A message of the host for no terminal of ours."""
@@ -69,7 +79,7 @@ class Turnaway:
     because: str
 
 
-StationItem = Up | Ending | Line | Unmatched | Garbage | Turnaway
+StationItem = Up | Ending | Line | Routed | Unmatched | Garbage | Turnaway
 
 
 class StationLane:
@@ -87,6 +97,9 @@ class StationLane:
                 yield Step((_row(DaemonStopped(why), now),))
             case Line(up=up, why=why):
                 record, effect = self._station.line(up, why)
+                yield Step((_row(record, now),), (effect,))
+            case Routed(left=left, to=to, why=why, back=back):
+                record, effect = self._station.routed(left, to, why, back)
                 yield Step((_row(record, now),), (effect,))
             case Unmatched(arrived=arrived, because=because):
                 message = arrived.message

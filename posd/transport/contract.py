@@ -5,7 +5,7 @@ how much of what it was given has reached the kernel, because a request that has
 (D2). Expected ends (closed, reset, silence) are values: `receive` gives b"" and `ending` says why.
 """
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 
 class Channel(Protocol):
@@ -46,6 +46,7 @@ class Channel(Protocol):
         """End in order: what was sent is flushed first, for a limited time, then `abort`. May be repeated."""
 
 
+@runtime_checkable
 class ConfirmingChannel(Channel, Protocol):
     """A channel whose other end says what it has got."""
 

@@ -6,6 +6,7 @@ It must never retry, frame or interpret anything.
 """
 
 import asyncio
+import errno
 import fcntl
 import os
 import socket
@@ -13,6 +14,7 @@ import struct
 import sys
 import termios
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import cast
 
 from posd.transport.contract import Channel
@@ -160,12 +162,27 @@ class TcpListener:
         self._server.close()
 
 
-async def connect_tcp(host: str, port: int, timeout_s: float) -> TcpChannel:
-    """Connect within `timeout_s` seconds, name resolution included. Raises OSError (TimeoutError is one)."""
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where a connection leaves this machine: by an interface (SO_BINDTODEVICE), or from an address of its own."""
+
+    interface: str = ""
+    address: str = ""
+
+
+async def connect_tcp(host: str, port: int, timeout_s: float, source: Source | None = None) -> TcpChannel:
+    """Connect within `timeout_s` seconds, name resolution included. Raises OSError (TimeoutError is one).
+
+    A name is looked up as the machine does it, whatever `source` says.
+    """
     loop = asyncio.get_running_loop()
     try:
         async with asyncio.timeout(timeout_s):
-            _, channel = await loop.create_connection(TcpChannel, host, port)
+            if source is None:
+                _, channel = await loop.create_connection(TcpChannel, host, port)
+            else:
+                raw = await _connected_from(source, host, port)
+                _, channel = await loop.create_connection(TcpChannel, sock=raw)
     except TimeoutError:
         raise TimeoutError(f"no connection to {host}:{port} within {timeout_s:g} s") from None
     except OSError as error:
@@ -173,6 +190,38 @@ async def connect_tcp(host: str, port: int, timeout_s: float) -> TcpChannel:
         why = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror or str(error)
         raise OSError(error.errno or 0, f"cannot connect to {host}:{port}: {why}") from None
     return channel
+
+
+async def _connected_from(source: Source, host: str, port: int) -> socket.socket:
+    """A connected socket to the first address of `host` that can be reached from `source`. Raises OSError."""
+    loop = asyncio.get_running_loop()
+    trouble = OSError(errno.EADDRNOTAVAIL, "no address of this kind")
+    for family, kind, protocol, _, address in await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM):
+        raw = socket.socket(family, kind, protocol)
+        try:
+            raw.setblocking(False)
+            _leave_by(raw, source)
+            await loop.sock_connect(raw, address)
+        except OSError as error:
+            raw.close()
+            trouble = error
+        except BaseException:
+            raw.close()
+            raise
+        else:
+            return raw
+    raise trouble
+
+
+def _leave_by(raw: socket.socket, source: Source) -> None:
+    """Raises OSError: no such interface or address here, or one of another family than the peer's."""
+    if source.interface:
+        raw.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, source.interface.encode() + b"\0")
+        return
+    wanted = socket.AF_INET6 if ":" in source.address else socket.AF_INET
+    if raw.family != wanted:
+        raise OSError(errno.EADDRNOTAVAIL, "the source address is of another family")
+    raw.bind((source.address, 0))
 
 
 async def listen_tcp(host: str, port: int, on_channel: Callable[[Channel], None]) -> TcpListener:

@@ -142,7 +142,7 @@ def test_a_bug_where_nobody_waits_for_it_ends_the_process(staged: MakeStage, mon
         def broken(frame: bytes) -> None:
             raise KeyError("planted")
 
-        monkeypatch.setattr(stage.daemon._link._listener, "frame", broken)
+        monkeypatch.setattr(stage.daemon._link.listener, "frame", broken)
         asking = asyncio.create_task(stage.sale("1.00"))
         with pytest.raises(Broken, match="KeyError"):
             await stage.life
