@@ -222,6 +222,8 @@ class Terminal:
                 result["outcome"] = "already_known"
             case _:
                 pass
+        if sent.message.mti in ("0800", "0820") and sent.do != "sign_in" and answer.get(62) is not None:
+            result["block"] = answer.get(62)
         if answer.get(54) is not None:
             result["balances"] = answer.get(54)
         if answer.get(4) is not None:

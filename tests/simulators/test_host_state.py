@@ -16,8 +16,13 @@ from simulators.fields import UploadRecord, format_upload
 from simulators.host.acquirer import Acquirer
 from simulators.host.books import Books
 from simulators.host.faults import Faults, Rule
+from simulators.host.kinds import Kind
+from simulators.host.settings import CardSettings
 from simulators.host.state import restore, saved
-from tests.simulators.bench import DOMESTIC, FOREIGN, MID, TID, TMK, Bench, settings
+from simulators.terminal import matrix
+from simulators.terminal.core import CardInHand
+from tests.simulators.bench import DOMESTIC, FOREIGN, MID, STRANGER, TID, TMK, Bench, settings
+from tests.simulators.counter import SCRIPT
 
 ROOT = Path(__file__).parents[2]
 RULES = (Rule(do="lose_answer", nth=2),)
@@ -213,3 +218,32 @@ def terminal(port: int, steps: list[dict[str, object]], stan: int = 1) -> list[d
         check=True,
     )
     return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def test_holds_chips_loads_and_notices_survive_a_restart() -> None:
+    chip = CardSettings(pan=STRANGER.pan, balance=1_000_000, purse=500, issuer_auth=True, scripts=(SCRIPT,))
+    configured = settings(unbalance="both").model_copy(update={"cards": (*settings().cards, chip)})
+    bench = Bench(Acquirer(configured, seed=1))
+    terminal, card = bench.terminal, CardInHand(STRANGER.pan, "3012", "051")
+    bench.take(terminal.sign_in())
+    hold = matrix.preauth(terminal, DOMESTIC, 10_000)
+    sale = terminal.sale(card, 500)
+    for sent in (hold, sale, matrix.ec_load(terminal, Kind.EC_LOAD, card, 300), matrix.ec_sale(terminal, card, 200)):
+        assert bench.take(sent)["outcome"] == "approved"
+    bench.take(matrix.script_result(terminal, sale.stan))
+    bench.take(terminal.download("status", "0820", "362", b"1245"))
+    bench.take(terminal.settle())
+    for sent in terminal.uploads():
+        bench.take(sent)
+    bench.take(terminal.end())
+    done = matrix.complete(terminal, hold.stan, 9_000, 8)
+    assert bench.take(done)["outcome"] == "approved"
+    document = json.loads(json.dumps(saved(bench.host, Faults(()))))
+    again = Acquirer(configured, seed=9)
+    restore(document, again, Faults(()))
+    assert again.dump() == bench.host.dump()
+    assert saved(again, Faults(())) == saved(bench.host, Faults(()))
+    bench.host = again
+    assert bench.take(terminal.reverse(done.stan))["code"] == "00"
+    assert bench.spent() == 10_000
+    assert bench.entry(hold.stan)["state"] == "approved"
