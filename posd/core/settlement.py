@@ -149,8 +149,9 @@ def _first_money_ms(draft: "Draft") -> int | None:
     """When the oldest of what there is to settle came: by the host's clock if it said its time, else by ours."""
     owed = {reversal.request_id for reversal in _owed_in_batch(draft)}
     every = draft.state.transactions.values()
-    owed |= {txn.request_id for txn in every if txn.status is TxnStatus.IN_DOUBT}  # D13: only the host's totals tell
-    first = next((txn for txn in every if counts(txn, draft.rules) or txn.request_id in owed), None)
+    first = next(  # D13: of a refund in doubt only the host's totals tell
+        (t for t in every if t.status is TxnStatus.IN_DOUBT or t.request_id in owed or counts(t, draft.rules)), None
+    )
     if first is None:
         return None
     facts = first.facts

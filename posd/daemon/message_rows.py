@@ -1,11 +1,14 @@
 """What the journal keeps of a message: masked fields, and the exact bytes for their digest only (design, "journal")."""
 
-import json
 from collections.abc import Mapping
+
+import msgspec
 
 from posd.journal.contract import MessageRow
 from posd.profiles.contract import Arrived, Outgoing
 from posd.values import Now, RequestId
+
+_JSON = msgspec.json.Encoder()
 
 
 def outgoing_row(tid: str, outgoing: Outgoing, peer: str, now: Now, request_id: RequestId | None) -> MessageRow:
@@ -49,4 +52,4 @@ def incoming_row(
 
 
 def _text(masked: Mapping[str, str]) -> str:
-    return json.dumps(masked, ensure_ascii=False, separators=(",", ":"))
+    return _JSON.encode(masked).decode()

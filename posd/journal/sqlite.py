@@ -6,9 +6,11 @@ retry, and never touch a row that was written.
 """
 
 import errno
+import itertools
 import threading
 from collections.abc import Iterator, Sequence
-from typing import NoReturn
+from functools import cache
+from typing import Any, NoReturn
 
 import apsw
 
@@ -28,8 +30,9 @@ WAL_CHECKPOINT_PAGES = 1000
 REPLAY_ROWS = 1000
 """Records of one short read during replay."""
 
-_INSERT_RECORD = f"INSERT INTO record VALUES ({', '.join('?' * (len(RECORD_COLUMNS) + 1))})"
-_INSERT_MESSAGE = f"INSERT INTO message VALUES ({', '.join('?' * (len(MESSAGE_COLUMNS) + 1))})"
+INSERT_ROWS_MAX = 32
+"""Rows of one INSERT. Each statement gives up the interpreter's lock once and then waits for a busy loop."""
+
 _REPLAY = (
     "SELECT sequence, tid, kind, version, at_ms, payload FROM record"
     " WHERE tid = ? AND sequence > ? ORDER BY sequence LIMIT ?"
@@ -46,6 +49,12 @@ _SECRET = (
 _HIGHEST_REQUEST = "SELECT max(request_id) FROM record WHERE request_id >= ?1 || '/' AND request_id < ?1 || '0'"
 """One look into the index: '0' follows '/'."""
 _SNAPSHOT = "SELECT tid, sequence, fold_version, state, mac FROM snapshot WHERE tid = ? AND fold_version = ?"
+
+
+@cache
+def _insertion(table: str, columns: int, rows: int) -> str:
+    one = f"({', '.join('?' * columns)})"
+    return f"INSERT INTO {table} VALUES {', '.join([one] * rows)}"
 
 
 class SqliteStore:
@@ -113,10 +122,8 @@ class SqliteStore:
         try:
             self._writer.execute("BEGIN IMMEDIATE")
             step = "insert"
-            if stamped.records:
-                self._writer.executemany(_INSERT_RECORD, stamped.records)
-            if stamped.messages:
-                self._writer.executemany(_INSERT_MESSAGE, stamped.messages)
+            self._insert("record", len(RECORD_COLUMNS) + 1, stamped.records)
+            self._insert("message", len(MESSAGE_COLUMNS) + 1, stamped.messages)
             step = "commit"
             self._writer.execute("COMMIT")
         except apsw.Error as error:
@@ -124,6 +131,15 @@ class SqliteStore:
         self._head = stamped.head
         self._write_anchor()  # D31: only after the commit returned
         return stamped.head.sequence
+
+    def _insert(self, table: str, columns: int, rows: Sequence[Sequence[Any]]) -> None:
+        """In statements of 32, 16, 8 … rows, so that all of them stay prepared."""
+        done = 0
+        while done < len(rows):
+            count = min(INSERT_ROWS_MAX, 1 << (len(rows) - done).bit_length() - 1)
+            values = tuple(itertools.chain.from_iterable(rows[done : done + count]))
+            self._writer.execute(_insertion(table, columns, count), values)
+            done += count
 
     def _write_anchor(self) -> None:
         try:

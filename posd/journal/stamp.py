@@ -3,14 +3,12 @@
 Both stores use it, so that they store the same. It must never let a plain secret or raw bytes through.
 """
 
-import hashlib
-import hmac
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, assert_never
 
 from posd.errors import KeyTrouble, StorageFailed
-from posd.journal.chain import Chain
+from posd.journal.chain import Chain, Hmac
 from posd.journal.contract import Head, MessageRow, RecordRow, Row, Sealed, Sealer, sealing_place
 
 Columns = tuple[Any, ...]
@@ -28,10 +26,10 @@ class Stamped:
 class Stamp:
     """`digest_key`: for the keyed digest of exact bytes; another purpose than the chain key."""
 
-    __slots__ = ("_chain", "_digest_key", "_sealer")
+    __slots__ = ("_chain", "_digest", "_sealer")
 
     def __init__(self, chain: Chain, digest_key: bytes, sealer: Sealer) -> None:
-        self._chain, self._digest_key, self._sealer = chain, digest_key, sealer
+        self._chain, self._digest, self._sealer = chain, Hmac(digest_key).mac, sealer
 
     def rows(self, groups: Sequence[Sequence[Row]], head: Head) -> Stamped:
         """The columns of all rows, chained from `head`. Raises StorageFailed when a secret cannot be sealed."""
@@ -62,9 +60,8 @@ class Stamp:
         )
 
     def _message(self, row: MessageRow, sequence: int) -> Columns:
-        digest = hmac.digest(self._digest_key, row.raw, hashlib.sha256)
         return (
-            *(sequence, row.tid, row.at_ms, row.direction, row.peer, row.mti, row.fields, digest),
+            *(sequence, row.tid, row.at_ms, row.direction, row.peer, row.mti, row.fields, self._digest(row.raw)),
             *(row.request_id, row.stan, row.rrn, row.batch),
             *self._seal(row, sequence),
         )

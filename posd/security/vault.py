@@ -8,6 +8,7 @@ the clear.
 """
 
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -23,6 +24,7 @@ from posd.security.secretfile import FOLDER_MODE, write_new_secret
 DATA_KEY_BYTES = 32
 KEY_ID_BYTES = 8
 NONCE_BYTES = 12
+NONCES_AT_ONCE = 64
 TAG_BYTES = 16
 FILE_VERSION = b"\x01"
 WRAPPED_FILE_BYTES = len(FILE_VERSION) + NONCE_BYTES + DATA_KEY_BYTES + TAG_BYTES
@@ -63,7 +65,7 @@ class DataKeys(Guarded):
     File `<key_id>.key`, mode 0600: version 1, nonce 12, AES-GCM(data key) 48, the key id as associated data.
     """
 
-    __slots__ = ("_ciphers", "_folder", "_key_id", "_seals", "_wrapping")
+    __slots__ = ("_ciphers", "_folder", "_key_id", "_nonces", "_seals", "_wrapping")
 
     def __init__(self, folder: Path, machine_key: MachineKey) -> None:
         self._folder = folder
@@ -71,6 +73,7 @@ class DataKeys(Guarded):
         self._ciphers: dict[str, AESGCM] = {}
         self._key_id = ""
         self._seals = 0
+        self._nonces: Iterator[bytes] = iter(())
 
     def begin(self) -> str:
         """Make a new data key, durable on disk, and use it from now on; its id.
@@ -98,8 +101,14 @@ class DataKeys(Guarded):
         if not self._key_id or self._seals >= SEALS_PER_KEY_MAX:
             self.begin()
         self._seals += 1
-        nonce = os.urandom(NONCE_BYTES)
+        nonce = next(self._nonces, None) or self._fresh_nonce()
         return Sealed(self._key_id, nonce, self._ciphers[self._key_id].encrypt(nonce, plain, aad))
+
+    def _fresh_nonce(self) -> bytes:
+        """The first of a handful that one call of the system brought; each is used once, by the one writer."""
+        random = os.urandom(NONCES_AT_ONCE * NONCE_BYTES)
+        self._nonces = iter([random[at : at + NONCE_BYTES] for at in range(0, len(random), NONCE_BYTES)])
+        return next(self._nonces)
 
     def open(self, sealed: SealedText, aad: bytes) -> bytes:
         """The plain bytes again. Raises KeyTrouble: key file missing or damaged, row changed or moved."""
