@@ -5,7 +5,7 @@ things, which is why there is a `CardRef` and no `Pan`: the rooms that decide ho
 vault holds the number.
 """
 
-from typing import NewType
+from typing import Any, NewType
 
 from msgspec import Struct
 
@@ -67,3 +67,13 @@ class Now(Struct, frozen=True):
 
     wall_ms: int
     monotonic_s: float
+
+
+class Quiet(Struct, frozen=True):
+    """The base of what holds bytes or fields of a message: shown by its name only, whoever prints it."""
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}>"
+
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        return []

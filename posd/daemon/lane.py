@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import assert_never
 
+from msgspec import Struct
+
 from posd.core import effects as fx
 from posd.core import events as e
 from posd.core.draft import Draft
@@ -25,7 +27,7 @@ from posd.iso8583.message import Message
 from posd.journal.contract import MessageRow, RecordRow, Row
 from posd.profiles.contract import Arrived, Material, Order, Outgoing, Profile, Terminal
 from posd.security.cards import CardData
-from posd.values import Now, RequestId
+from posd.values import Now, Quiet, RequestId
 
 RIDING_ROWS_MAX = 64
 """Messages that were read and led to nothing yet wait for the next commit, up to this many."""
@@ -37,15 +39,13 @@ UNSAYABLE_MAX = 64
 """More sends than this that cannot be encoded, for one event, is a bug of ours."""
 
 
-@dataclass(frozen=True, slots=True)
-class FromHost:
+class FromHost(Struct, frozen=True):
     """A frame of the host for this terminal."""
 
     arrived: Arrived
 
 
-@dataclass(frozen=True, slots=True)
-class FromTerminal:
+class FromTerminal(Struct, frozen=True):
     """A frame of the terminal; `reply_to` is the door's name for it."""
 
     arrived: Arrived
@@ -53,8 +53,7 @@ class FromTerminal:
     received_s: float
 
 
-@dataclass(frozen=True, slots=True)
-class Happened:
+class Happened(Struct, frozen=True):
     """Anything that is an event already."""
 
     event: e.Event
@@ -63,8 +62,7 @@ class Happened:
 Item = FromHost | FromTerminal | FromTill | Happened
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class Step:
+class Step(Quiet, frozen=True):
     """One decision: rows to make durable, then what leaves, then the effects.
 
     `rows` empty: nothing leaves either, but the station's refusals of what is not kept any more (D32).

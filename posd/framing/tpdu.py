@@ -5,7 +5,8 @@ Opaque bytes to us, except that an answer goes back with destination and source 
 message.
 """
 
-from dataclasses import dataclass, replace
+from msgspec import Struct
+from msgspec.structs import replace
 
 from posd.errors import MalformedMessage
 
@@ -16,8 +17,7 @@ HEADER_BYTES = 6
 """The dialect's default; 0 (NAC) and 2 (variant) are seen too."""
 
 
-@dataclass(frozen=True, slots=True)
-class Envelope:
+class Envelope(Struct, frozen=True):
     """`tpdu`: id 1, destination 2, source 2 bytes. `lri`: 33 bytes or none. `header`: 0, 2 or 6 bytes."""
 
     tpdu: bytes

@@ -5,14 +5,15 @@ fuller, still safe view see `masking.masked_fields`.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import Any
+
+from msgspec import Struct
 
 SHOWN_FIELDS = frozenset({3, 4, 11, 12, 13, 15, 22, 23, 24, 25, 26, 32, 37, 38, 39, 41, 42, 49, 60, 61})
 """Fields whose values are never card data or keys: every other field is masked (fail closed)."""
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class Message:
+class Message(Struct, frozen=True):
     """One ISO 8583 message (reference 1.2).
 
     `mti`: four digits. `fields`: by number; digits and text as they stand on the wire (padding included),
@@ -39,3 +40,6 @@ class Message:
             for number, value in sorted(self.fields.items())
         )
         return f"Message({self.mti!r}, {', '.join(shown)})"
+
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        return [("shown", repr(self))]

@@ -6,14 +6,17 @@ keeps what a row's owner gave it in the clear as `secret` or `raw`.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from typing import Any, Literal, NamedTuple, Protocol
+
+from msgspec import Struct
+
+from posd.values import Quiet
 
 Direction = Literal["in", "out"]
 
 
-@dataclass(frozen=True, slots=True)
-class RecordRow:
+class RecordRow(Quiet, frozen=True):
     """A record to be appended.
 
     `kind`, `version`: name and shape of the payload (D34). `at_ms`: wall time, milliseconds since 1970 UTC (D5).
@@ -29,11 +32,10 @@ class RecordRow:
     stan: int | None = None
     rrn: str | None = None
     batch: int | None = None
-    secret: bytes | None = field(default=None, repr=False)
+    secret: bytes | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class MessageRow:
+class MessageRow(Quiet, frozen=True):
     """A message to be appended.
 
     `peer`: 'host' or 'terminal'. `fields`: masked JSON. `raw`: the exact bytes, of which only a keyed digest is
@@ -46,19 +48,18 @@ class MessageRow:
     peer: str
     mti: str
     fields: str
-    raw: bytes = field(repr=False)
+    raw: bytes
     request_id: str | None = None
     stan: int | None = None
     rrn: str | None = None
     batch: int | None = None
-    secret: bytes | None = field(default=None, repr=False)
+    secret: bytes | None = None
 
 
 Row = RecordRow | MessageRow
 
 
-@dataclass(frozen=True, slots=True)
-class StoredRecord:
+class StoredRecord(Struct, frozen=True):
     """A record as replayed."""
 
     sequence: int

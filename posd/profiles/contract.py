@@ -5,8 +5,9 @@ journals or sends anything.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Protocol
+
+from msgspec import Struct
 
 from posd.core.answers import ExchangeKind, HostAnswer
 from posd.core.effects import HostMessage, ToTerminal
@@ -17,11 +18,10 @@ from posd.framing.tpdu import Envelope
 from posd.iso8583.message import Message
 from posd.security.cards import CardData
 from posd.security.keys import Tmk
-from posd.values import Minor, Now, RequestId, Rrn, Stan, Tid
+from posd.values import Minor, Now, Quiet, RequestId, Rrn, Stan, Tid
 
 
-@dataclass(frozen=True, slots=True)
-class Terminal:
+class Terminal(Struct, frozen=True):
     """A terminal as its acquirer knows it. `mac_required`: its own messages must carry a MAC (D28)."""
 
     tid: Tid
@@ -30,8 +30,7 @@ class Terminal:
     mac_required: bool
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class Arrived:
+class Arrived(Quiet, frozen=True):
     """One message that was read off a wire: its envelope, its bytes from the MTI on, and its fields."""
 
     envelope: Envelope
@@ -45,8 +44,7 @@ class Arrived:
         return Tid(text) if text is not None else None
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class Outgoing:
+class Outgoing(Quiet, frozen=True):
     """One message ready to leave. `frame` is without its length; `masked` is what may be journalled and shown.
 
     `echoed`: fields of a request that its answer must repeat. `pan` is to be sealed beside the message.
@@ -62,8 +60,7 @@ class Outgoing:
     pan: bytes | None = None
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class Material:
+class Material(Quiet, frozen=True):
     """What an encoding needs beside the core's meaning; it lives no longer than that.
 
     `requests`: what the terminal sent, while it is waiting to be sent on. `cards`: sealed facts, opened.
@@ -73,8 +70,7 @@ class Material:
     cards: Mapping[RequestId, CardData]
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class ReadRequest:
+class ReadRequest(Quiet, frozen=True):
     """A terminal's message as an event, with the card that it brought; `message`: what an order becomes of it."""
 
     event: Event

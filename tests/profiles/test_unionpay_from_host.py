@@ -1,11 +1,11 @@
 """What the host says to us, read from Part B: good, with one bit flipped, without a MAC, of another request."""
 
 from collections.abc import Callable
-from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from posd.core.answers import AnswerClass, ExchangeKind, GroupCount, GroupResult, HostAnswer, MacCheck, Totals
 from posd.core.state import Session

@@ -1,10 +1,9 @@
 """The refund 0220 in the dialect, and who may ask for one (D13, D15, D28; reference 1.3-1.8)."""
 
 from collections.abc import Callable
-from dataclasses import replace
 
 import pytest
-from msgspec import structs
+from msgspec.structs import replace
 
 from posd.core import effects as fx
 from posd.core import events as e
@@ -177,7 +176,7 @@ def test_d13_a_terminals_0400_names_its_refund(
 def test_d21_a_refund_is_uploaded_alone_as_it_was(say: Say, profile: UnionPay, refund: Transaction) -> None:
     """Record type 4 (reference 1.7): no track, no PIN, no MAC; its own number in field 11."""
     card = CardData(pan=PAN, expiry="3012", track2=TRACK_2, entry_mode="022")
-    approved = structs.replace(refund, status=TxnStatus.APPROVED, facts=AnswerFacts("00"))
+    approved = replace(refund, status=TxnStatus.APPROVED, facts=AnswerFacts("00"))
     out = say(fx.SendUpload(Stan(130), BatchNumber(8), (approved,)), Material({}, {refund.request_id: card}))
     message = profile.arrive(out.frame).message
     kept = {number: value for number, value in REFUND.items() if number not in (35,)}
@@ -192,7 +191,7 @@ def test_d21_a_refund_is_uploaded_alone_as_it_was(say: Say, profile: UnionPay, r
 def test_a_refund_whose_original_was_not_kept_cannot_be_said(say: Say, refund: Transaction, options: str) -> None:
     with pytest.raises(CannotEncode):
         say(
-            fx.SendTransaction(structs.replace(refund, options=options), None),
+            fx.SendTransaction(replace(refund, options=options), None),
             Material({refund.request_id: Message("0220", REFUND)}, {}),
         )
 
@@ -262,7 +261,7 @@ def test_d15_the_terminal_is_told_the_approved_amount(
 
 
 def test_d15_an_upload_says_the_approved_amount(say: Say, profile: UnionPay, sale: Transaction) -> None:
-    part = structs.replace(sale, approved_minor=Minor(600))
+    part = replace(sale, approved_minor=Minor(600))
     out = say(fx.SendUpload(Stan(1), BatchNumber(8), (part,)), Material({}, {sale.request_id: CardData(pan=PAN)}))
     assert (profile.arrive(out.frame).message.get(48) or "").endswith("000000000600")
     reversal = say(fx.SendReversal(part, None, "98"), Material({}, {sale.request_id: CardData(pan=PAN)}))

@@ -1,12 +1,11 @@
 """A terminal's messages as events, and our answers in its own trace, batch, header and TPDU. Part B as its voice."""
 
 from collections.abc import Callable
-from dataclasses import replace
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from msgspec import structs
+from msgspec.structs import replace
 
 from posd.core import effects as fx
 from posd.core import events as e
@@ -221,14 +220,14 @@ def test_a_terminal_is_understood_by_the_keys_that_it_was_given(
     """Our own keys changed while it waited: its repeat is no forgery, and its answer must not look like one (D26)."""
     ours = key_block(terminal.tmk.key, new_keys(1, terminal.tid, 2, "004"), "004").hex().upper()
     assert session.wrapped_keys is not None
-    since = structs.replace(session, wrapped_keys=ours, generation=2, terminal_keys=(session.wrapped_keys,))
-    given = structs.replace(since, terminal_keys=(ours, session.wrapped_keys))  # that answer may have been lost
+    since = replace(session, wrapped_keys=ours, generation=2, terminal_keys=(session.wrapped_keys,))
+    given = replace(since, terminal_keys=(ours, session.wrapped_keys))  # that answer may have been lost
     for at in (since, given):
         event = profile.read_request(arrived("B3"), terminal, at, DIGEST_KEY, "asker", 7.0).event
         assert isinstance(event, e.TransactionRequested)
         out = profile.encode_answer(arrived("B3"), fx.ToTerminal("asker", fx.Result(FACTS)), terminal, at, NOW)
         assert profile.read_answer(profile.arrive(out.frame), terminal, session, None).mac.value == "good"
-    forgotten = structs.replace(since, terminal_keys=(ours,))
+    forgotten = replace(since, terminal_keys=(ours,))
     event = profile.read_request(arrived("B3"), terminal, forgotten, DIGEST_KEY, "asker", 7.0).event
     assert isinstance(event, e.RequestUnusable)
 
