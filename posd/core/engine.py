@@ -49,7 +49,8 @@ class Engine:
         draft = Draft(self.rules, self.state, self.agenda, now, event)
         try:
             _happened(draft, event)
-            _advance(draft)
+            if not isinstance(event, e.HandedOver):  # one for each approval: it waits for the next commit (D16)
+                _advance(draft)
             _ride_along(draft)
         except InvariantBroken:
             raise

@@ -305,5 +305,7 @@ class State(Struct, frozen=True):
 
     def unended_reversals(self) -> list[Reversal]:
         """Reversals that are still owed, stuck or in conflict; oldest first."""
+        if not self.reversals:
+            return []
         unended = [r for r in self.reversals.values() if r.status in UNENDED]
         return sorted(unended, key=lambda reversal: reversal.owed_at_ms)
