@@ -26,6 +26,8 @@ ENGINE_MIN = (3, 51, 3)
 SCHEMA_VERSION = 1
 APPLICATION_ID = 0x706F7364
 """'posd' in ASCII, in the header of the file."""
+WRITER_CACHE_KIB, READER_CACHE_KIB = 1024, 512
+"""Pages that SQLite keeps: rows are appended, and read in order or by an index. Its default is 2 MB for each."""
 BUSY_MS = 5000
 """How long to wait for another connection that is just recovering the WAL."""
 
@@ -94,6 +96,7 @@ def open_writer(path: Path, vfs: str | None = None) -> apsw.Connection:
         connection.pragma("locking_mode", "normal")
         connection.pragma("synchronous", "full")
         connection.pragma("cell_size_check", True)
+        connection.pragma("cache_size", -WRITER_CACHE_KIB)
         undo.pop_all()
     return connection
 
@@ -109,6 +112,7 @@ def open_reader(path: Path, vfs: str | None = None) -> apsw.Connection:
             raise ConfigError(f"journal: {path}: cannot be read; check its owner and mode") from None
         undo.callback(connection.close)
         connection.set_busy_timeout(BUSY_MS)
+        connection.pragma("cache_size", -READER_CACHE_KIB)
         _require_ours(connection, path)
         if not connection.table_exists("main", "journal"):
             raise ConfigError(f"journal: {path}: there is no journal here yet")
