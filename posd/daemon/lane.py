@@ -7,10 +7,11 @@ It must never send, write or wait.
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import assert_never
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from posd.core import effects as fx
 from posd.core import events as e

@@ -78,8 +78,7 @@ class ReadRequest(Quiet, frozen=True):
     message: Message | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class SaleOnReceipt:
+class SaleOnReceipt(Struct, frozen=True):
     """A sale that posd does not know, as its receipt names it: `date` MMDD, `approval_code` perhaps empty."""
 
     rrn: str
@@ -87,8 +86,7 @@ class SaleOnReceipt:
     approval_code: str
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class Order:
+class Order(Quiet, frozen=True):
     """What a till wants, read and checked; it has no message of its own.
 
     `digest`: a keyed digest of all that the till said (D6). `amount_minor` None: the whole of the original.
