@@ -123,6 +123,10 @@ def _keys(settings: Settings, document: Document) -> list[Problem]:
         wanted = "double" if layout.mak_bytes == KEY_BYTES_SINGLE else "single"
         what = f"is {host.mak}, but {mac} wants a {wanted}-length MAK"
         return [document.problem(("host", "mak"), what, f"write mak: {wanted}, or another algorithm")]
+    if host.track_encryption == "yes" and not (layout.has_tdk and layout.cipher is DES):
+        brings = "none" if layout.cipher is DES else "SM4 keys, of which no source says how"
+        what = f"wants a track key, but {sign_in}, {where}, brings {brings}"
+        return [document.problem(("host", "track_encryption"), what, 'write sign_in: "004", or track_encryption: no')]
     return []
 
 

@@ -176,6 +176,7 @@ Tpdu = Annotated[str, AfterValidator(_matching("[0-9]{10}", 'must be 10 digits; 
 Header = Annotated[str, AfterValidator(_matching("([0-9]{4}|[0-9]{12})?", "must be 12, 4 or no digits; quote it"))]
 ResponseCode = Annotated[str, AfterValidator(_matching("[0-9A-Z]{2}", 'must be 2 characters; write it as "25"'))]
 Operator = Annotated[str, AfterValidator(_matching("[ -~]{3}", 'must be 3 characters; write it as "01 "'))]
+SecurityDigit = Annotated[str, AfterValidator(_matching("[0-9]", 'must be one digit; write it as "6"'))]
 Tid = Annotated[str, AfterValidator(_matching("[!-~]{8}", "must be 8 characters without blanks (field 41)"))]
 Mid = Annotated[str, AfterValidator(_matching("[!-~]{15}", "must be 15 characters without blanks (field 42)"))]
 
@@ -276,6 +277,8 @@ class HostSettings(Section):
     mac_algorithm: Literal["unionpay-ecb", "x9.9", "x9.19", "3des-cbc", "9606", "sm4-ecb", "sm4-cbc"] = "unionpay-ecb"
     mac_output: Literal["usual", "hex", "raw"] = "usual"
     sm4_key_block: Literal["with_tdk", "without_tdk"] = "with_tdk"
+    sm4_security_digit: SecurityDigit = "6"
+    track_encryption: Literal["no", "yes"] = "no"
     unmaced_decline: Literal["accept", "reverse"] = "accept"
     partial_approval: Literal["reverse", "accept"] = "reverse"
     refund_repeat: Literal["never", "once"] = "never"

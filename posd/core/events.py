@@ -84,6 +84,8 @@ class TransactionRequested(Struct, frozen=True):
     """The terminal can take an approval of a part (D15)."""
     leaves_once: bool = False
     """It carries a PIN block or encrypted tracks: never sent twice, whatever happens (D12)."""
+    tracks_encrypted: bool = False
+    """The terminal encrypted its tracks, under the keys that it was given (D26)."""
     reference: str = ""
     """The till's own name for it."""
     tip_minor: Minor = Minor(0)

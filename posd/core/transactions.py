@@ -145,8 +145,9 @@ def _refusal(draft: "Draft", event: TransactionRequested) -> tuple[Refusal, str]
         return Refusal(draft.state.refused[event.request_id]), "this request was refused before"  # D6
     if event.has_pin and not draft.rules.pin_allowed:
         return Refusal.NOT_SUPPORTED, "PIN entry is refused for this terminal by its configuration"
-    if event.has_pin and session.terminal_generation != session.generation:
-        return Refusal.SIGN_IN_FIRST, "the terminal's PIN key is not the current one"  # D26
+    if (event.has_pin or event.tracks_encrypted) and session.terminal_generation != session.generation:
+        what = "PIN" if event.has_pin else "track"
+        return Refusal.SIGN_IN_FIRST, f"the terminal's {what} key is not the current one"  # D26
     if event.amount_minor == 0 and kind.has_amount:
         return Refusal.AMOUNT_INVALID, "the amount is zero"
     stuck = any(rev.status is ReversalStatus.STUCK for rev in draft.state.reversals.values())

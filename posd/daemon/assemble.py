@@ -205,6 +205,8 @@ def profile_of(settings: Settings) -> Profile:
         mac_algorithm=host.mac_algorithm,
         mac_output=host.mac_output,
         sm4_key_block=host.sm4_key_block,
+        sm4_security_digit=host.sm4_security_digit,
+        track_encryption=host.track_encryption == "yes",
     )
     return UnionPay(knobs)
 

@@ -13,6 +13,7 @@ from typing import Self
 
 from posd.errors import KeyTrouble
 from posd.security.guarded import Guarded
+from posd.security.tracks import encrypted_from
 from posd.values import CardRef
 
 PAN_DIGITS_MIN = 12
@@ -28,7 +29,8 @@ class CardData(Guarded):
     """What one request brought of a card; each part as text of its field, or None where the field was absent.
 
     `pan` field 2, digits. `expiry` field 14, YYMM. `track2`, `track3` fields 35 and 36 with `=`. `sequence`
-    field 23. `pin_block`, `icc` fields 52 and 55, hexadecimal. `entry_mode` field 22, 3 digits.
+    field 23. `pin_block`, `icc` fields 52 and 55, hexadecimal. `entry_mode` field 22, 3 digits. `encrypted`: the
+    tracks came encrypted in part (reference 1.12).
     """
 
     pan: str | None = None
@@ -39,6 +41,7 @@ class CardData(Guarded):
     pin_block: str | None = None
     icc: str | None = None
     entry_mode: str | None = None
+    encrypted: bool = False
 
     def __repr__(self) -> str:
         number = self.number
@@ -48,11 +51,14 @@ class CardData(Guarded):
     def number(self) -> str | None:
         """The card number: field 2, else what stands before the separator of track 2, if that is a number.
 
-        A track that is encrypted from its first digits on (reference 1.12) gives None.
+        None for a track whose encryption has reached the number: what looks like a separator there is none.
         """
         if self.pan is not None:
             return self.pan
-        head = (self.track2 or "").partition("=")[0]
+        track = self.track2 or ""
+        head = track.partition("=")[0]
+        if self.encrypted and len(head) >= encrypted_from(track):
+            return None
         if PAN_DIGITS_MIN <= len(head) <= PAN_DIGITS_MAX and head.isascii() and head.isdigit():
             return head
         return None

@@ -156,6 +156,8 @@ HOST_VALUE = [
     ("mac_algorithm: ecb", "host.mac_algorithm: must be 'unionpay-ecb', 'x9.9', "),
     ("mac_output: ascii", "host.mac_output: must be 'usual', 'hex' or 'raw'"),
     ("mak: triple", "host.mak: must be 'single' or 'double'"),
+    ("sm4_security_digit: 66", "host.sm4_security_digit: must be one digit"),
+    ("track_encryption: true", "host.track_encryption: must be 'no' or 'yes'"),
     ("sm4_key_block: 60", "host.sm4_key_block: must be 'with_tdk' or 'without_tdk'"),
     ("tpdu: 600003", "host.tpdu: must be 10 digits"),
     ("header: 60310031010", "host.header: must be 12, 4 or no digits"),
@@ -235,6 +237,21 @@ def test_keys_and_mac_must_fit(tmp_path: Path, algorithm: str, sign_in: str, mak
         return
     (line,) = _lines(tmp_path, text)
     assert f": host.{what}" in line
+
+
+@pytest.mark.parametrize(
+    ("sign_in", "algorithm", "brings"),
+    [("004", "x9.9", ""), ("001", "x9.9", "none"), ("003", "x9.9", "none"), ("006", "sm4-ecb", "SM4 keys, of which")],
+)
+def test_track_encryption_wants_a_track_key(tmp_path: Path, sign_in: str, algorithm: str, brings: str) -> None:
+    knobs = f"sign_in: {sign_in}\n  mac_algorithm: {algorithm}\n  track_encryption: yes"
+    text = SMALL.replace("host:\n", f"host:\n  {knobs}\n")
+    if not brings:
+        assert load(_write(tmp_path, text)).host.track_encryption == "yes"
+        return
+    (line,) = _lines(tmp_path, text)
+    assert line.startswith("posd.yaml:8:")
+    assert f"host.track_encryption: wants a track key, but host.sign_in ({sign_in}), line 6, brings {brings}" in line
 
 
 def test_no_terminal(tmp_path: Path) -> None:

@@ -300,6 +300,18 @@ def balance(number: int) -> Fed:
     return _requested(TxnKind.BALANCE, number, 0, CARD, None, False, f"balance-{number}")
 
 
+def swiped(number: int, amount: int = 1000) -> Fed:
+    """A sale with tracks that the terminal encrypted under the keys that it was given."""
+    fed = _requested(TxnKind.SALE, number, amount, CARD, None, False, f"sale-{number}")
+
+    def event(play: Playbook) -> e.Event:
+        asked = fed(play) if callable(fed) else fed
+        assert isinstance(asked, e.TransactionRequested)
+        return replace(asked, tracks_encrypted=True, leaves_once=True)
+
+    return event
+
+
 def refund(number: int, amount: int = 1000, once: bool = False, reply: str = "") -> Fed:
     """A terminal's refund; `once`: it carries what must never leave twice."""
     fed = _requested(TxnKind.REFUND, number, amount, CARD, None, False, reply or f"refund-{number}")

@@ -30,6 +30,7 @@ from tests.core.playbook import (
     sent,
     settling,
     signed_in,
+    swiped,
     terminal_signs_in,
     told,
 )
@@ -170,6 +171,18 @@ def test_d26_a_pin_that_became_stale_while_waiting_is_not_sent() -> None:
     """D26: the sign-in before it brought other keys."""
     play = ready() >> terminal_signs_in() >> sale(1) >> answered("A0") << sent(SIGN_IN)
     play >> sale(2, pin=True) >> signed_in() << told("sale-2", Refusal.SIGN_IN_FIRST) << quiet
+
+
+def test_d26_tracks_under_an_older_key_are_refused_unsent() -> None:
+    """D26: the host would open them with another key. They need no PIN entry to be allowed."""
+    play = ready(rules(pin_allowed=False)) >> swiped(1) << told("sale-1", Refusal.SIGN_IN_FIRST) << quiet
+    play >> terminal_signs_in() >> swiped(2) << sent(TRANSACTION)
+
+
+def test_d26_tracks_whose_key_became_stale_while_they_waited_are_not_sent() -> None:
+    """D26."""
+    play = ready() >> terminal_signs_in() >> sale(1) >> answered("A0") << sent(SIGN_IN)
+    play >> swiped(2) >> signed_in() << told("sale-2", Refusal.SIGN_IN_FIRST) << quiet
 
 
 def test_d27_pin_entry_can_be_refused() -> None:

@@ -148,6 +148,11 @@ MANUAL_ENTRY = "01"
 ENCRYPTED_TRACKS = "1"
 """Field 53, third digit (reference 1.5)."""
 
+TRACKS = (35, 36)
+
+NO_SECURITY_CONTROL = "0600000000000000"
+"""Field 53 without PIN block: double-length keys (sample B7), as every TDK of this dialect is."""
+
 PARTIAL_ALLOWED = "1"
 """Field 60.6 (reference 1.3, D15)."""
 

@@ -18,7 +18,6 @@ from posd.profiles.contract import Arrived, ReadRequest, Terminal
 from posd.profiles.unionpay.data import (
     CURRENCY,
     ECHO,
-    ENCRYPTED_TRACKS,
     KIND_OF,
     KINDS,
     MANUAL_ENTRY,
@@ -33,6 +32,7 @@ from posd.profiles.unionpay.data import (
 )
 from posd.profiles.unionpay.named import NamedOriginal
 from posd.profiles.unionpay.seal import Keying, terminal_mak
+from posd.profiles.unionpay.tracks import are_encrypted, carries_tracks, too_short, with_number
 from posd.security.cards import CardData, keyed_digest
 from posd.values import STAN_MAX, Minor, RequestId, Stan
 
@@ -48,11 +48,14 @@ class Unusable(Exception):
 class RequestReader:
     """Reads the messages of the terminals of one door; `sign_in` is the only layout of keys that we hold.
 
+    `encrypts_tracks`: what comes with clear tracks goes on with encrypted ones.
+
     `partial_approval`: the acquirer may approve a part, where the terminal can take one (D15).
     """
 
-    def __init__(self, sign_in: str, keying: Keying, partial_approval: bool) -> None:
+    def __init__(self, sign_in: str, keying: Keying, partial_approval: bool, encrypts_tracks: bool) -> None:
         self._sign_in, self._keying, self._partial_approval = sign_in, keying, partial_approval
+        self._encrypts_tracks = encrypts_tracks
 
     def read(
         self,
@@ -66,7 +69,7 @@ class RequestReader:
         """One message as an event; never an error."""
         try:
             authenticated = self._check(arrived, terminal, session)
-            read = self._event(arrived.message, terminal, digest_key, reply_to, received_s)
+            read = self._event(arrived.message, terminal, session, digest_key, reply_to, received_s)
             if isinstance(read.event, e.TransactionRequested) and not authenticated:
                 _refuse_unauthenticated(read.event)
             return read
@@ -87,7 +90,13 @@ class RequestReader:
         return asked
 
     def _event(
-        self, message: Message, terminal: Terminal, digest_key: bytes, reply_to: str, received_s: float
+        self,
+        message: Message,
+        terminal: Terminal,
+        session: Session,
+        digest_key: bytes,
+        reply_to: str,
+        received_s: float,
     ) -> ReadRequest:
         match message.mti:
             case "0800":
@@ -99,7 +108,7 @@ class RequestReader:
             case "0820":
                 return ReadRequest(_management(message, reply_to))
             case "0100" | "0200" | "0220":
-                return self._transaction(message, terminal, digest_key, reply_to, received_s)
+                return self._transaction(message, terminal, session, digest_key, reply_to, received_s)
             case "0400":
                 return ReadRequest(_reversal(message, terminal, reply_to))
             case "0500":
@@ -111,7 +120,13 @@ class RequestReader:
                 raise Unusable(Refusal.NOT_SUPPORTED, f"MTI {message.mti} is not served here")
 
     def _transaction(
-        self, message: Message, terminal: Terminal, digest_key: bytes, reply_to: str, received_s: float
+        self,
+        message: Message,
+        terminal: Terminal,
+        session: Session,
+        digest_key: bytes,
+        reply_to: str,
+        received_s: float,
     ) -> ReadRequest:
         field_60 = Field60.parse(_need(message, 60))
         kind = KIND_OF.get((message.mti, _need(message, 3), _need(message, 25), field_60.type_code))
@@ -119,17 +134,20 @@ class RequestReader:
             raise Unusable(Refusal.NOT_SUPPORTED, "no transaction has this processing, condition and type code")
         if message.get(49) != CURRENCY:
             raise Unusable(Refusal.MALFORMED, f"field 49 is not {CURRENCY}")
-        card = _card(message)
+        encrypted, encrypts = are_encrypted(message), self._encrypts_tracks and carries_tracks(message)
+        if encrypts and not encrypted and (field := too_short(message)) is not None:
+            raise Unusable(Refusal.MALFORMED, f"field {field} is too short to be encrypted")
+        shown = _card(message, encrypted)
+        card = with_number(shown, terminal, session, self._keying)
         row, named = MATRIX[kind], _named(kind, message)
         options = self._options(field_60)
-        encrypted = (message.get(53) or "")[2:3] == ENCRYPTED_TRACKS
         event = e.TransactionRequested(
             request_id=_request_id(message, terminal, field_60, message.mti),
             kind=kind,
             amount_minor=Minor(int(_need(message, 4)) if row.has_amount else 0),
             terminal_batch=field_60.batch,
             terminal_stan=_trace(message),
-            fingerprint=_fingerprint(message, card, digest_key, _what(kind, named)),
+            fingerprint=_fingerprint(message, shown, digest_key, _what(kind, named)),
             entry_mode=_need(message, 22),
             card=card.reference(digest_key),
             original=_original(message, row, named) if row.names else None,
@@ -138,7 +156,8 @@ class RequestReader:
             received_s=received_s,
             options=named.options(options) if named is not None else options,
             partial_asked=self._partial_approval and field_60.partial_approval == PARTIAL_ALLOWED,
-            leaves_once=card.pin_block is not None or encrypted,
+            leaves_once=card.pin_block is not None or encrypted or encrypts,
+            tracks_encrypted=encrypted,
         )
         return ReadRequest(event, card)
 
@@ -171,7 +190,7 @@ def _management(message: Message, reply_to: str) -> e.Event:
     return kinds[code](reply_to)
 
 
-def _card(message: Message) -> CardData:
+def _card(message: Message, encrypted: bool) -> CardData:
     card = CardData(
         pan=message.get(2),
         expiry=message.get(14),
@@ -181,6 +200,7 @@ def _card(message: Message) -> CardData:
         pin_block=message.get(52),
         icc=message.get(55),
         entry_mode=message.get(22),
+        encrypted=encrypted,
     )
     if card.pan is None and card.track2 is None and card.track3 is None:
         raise Unusable(Refusal.MALFORMED, "there is no card: fields 2, 35 and 36 are absent")
@@ -188,7 +208,10 @@ def _card(message: Message) -> CardData:
 
 
 def _fingerprint(message: Message, card: CardData, digest_key: bytes, what: str) -> str:
-    """Amount and a keyed digest of the card (D6); of the track as it came, where no number can be read from it."""
+    """Amount and a keyed digest of the card (D6); of the track as it came, where no number can be read from it.
+
+    Of what everybody can read: the same bytes must give the same fingerprint, whatever key is the current one.
+    """
     shown = card.number or card.track2 or card.track3 or ""
     return f"{message.get(4) or '-'}:{keyed_digest(digest_key, shown)}{what}"
 

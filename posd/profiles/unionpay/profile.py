@@ -14,11 +14,12 @@ from posd.iso8583.message import Message
 from posd.iso8583.unionpay import UNIONPAY
 from posd.profiles.contract import Arrived, Material, Order, Outgoing, ReadRequest, Terminal
 from posd.profiles.unionpay import from_host, to_host, to_terminal
-from posd.profiles.unionpay.data import KINDS, MAC_COVERED, REFUSALS, REVERSAL_REASONS
+from posd.profiles.unionpay.data import KINDS, MAC_COVERED, NO_SECURITY_CONTROL, REFUSALS, REVERSAL_REASONS
 from posd.profiles.unionpay.from_terminal import RequestReader
 from posd.profiles.unionpay.order import read_order
 from posd.profiles.unionpay.seal import Keying, host_mak, pack, terminal_mak
-from posd.security.keys import layout_of
+from posd.profiles.unionpay.tracks import with_encrypted_tracks
+from posd.security.keys import SM4, layout_of
 from posd.security.mac import DEFAULT, Output, mac_of
 from posd.values import Now, Stan
 
@@ -38,6 +39,8 @@ class Knobs:
     mac_output: Output = "usual"
     mak: str = "single"
     sm4_key_block: str = "with_tdk"
+    sm4_security_digit: str = "6"
+    track_encryption: bool = False
 
 
 class UnionPay:
@@ -52,7 +55,9 @@ class UnionPay:
         self._envelope = Envelope(knobs.tpdu, b"", knobs.header)
         layout = layout_of(knobs.sign_in, knobs.mak, knobs.sm4_key_block)
         self._keying = Keying(layout, mac_of(knobs.mac_algorithm, knobs.mac_output))
-        self._reader = RequestReader(knobs.sign_in, self._keying, knobs.partial_approval)
+        digit = knobs.sm4_security_digit if layout.cipher is SM4 else NO_SECURITY_CONTROL[1]
+        self._control = f"{NO_SECURITY_CONTROL[0]}{digit}{NO_SECURITY_CONTROL[2:]}"
+        self._reader = RequestReader(knobs.sign_in, self._keying, knobs.partial_approval, knobs.track_encryption)
 
     def arrive(self, frame: bytes) -> Arrived:
         """Raises MalformedMessage; `Unreadable` with what could be read, where something could."""
@@ -65,7 +70,9 @@ class UnionPay:
         return from_host.answer_key(arrived.message)
 
     def encode(self, message: HostMessage, terminal: Terminal, session: Session, material: Material) -> Outgoing:
-        built = to_host.build(message, terminal, material, self.knobs.sign_in, self.knobs.operator)
+        built = to_host.build(message, terminal, material, self.knobs.sign_in, self.knobs.operator, self._control)
+        if self.knobs.track_encryption:
+            built = with_encrypted_tracks(built, terminal, session, self._keying)
         mak = host_mak(terminal, session, self._keying, built.mti)
         return pack(self._codec, self._envelope, built, mak, self._keying.mac)
 

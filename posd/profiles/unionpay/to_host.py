@@ -17,6 +17,7 @@ from posd.profiles.unionpay.data import (
     END_BALANCED,
     END_UNBALANCED,
     MATRIX,
+    NO_SECURITY_CONTROL,
     PAN_IN_REVERSAL,
     REFUND_SCHEME,
     SETTLEMENT,
@@ -27,12 +28,19 @@ from posd.profiles.unionpay.named import NamedOriginal
 from posd.security.cards import CardData
 from posd.values import BatchNumber, RequestId, Stan
 
-NO_SECURITY_CONTROL = "0600000000000000"
-"""Field 53 of a void without PIN: no PIN block, double-length keys (sample B7)."""
 
+def build(
+    message: fx.HostMessage,
+    terminal: Terminal,
+    material: Material,
+    sign_in: str,
+    operator: str,
+    control: str = NO_SECURITY_CONTROL,
+) -> Message:
+    """The fields of a message to the host, without its MAC. Raises CannotEncode.
 
-def build(message: fx.HostMessage, terminal: Terminal, material: Material, sign_in: str, operator: str) -> Message:
-    """The fields of a message to the host, without its MAC. Raises CannotEncode."""
+    `control`: field 53 of a void that came without one.
+    """
     match message:
         case fx.SendSignIn():
             fields = {11: _trace(message.stan), 60: _management(message.batch_number, sign_in), 63: operator}
@@ -43,7 +51,7 @@ def build(message: fx.HostMessage, terminal: Terminal, material: Material, sign_
         case fx.SendEcho():
             return _message("0820", terminal, {60: _management(message.batch_number, ECHO)})
         case fx.SendTransaction():
-            return _transaction(message, terminal, material)
+            return _transaction(message, terminal, material, control)
         case fx.SendReversal():
             return _reversal(message, terminal, material)
         case fx.SendTotals():
@@ -87,7 +95,7 @@ def _financial_60(txn: Transaction) -> str:
     return Field60(MATRIX[txn.kind].type_code, txn.batch_number, options[:3], options[3:]).format()
 
 
-def _transaction(message: fx.SendTransaction, terminal: Terminal, material: Material) -> Message:
+def _transaction(message: fx.SendTransaction, terminal: Terminal, material: Material, control: str) -> Message:
     txn = message.transaction
     row = MATRIX[txn.kind]
     request = material.requests.get(txn.request_id)
@@ -99,7 +107,7 @@ def _transaction(message: fx.SendTransaction, terminal: Terminal, material: Mate
     if row.has_amount:
         fields[4] = f"{txn.amount_minor:012d}"
     if row.security:
-        fields.setdefault(53, NO_SECURITY_CONTROL)
+        fields.setdefault(53, control)
     if row.names:
         fields |= _original_fields(txn, row, message.original)
     if txn.kind is TxnKind.REFUND:
