@@ -13,7 +13,7 @@ from pathlib import Path
 
 from posd.errors import ConfigError
 from posd.yamlmarks import load_model
-from simulators.host.acquirer import Acquirer
+from simulators.host.dialects import AnyAcquirer, open_acquirer
 from simulators.host.event_lines import printer
 from simulators.host.faults import Faults
 from simulators.host.scenario import find, laid_over, listing
@@ -56,7 +56,7 @@ def _do(options: argparse.Namespace) -> int:
     settings = laid_over(load_model(options.config, HostSettings), [find(name) for name in options.scenario])
     host, port = listen_address(options.listen or settings.listen)
     seed = settings.seed if options.seed is None else options.seed
-    acquirer, faults = Acquirer(settings, seed), Faults(settings.faults, seed)
+    acquirer, faults = open_acquirer(settings, seed), Faults(settings.faults, seed)
     if options.state is not None:
         load_state(options.state, acquirer, faults)
     try:
@@ -74,7 +74,7 @@ def listen_address(text: str) -> tuple[str, int]:
     return host.strip("[]"), int(port)
 
 
-def load_state(path: Path, acquirer: Acquirer, faults: Faults) -> None:
+def load_state(path: Path, acquirer: AnyAcquirer, faults: Faults) -> None:
     """Go on with the state of an earlier run; without the file the books are empty. ConfigError otherwise."""
     try:
         document = json.loads(path.read_bytes())
@@ -92,7 +92,7 @@ def load_state(path: Path, acquirer: Acquirer, faults: Faults) -> None:
         raise ConfigError(f"--state: {path}: {trouble}") from None
 
 
-async def _run(acquirer: Acquirer, faults: Faults, options: argparse.Namespace, host: str, port: int) -> None:
+async def _run(acquirer: AnyAcquirer, faults: Faults, options: argparse.Namespace, host: str, port: int) -> None:
     view = OwnView(Screen.on(sys.stdout), acquirer) if options.watch else None
     emit = view.emit if view is not None else printer(options.quiet)
     server = HostServer(acquirer, faults, emit=emit, books=options.books, state=options.state)
@@ -111,7 +111,7 @@ async def _run(acquirer: Acquirer, faults: Faults, options: argparse.Namespace, 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="posd-host-sim", description="A simulated UnionPay acquirer to test a terminal or posd against."
+        prog="posd-host-sim", description="A simulated acquirer (UnionPay or NAC) to test a terminal or posd against."
     )
     parser.add_argument("--config", type=Path, help="YAML file; see config/host-sim.example.yaml")
     parser.add_argument("--listen", help="HOST:PORT instead of the file's; port 0 takes a free one")

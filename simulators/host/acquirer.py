@@ -13,9 +13,11 @@ from simulators.crypto import BLOCK_BYTES
 from simulators.fields import Field60, Unreadable
 from simulators.host.books import Batch, Books, Terminal
 from simulators.host.conformance import deviations
+from simulators.host.event_lines import described
 from simulators.host.financial import authorise
 from simulators.host.request import (
     APPROVE_CODES,
+    APPROVED,
     MAC_MTIS,
     Request,
     answer_mti,
@@ -123,6 +125,22 @@ class Acquirer:
         if message.get(64) is None or terminal is None or terminal.keys is None:
             return body
         return replace_mac(body, self._keying.mac(terminal.keys.mak, body[:-BLOCK_BYTES]))
+
+    @property
+    def header_bytes(self) -> int:
+        """How many bytes stand between TPDU and MTI."""
+        return self.settings.behaviour.header_bytes
+
+    def described(self, message: Message) -> dict[str, object]:
+        """A message for an event line, masked."""
+        return described(message)
+
+    def unasked(self, trigger: Message) -> tuple[Message, ...]:
+        """What an echo storm pours out for the trigger's terminal: 0830 and 0820 in turn."""
+        known = {number: value for number in (41, 42) if (value := trigger.get(number)) is not None}
+        batch = (trigger.get(60) or "")[2:8].rjust(6, "0")
+        asked = known | {60: f"00{batch}{ECHO}"}
+        return Message("0830", {**asked, 39: APPROVED}), Message("0820", asked)
 
     def dump(self) -> dict[str, object]:
         """The books as JSON-ready values: masked, without keys."""

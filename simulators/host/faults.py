@@ -64,6 +64,7 @@ class Rule(BaseModel):
     mti: str | None = Field(default=None, pattern=r"^[0-9]{4}$")
     type60: str | None = Field(default=None, pattern=r"^[0-9]{2}$", description="60.1, e.g. 30")
     code60: str | None = Field(default=None, pattern=r"^[0-9]{3}$", description="60.3, e.g. 207")
+    f3: str | None = Field(default=None, pattern=r"^[0-9]{6}$", description="processing code, e.g. 960000")
     amount: Annotated[str | None, BeforeValidator(_ends), Field(pattern=r"^(\*[0-9]{2}|[0-9]{1,12})$")] = None
     card: str | None = Field(default=None, pattern=r"^[0-9]{4}$", description="the last four digits")
     tid: str | None = None
@@ -116,6 +117,7 @@ class Rule(BaseModel):
             and self.tid in (None, message.get(41))
             and (self.type60 is None or (message.get(60) or "")[:2] == self.type60)
             and (self.code60 is None or (message.get(60) or "")[8:11] == self.code60)
+            and self.f3 in (None, message.get(3))
             and (self.card is None or pan_of(message)[-4:] == self.card)
             and (self.amount is None or _amount_fits(self.amount, message.get(4)))
         )

@@ -8,25 +8,27 @@ later behaviour wins, their rules stand one after the other.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Literal, Self, TypeVar
 
 from pydantic import Field, model_validator
 
 from posd.errors import ConfigError
 from posd.yamlmarks import did_you_mean, load_model
 from simulators.host.faults import Rule
-from simulators.host.settings import Behaviour, HostSettings, Model
+from simulators.host.settings import Behaviour, HostSettings, Model, NacBehaviour
 
 FOLDER = Path(__file__).parents[1] / "scenarios"
 SUFFIX = ".yaml"
 
 
 class ScenarioFile(Model):
-    """One file: what it is about, in English and Chinese, and what it changes."""
+    """One file: what it is about, in English and Chinese, and what it changes. `profile`: the only one it is for."""
 
     about: str = Field(min_length=1, max_length=200)
     about_zh: str = Field(min_length=1, max_length=200)
+    profile: Literal["unionpay", "nac"] | None = None
     behaviour: Behaviour = Behaviour()
+    nac: NacBehaviour = NacBehaviour()
     faults: tuple[Rule, ...] = ()
 
     @model_validator(mode="after")
@@ -61,15 +63,29 @@ def find(name: str, folder: Path = FOLDER) -> Scenario:
 
 
 def laid_over(settings: HostSettings, chosen: Sequence[Scenario]) -> HostSettings:
-    """The settings with scenarios on top, in this order; without any, the settings as they are."""
+    """The settings with scenarios on top, in this order; without any, the settings as they are.
+
+    ConfigError for a scenario of another profile.
+    """
     if not chosen:
         return settings
-    behaviour = settings.behaviour
     for one in chosen:
-        given = one.file.behaviour
-        behaviour = behaviour.model_copy(update={name: getattr(given, name) for name in given.model_fields_set})
+        if one.file.profile not in (None, settings.profile):
+            raise ConfigError(f"--scenario: {one.name} is for profile: {one.file.profile}, not {settings.profile}")
+    behaviour = _over(settings.behaviour, [one.file.behaviour for one in chosen])
+    nac = _over(settings.nac, [one.file.nac for one in chosen])
     rules = tuple(rule for one in chosen for rule in one.file.faults)
-    return settings.model_copy(update={"behaviour": behaviour, "faults": rules})
+    return settings.model_copy(update={"behaviour": behaviour, "nac": nac, "faults": rules})
+
+
+_Settings = TypeVar("_Settings", bound=Model)
+
+
+def _over(base: _Settings, given: Sequence[_Settings]) -> _Settings:
+    """What each of `given` sets, over `base`."""
+    for one in given:
+        base = base.model_copy(update={name: getattr(one, name) for name in one.model_fields_set})
+    return base
 
 
 def listing() -> str:

@@ -14,9 +14,10 @@ from posd.errors import CannotEncode, MalformedMessage
 from posd.framing.length_prefix import BrokenStream, with_length
 from posd.framing.tpdu import Envelope, join, split
 from posd.iso8583.codec import Unreadable
-from simulators.host.acquirer import Acquirer, Answer
+from simulators.host.acquirer import Answer
 from simulators.host.connection import Arrived, Connection
-from simulators.host.event_lines import Emit, described
+from simulators.host.dialects import AnyAcquirer
+from simulators.host.event_lines import Emit
 from simulators.host.faults import Faults, Rule
 from simulators.host.held import HELD_MAX, Held, pour
 from simulators.host.on_disk import BOOKS_MODE, STATE_MODE, OnDisk
@@ -41,7 +42,7 @@ class HostServer:
 
     def __init__(
         self,
-        acquirer: Acquirer,
+        acquirer: AnyAcquirer,
         faults: Faults,
         *,
         emit: Emit,
@@ -57,7 +58,7 @@ class HostServer:
         self._disk.keep("state", state, STATE_MODE, lambda: saved(acquirer, faults, texts))
         self._disk.keep("books", books, BOOKS_MODE, acquirer.dump)
         self._now_ms = now_ms
-        self._header_bytes = acquirer.settings.behaviour.header_bytes
+        self._header_bytes = acquirer.header_bytes
         self._held = Held()
         self._late: dict[tuple[str, str, str], tuple[Arrived, Answer]] = {}
         self._connections: dict[asyncio.Task[None], Connection] = {}
@@ -144,9 +145,9 @@ class HostServer:
             self._send(connection, envelope, self.acquirer.refuse_unreadable(trouble.partial).body)
             return
         rule = self.faults.plan(message, self._now_ms())
-        self._emit({"event": "received", **described(message)})
+        self._emit({"event": "received", **self.acquirer.described(message)})
         if rule is not None:
-            self._emit({"event": "fault", "do": rule.do, **described(message)})
+            self._emit({"event": "fault", "do": rule.do, **self.acquirer.described(message)})
             self._disk.write()
         self._meet(Arrived(connection, envelope, message, body, rule))
 
@@ -206,7 +207,7 @@ class HostServer:
                 return
             case "answer_after_reversal" if len(self._late) < HELD_MAX:
                 self._late[arrived.original] = (arrived, answer)
-                self._emit({"event": "holding until reversed", **described(arrived.message)})
+                self._emit({"event": "holding until reversed", **self.acquirer.described(arrived.message)})
                 return
             case "partial" if answer.body is not None:
                 frame = with_length(join(arrived.envelope.answered(), answer.body))
@@ -275,7 +276,7 @@ class HostServer:
         if self._held.full:
             self._emit({"event": "overloaded", "held": len(self._held)})
             return
-        self._emit({"event": "holding", "ms": ms, **described(arrived.message)})
+        self._emit({"event": "holding", "ms": ms, **self.acquirer.described(arrived.message)})
         self._held.later(ms, go_on)
 
     def _storm(self, arrived: Arrived, rule: Rule) -> None:
@@ -302,7 +303,7 @@ class HostServer:
             self._emit({"event": "not sent", "peer": connection.peer})
         elif answer is not None and answer.message is not None:
             remarks = {"remarks": list(answer.remarks)} if answer.remarks else {}
-            self._emit({"event": "answered", **described(answer.message), **remarks})
+            self._emit({"event": "answered", **self.acquirer.described(answer.message), **remarks})
 
 
 async def serve_until(stop: asyncio.Event, server: HostServer, host: str, port: int) -> None:

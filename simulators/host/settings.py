@@ -13,6 +13,8 @@ from simulators.host.faults import Rule
 from simulators.host.parameters import ParameterSettings
 from simulators.macs import Keying
 
+UNIONPAY_ONLY = frozenset({"forget_keys", "header_digit"})
+
 Digits = Annotated[str, Field(pattern=r"^[0-9]+$")]
 
 
@@ -36,11 +38,11 @@ class Model(BaseModel):
 
 
 class TerminalSettings(Model):
-    """One terminal of the acquirer. `tmk`: 16 or 32 hex digits; `batch`: the number it starts with."""
+    """One terminal of the acquirer. `tmk`: 16 or 32 hex digits, none with NAC; `batch`: the number it starts with."""
 
     tid: str = Field(min_length=8, max_length=8)
     mid: str = Field(min_length=15, max_length=15)
-    tmk: str = Field(pattern=r"^([0-9A-Fa-f]{16}|[0-9A-Fa-f]{32})$", repr=False)
+    tmk: str = Field(default="", pattern=r"^([0-9A-Fa-f]{16}|[0-9A-Fa-f]{32})?$", repr=False)
     batch: int = Field(default=1, ge=1, le=999_999)
 
 
@@ -133,15 +135,33 @@ def _record(text: str) -> str:
 Record = Annotated[str, AfterValidator(_record)]
 
 
+class NacBehaviour(Model):
+    """Where real NAC hosts differ (reference part 2). Defaults are what most sources say."""
+
+    nii: str = Field(default="001", pattern=r"^[0-9]{3}$", description="field 24")
+    batch_numbers: Literal["check", "follow"] = Field(default="check", description="follow: the terminal's counts")
+    voids: Literal["excluded", "credited"] = Field(default="excluded", description="in totals and upload (2.4)")
+    disagree: Literal["never", "totals", "always"] = Field(default="never", description="95 on demand; always: 77 too")
+    closing: Literal["matched", "uploaded"] = Field(default="matched", description="what makes a closing agree")
+    out_of_balance: Literal["77", "95"] = Field(default="77", description="how a closing says so")
+    repeat_after_close: Literal["same", "80", "85", "95"] = "same"
+    repeated_advice: Literal["same", "94"] = "same"
+    reversal_unknown: str = Field(default="00", pattern=r"^[0-9A-Z]{2}$")
+    pad: Literal["0", "F", "right"] = Field(default="0", description="odd variable-length numbers (2.2)")
+    mac_key: str = Field(default="", pattern=r"^([0-9A-Fa-f]{16}|[0-9A-Fa-f]{32})?$", repr=False)
+
+
 class HostSettings(Model):
     """The whole configuration file of `posd-host-sim`."""
 
+    profile: Literal["unionpay", "nac"] = "unionpay"
     terminals: tuple[TerminalSettings, ...] = Field(min_length=1)
     cards: tuple[CardSettings, ...] = ()
     parameters: ParameterSettings = ParameterSettings()
     ca_keys: tuple[Record, ...] = ()
     ic_parameters: tuple[Record, ...] = ()
     behaviour: Behaviour = Behaviour()
+    nac: NacBehaviour = NacBehaviour()
     faults: tuple[Rule, ...] = ()
     listen: str = "127.0.0.1:0"
     seed: int = 0
@@ -151,4 +171,19 @@ class HostSettings(Model):
         for name, values in (("tid", [t.tid for t in self.terminals]), ("pan", [c.pan for c in self.cards])):
             if len(set(values)) != len(values):
                 raise ValueError(f"two entries have the same {name}")
+        return self
+
+    @model_validator(mode="after")
+    def _of_one_dialect(self) -> Self:
+        """What the other dialect has and this one has not is a mistake, not something to ignore."""
+        if self.profile == "unionpay":
+            without = next((one.tid for one in self.terminals if not one.tmk), None)
+            if without is not None:
+                raise ValueError(f"terminal {without} needs tmk: 16 or 32 hex digits")
+            if self.nac.model_fields_set:
+                raise ValueError("nac: is for profile: nac")
+            return self
+        wrong = next((rule.do for rule in self.faults if rule.do in UNIONPAY_ONLY or rule.code60), None)
+        if wrong is not None:
+            raise ValueError(f"a rule with {wrong} or code60 has no meaning with profile: nac")
         return self

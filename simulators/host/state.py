@@ -13,11 +13,13 @@ from posd.errors import ConfigError
 from posd.iso8583.message import Message
 from simulators.crypto import WorkingKeys
 from simulators.fields import Totals, Unreadable, UploadRecord, mask_pan, parse_upload
-from simulators.host.acquirer import Acquirer
+from simulators.host import nac_state
 from simulators.host.books import Batch, BatchState, ChipRecord, Entry, EntryState, Settlement, Terminal
+from simulators.host.dialects import AnyAcquirer
 from simulators.host.differences import Difference
 from simulators.host.faults import Faults
 from simulators.host.kinds import Kind
+from simulators.host.nac_acquirer import NacAcquirer
 
 VERSION = 2
 
@@ -38,19 +40,20 @@ Texts = dict[int, tuple[tuple[object, ...], str]]
 """Ledger entries as JSON text by identity, with what may change in them: a state is written at every message."""
 
 
-def saved(acquirer: Acquirer, faults: Faults, texts: Texts | None = None) -> dict[str, object]:
+def saved(acquirer: AnyAcquirer, faults: Faults, texts: Texts | None = None) -> dict[str, object]:
     """Everything, JSON-ready. Holds card numbers and keys in clear. `texts`: kept by the caller from call to call."""
-    books, texts = acquirer.books, {} if texts is None else texts
+    books = acquirer.books
     return {
         "posd_host_state": VERSION,
+        "profile": acquirer.settings.profile,
         "sequence": books.sequence,
         "cards": {pan: [card.balance_minor, card.purse_minor] for pan, card in books.cards.items()},
-        "terminals": {tid: _terminal(one, texts) for tid, one in books.terminals.items()},
+        "terminals": _terminals(acquirer, {} if texts is None else texts),
         "faults": {"rules": _digest(faults), "seen": faults.seen, "used": faults.used},
     }
 
 
-def restore(document: object, acquirer: Acquirer, faults: Faults) -> None:
+def restore(document: object, acquirer: AnyAcquirer, faults: Faults) -> None:
     """Put a saved state into a fresh acquirer and its faults.
 
     Terminals and cards that the configuration has and the state has not are new ones. Counts of fault rules are
@@ -58,6 +61,8 @@ def restore(document: object, acquirer: Acquirer, faults: Faults) -> None:
     """
     if not isinstance(document, dict) or document.get("posd_host_state") != VERSION:
         raise StateUnusable("not a saved state of this simulator; delete it to begin with empty books")
+    if document.get("profile", "unionpay") != acquirer.settings.profile:
+        raise StateUnusable("a state of another profile; delete it to begin with empty books")
     try:
         _known(document, acquirer)
         _restore(document, acquirer, faults)
@@ -66,7 +71,13 @@ def restore(document: object, acquirer: Acquirer, faults: Faults) -> None:
         raise StateUnusable("a damaged state; delete it to begin with empty books") from None
 
 
-def _known(document: Values, acquirer: Acquirer) -> None:
+def _terminals(acquirer: AnyAcquirer, texts: Texts) -> dict[str, object]:
+    if isinstance(acquirer, NacAcquirer):
+        return {tid: nac_state.terminal_values(one) for tid, one in acquirer.books.terminals.items()}
+    return {tid: _terminal(one, texts) for tid, one in acquirer.books.terminals.items()}
+
+
+def _known(document: Values, acquirer: AnyAcquirer) -> None:
     books = acquirer.books
     gone = [f"terminal {tid}" for tid in document["terminals"] if tid not in books.terminals]
     gone += [f"card {mask_pan(pan)}" for pan in document["cards"] if pan not in books.cards]
@@ -75,13 +86,16 @@ def _known(document: Values, acquirer: Acquirer) -> None:
         raise StateUnusable(f"{why}; put it back, or delete the state to begin with empty books")
 
 
-def _restore(document: Values, acquirer: Acquirer, faults: Faults) -> None:
+def _restore(document: Values, acquirer: AnyAcquirer, faults: Faults) -> None:
     books = acquirer.books
     books.sequence = int(document["sequence"])
     for pan, (balance, purse) in document["cards"].items():
         books.cards[pan].balance_minor, books.cards[pan].purse_minor = int(balance), int(purse)
     for tid, values in document["terminals"].items():
-        _fill(books.terminals[tid], values)
+        if isinstance(acquirer, NacAcquirer):
+            nac_state.fill(acquirer.books.terminals[tid], values)
+        else:
+            _fill(acquirer.books.terminals[tid], values)
     counted = document["faults"]
     if counted["rules"] == _digest(faults):
         faults.seen, faults.used = list(counted["seen"]), list(counted["used"])

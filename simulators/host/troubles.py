@@ -12,16 +12,16 @@ from posd.framing.length_prefix import with_length
 from posd.framing.tpdu import Envelope, join
 from posd.iso8583.message import Message
 from simulators.chip import ISSUER_AUTHENTICATION, SCRIPTS, elements_55, write_55
-from simulators.host.acquirer import Acquirer, Answer
+from simulators.host.acquirer import Answer
+from simulators.host.dialects import AnyAcquirer
 from simulators.host.faults import Rule
 
 GARBAGE_BYTES = 32
 HEADER_DIGIT_BYTE = 2
 STAN_SHIFT = 500_000
-ECHO_CODE = "301"
 
 
-def spoiled(acquirer: Acquirer, rule: Rule | None, answer: Answer) -> bytes | None:
+def spoiled(acquirer: AnyAcquirer, rule: Rule | None, answer: Answer) -> bytes | None:
     """The answer's bytes with the one thing wrong that a rule asks for. CannotEncode by replace_fields only."""
     if rule is None or answer.message is None or answer.body is None:
         return answer.body
@@ -69,12 +69,9 @@ def with_digit(envelope: Envelope, digit: int) -> Envelope:
     return Envelope(envelope.tpdu, envelope.lri, bytes(header))
 
 
-def echoes(acquirer: Acquirer, envelope: Envelope, trigger: Message) -> Iterator[bytes]:
-    """Frames without end that nobody asked for: 0830 and 0820 echoes in turn, for the trigger's terminal."""
-    known = {number: value for number in (41, 42) if (value := trigger.get(number)) is not None}
-    batch = (trigger.get(60) or "")[2:8].rjust(6, "0")
-    asked = known | {60: f"00{batch}{ECHO_CODE}"}
-    said = (Message("0830", {**asked, 39: "00"}), Message("0820", asked))
+def echoes(acquirer: AnyAcquirer, envelope: Envelope, trigger: Message) -> Iterator[bytes]:
+    """Frames without end that nobody asked for: echoes and answers to echoes, for the trigger's terminal."""
+    said = acquirer.unasked(trigger)
     try:
         bodies = [acquirer.codec.encode(Message(one.mti, dict(sorted(one.fields.items())))) for one in said]
     except CannotEncode:

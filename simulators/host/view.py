@@ -99,8 +99,8 @@ def printable(text: str) -> str:
 
 def _terminal(one: Books) -> Row:
     batch = one["batches"][-1]
-    domestic, foreign = batch["totals"]["domestic"], batch["totals"]["foreign"]
-    total = {name: domestic[name] + foreign[name] for name in domestic}
+    groups = list(batch["totals"].values())
+    total = {name: sum(group[name] for group in groups) for name in groups[0]}
     reverses = sum(row["state"] == "reversed" for batch in one["batches"] for row in batch["transactions"])
     return (
         str(one["tid"]),
@@ -125,7 +125,9 @@ def _settlements(terminals: Sequence[Books]) -> Iterator[Row]:
         for one in batch["settlements"]
     ]
     for _, tid, number, one in sorted(found, key=lambda row: row[:2]):
-        groups = [RESULTS.get(one["groups"].get(name, {}).get("result"), "-") for name in ("domestic", "foreign")]
+        parts = [one["groups"].get(name, {}) for name in ("domestic", "foreign")]
+        parts[0] = one["groups"].get("all", parts[0])  # a dialect with one group shows it in the first column
+        groups = [RESULTS.get(part.get("result"), "-") for part in parts]
         end = (str(one["end_code"] or "-"), "-" if one["end_count"] is None else str(one["end_count"]))
         counts = (str(one["uploaded"]), str(one["matched"]), str(len(one["differences"])))
         yield (str(tid), str(number), *groups, *counts, *end)
@@ -158,7 +160,11 @@ def _difference(item: Books) -> str:
 
 
 def _side(record: Books | None) -> str:
-    return "nothing" if record is None else f"{format_amount(record['amount'])} {record['card']} {record['class']}"
+    return (
+        "nothing"
+        if record is None
+        else f"{format_amount(record['amount'])} {record['card']} {record.get('class') or record['invoice']}"
+    )
 
 
 def _balance(one: Books) -> str:

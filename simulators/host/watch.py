@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TextIO
 
 from posd.errors import ConfigError
-from simulators.host.acquirer import Acquirer
+from simulators.host.dialects import AnyAcquirer
 from simulators.host.server import wall_ms
 from simulators.host.view import HAPPENED_SHOWN_MAX, NotBooks, clock, rendered, told
 
@@ -91,7 +91,7 @@ class OwnView:
     """The view of the simulator that runs in this process: `emit` takes its events, `run` redraws."""
 
     screen: Screen
-    acquirer: Acquirer
+    acquirer: AnyAcquirer
     address: str = ""
     _last: deque[str] = field(default_factory=lambda: deque(maxlen=HAPPENED_SHOWN_MAX))
 
