@@ -20,7 +20,6 @@ from simulators.host.nac_settlement import settle, upload
 from simulators.host.request import read_stan
 from simulators.host.settings import HostSettings
 from simulators.nac_fields import ECHO, LOGON
-from simulators.nac_mac import mac_of
 
 UNKNOWN_TERMINAL, WRONG_MERCHANT, FORMAT_ERROR, BAD_MAC, NOT_SUPPORTED = "89", "03", "30", "88", "12"
 WITH_MAC = frozenset({"0100", "0200", "0220", "0400"})
@@ -38,6 +37,7 @@ class NacAcquirer:
         self.seed = seed
         self.codec = Codec(nac_spec(pad=PADS[settings.nac.pad]))
         self.books = Books.open(settings)
+        self._keying = settings.behaviour.keys
         self._mac_key = bytes.fromhex(settings.nac.mac_key)
 
     def handle(
@@ -86,7 +86,7 @@ class NacAcquirer:
         body = self.codec.encode(message)
         if message.get(64) is None or not self._mac_key:
             return body
-        return replace_mac(body, mac_of(self._mac_key, body[:-BLOCK_BYTES]))
+        return replace_mac(body, self._keying.mac(self._mac_key, body[:-BLOCK_BYTES]))
 
     def dump(self) -> dict[str, object]:
         """The books as JSON-ready values, masked."""
@@ -153,7 +153,10 @@ class NacAcquirer:
     def _mac_fits(self, mti: str, message: Message, raw_body: bytes) -> bool:
         if not self._mac_key or mti not in WITH_MAC:
             return True
-        return message.get(64) is not None and mac_of(self._mac_key, raw_body[:-BLOCK_BYTES]) == raw_body[-BLOCK_BYTES:]
+        return (
+            message.get(64) is not None
+            and self._keying.mac(self._mac_key, raw_body[:-BLOCK_BYTES]) == raw_body[-BLOCK_BYTES:]
+        )
 
     def _bare(self, message: Message, code: str, why: str) -> Answer:
         """An answer that echoes what could be read: 89, 03, 30, 88."""

@@ -148,7 +148,7 @@ class NacBehaviour(Model):
     repeated_advice: Literal["same", "94"] = "same"
     reversal_unknown: str = Field(default="00", pattern=r"^[0-9A-Z]{2}$")
     pad: Literal["0", "F", "right"] = Field(default="0", description="odd variable-length numbers (2.2)")
-    mac_key: str = Field(default="", pattern=r"^([0-9A-Fa-f]{16}|[0-9A-Fa-f]{32})?$", repr=False)
+    mac_key: str = Field(default="", pattern=r"^([0-9A-Fa-f]{32})?$", repr=False, description="empty: no MAC at all")
 
 
 class HostSettings(Model):
