@@ -11,10 +11,16 @@ import sys
 from typing import get_args
 
 from posd.errors import ConfigError
+from posd.iso8583.codec import Codec
+from posd.iso8583.nac import VariablePad, nac_spec
 from simulators.host.__main__ import listen_address
 from simulators.macs import Keying
-from simulators.terminal.client import TIMEOUT_S, TerminalClient
+from simulators.terminal.client import TerminalClient
 from simulators.terminal.core import Terminal
+from simulators.terminal.line import TIMEOUT_S
+from simulators.terminal.nac_client import NacClient
+from simulators.terminal.nac_client import listing as nac_listing
+from simulators.terminal.nac_core import NacTerminal
 from simulators.terminal.steps import listing
 
 EXIT_UNUSABLE = 2
@@ -30,14 +36,23 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         host, port = listen_address(options.connect)
-        terminal = _terminal(options)
+        client = _client(options, host, port)
     except ConfigError as trouble:
         print(f"terminal: {trouble}", file=sys.stderr)
         return EXIT_UNUSABLE
-    return asyncio.run(_run(TerminalClient(terminal, host, port, options.timeout_s)))
+    return asyncio.run(_run(client))
 
 
-async def _run(client: TerminalClient) -> int:
+def _client(options: argparse.Namespace, host: str, port: int) -> TerminalClient | NacClient:
+    """The terminal of --profile. ConfigError for an argument that it cannot use."""
+    if len(options.tid) != 8 or len(options.mid) != 15:
+        raise ConfigError("--tid has 8 characters, --mid 15")
+    if options.profile == "nac":
+        return NacClient(_nac_terminal(options), host, port, options.timeout_s)
+    return TerminalClient(_terminal(options), host, port, options.timeout_s)
+
+
+async def _run(client: TerminalClient | NacClient) -> int:
     loop, bad = asyncio.get_running_loop(), 0
     while line := await loop.run_in_executor(None, sys.stdin.readline):
         if not line.strip():
@@ -55,15 +70,38 @@ async def _run(client: TerminalClient) -> int:
     return bad
 
 
-def _terminal(options: argparse.Namespace) -> Terminal:
+def _key(options: argparse.Namespace, name: str, lengths: tuple[int, ...]) -> bytes | None:
+    text = getattr(options, name)
+    option = f"--{name.replace('_', '-')}"
     try:
-        tmk = bytes.fromhex(options.tmk) if options.tmk else None
+        key = bytes.fromhex(text) if text else None
     except ValueError:
-        raise ConfigError("--tmk: hexadecimal digits expected") from None
-    if tmk is not None and len(tmk) not in (8, 16):
-        raise ConfigError("--tmk: 16 or 32 hexadecimal digits expected")
-    if len(options.tid) != 8 or len(options.mid) != 15:
-        raise ConfigError("--tid has 8 characters, --mid 15")
+        raise ConfigError(f"{option}: hexadecimal digits expected") from None
+    if key is not None and len(key) not in lengths:
+        digits = " or ".join(str(2 * length) for length in lengths)
+        raise ConfigError(f"{option}: {digits} hexadecimal digits expected")
+    return key
+
+
+def _nac_terminal(options: argparse.Namespace) -> NacTerminal:
+    if not (len(options.nii) == 3 and options.nii.isascii() and options.nii.isdecimal()):
+        raise ConfigError("--nii has 3 digits")
+    return NacTerminal(
+        options.tid,
+        options.mid,
+        options.nii,
+        options.batch,
+        options.stan,
+        options.invoice,
+        options.totals_digits,
+        _key(options, "mac_key", (16,)) or b"",
+        Keying(**{name: getattr(options, name) for name in Keying.model_fields}),
+        Codec(nac_spec(pad=VariablePad(options.pad))),
+    )
+
+
+def _terminal(options: argparse.Namespace) -> Terminal:
+    tmk = _key(options, "tmk", (8, 16))
     keying = Keying(**{name: getattr(options, name) for name in Keying.model_fields})
     return Terminal(options.tid, options.mid, tmk, options.batch, options.stan, options.sign_in_code, keying=keying)
 
@@ -72,12 +110,18 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m simulators.terminal",
         description="A card terminal driven by JSON lines.",
-        epilog=f"{EXAMPLE}\n\nsteps and what they need:\n{listing()}",
+        epilog=f"{EXAMPLE}\n\nsteps and what they need:\n{listing()}\n\nwith --profile nac:\n{nac_listing()}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--connect", required=True, metavar="HOST:PORT")
     parser.add_argument("--tid", required=True)
     parser.add_argument("--mid", required=True)
+    parser.add_argument("--profile", default="unionpay", choices=["unionpay", "nac"])
+    parser.add_argument("--nii", default="001", help="nac: field 24")
+    parser.add_argument("--invoice", type=int, default=1, help="nac: the first invoice number")
+    parser.add_argument("--totals-digits", type=int, default=90, choices=[30, 33, 36, 90], help="nac: field 63")
+    parser.add_argument("--pad", default="0", choices=["0", "F", "right"], help="nac: odd variable-length numbers")
+    parser.add_argument("--mac-key", help="nac: test key in hex; without it: no MAC")
     parser.add_argument("--tmk", help="test TMK in hex; without it: no MAC, no PIN")
     parser.add_argument("--batch", type=int, default=1)
     parser.add_argument("--stan", type=int, default=1, help="the first trace number")

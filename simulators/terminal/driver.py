@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from random import Random
 from time import perf_counter
 
-from simulators.terminal.client import BAD_STEP, LINE_CUT, NO_ANSWER, NO_LINE, Result, TerminalClient
+from simulators.terminal.client import TerminalClient
+from simulators.terminal.line import BAD_STEP, LINE_CUT, NO_ANSWER, NO_LINE, Result
 from simulators.terminal.steps import Step
 from simulators.terminal.tally import Tally
 

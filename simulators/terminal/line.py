@@ -75,7 +75,11 @@ class Line(Generic[T]):
             case "settle":
                 return await self.settle(timeout_s)
             case _:
-                return await self._one(step, timeout_s)
+                return self.noted(step) or await self._one(step, timeout_s)
+
+    def noted(self, step: Step) -> Result | None:
+        """The result of a step that sends nothing; None for any other."""
+        return None
 
     def build(self, step: Step) -> Sent | None:
         """The message of one step; None for a step that this dialect has not. KeyError, ValueError, CannotEncode."""
@@ -96,7 +100,7 @@ class Line(Generic[T]):
     async def _one(self, step: Step, timeout_s: float) -> Result:
         try:
             sent = self._bytes[int(str(step["stan"]))] if step.get("do") == "repeat" else self.build(step)
-        except (KeyError, ValueError, CannotEncode) as trouble:
+        except (KeyError, ValueError, TypeError, CannotEncode) as trouble:
             why = f"{type(trouble).__name__} in {sorted(step)}"
             return {"do": step.get("do"), "outcome": BAD_STEP, "why": why}
         if sent is None:
@@ -105,7 +109,7 @@ class Line(Generic[T]):
 
     async def exchange(self, sent: Sent, timeout_s: float) -> Result:
         """Send one request and wait for its answer; frames that answer something else are counted as strays."""
-        if sent.do != "reverse":
+        if sent.message.mti != "0400":
             self._bytes[sent.stan] = sent
         frame = join(Envelope(self.tpdu, b"", self.header), sent.body)
         result = self.terminal.result(sent, NO_ANSWER)

@@ -96,8 +96,8 @@ class NacTerminal:
         self.log[sent.stan].refund = True
         return sent
 
-    def pre_auth(self, card: CardInHand, amount_minor: int) -> Sent:
-        sent = self._financial("pre_auth", "0100", PRE_AUTH, card, amount_minor, {25: PRE_AUTH_CONDITION})
+    def preauth(self, card: CardInHand, amount_minor: int) -> Sent:
+        sent = self._financial("preauth", "0100", PRE_AUTH, card, amount_minor, {25: PRE_AUTH_CONDITION})
         self.log[sent.stan].counts = False
         return sent
 
@@ -153,6 +153,11 @@ class NacTerminal:
             yield self._sent(
                 "upload", "0320", self._record(one, code if place == len(records) else code[:5] + MORE_FOLLOWS)
             )
+
+    def upload(self, of_stan: int) -> Sent:
+        """One record alone, whatever its state. KeyError if it is not logged."""
+        one = self.log[of_stan]
+        return self._sent("upload", "0320", self._record(one, one.sent.message.get(3) or SALE))
 
     def totals(self) -> Totals:
         """Field 63 by this terminal's log."""
