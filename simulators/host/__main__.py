@@ -54,15 +54,16 @@ def _do(options: argparse.Namespace) -> int:
     if options.once:
         raise ConfigError("posd-host-sim: --once looks at the books of a running one: --watch --books FILE --once")
     settings = laid_over(load_model(options.config, HostSettings), [find(name) for name in options.scenario])
-    host, port = listen_address(options.listen or settings.listen)
+    addresses = [listen_address(text) for text in options.listen or settings.listen]
     seed = settings.seed if options.seed is None else options.seed
     acquirer, faults = open_acquirer(settings, seed), Faults(settings.faults, seed)
     if options.state is not None:
         load_state(options.state, acquirer, faults)
     try:
-        asyncio.run(_run(acquirer, faults, options, host, port))
+        asyncio.run(_run(acquirer, faults, options, addresses))
     except OSError as trouble:
-        raise ConfigError(f"posd-host-sim: cannot listen on {host}:{port}: {trouble.strerror}") from None
+        where = ", ".join(f"{host}:{port}" for host, port in addresses)
+        raise ConfigError(f"posd-host-sim: cannot listen on {where}: {trouble.strerror}") from None
     return 0
 
 
@@ -92,7 +93,9 @@ def load_state(path: Path, acquirer: AnyAcquirer, faults: Faults) -> None:
         raise ConfigError(f"--state: {path}: {trouble}") from None
 
 
-async def _run(acquirer: AnyAcquirer, faults: Faults, options: argparse.Namespace, host: str, port: int) -> None:
+async def _run(
+    acquirer: AnyAcquirer, faults: Faults, options: argparse.Namespace, addresses: list[tuple[str, int]]
+) -> None:
     view = OwnView(Screen.on(sys.stdout), acquirer) if options.watch else None
     emit = view.emit if view is not None else printer(options.quiet)
     server = HostServer(acquirer, faults, emit=emit, books=options.books, state=options.state)
@@ -101,7 +104,7 @@ async def _run(acquirer: AnyAcquirer, faults: Faults, options: argparse.Namespac
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     drawing = asyncio.create_task(view.run()) if view is not None else None
     try:
-        await serve_until(stop, server, host, port)
+        await serve_until(stop, server, addresses)
     finally:
         if drawing is not None:
             drawing.cancel()
@@ -114,7 +117,12 @@ def _parser() -> argparse.ArgumentParser:
         prog="posd-host-sim", description="A simulated acquirer (UnionPay or NAC) to test a terminal or posd against."
     )
     parser.add_argument("--config", type=Path, help="YAML file; see config/host-sim.example.yaml")
-    parser.add_argument("--listen", help="HOST:PORT instead of the file's; port 0 takes a free one")
+    parser.add_argument(
+        "--listen",
+        action="append",
+        metavar="HOST:PORT",
+        help="instead of the file's; port 0 takes a free one; several are routes to one host",
+    )
     parser.add_argument("--books", type=Path, help="write the books here as JSON after every message")
     parser.add_argument("--state", type=Path, help="keep everything here, and go on with it after a restart or kill")
     parser.add_argument("--seed", type=int, help="keys and chances; instead of the file's")

@@ -20,6 +20,8 @@ class Connection:
 
     writer: asyncio.StreamWriter
     peer: str
+    port: int = 0
+    """Ours, by which it came: a host may be reached by several routes."""
     deaf: bool = False
     frames: LengthPrefixed = field(default_factory=LengthPrefixed)
     mute: bool = False

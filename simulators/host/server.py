@@ -7,7 +7,7 @@ Decides nothing about money. Any bytes give an answer, a logged refusal or a clo
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from posd.errors import CannotEncode, MalformedMessage
@@ -34,7 +34,7 @@ def wall_ms() -> int:
 
 
 class HostServer:
-    """Serves one acquirer on one TCP port. `emit` gets one masked event at a time.
+    """Serves one acquirer on one TCP port or several. `emit` gets one masked event at a time.
 
     `books`: rewritten after every message for an audit. `state`: rewritten before every answer leaves, for a
     restart (state.restore reads it). Both whole, so their cost grows with the books: meant for tests.
@@ -63,16 +63,37 @@ class HostServer:
         self._late: dict[tuple[str, str, str], tuple[Arrived, Answer]] = {}
         self._connections: dict[asyncio.Task[None], Connection] = {}
         self._stopping = asyncio.Event()
-        self._server: asyncio.Server | None = None
+        self._servers: dict[int, asyncio.Server] = {}
+        self._addresses: list[tuple[str, int]] = []
         self._restarting: asyncio.Task[None] | None = None
 
-    async def start(self, host: str, port: int) -> int:
-        """Listen; the port that was taken. OSError when it cannot be had."""
+    async def start(self, host: str, port: int, *more: tuple[str, int]) -> int:
+        """Listen, on several addresses if there are `more`: routes to one host; the first port that was taken.
+
+        OSError when one cannot be had.
+        """
         self.faults.begin(self._now_ms(), self.acquirer.settings.behaviour.utc_offset_minutes)
-        taken = await self._listen(host, port)
+        self._addresses = [(one, await self._listen(one, of)) for one, of in ((host, port), *more)]
         self._disk.write()
-        self._emit({"event": "listening", "host": host, "port": taken})
-        return taken
+        for one, taken in self._addresses:
+            self._emit({"event": "listening", "host": one, "port": taken})
+        return self._addresses[0][1]
+
+    @property
+    def ports(self) -> list[int]:
+        """Every port, in the order of the addresses."""
+        return [port for _, port in self._addresses]
+
+    def cut(self, port: int) -> None:
+        """One route is down: nobody is let in there, its connections are reset. The host goes on."""
+        self._servers[port].close()
+        for connection in self._connections.values():
+            if connection.port == port:
+                connection.abort()
+
+    async def mend(self, port: int) -> None:
+        """The route is up again."""
+        await self._listen({of: one for one, of in self._addresses}[port], port)
 
     async def close(self) -> None:
         """Stop listening, drop connections and what is held, write the final books."""
@@ -86,14 +107,15 @@ class HostServer:
         self._emit({"event": "stopped"})
 
     async def _listen(self, host: str, port: int) -> int:
-        self._server = await asyncio.start_server(self._serve, host, port)
-        taken: int = self._server.sockets[0].getsockname()[1]
+        server = await asyncio.start_server(self._serve, host, port)
+        taken: int = server.sockets[0].getsockname()[1]
+        self._servers[taken] = server
         return taken
 
     def _drop(self) -> list[asyncio.Task[None]]:
         """Stop listening; every connection and everything held is gone. The tasks that were held."""
-        if self._server is not None:
-            self._server.close()
+        for server in self._servers.values():
+            server.close()
         for connection in self._connections.values():
             connection.abort()
         self._late.clear()
@@ -102,9 +124,10 @@ class HostServer:
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None
-        connection = Connection(writer, str(writer.get_extra_info("peername")))
+        port = int(writer.get_extra_info("sockname")[1])
+        connection = Connection(writer, str(writer.get_extra_info("peername")), port)
         self._connections[task] = connection
-        self._emit({"event": "connected", "peer": connection.peer})
+        self._emit({"event": "connected", "peer": connection.peer, "port": port})
         try:
             await self._read(connection, reader)
         except (ConnectionError, TimeoutError):
@@ -145,7 +168,7 @@ class HostServer:
             self._send(connection, envelope, self.acquirer.refuse_unreadable(trouble.partial).body)
             return
         rule = self.faults.plan(message, self._now_ms())
-        self._emit({"event": "received", **self.acquirer.described(message)})
+        self._emit({"event": "received", "port": connection.port, **self.acquirer.described(message)})
         if rule is not None:
             self._emit({"event": "fault", "do": rule.do, **self.acquirer.described(message)})
             self._disk.write()
@@ -257,19 +280,18 @@ class HostServer:
                 arrived.connection.close()
 
     async def _restart(self, ms: int) -> None:
-        """As if the process were started again with its state: nobody connected, nothing held, same port."""
-        assert self._server is not None
-        host, port = self._server.sockets[0].getsockname()[:2]
+        """As if the process were started again with its state: nobody connected, nothing held, the same ports."""
         self._emit({"event": "restarting", "ms": ms})
         await asyncio.sleep(0)  # an answer before the end is given to the kernel first
         self._drop()
         await asyncio.sleep(ms / MILLISECONDS)
-        try:
-            await self._listen(host, port)
-        except OSError as trouble:
-            self._emit({"event": "not listening", "what": str(trouble)})
-        else:
-            self._emit({"event": "listening", "host": host, "port": port})
+        for host, port in self._addresses:
+            try:
+                await self._listen(host, port)
+            except OSError as trouble:
+                self._emit({"event": "not listening", "what": str(trouble)})
+            else:
+                self._emit({"event": "listening", "host": host, "port": port})
         self._restarting = None
 
     def _hold(self, ms: int, arrived: Arrived, go_on: Callable[[], None]) -> None:
@@ -306,9 +328,10 @@ class HostServer:
             self._emit({"event": "answered", **self.acquirer.described(answer.message), **remarks})
 
 
-async def serve_until(stop: asyncio.Event, server: HostServer, host: str, port: int) -> None:
-    """Run a server until `stop` is set; it is closed whatever happens."""
-    await server.start(host, port)
+async def serve_until(stop: asyncio.Event, server: HostServer, addresses: Sequence[tuple[str, int]]) -> None:
+    """Run a server on these addresses until `stop` is set; it is closed whatever happens."""
+    (host, port), *more = addresses
+    await server.start(host, port, *more)
     try:
         await stop.wait()
     finally:

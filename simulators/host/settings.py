@@ -28,6 +28,10 @@ def minor_units(value: object) -> object:
     return int(whole) * 100 + int(cents.ljust(2, "0"))
 
 
+def _listed(value: object) -> object:
+    return (value,) if isinstance(value, str) else value
+
+
 Amount = Annotated[int, BeforeValidator(minor_units), Field(ge=0, le=999_999_999_999)]
 
 
@@ -163,7 +167,7 @@ class HostSettings(Model):
     behaviour: Behaviour = Behaviour()
     nac: NacBehaviour = NacBehaviour()
     faults: tuple[Rule, ...] = ()
-    listen: str = "127.0.0.1:0"
+    listen: Annotated[tuple[str, ...], BeforeValidator(_listed), Field(min_length=1)] = ("127.0.0.1:0",)
     seed: int = 0
 
     @model_validator(mode="after")

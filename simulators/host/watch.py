@@ -98,7 +98,8 @@ class OwnView:
     def emit(self, event: dict[str, object]) -> None:
         """Note an event; a plain line where there is no live screen."""
         if event["event"] == "listening":
-            self.address = f"{event['host']}:{event['port']}"
+            known = [*self.address.split(", "), f"{event['host']}:{event['port']}"]
+            self.address = ", ".join(dict.fromkeys(one for one in known if one))
         line = told(event, wall_ms())
         self._last.append(line)
         with contextlib.suppress(BrokenPipeError):

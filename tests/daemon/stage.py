@@ -165,6 +165,8 @@ class Stage:
     change: dict[str, Any] = field(default_factory=dict)
     behaviour: dict[str, Any] = field(default_factory=dict)
     slow_s: float = 0.0
+    routes: int = 1
+    """Ports of the one host; with several, posd has as many routes, named r0, r1 …"""
     terminals: dict[str, Any] = field(default_factory=dict)
     said: list[dict[str, Any]] = field(default_factory=list)
     early: list[dict[str, Any]] = field(default_factory=list)
@@ -180,9 +182,15 @@ class Stage:
         acquirer = host_settings(self.tids, self.faults, **self.behaviour)
         self.acquirer = Acquirer(acquirer, 1)
         self.host = HostServer(self.acquirer, Faults(acquirer.faults, 1), emit=self._hear)
-        self.host_port = await self.host.start("127.0.0.1", 0)
+        more = [("127.0.0.1", 0)] * (self.routes - 1)
+        self.host_port = await self.host.start("127.0.0.1", 0, *more)
         self.door_port = free_port()
         settings = configuration(self.folder, self.host_port, self.door_port, self.tids)
+        if self.routes > 1:
+            del settings["host"]["address"]
+            settings["host"]["routes"] = [
+                {"name": f"r{n}", "address": f"127.0.0.1:{port}"} for n, port in enumerate(self.host.ports)
+            ]
         # where the host is honest nobody waits for it in vain, however slow the machine is
         patient = merged(settings, {} if self.faults else {"host": {"reply_timeout_s": 3}})
         self.settings = merged(patient, self.change)
@@ -237,9 +245,8 @@ class Stage:
 
     def hang_up(self) -> None:
         """The host is gone for good."""
-        assert self.host._server is not None
-        self.host._server.close()
-        self.cut()
+        for port in self.host.ports:
+            self.host.cut(port)
 
     # --- what the tests look at ----------------------------------------------------------------------------------
 
