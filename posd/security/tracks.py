@@ -7,7 +7,7 @@ stays readable. It must never decide whether a track is encrypted: that is field
 from collections.abc import Callable
 
 from posd.errors import KeyTrouble
-from posd.security.des import ecb_decrypt, ecb_encrypt
+from posd.security.des import block_encryptor, ecb_decrypt
 
 ENCRYPTED_DIGITS = 16
 TAIL_DIGITS_EVEN, TAIL_DIGITS_ODD = 2, 1
@@ -27,7 +27,7 @@ def encrypt_track(tdk: bytes, track: str) -> str:
 
     Raises KeyTrouble for a track that is too short.
     """
-    return _in_place(track, lambda part: ecb_encrypt(tdk, part))
+    return _in_place(track, block_encryptor(tdk))
 
 
 def decrypt_track(tdk: bytes, track: str) -> str:

@@ -1,6 +1,8 @@
 """The simulators' own MACs, SM4 keys and tracks against samples.txt, and a sale under each of them."""
 
+import json
 import random
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,16 +14,7 @@ from simulators.macs import Keying, decrypt_track, encrypt_track
 from simulators.terminal.core import CardInHand
 from tests.simulators.bench import DOMESTIC, Bench
 
-A1_MAK = bytes.fromhex("C24A8FB57AA20123")
-A1_DATA = bytes.fromhex(
-    "0200302004C020C0981100000000000000005100183402100006324392260009942820D1312101120084393136363838303134303030"
-    "303030303030303030303031313536ACF46E73838A82F92600000000000000000822000001"
-)
-A3_KEY = bytes.fromhex("1A1B1C1D1E1F2A2B2C2D2E2F3A3B3C3D")
-A3_DATA = bytes.fromhex(
-    "0800603804010881000116837299000022446695128200000209514005310100061999001200000000243139303030303239000702000430"
-    "303030"
-)
+MACS = json.loads((Path(__file__).parent.parent / "vectors" / "macs.json").read_text(encoding="utf-8"))["macs"]
 SM4_KEY = bytes.fromhex("0123456789ABCDEFFEDCBA9876543210")
 VARIANTS = {
     "unionpay-ecb": ("004", "single"),
@@ -34,23 +27,19 @@ VARIANTS = {
 }
 
 
-@pytest.mark.parametrize(
-    ("name", "key", "data", "mac"),
-    [
-        ("unionpay-ecb", A1_MAK, A1_DATA, b"8A9E91B8"),
-        ("x9.9", A1_MAK, A1_DATA, bytes.fromhex("756FED7EEB9F572C")),
-        ("3des-cbc", A3_KEY, A3_DATA, bytes.fromhex("23D628CF6063AD4E")),
-        ("x9.19", A3_KEY, A3_DATA, bytes.fromhex("B23072F0EF447858")),
-        ("sm4-ecb", SM4_KEY, A1_DATA, b"D0656CDC"),
-        ("sm4-cbc", SM4_KEY, A1_DATA, bytes.fromhex("3688158D693AF523")),
-        ("9606", A1_MAK, A1_DATA, crypto.encrypt(A1_MAK, bytes.fromhex("4D08F434464FE7BF"))),
-    ],
-)
-def test_each_vector(name: Any, key: bytes, data: bytes, mac: bytes) -> None:
-    keying = Keying(mac_algorithm=name)
+@pytest.mark.parametrize("row", MACS, ids=lambda row: str(row["name"]))
+def test_each_vector(row: dict[str, Any]) -> None:
+    keying = Keying(mac_algorithm=row["algorithm"])
+    key, data, mac = (bytes.fromhex(row[part]) for part in ("key", "data", "mac"))
     assert keying.mac(key, data) == mac
-    assert keying.mac(key[::-1], data) != mac
     assert keying.mac(key, data[::-1]) != mac
+    assert keying.mac(key[::-1], data) != mac
+
+
+def test_9606_is_one_encryption_of_the_xor_of_all_blocks() -> None:
+    row = MACS[0]
+    key, data = bytes.fromhex(row["key"]), bytes.fromhex(row["data"])
+    assert Keying(mac_algorithm="9606").mac(key, data) == crypto.encrypt(key, bytes.fromhex("4D08F434464FE7BF"))
 
 
 @pytest.mark.parametrize("output", ["usual", "hex", "raw"])
