@@ -15,6 +15,7 @@ from posd.iso8583.codec import Codec
 from posd.iso8583.nac import VariablePad, nac_spec
 from simulators.host.__main__ import listen_address
 from simulators.macs import Keying
+from simulators.serial_line.where import is_serial, serial_at
 from simulators.terminal.client import TerminalClient
 from simulators.terminal.core import Terminal
 from simulators.terminal.line import TIMEOUT_S
@@ -35,21 +36,22 @@ def main(arguments: list[str] | None = None) -> int:
     """The command; `arguments` default to the process's own."""
     options = _parser().parse_args(arguments)
     try:
-        host, port = listen_address(options.connect)
-        client = _client(options, host, port)
+        client = _client(options)
     except ConfigError as trouble:
         print(f"terminal: {trouble}", file=sys.stderr)
         return EXIT_UNUSABLE
     return asyncio.run(_run(client))
 
 
-def _client(options: argparse.Namespace, host: str, port: int) -> TerminalClient | NacClient:
+def _client(options: argparse.Namespace) -> TerminalClient | NacClient:
     """The terminal of --profile. ConfigError for an argument that it cannot use."""
     if len(options.tid) != 8 or len(options.mid) != 15:
         raise ConfigError("--tid has 8 characters, --mid 15")
+    serial = serial_at(options.connect) if is_serial(options.connect) else None
+    host, port = listen_address(options.connect) if serial is None else ("", 0)
     if options.profile == "nac":
-        return NacClient(_nac_terminal(options), host, port, options.timeout_s)
-    return TerminalClient(_terminal(options), host, port, options.timeout_s)
+        return NacClient(_nac_terminal(options), host, port, options.timeout_s, serial=serial)
+    return TerminalClient(_terminal(options), host, port, options.timeout_s, serial=serial)
 
 
 async def _run(client: TerminalClient | NacClient) -> int:
@@ -113,7 +115,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog=f"{EXAMPLE}\n\nsteps and what they need:\n{listing()}\n\nwith --profile nac:\n{nac_listing()}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--connect", required=True, metavar="HOST:PORT")
+    parser.add_argument("--connect", required=True, metavar="HOST:PORT|serial:///DEVICE")
     parser.add_argument("--tid", required=True)
     parser.add_argument("--mid", required=True)
     parser.add_argument("--profile", default="unionpay", choices=["unionpay", "nac"])

@@ -1,4 +1,4 @@
-"""A terminal on a TCP line, whatever dialect it speaks: one step at a time, each with its result.
+"""A terminal on a TCP or a serial line, whatever dialect it speaks: one step at a time, each with its result.
 
 It never raises for what a line or a host does: no answer, a cut line and nonsense are outcomes.
 """
@@ -15,6 +15,8 @@ from posd.framing.tpdu import Envelope, join, split
 from posd.iso8583.codec import Codec
 from posd.iso8583.message import Message
 from simulators.host.settings import minor_units
+from simulators.serial_line.port import SerialPort
+from simulators.serial_line.where import SerialAt
 from simulators.terminal.core import CardInHand, Sent
 
 Result = dict[str, object]
@@ -42,7 +44,10 @@ T = TypeVar("T", bound=Speaker)
 
 @dataclass(slots=True, repr=False)
 class Line(Generic[T]):
-    """One terminal connected to HOST:PORT. It connects at the first step and again after the line was cut."""
+    """One terminal connected to HOST:PORT, or to the port `serial` where that is given.
+
+    It connects at the first step and again after the line was cut.
+    """
 
     terminal: T
     host: str
@@ -50,8 +55,9 @@ class Line(Generic[T]):
     timeout_s: float = TIMEOUT_S
     tpdu: bytes = b""
     header: bytes = b""
+    serial: SerialAt | None = None
     _reader: asyncio.StreamReader | None = None
-    _writer: asyncio.StreamWriter | None = None
+    _writer: asyncio.StreamWriter | SerialPort | None = None
     _frames: LengthPrefixed = field(default_factory=LengthPrefixed)
     _waiting: list[bytes] = field(default_factory=list)
     _bytes: dict[int, Sent] = field(default_factory=dict)
@@ -171,7 +177,11 @@ class Line(Generic[T]):
         await self.close()
         try:
             async with asyncio.timeout(timeout_s):
-                self._reader, self._writer = await asyncio.open_connection(self.host, self.port)
+                if self.serial is not None:
+                    self._writer = SerialPort(self.serial)
+                    self._reader = self._writer.reader
+                else:
+                    self._reader, self._writer = await asyncio.open_connection(self.host, self.port)
         except (OSError, TimeoutError):
             return False
         self._frames, self._waiting = LengthPrefixed(), []
