@@ -84,6 +84,11 @@ class Entry:
         return self.state in (EntryState.APPROVED, EntryState.VOIDED)
 
     @property
+    def went_through(self) -> bool:
+        """Approved and not reversed, whatever named it later: its chip details and script results are owed."""
+        return self.state not in (EntryState.REVERSED, EntryState.DECLINED)
+
+    @property
     def counts(self) -> bool:
         """Is it money in the totals? One that was adjusted is not: the adjustment counts in its place (1.6)."""
         return self.stands and MATRIX[self.kind].side is not Side.NEITHER

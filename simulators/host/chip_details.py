@@ -32,11 +32,7 @@ def chip_missing(batch: Batch, settlement: Settlement) -> list[str]:
     """Chip approvals of this batch of which neither a detail nor a record came."""
     known = set(settlement.chip) | {stan for stan, _ in settlement.uploaded}
     wanted = (one for one in batch.entries.values() if one.chip and one.kind in WITH_TC)
-    return [f"STAN {one.stan}: no chip detail" for one in wanted if _approved(one) and one.stan not in known]
-
-
-def _approved(entry: Entry) -> bool:
-    return entry.stands or entry.state is EntryState.COMPLETED
+    return [f"STAN {one.stan}: no chip detail" for one in wanted if one.went_through and one.stan not in known]
 
 
 def _of_code(request: Request, settlement: Settlement, detail: ChipDetail) -> Iterator[str]:
@@ -62,7 +58,7 @@ def _of_entry(request: Request, entry: Entry | None, detail: ChipDetail) -> Iter
         yield "another card"
     if detail.card_class != ours.card_class:
         yield "another class"
-    if detail.failed is False and not _approved(entry):
+    if not detail.failed and not entry.went_through:
         yield f"a TC of one that is {entry.state}"
     if detail.code in REFUSED_BY_CARD and entry.state is not EntryState.REVERSED:
         yield f"refused by the card and {entry.state} here"

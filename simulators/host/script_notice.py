@@ -37,4 +37,4 @@ def notice(request: Request) -> Message:
 
 def unreported(batch: Batch) -> Iterator[Entry]:
     """Approvals of a batch whose script results are still owed."""
-    return (entry for entry in batch.entries.values() if entry.script == "sent" and entry.stands)
+    return (entry for entry in batch.entries.values() if entry.script == "sent" and entry.went_through)

@@ -1,7 +1,7 @@
 """One terminal under load: a closed loop of steps out of a mix, as a well-behaved terminal makes them.
 
-The next request leaves when the last one ended. What ended without a good answer is reversed before anything else;
-a host that forgot us is signed in to again. Chance comes out of the given Random only.
+The next request leaves when the last one ended. What ended without a good answer is reversed, or said again if it is
+an advice, before anything else; a host that forgot us is signed in to again. Chance comes out of the given Random only.
 """
 
 import asyncio
@@ -15,7 +15,23 @@ from simulators.terminal.line import BAD_STEP, LINE_CUT, NO_ANSWER, NO_LINE, Res
 from simulators.terminal.steps import Step
 from simulators.terminal.tally import Tally
 
-KINDS = ("sale", "void", "balance", "refund", "echo", "settle")
+REVERSIBLE = frozenset({"sale", "void", "preauth", "preauth_void", "complete", "complete_void", "ec_load"})
+ADVICES = frozenset({"complete_notice", "offline_sale", "adjust", "tip", "ec_sale"})
+KINDS = ("sale", "void", "balance", "refund", "echo", "settle", "chip_sale", *sorted(REVERSIBLE - {"sale", "void"}))
+KINDS += tuple(sorted(ADVICES))
+NAMES_ONE_OF = {
+    "void": "sale",
+    "refund": "sale",
+    "tip": "sale",
+    "adjust": "offline_sale",
+    "preauth_void": "preauth",
+    "complete": "preauth",
+    "complete_notice": "preauth",
+    "complete_void": "complete",
+}
+"""What a kind needs an original of; without one, that is made first."""
+
+CHIP_ENTRY = "051"
 SIGN_IN_CODES = frozenset({"77", "99", "A0"})
 UNKNOWN_OUTCOMES = frozenset({NO_ANSWER, LINE_CUT, "bad_mac"})
 ACKNOWLEDGED = frozenset({"00", "12", "25"})
@@ -45,8 +61,8 @@ class Driver:
     tally: Tally
     random: Random
     signed_in: bool = False
-    _voidable: list[tuple[int, str]] = field(default_factory=list)
-    _owed: list[int] = field(default_factory=list)
+    _made: dict[str, list[Result]] = field(default_factory=dict)
+    _owed: list[tuple[str, int]] = field(default_factory=list)
     _tries: int = 0
     _sign_ins_failed: int = 0
 
@@ -73,19 +89,27 @@ class Driver:
         if not self.signed_in:
             return self._step("sign_in")
         if self._owed:
-            return self._step("reverse", stan=self._owed[0])
+            kind, stan = self._owed[0]
+            return self._step(kind, stan=stan)
         kind = self.random.choices(list(self.plan.mix), list(self.plan.mix.values()))[0]
-        if kind in ("void", "refund") and not self._voidable:
-            kind = "sale"
+        while kind in NAMES_ONE_OF and not self._made.get(NAMES_ONE_OF[kind]):
+            kind = NAMES_ONE_OF[kind]
+        original = self._made[NAMES_ONE_OF[kind]][-1] if kind in NAMES_ONE_OF else {}
         match kind:
-            case "void":
-                return self._step("void", of_stan=self._voidable[-1][0])
             case "refund":
-                return self._step("refund", **self._money(), rrn=self._voidable[-1][1], date=self.plan.date)
-            case "sale" | "balance":
-                return self._step(kind, **self._money())
-            case _:
+                return self._step("refund", **self._money(), rrn=original["rrn"], date=self.plan.date)
+            case "tip":
+                return self._step("tip", of_stan=original["stan"], amount=original["amount"])
+            case "adjust":
+                return self._step("adjust", of_stan=original["stan"], amount=self._money()["amount"])
+            case "chip_sale":
+                return self._step("sale", **self._money(), entry=CHIP_ENTRY)
+            case _ if kind in NAMES_ONE_OF:
+                return self._step(kind, of_stan=original["stan"], of_batch=original["batch"])
+            case "echo" | "settle":
                 return self._step(kind)
+            case _:
+                return self._step(kind, **self._money())
 
     def _step(self, kind: str, **more: object) -> dict[str, object]:
         return {"do": kind, "timeout_s": self.plan.timeout_s, **more}
@@ -102,19 +126,32 @@ class Driver:
             self._sign_ins_failed = 0 if self.signed_in else self._sign_ins_failed + 1
         elif code in SIGN_IN_CODES:
             self.signed_in = False
-            self._voidable.clear()
-        if kind == "reverse":
-            self._reversed(code in ACKNOWLEDGED and outcome != "bad_mac")
-        elif kind in ("sale", "void") and outcome in UNKNOWN_OUTCOMES:
-            self._owed.append(int(str(result["stan"])))
-        if kind == "void":
-            self._voidable = [row for row in self._voidable if row[0] != step["of_stan"]]
-        elif kind == "sale" and outcome == "approved":
-            self._voidable = [*self._voidable[1 - VOIDABLE_MAX :], (int(str(result["stan"])), str(result["rrn"]))]
+            self._forget()
+        if kind in ("reverse", "repeat"):
+            self._told_again(kind, result)
+        elif outcome in UNKNOWN_OUTCOMES and kind in REVERSIBLE | ADVICES:
+            self._owed.append(("reverse" if kind in REVERSIBLE else "repeat", int(str(result["stan"]))))
+        if kind in NAMES_ONE_OF and kind != "refund":
+            originals = self._made.get(NAMES_ONE_OF[kind], [])
+            originals[:] = [row for row in originals if row["stan"] != step["of_stan"]]
+        if kind in NAMES_ONE_OF.values() and outcome == "approved":
+            self._made[kind] = [*self._made.get(kind, [])[1 - VOIDABLE_MAX :], result]
         elif kind == "settle":
-            self._voidable.clear()
+            self._forget()
 
-    def _reversed(self, acknowledged: bool) -> None:
+    def _forget(self) -> None:
+        """Another batch: only holds are there still."""
+        self._made = {"preauth": self._made.get("preauth", [])}
+
+    def _told_again(self, kind: str, result: Result) -> None:
+        """A reversal or a repeated advice: done, or tried once more."""
+        code, outcome = result.get("code"), result["outcome"]
+        if kind == "reverse":
+            self._again(code in ACKNOWLEDGED and outcome != "bad_mac")
+        else:
+            self._again(outcome not in UNKNOWN_OUTCOMES)
+
+    def _again(self, acknowledged: bool) -> None:
         self._tries += 1
         if acknowledged or self._tries >= REVERSAL_TRIES_MAX:
             self.tally.given_up += not acknowledged

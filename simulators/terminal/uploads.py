@@ -72,7 +72,7 @@ def _single(terminal: Terminal, one: Logged) -> Sent:
     """The request once more under its own trace: no track, no PIN, no MAC; 60 is type and batch."""
     said = one.sent.message
     fields = {number: value for number in KEPT if (value := said.get(number)) is not None}
-    fields |= {4: f"{one.amount_minor:012d}", 60: (said.get(60) or "")[:8], 38: one.approval or ""}
+    fields |= {4: f"{one.amount_minor:012d}", 60: (said.get(60) or "")[:8], 38: one.approval or said.get(38) or ""}
     fields |= {2: one.pan} | ({55: said.get(55) or ""} if one.kind is Kind.EC_SALE else {})
     kept = {number: value for number, value in sorted(fields.items()) if value}
     return terminal.request("upload_single", Message("0320", _allowed(one.kind, kept)))

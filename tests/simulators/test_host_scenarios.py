@@ -11,11 +11,12 @@ from simulators.host.acquirer import Acquirer
 from simulators.host.faults import Faults, Rule
 from simulators.host.scenario import FOLDER, Scenario, ScenarioFile, find, laid_over, scenarios
 from simulators.host.server import HostServer
-from simulators.host.settings import Behaviour, HostSettings
+from simulators.host.settings import Behaviour, CardSettings, HostSettings
 from simulators.terminal.core import Terminal
-from simulators.terminal.driver import Plan
+from simulators.terminal.driver import KINDS, Plan
 from simulators.terminal.load import Load, run_load
-from tests.simulators.bench import DOMESTIC, MID, TID, TMK, settings
+from tests.simulators.bench import BALANCE_MINOR, DOMESTIC, MID, TID, TMK, settings
+from tests.simulators.counter import SCRIPT
 
 NAMED = {
     "quiet_day",
@@ -99,16 +100,18 @@ def test_the_list_and_an_unknown_name_on_the_command_line(capsys: pytest.Capture
     assert capsys.readouterr().err == "--scenario: there is no 'lost_answer'; did you mean 'lost_answers'?\n"
 
 
-def day(scenario: Scenario) -> tuple[HostServer, list[dict[str, object]], dict[str, object]]:
-    """Forty steps of a well-behaved, impatient terminal under a scenario."""
-    settled: HostSettings = laid_over(settings(), [scenario])
+def day(
+    scenario: Scenario, base: HostSettings | None = None, plan: Plan = PLAN, count: int = 40
+) -> tuple[HostServer, list[dict[str, object]], dict[str, object]]:
+    """Some steps of a well-behaved, impatient terminal under a scenario."""
+    settled: HostSettings = laid_over(base or settings(), [scenario])
     acquirer, events = Acquirer(settled, 3), list[dict[str, object]]()
     server = HostServer(acquirer, Faults(settled.faults, 3), emit=events.append)
 
     async def run() -> dict[str, object]:
         port = await server.start("127.0.0.1", 0)
         terminal = Terminal(TID, MID, bytes.fromhex(TMK), 8)
-        report = await run_load(Load("127.0.0.1", port, (terminal,), PLAN, seconds=20, count=40, seed=2))
+        report = await run_load(Load("127.0.0.1", port, (terminal,), plan, seconds=20, count=count, seed=2))
         await server.close()
         return report
 
@@ -140,6 +143,36 @@ def test_a_day_under_it_shows_its_trouble(name: str) -> None:
     remarks = server.acquirer.books.terminals[TID].remarks
     assert remarks == [], "a well-behaved terminal is well-behaved under trouble too"
     assert report["transactions"]
+
+
+MATRIX_PLAN = Plan(
+    {name: 1 for name in KINDS if name not in ("echo", "balance")},
+    ((DOMESTIC.pan, "3012"),),
+    timeout_s=0.08,
+)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["refused_advices", "silent_advices", "unknown_94", "lost_scripts", "talkative_issuer", "unbalanced_both"],
+)
+def test_a_day_of_the_whole_matrix_under_it(name: str) -> None:
+    scripted = CardSettings(pan=DOMESTIC.pan, balance=BALANCE_MINOR, issuer_auth=True, scripts=(SCRIPT,))
+    base = settings().model_copy(update={"cards": (scripted,)})
+    server, events, report = day(find(name), base, MATRIX_PLAN, 200)
+    books = server.acquirer.books.terminals[TID]
+    acted = {str(event["do"]) for event in events if event["event"] == "fault"}
+    assert acted >= {rule.do for rule in find(name).file.faults}
+    assert books.conformance == []
+    done = [one for batch in books.batches for one in batch.settlements]
+    assert done
+    for one in done:
+        assert (one.end_count_agrees, one.missing, one.chip_missing) == (True, [], [])
+        kinds = {found.kind for found in one.differences.values()}
+        assert kinds <= ({"declined", "extra"} if name in ("refused_advices", "unknown_94") else set())
+    balanced = all(one.balanced for one in done)
+    assert balanced is (name in ("silent_advices", "lost_scripts", "talkative_issuer"))
+    assert report["reversals_given_up"] == 0
 
 
 def test_a_scenario_file_has_one_line_about_itself() -> None:

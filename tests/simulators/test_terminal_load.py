@@ -13,7 +13,7 @@ from simulators.host.acquirer import Acquirer
 from simulators.host.faults import Faults, Rule
 from simulators.host.server import HostServer
 from simulators.host.settings import HostSettings
-from simulators.terminal.driver import Plan
+from simulators.terminal.driver import KINDS, Plan
 from simulators.terminal.load import (
     TEST_TMK,
     Load,
@@ -77,6 +77,22 @@ def test_every_kind_of_the_mix(tmp_path: Path) -> None:
     closed = [batch for one in books["terminals"] for batch in one["batches"] if batch["state"] == "closed"]
     assert len(closed) == report["kinds"]["settle"]["outcomes"]["balanced"] > 0
     assert [one["remarks"] for one in books["terminals"]] == [[]] * 4
+
+
+def test_the_whole_matrix_under_load_with_lost_answers(tmp_path: Path) -> None:
+    names = [one for one in KINDS if one not in ("echo", "balance")]
+    mix = ",".join(f"{name}={2 if name in ('sale', 'preauth') else 1}" for name in names)
+    rules = tuple(Rule(do="lose_answer", type60=code, times=2) for code in ("24", "30", "34", "10", "20"))
+    report, books, _ = drive(tmp_path, *rules, mix=mix, count=260, timeout_s=0.2)
+    assert report["kinds"].keys() >= set(names) - {"chip_sale"} | {"reverse", "repeat"}
+    kinds = {row["kind"] for row in booked(books)}
+    assert kinds >= {"preauth", "completion", "completion_void", "completion_notice", "adjust", "tip", "ec_sale"}
+    for one in books["terminals"]:
+        assert one["conformance"] == []
+        for batch in one["batches"]:
+            for done in batch["settlements"]:
+                assert (done["balanced"], done["chip_missing"], done["chip_odd"]) == (True, [], [])
+    assert report["reversals_given_up"] == 0
 
 
 def test_lost_answers_are_reversed_and_forgotten_keys_signed_in_to(tmp_path: Path) -> None:
