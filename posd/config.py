@@ -15,6 +15,7 @@ from posd.security.des import KEY_BYTES_SINGLE
 from posd.security.keys import DES, SM4, SM4_SIGN_IN, layout_of, load_tmk
 from posd.security.mac import ALGORITHMS
 from posd.security.machine import load_machine_key
+from posd.security.token import load_token
 from posd.settings import FOLDER, ReconnectSettings, ReversalRetry, Route, Settings, SettlementRetry
 from posd.values import format_amount
 from posd.yamlmarks import ConfigProblems, Document, Place, Problem, read_document, shown_path
@@ -50,6 +51,7 @@ def load_document(path: Path) -> tuple[Settings, Document]:
         *_gaps(settings, document),
         *_terminals_distinct(settings, document),
         *_open_door(settings, document),
+        *_till(settings, document),
         *_amounts(settings, document),
         *_cutover(settings, document),
     ]
@@ -75,6 +77,13 @@ def check_environment(settings: Settings, document: Document | None = None) -> l
             found.append((("terminals", number, "tmk_file"), str(error), ""))
     found += [(("state_dir",), *problem) for problem in _folder_problem(settings.state_dir)]
     found += [(("control_socket",), *problem) for problem in _folder_problem(settings.control_socket.parent)]
+    if settings.till.socket is not None:
+        found += [(("till", "socket"), *problem) for problem in _folder_problem(settings.till.socket.parent)]
+    if settings.till.token_file is not None:
+        try:
+            load_token(settings.till.token_file)
+        except ConfigError as error:
+            found.append((("till", "token_file"), str(error), ""))
     if document is None:
         return [Problem("", 0, 0, shown_path(place), what, hint) for place, what, hint in found]
     return [document.problem(place, what, hint) for place, what, hint in found]
@@ -294,6 +303,25 @@ def _open_door(settings: Settings, document: Document) -> list[Problem]:
         for number, terminal in enumerate(settings.terminals)
         if terminal.mac != "required"
     ]
+
+
+def _till(settings: Settings, document: Document) -> list[Problem]:
+    """Card data goes over no network: the JSON door is a socket file, or loopback with a token."""
+    till, problems = settings.till, []
+    if till.listen is not None and not till.listen.is_loopback:
+        hint = "listen on 127.0.0.1, or use till.socket; a proxy of yours may offer TLS beyond"
+        problems.append(document.problem(("till", "listen"), "can be reached from other machines", hint))
+    if till.listen is not None and till.token_file is None:
+        hint = "write token_file: a file with 32 or more characters, mode 0600"
+        problems.append(document.problem(("till", "listen"), "needs a token", hint))
+    if till.token_file is not None and till.listen is None:
+        hint = "remove it, or give till.listen; who may use the socket is said by its group"
+        problems.append(document.problem(("till", "token_file"), "is of use for till.listen only", hint))
+    if till.socket is not None and till.socket == settings.control_socket:
+        problems.append(document.problem(("till", "socket"), "is the control socket", "give it a name of its own"))
+    if till.listen is not None and till.listen in settings.door.listen:
+        problems.append(document.problem(("till", "listen"), "is the terminals' door", "give it a port of its own"))
+    return problems
 
 
 def _amounts(settings: Settings, document: Document) -> list[Problem]:

@@ -26,7 +26,7 @@ from pydantic import (
 )
 
 from posd.addresses import Address as Address
-from posd.addresses import AnyAddress, SerialAddress, parse_address
+from posd.addresses import AnyAddress, SerialAddress, parse_address, parse_tcp
 from posd.yamlmarks import did_you_mean
 
 FOLDER = "folder"
@@ -37,6 +37,9 @@ FRAME_BYTES_MIN = 128
 FRAME_BYTES_MAX = 65_535
 SOCKET_PATH_BYTES_MAX = 107
 CONNECTIONS_MAX = 4_096
+TILL_CONNECTIONS_MAX = 256
+CONFIRM_SECONDS_MAX = 3_600.0
+"""An approval that waits longer for its till would hold the settlement up."""
 ITEMS_MAX = 1_024
 HEADER_BYTES = (0, 2, 6)
 SUCCESS_CODE = "00"
@@ -123,6 +126,18 @@ def _ip_address(text: str) -> str:
         raise ValueError('must be an IP address of this machine; write it as "192.0.2.7"') from None
 
 
+def _optional_socket(text: object, info: ValidationInfo) -> Path | None:
+    return None if text in (None, "") else _socket(_path(text, info))
+
+
+def _optional_path(text: object, info: ValidationInfo) -> Path | None:
+    return None if text in (None, "") else _path(text, info)
+
+
+def _optional_tcp(text: object) -> Address | None:
+    return None if text in (None, "") else parse_tcp(text)
+
+
 def _matching(pattern: str, problem: str) -> Callable[[str], str]:
     compiled = re.compile(pattern, re.ASCII)
 
@@ -160,6 +175,9 @@ AddressTexts = Annotated[
 ]
 PathText = Annotated[Path, PlainValidator(_path)]
 SocketPath = Annotated[PathText, AfterValidator(_socket)]
+SocketPathOrNone = Annotated[Path | None, PlainValidator(_optional_socket)]
+PathOrNone = Annotated[Path | None, PlainValidator(_optional_path)]
+TcpOrNone = Annotated[Address | None, PlainValidator(_optional_tcp)]
 Amount = Annotated[int, PlainValidator(_amount)]
 """Minor units; written as decimal text."""
 TimeOfDay = Annotated[time, PlainValidator(_time_of_day)]
@@ -320,6 +338,22 @@ class DoorSettings(Section):
     frame_bytes_max: FrameBytes = 4_096
 
 
+class TillSettings(Section):
+    """The JSON door: off, unless it has a socket or a loopback address."""
+
+    socket: SocketPathOrNone = None
+    listen: TcpOrNone = None
+    token_file: PathOrNone = None
+    card_data: Literal["refused", "accepted"] = "refused"
+    confirm_within_s: Annotated[float, Field(ge=0, le=CONFIRM_SECONDS_MAX, allow_inf_nan=False)] = 0.0
+    connections_max: Annotated[int, Field(ge=1, le=TILL_CONNECTIONS_MAX)] = 16
+
+    @property
+    def is_on(self) -> bool:
+        """Whether there is such a door."""
+        return self.socket is not None or self.listen is not None
+
+
 class ReversalRetry(Section):
     first_s: Seconds = 5.0
     max_s: Seconds = 300.0
@@ -392,6 +426,7 @@ class Settings(Section):
     drain_timeout_s: Seconds = 10.0
     host: HostSettings
     door: DoorSettings = DoorSettings()
+    till: TillSettings = TillSettings()
     reversal: ReversalSettings = ReversalSettings()
     settlement: SettlementSettings = SettlementSettings()
     journal: JournalSettings = JournalSettings()

@@ -87,7 +87,8 @@ def run(config_path: Path) -> int:
 
 def _files_needed(settings: Settings) -> int:
     to_host = 2 * settings.host.connections_max if settings.host.mode == "one_shot" else 0  # the late ones beside
-    return settings.door.connections_max + to_host + FILES_BESIDE_CONNECTIONS
+    tills = settings.till.connections_max
+    return settings.door.connections_max + tills + to_host + FILES_BESIDE_CONNECTIONS
 
 
 def _allow_files(count: int) -> None:
@@ -128,6 +129,8 @@ def assemble(settings: Settings) -> Daemon:
     machine_key = load_machine_key(settings.machine_key_file)
     _make_folder(settings.state_dir, 0o700)
     _make_folder(settings.control_socket.parent, 0o755)
+    if settings.till.socket is not None:
+        _make_folder(settings.till.socket.parent, 0o755)
     store = _store(settings, machine_key)
     try:
         return _assemble(settings, clock, machine_key, store)
@@ -168,6 +171,10 @@ def _assemble(settings: Settings, clock: SystemClock, machine_key: MachineKey, s
     daemon = Daemon(settings, clock, store, writer, table, link, doors, door_side, Notifier())
     control = Control(daemon)
     daemon.control = ControlServer(settings.control_socket, control.handle, control.verbs)
+    if settings.till.is_on:
+        from posd.daemon.till_service import TillService  # h11 and its like are for those who have tills (D38)
+
+        daemon.till = exits.till = TillService(settings, table, control, digest_key, writer.head_sequence, clock.now)
     return daemon
 
 

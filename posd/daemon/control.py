@@ -91,7 +91,7 @@ class Control:
         """Answer one request. Raises ConfigError for arguments, ControlFailed for what a lane refuses."""
         match request.verb:
             case verb if verb in QUESTIONS:
-                yield Reply("result", answer(verb, request.args, self._everything(), self._posd()))
+                yield Reply("result", answer(verb, request.args, self.everything(), self.posd()))
             case "reversals.retry":
                 yield Reply("result", await self._retry(request))
             case "reversals.resolve":
@@ -110,13 +110,15 @@ class Control:
 
     # --- what is asked about -------------------------------------------------------------------------------------
 
-    def _everything(self) -> dict[Tid, Seen]:
-        return {tid: Seen(runner.lane.engine.state, self._around(runner)) for tid, runner in self._daemon.lanes.items()}
+    def everything(self) -> dict[Tid, Seen]:
+        """Every terminal as it is."""
+        return {tid: Seen(runner.lane.engine.state, self.around(runner)) for tid, runner in self._daemon.lanes.items()}
 
     def _look(self, runner: RunnerAt) -> tuple[State, Around]:
-        return runner.lane.engine.state, self._around(runner)
+        return runner.lane.engine.state, self.around(runner)
 
-    def _around(self, runner: RunnerAt) -> Around:
+    def around(self, runner: RunnerAt) -> Around:
+        """What is true around a terminal now."""
         engine = runner.lane.engine
         return Around(
             rules=engine.rules,
@@ -128,7 +130,8 @@ class Control:
             meanings=MEANINGS,
         )
 
-    def _posd(self) -> View:
+    def posd(self) -> View:
+        """posd itself, with its own findings."""
         daemon = self._daemon
         down = [] if daemon.link_up else [link_down(daemon.link_why)]
         return {
@@ -147,9 +150,9 @@ class Control:
         given = checked(request.verb, request.args, COMMANDS[request.verb])
         by = _by(request, given, mandatory=False)
         if "id" in given:
-            state, _, txn = find_one(request.verb, given["id"], self._everything())
+            state, _, txn = find_one(request.verb, given["id"], self.everything())
             return await self._retry_of(request, by, [state.tid], txn.request_id)
-        asked = chosen(self._everything(), given.get("tid"))
+        asked = chosen(self.everything(), given.get("tid"))
         return await self._retry_of(request, by, [tid for tid, seen in asked if _can_retry(seen)], None)
 
     async def _retry_of(self, request: Request, by: str, tids: list[Tid], request_id: RequestId | None) -> View:
@@ -163,7 +166,7 @@ class Control:
         """By a named person with a reason; nothing else but the host's acknowledgement ends a reversal."""
         given = checked(request.verb, request.args, COMMANDS[request.verb])
         by, reason = _by(request, given, mandatory=True), _reason(request.verb, given)
-        state, _, txn = find_one(request.verb, given.get("id", ""), self._everything())
+        state, _, txn = find_one(request.verb, given.get("id", ""), self.everything())
         text = await self._command(
             state.tid, e.ResolveReversal(f"{request.id}:{state.tid}", by, reason, txn.request_id)
         )
@@ -171,7 +174,7 @@ class Control:
         runner = self._daemon.lanes[state.tid]
         now = runner.lane.engine.state
         ended = now.reversals.get(txn.request_id)  # a batch that closed meanwhile forgets it
-        return {"text": text, "reversal": reversal_view(ended, now, self._around(runner)) if ended else None}
+        return {"text": text, "reversal": reversal_view(ended, now, self.around(runner)) if ended else None}
 
     async def _resolve_refund(self, request: Request) -> View:
         """A person says whether a refund in doubt happened (D13)."""
@@ -179,7 +182,7 @@ class Control:
         by, reason = _by(request, given, mandatory=True), _reason(request.verb, given)
         if "happened" not in given:
             raise ConfigError(f"{request.verb}: say 'happened': true if the host did the refund, false if not")
-        state, _, txn = find_one(request.verb, given.get("id", ""), self._everything())
+        state, _, txn = find_one(request.verb, given.get("id", ""), self.everything())
         event = e.ResolveRefund(f"{request.id}:{state.tid}", by, reason, txn.request_id, given["happened"])
         text = await self._command(state.tid, event)
         log.info("refund_resolved", request_id=txn.request_id, by=by, reason=reason, happened=event.happened)
@@ -208,7 +211,7 @@ class Control:
 
     def _only_one(self, verb: str, tid: str | None, concerned: Callable[[State], bool], what: str) -> Tid:
         """The terminal named, or the only one there is. Raises ConfigError, which names those that are concerned."""
-        found = chosen(self._everything(), tid)
+        found = chosen(self.everything(), tid)
         if len(found) == 1:
             return found[0][0]
         those = [known for known, runner in self._daemon.lanes.items() if concerned(runner.lane.engine.state)]
@@ -226,7 +229,7 @@ class Control:
         given = checked(request.verb, request.args, COMMANDS[request.verb])
         by = _by(request, given, mandatory=False)
         watched = []
-        for tid, _ in chosen(self._everything(), given.get("tid")):
+        for tid, _ in chosen(self.everything(), given.get("tid")):
             runner = self._daemon.lanes[tid]
             before = runner.lane.engine.state
             done = await runner.command(e.SettleNow(f"{request.id}:{tid}", by))

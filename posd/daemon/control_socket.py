@@ -95,7 +95,7 @@ class ControlServer:
 
     async def start(self) -> None:
         """Listen. Raises ConfigError when another posd does, or the socket cannot be made."""
-        listening = _bind(self._path)
+        listening = bind_unix(self._path, "control socket")
         self._inode = self._path.stat().st_ino
         self._server = await asyncio.start_unix_server(
             self._accept, sock=listening, limit=LINE_BYTES_MAX, backlog=BACKLOG_CONNECTIONS
@@ -217,35 +217,33 @@ def _connect(path: Path) -> socket.socket:
     return connection
 
 
-def _bind(path: Path) -> socket.socket:
-    """The socket, bound with its mode before anybody can connect; a dead one of the same name is replaced."""
+def bind_unix(path: Path, what: str) -> socket.socket:
+    """The socket `what`, bound with its mode before anybody can connect; a dead one of the same name is replaced."""
     name = os.fspath(path)
     if len(os.fsencode(name)) > PATH_BYTES_MAX:
-        raise ConfigError(
-            f"control socket {name}: the path is longer than {PATH_BYTES_MAX} bytes; choose a shorter one"
-        )
+        raise ConfigError(f"{what} {name}: the path is longer than {PATH_BYTES_MAX} bytes; choose a shorter one")
     listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        _remove_stale(path)
+        _remove_stale(path, what)
         listening.bind(name)
         os.chmod(name, SOCKET_MODE)  # before listen(): until then every connect is refused
     except OSError as error:
         listening.close()
         why = (error.strerror or str(error)).lower()
-        raise ConfigError(f"cannot make control socket {name}: {why}; its folder must exist and be writable") from None
+        raise ConfigError(f"cannot make {what} {name}: {why}; its folder must exist and be writable") from None
     except ConfigError:
         listening.close()
         raise
     return listening
 
 
-def _remove_stale(path: Path) -> None:
+def _remove_stale(path: Path, what: str) -> None:
     try:
         mode = path.lstat().st_mode
     except FileNotFoundError:
         return
     if not stat.S_ISSOCK(mode):
-        raise ConfigError(f"control socket {path}: a file of that name exists and is no socket; move it away")
+        raise ConfigError(f"{what} {path}: a file of that name exists and is no socket; move it away")
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         probe.settimeout(CONNECT_TIMEOUT_S)
         try:
@@ -255,7 +253,7 @@ def _remove_stale(path: Path) -> None:
             return
         except TimeoutError:
             pass  # somebody listens, if badly
-    raise ConfigError(f"control socket {path}: another posd listens there; stop it or configure another path")
+    raise ConfigError(f"{what} {path}: another posd listens there; stop it or configure another path")
 
 
 async def _next_line(reader: asyncio.StreamReader) -> bytes:

@@ -9,7 +9,7 @@ import errno
 import signal
 from collections.abc import Coroutine, Mapping
 from contextlib import suppress
-from typing import Any
+from typing import Any, Protocol
 
 from posd.core import events as e
 from posd.daemon.clock import SystemClock
@@ -52,6 +52,16 @@ class Broken(PosdError):
     """A part of the daemon ended by an error that no rule expects: the process stops with status 3."""
 
 
+class TillService(Protocol):
+    """The JSON door (daemon/till_service.py)."""
+
+    async def start(self) -> None: ...
+
+    def stop_accepting(self) -> None: ...
+
+    async def stop(self) -> None: ...
+
+
 class Daemon:
     """Everything that was assembled, and its life."""
 
@@ -73,6 +83,7 @@ class Daemon:
         self._table, self._link, self._doors, self._notifier = lanes, link, doors, notifier
         self._door_side = door_side
         self.control: ControlServer | None = None
+        self.till: TillService | None = None
         self._wakeups = Wakeups(_times(self.lanes), self._wake, clock, clock_stepped=self._clock_stepped)
         self._stop = asyncio.Event()
         self._broken: asyncio.Future[None] | None = None
@@ -127,6 +138,8 @@ class Daemon:
         self._table.tell_station(Up(version()))
         self._table.tell_all(Happened(e.Started()))
         await self._doors.start()
+        if self.till is not None:
+            await self.till.start()
         if self.control is not None:
             await self.control.start()
         self._link.start()
@@ -165,6 +178,8 @@ class Daemon:
         log.info("stopping", limit_s=self.settings.drain_timeout_s)
         self._doors.stop_accepting()
         self._door_side.stopping = True
+        if self.till is not None:
+            self.till.stop_accepting()
         self._wakeups.stop()
         try:
             async with asyncio.timeout(self.settings.drain_timeout_s):
@@ -193,6 +208,8 @@ class Daemon:
         """In the order that loses nothing: no new input, then the line, then the journal."""
         self._wakeups.stop()
         await self._doors.stop()
+        if self.till is not None:
+            await self.till.stop()
         await self._link.stop()
         if self.control is not None:
             await self.control.stop()

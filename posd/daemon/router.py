@@ -6,6 +6,7 @@ far as its terminal id and never decide anything about money.
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from posd.core import effects as fx
 from posd.core import events as e
@@ -17,11 +18,18 @@ from posd.daemon.replies import reply_name
 from posd.daemon.routes import RouteChange, Routes
 from posd.daemon.runner import LaneRunner, Runner
 from posd.daemon.station_lane import Garbage, Line, Routed, StationItem, Turnaway, Unmatched
+from posd.daemon.till_orders import ANSWER
 from posd.errors import CannotEncode, MalformedMessage
 from posd.framing.tpdu import split
 from posd.iso8583.codec import Unreadable
 from posd.profiles.contract import Arrived, Outgoing, Profile
 from posd.values import Now, Stan, Tid
+
+
+class TillSide(Protocol):
+    """Who waits for the answers to tills (daemon/till_side.py)."""
+
+    def answer(self, connection: str, outgoing: Outgoing) -> bool: ...
 
 
 @dataclass(slots=True)
@@ -169,6 +177,7 @@ class Exits:
     def __init__(self) -> None:
         self.link: Routes | None = None
         self.doors: Doors | None = None
+        self.till: TillSide | None = None
 
     def to_host(self, message: fx.ToHost, outgoing: Outgoing) -> None:
         """A message that the line does not take has its reply limit, or the line's end, as any other."""
@@ -181,6 +190,8 @@ class Exits:
             self.link.withdraw(token)
 
     def to_terminal(self, connection: str, outgoing: Outgoing) -> bool:
+        if outgoing.mti == ANSWER:
+            return self.till is not None and self.till.answer(connection, outgoing)
         try:
             return self.doors is not None and self.doors.answer(connection, outgoing.frame)
         except CannotEncode as error:

@@ -36,4 +36,5 @@ def rules_of(settings: Settings, terminal: TerminalSettings, profile: Profile) -
         settle_deferral_max_s=settlement.deferral_max_s,
         skip_empty=settlement.empty_batch == "skip",
         host_cutover_at=settlement.host_cutover_at,
+        confirm_within_s=settings.till.confirm_within_s,
     )

@@ -29,7 +29,7 @@ def read_secret_hex(path: Path, digits: Collection[int], what: str) -> bytes:
     `what` names the secret in errors ("machine key", "TMK of 10000001"). Raises ConfigError, one line,
     without any of the content.
     """
-    text = _read_private(path, what).strip()
+    text = read_private(path, what).strip()
     wanted = " or ".join(str(length) for length in sorted(digits))
     if len(text) not in digits:
         raise ConfigError(f"{what}: {path}: {len(text)} characters; write {wanted} hexadecimal digits")
@@ -57,7 +57,8 @@ def write_new_secret(path: Path, content: bytes) -> None:
     _sync_folder(path.parent)
 
 
-def _read_private(path: Path, what: str) -> bytes:
+def read_private(path: Path, what: str) -> bytes:
+    """The bytes of a file that only its owner can read. Raises ConfigError, one line, without any of them."""
     try:
         # O_NONBLOCK: a FIFO at the path must not hang the start
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)

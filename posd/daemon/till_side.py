@@ -1,0 +1,59 @@
+"""Tills to lanes and back, beside router.DoorSide: a wish goes into its terminal's inbox, its answer is waited for.
+
+Leaving cancels nothing: who hangs up, or loses patience, asks again with the same key.
+"""
+
+import asyncio
+from collections.abc import Callable
+
+import msgspec
+
+from posd.core.effects import Refusal
+from posd.daemon.replies import reply_name
+from posd.daemon.router import Lanes
+from posd.daemon.runner import LaneRunner
+from posd.daemon.till_orders import TILL, FromTill, Told, Wish
+from posd.profiles.contract import Outgoing
+from posd.values import Now, Tid
+
+
+class TillSide:
+    """Every wish has a connection of its own in the core's eyes, so that each answer finds the one who waits for it."""
+
+    def __init__(self, lanes: Lanes, now: Callable[[], Now]) -> None:
+        self._lanes, self._now = lanes, now
+        self._waiting: dict[str, asyncio.Future[Told]] = {}
+        self._asked = 0
+        self.stopping = False
+        """What comes from now on is not sent: posd finishes what it has and ends."""
+
+    async def ask(self, tid: Tid, wish: Wish, body: bytes, received_s: float) -> Told | None:
+        """What the lane says; None: nothing in the time that a till waits (D17)."""
+        runner = self._lanes.lanes[tid]
+        if self.stopping:
+            return Told(refusal=Refusal.NOT_SENT.value, because="posd is stopping")
+        self._asked += 1
+        connection = f"{TILL}-{self._asked}"
+        answer = self._waiting[connection] = asyncio.get_running_loop().create_future()
+        try:
+            if not runner.offer(FromTill(wish, body, reply_name(connection, 0), received_s)):
+                return Told(refusal=Refusal.BUSY.value, because="too much waits for this terminal")
+            async with asyncio.timeout(self._patience_s(runner, received_s)):
+                said: Told = await answer
+                return said
+        except TimeoutError:
+            return None
+        finally:
+            del self._waiting[connection]
+            runner.lane.forget_askers(connection)
+
+    def _patience_s(self, runner: LaneRunner, received_s: float) -> float:
+        return max(0.0, received_s + runner.lane.engine.rules.terminal_timeout_s - self._now().monotonic_s)
+
+    def answer(self, connection: str, outgoing: Outgoing) -> bool:
+        """The lane's word, durable; False: nobody waits for it any more."""
+        waiting = self._waiting.get(connection)
+        if waiting is None or waiting.done():
+            return False
+        waiting.set_result(msgspec.json.decode(outgoing.frame, type=Told))
+        return True
