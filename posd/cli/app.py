@@ -100,6 +100,18 @@ def status(config: Config = DEFAULT, tid: TidOption = None, as_json: Json = Fals
     return status_command(config, tid, as_json, chosen(lang))
 
 
+@app.command(epilog="Example: posd routes --lang zh")
+def routes(config: Config = DEFAULT, as_json: Json = False, lang: Lang = None) -> int:
+    """The lines to the acquirer. 线路
+
+    Which one is in use, since when, when it was last good, what went wrong. When one is not up, the exit status is 1.
+    """
+    from posd.cli.routes import routes_command
+    from posd.cli.speech import chosen
+
+    return routes_command(config, as_json, chosen(lang))
+
+
 @app.command(
     epilog="Examples: posd settle --tid 10000001; "
     "posd settle --show 7 --tid 10000001; posd settle --slip --lang zh; "

@@ -42,7 +42,25 @@ TEXTS: Mapping[str, tuple[str, str]] = {
     ),
     "stopped": ("posd {version} is not running", "posd {version} 未运行"),
     "line_up": ("up", "已连接"),
+    "line_up_by": ("up, by route {route}", "已连接，线路 {route}"),
     "line_down": ("down ({why})", "断开（{why}）"),
+    "head_route": ("  ROUTE", "  线路"),
+    "head_address": ("ADDRESS", "地址"),
+    "head_state": ("STATE", "状态"),
+    "head_since": ("SINCE", "自"),
+    "head_last_good": ("LAST GOOD", "最近正常"),
+    "head_connect": ("CONNECT", "连接耗时"),
+    "head_answer": ("ANSWER", "应答耗时"),
+    "head_sent": ("SENT", "已发送"),
+    "only_route": ("(the only one)", "（唯一线路）"),
+    "route_error": (
+        "{route}: last error {at}: {why}; refused {refused}, ended {ended}, silent {silences} times since the start",
+        "{route}：最近错误 {at}：{why}；启动以来连接失败 {refused} 次，断开 {ended} 次，无应答 {silences} 次",
+    ),
+    "route_proves": (
+        "{route}: used again if it stays good for {wait} more",
+        "{route}：若再保持正常 {wait}，将恢复使用",
+    ),
     "terminal": ("TERMINAL", "终端号"),
     "host": ("HOST", "主机"),
     "batch": ("BATCH", "批次号"),
@@ -98,6 +116,14 @@ TEXTS: Mapping[str, tuple[str, str]] = {
     "uploaded": ("{text} ({done} of {all})", "{text}（{done}/{all}）"),
 }
 
+ROUTE_STATES: Mapping[str, tuple[str, str]] = {
+    "connecting": ("connecting", "正在连接"),
+    "up": ("up", "正常"),
+    "failed": ("DOWN", "中断"),
+    "proving": ("proving itself", "恢复观察中"),
+    "unknown": ("unknown", "未知"),
+}
+
 PHASES: Mapping[str, str] = {
     "open": "未结算",
     "draining": "结算中：正在完成冲正",
@@ -147,6 +173,7 @@ FINDINGS: Mapping[str, str] = {
     "fenced": "终端已隔离，停止处理：{why}",
     "signed_out": "未签到：{why}",
     "link_down": "主机线路断开：{why}",
+    "route_down": "线路 {name} 中断：{why}；当前使用：{by}",
     "daemon_down": "posd 未运行：无法交易、冲正和结算；以下内容来自流水",
 }
 
@@ -160,6 +187,7 @@ TO_DO: Mapping[str, str] = {
     "fenced": "请重启 posd；若再次出现请报告",
     "signed_out": "posd 会自动重新签到",
     "link_down": "posd 会自动重新连接",
+    "route_down": "请检查该线路；恢复后 posd 会自动切回",
     "daemon_down": "请启动：systemctl start posd 或 posd run",
 }
 

@@ -51,7 +51,10 @@ def _show(said: View, lang: Lang) -> None:
 def _posd(posd: View, lang: Lang) -> str:
     if not posd["running"]:
         return say(lang, "stopped", version=posd["version"])
-    line = say(lang, "line_up") if posd["link_up"] else say(lang, "line_down", why=posd["link_why"])
+    if not posd["link_up"]:
+        line = say(lang, "line_down", why=posd["link_why"])
+    else:
+        line = say(lang, "line_up_by", route=posd["route"]) if posd["route"] else say(lang, "line_up")
     return printable(say(lang, "running", version=posd["version"], up=duration(posd["up_s"], lang), line=line))
 
 

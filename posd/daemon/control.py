@@ -5,7 +5,7 @@ It must never change a state itself, and the leaving of a client must never canc
 watches.
 """
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Protocol
 
@@ -18,6 +18,8 @@ from posd.daemon.control_socket import ControlFailed, Reply, Request
 from posd.daemon.log import log
 from posd.daemon.logmask import mask_text
 from posd.daemon.questions import MEANINGS, QUESTIONS, Seen, answer, checked, chosen, find_one, version
+from posd.daemon.route_facts import RouteShown
+from posd.daemon.route_view import active_route, route_findings, routes_view
 from posd.daemon.terminal_view import link_down
 from posd.daemon.views import Around, View, reversal_view
 from posd.daemon.watch import Watched, watch
@@ -75,6 +77,8 @@ class DaemonAt(Protocol):
     def link_up(self) -> bool: ...
     @property
     def link_why(self) -> str: ...
+    @property
+    def routes(self) -> Sequence[RouteShown]: ...
     @property
     def started_at_ms(self) -> int: ...
 
@@ -134,14 +138,21 @@ class Control:
         """posd itself, with its own findings."""
         daemon = self._daemon
         down = [] if daemon.link_up else [link_down(daemon.link_why)]
+        routes = routes_view(daemon.routes, self._zone())
         return {
             "running": True,
             "version": version(),
             "up_s": max(0, (daemon.clock.now().wall_ms - daemon.started_at_ms) // 1000),
             "link_up": daemon.link_up,
             "link_why": daemon.link_why,
-            "findings": down,
+            "route": active_route(routes),
+            "routes": routes,
+            "findings": [*down, *route_findings(routes)],
         }
+
+    def _zone(self) -> str:
+        """Of the first terminal: the routes belong to all of them."""
+        return next(iter(self._daemon.lanes.values())).lane.engine.rules.zone
 
     # --- commands ------------------------------------------------------------------------------------------------
 

@@ -29,6 +29,7 @@ from posd.daemon.questions import (
 )
 from posd.daemon.questions import answer as answer_question
 from posd.daemon.recover import fold
+from posd.daemon.route_view import configured_routes
 from posd.daemon.rules import rules_of
 from posd.daemon.settlement_report import settlement_report
 from posd.daemon.terminal_view import daemon_down
@@ -54,6 +55,7 @@ class OfflineJournal:
     def __init__(self, settings: Settings, now: Now, on_row: Callable[[int], None] = lambda count: None) -> None:
         self._now, self._on_row, self._rows = now, on_row, 0
         profile = profile_of(settings)
+        self._routes = configured_routes(settings.host)
         self._rules = {Tid(one.tid): rules_of(settings, one, profile) for one in settings.terminals}
         self._reader = JournalReader(journal_folder(settings))
 
@@ -76,8 +78,10 @@ class OfflineJournal:
             return known
         if verb == "txn.list" and "batch" in given:
             return self.of_batch(given)
-        posd = {"running": False, "version": version(), "up_s": None, "link_up": None, "link_why": ""}
-        said = answer_question(verb, given, self._everything(given.get("tid")), {**posd, "findings": [daemon_down()]})
+        posd = {"running": False, "version": version(), "up_s": None, "link_up": None, "link_why": "", "route": None}
+        posd["routes"] = self._routes
+        everything = {} if verb == "routes" else self._everything(given.get("tid"))
+        said = answer_question(verb, given, everything, {**posd, "findings": [daemon_down()]})
         if verb == "txn.show" and said["transaction"] is None:
             return self.show(given["id"])
         return said

@@ -13,6 +13,7 @@ from typing import Any
 
 from posd.core.state import UNENDED, State, Transaction, TxnStatus
 from posd.daemon import views
+from posd.daemon.route_choice import Health
 from posd.daemon.terminal_view import ALERT, findings, terminal_view
 from posd.daemon.views import Around, View
 from posd.errors import ConfigError
@@ -24,6 +25,7 @@ QUESTIONS: Mapping[str, Mapping[str, type]] = {
     "txn.list": {"tid": str, "batch": int, "status": str, "limit": int},
     "txn.show": {"id": str},
     "reversals.list": {"tid": str, "ended": bool},
+    "routes": {},
 }
 """Verb -> its arguments, none of them mandatory but txn.show's."""
 
@@ -107,6 +109,8 @@ def answer(verb: str, args: Mapping[str, Any], everything: Everything, posd: Vie
             return _list(given, everything)
         case "txn.show":
             return _show(given, everything)
+        case "routes":
+            return _routes(posd)
         case _:
             return _reversals(given, everything)
 
@@ -123,9 +127,19 @@ def _status(given: Mapping[str, Any], everything: Everything, posd: View) -> Vie
         found += findings(view)
     return {
         "good": not any(finding["level"] == ALERT for finding in found),
-        "posd": {name: value for name, value in posd.items() if name != "findings"},
+        "posd": {name: value for name, value in posd.items() if name not in ("findings", "routes")},
         "terminals": terminals,
         "findings": found,
+    }
+
+
+def _routes(posd: View) -> View:
+    """`good` is false when one is not up: a spare line is needed when nobody looks."""
+    return {
+        "good": all(route["state"] == Health.UP for route in posd["routes"]),
+        "running": posd["running"],
+        "active": posd["route"],
+        "routes": posd["routes"],
     }
 
 

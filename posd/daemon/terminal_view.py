@@ -214,16 +214,17 @@ def findings(view: View) -> list[View]:
 def link_down(why: str) -> View:
     """The finding of a line that is down."""
     text = f"the line to the host is down{': ' if why else ''}{why}"
-    return {"tid": None, **_finding("link_down", NOTE, text, "posd connects again by itself", why=why)}
+    return {"tid": None, **finding_of("link_down", NOTE, text, "posd connects again by itself", why=why)}
 
 
 def daemon_down() -> View:
     """The finding of a journal that no daemon holds."""
     text = "posd is not running: nothing is sold, reversed or settled; this is what the journal says"
-    return {"tid": None, **_finding("daemon_down", ALERT, text, "start it: systemctl start posd, or posd run")}
+    return {"tid": None, **finding_of("daemon_down", ALERT, text, "start it: systemctl start posd, or posd run")}
 
 
-def _finding(code: str, level: str, text: str, to_do: str = "", **facts: object) -> View:
+def finding_of(code: str, level: str, text: str, to_do: str = "", **facts: object) -> View:
+    """One finding; `facts` are what its text says, for another language."""
     return {"code": code, "level": level, "text": text, "to_do": to_do, "facts": facts}
 
 
@@ -232,16 +233,16 @@ def _money(view: View) -> Iterable[View]:
     owed = view["reversals"]
     if count := owed["conflict"]:
         text = f"{count} reversal(s) in conflict with the host: a person must end this"
-        yield _finding("reversals_conflict", ALERT, text, listed, count=count)
+        yield finding_of("reversals_conflict", ALERT, text, listed, count=count)
     if doubts := view["refunds_in_doubt"]:
         text = f"{len(doubts)} refund(s) in doubt: nobody knows whether the customer has the money"
         to_do = f"posd txn list --tid {view['tid']} --status in_doubt; then: posd txn resolve ID --happened yes|no"
-        yield _finding("refunds_in_doubt", ALERT, text, to_do, count=len(doubts))
+        yield finding_of("refunds_in_doubt", ALERT, text, to_do, count=len(doubts))
     if count := owed["stuck"]:
         text = f"{count} reversal(s) stuck: still owed, somebody should look"
-        yield _finding("reversals_stuck", ALERT, text, listed, count=count)
+        yield finding_of("reversals_stuck", ALERT, text, listed, count=count)
     if count := owed["owed"]:
-        yield _finding("reversals_owed", NOTE, f"{count} reversal(s) owed, posd delivers them", listed, count=count)
+        yield finding_of("reversals_owed", NOTE, f"{count} reversal(s) owed, posd delivers them", listed, count=count)
 
 
 def _settlement(view: View) -> Iterable[View]:
@@ -249,41 +250,41 @@ def _settlement(view: View) -> Iterable[View]:
     decide = f"posd settle --tid {view['tid']} --decide closed|open --by NAME --reason TEXT"
     if closing["phase"] == SettlementPhase.UNCONFIRMED:
         text = "it is not known whether the host closed the batch; ask the acquirer"
-        yield _finding("settlement_unconfirmed", ALERT, text, decide)
+        yield finding_of("settlement_unconfirmed", ALERT, text, decide)
     elif closing["failing"]:
         why = "; ".join(blocker["text"] for blocker in closing["blocked_by"])
         text = f"the settlement fails again and again: {why}; nothing is sold until it is done"
         to_do = f"ask the acquirer whether the batch is closed; then: {decide}"
-        yield _finding("settlement_failing", ALERT, text, to_do, why=why, blocked_by=closing["blocked_by"])
+        yield finding_of("settlement_failing", ALERT, text, to_do, why=why, blocked_by=closing["blocked_by"])
     elif held := closing["held"]:
         text = f"the settlement is held: {held['gross']} is above the maximum of {held['maximum']}; sales go on"
         to_do = f"look at it, then: posd settle --tid {view['tid']} --approve --by NAME --reason TEXT"
-        yield _finding("settlement_held", ALERT, text, to_do, gross=held["gross"], maximum=held["maximum"])
+        yield finding_of("settlement_held", ALERT, text, to_do, gross=held["gross"], maximum=held["maximum"])
     elif deferred := closing["deferred"]:
         below = f"{deferred['gross']} is below the minimum of {deferred['minimum']}"
         text = f"the settlement is deferred until {deferred['until']}: {below}"
         to_do = f"nothing; to settle at once: posd settle --tid {view['tid']}"
-        yield _finding("settlement_deferred", NOTE, text, to_do, **deferred)
+        yield finding_of("settlement_deferred", NOTE, text, to_do, **deferred)
     elif closing["late"]:
         since = closing["due_since"] or closing["begun_at"] or ""
         why = "; ".join(blocker["text"] for blocker in closing["blocked_by"])
         text = f"the settlement is late{' (due since ' + since + ')' if since else ''}{': ' if why else ''}{why}"
         to_do = f"when the cause is gone, posd settles by itself; to try at once: posd settle --tid {view['tid']}"
-        yield _finding("settlement_late", ALERT, text, to_do, since=since, why=why, blocked_by=closing["blocked_by"])
+        yield finding_of("settlement_late", ALERT, text, to_do, since=since, why=why, blocked_by=closing["blocked_by"])
     if closing["cutover_near"]:
         at = closing["cutover_near"]
         text = f"the host cuts its day over at {at}, and this batch is not settled"
-        yield _finding("host_cutover_near", ALERT, text, f"settle now: posd settle --tid {view['tid']}", at=at)
+        yield finding_of("host_cutover_near", ALERT, text, f"settle now: posd settle --tid {view['tid']}", at=at)
     if last and last["outcome"] in (CloseOutcome.OUT_OF_BALANCE, CloseOutcome.UNCONFIRMED):
         text = f"batch {last['batch']:06d}: {last['text']}"
         to_do = f"compare with the acquirer: posd settle --show {last['batch']} --tid {view['tid']}"
-        yield _finding("last_close", NOTE, text, to_do, batch=last["batch"], outcome=last["outcome"])
+        yield finding_of("last_close", NOTE, text, to_do, batch=last["batch"], outcome=last["outcome"])
 
 
 def _session(view: View) -> Iterable[View]:
     if view["fenced"]:
         text = f"fenced, nothing is done for this terminal: {view['fenced']}"
-        yield _finding("fenced", ALERT, text, "restart posd; if it comes again, report it", why=view["fenced"])
+        yield finding_of("fenced", ALERT, text, "restart posd; if it comes again, report it", why=view["fenced"])
     elif not view["signed_in"]:
         why = view["signed_out_because"]
-        yield _finding("signed_out", NOTE, f"not signed in: {why}", "posd signs in by itself", why=why)
+        yield finding_of("signed_out", NOTE, f"not signed in: {why}", "posd signs in by itself", why=why)

@@ -7,6 +7,7 @@ from posd.core.answers import ExchangeKind
 from posd.core.diagnosis import Cause, SignOf
 from posd.core.rules import Why
 from posd.core.state import CloseOutcome, Evidence, ReversalStatus, SettlementCause, SettlementPhase, TxnStatus
+from posd.daemon.route_choice import Health
 
 TRANSACTION: Mapping[TxnStatus, str] = {
     TxnStatus.SENT: "sent to the host, no answer yet",
@@ -94,6 +95,15 @@ WHY: Mapping[Why, str] = {
     Why.TERMINAL: "the terminal asked for the reversal",
     Why.NOT_CONFIRMED: "the till did not confirm the approval in time",
 }
+
+ROUTE: Mapping[Health, str] = {
+    Health.CONNECTING: "connecting",
+    Health.UP: "up",
+    Health.FAILED: "down: it has failed, posd tries on",
+    Health.PROVING: "connected, and not trusted yet",
+}
+
+ROUTE_UNKNOWN = "posd is not running"
 
 PHASE: Mapping[SettlementPhase, str] = {
     SettlementPhase.OPEN: "open",

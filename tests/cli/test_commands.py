@@ -429,7 +429,7 @@ def test_check_config_and_version_and_decode(posd: Posd, place: Any) -> None:
 
 
 def test_every_command_has_an_example_and_nothing_heavy_is_needed_for_help(posd: Posd, place: Any) -> None:
-    commands = ["run", "check-config", "status", "settle", "decode", "demo", "version"]
+    commands = ["run", "check-config", "status", "routes", "settle", "decode", "demo", "version"]
     groups = {
         "reversals": ["list", "retry", "resolve"],
         "txn": ["list", "show", "resolve"],

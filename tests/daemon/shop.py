@@ -25,6 +25,7 @@ from posd.core.engine import Engine
 from posd.core.fold import opened
 from posd.core.payload import dump_record, record_name, record_version
 from posd.core.rules import Gaps, Rules, TxnKind
+from posd.daemon.route_facts import RouteShown
 from posd.journal.contract import RecordRow
 from posd.profiles.unionpay.codes import classify
 from posd.profiles.unionpay.data import KINDS, REVERSAL_REASONS
@@ -223,6 +224,7 @@ class Shop:
     clock: Hands
     link_up: bool = True
     link_why: str = ""
+    routes: list[RouteShown] = field(default_factory=list)
     started_at_ms: int = field(default_factory=lambda: wall_ms("2026-03-02 09:00:00"))
 
 
