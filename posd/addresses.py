@@ -1,4 +1,5 @@
-"""Where a peer is, as the configuration says it: `host:port`, or `serial:///dev/ttyUSB0?baud=115200&framing=stx`.
+"""Where a peer is, as the configuration says it: `host:port`, `serial:///dev/ttyUSB0?baud=115200&framing=stx`, or for
+a host also `tls://host:port` and `https://host:port/path`.
 
 The one place that reads addresses. Texts are `what; hint`, as settings.py wants them, and never echo a value.
 """
@@ -19,6 +20,10 @@ LINE_SECONDS_MAX = 60.0
 RETRIES_MAX = 20
 DATA_BITS = 8
 SERIAL = "serial"
+TLS = "tls"
+WEB_PORTS = {"https": 443, "http": 80}
+WEB_PATH = "/unp/webtrans/WPOS"
+"""Where none is written (reference 1.15); acquirer-specific."""
 
 Parity = Literal["none", "even", "odd"]
 Flow = Literal["none", "rtscts"]
@@ -90,7 +95,37 @@ class SerialAddress:
         return f"{SERIAL}://{self.device}"
 
 
+@dataclass(frozen=True, slots=True)
+class TlsAddress:
+    """A TCP address behind TLS."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"{TLS}://{Address(self.host, self.port)}"
+
+
+@dataclass(frozen=True, slots=True)
+class HttpAddress:
+    """A host that takes one POST for each message, over TLS but for tests on this machine. `path` begins with /."""
+
+    host: str
+    port: int
+    path: str = WEB_PATH
+    encrypted: bool = True
+
+    @property
+    def authority(self) -> str:
+        """Name and port, as in the Host header."""
+        return str(Address(self.host, self.port))
+
+    def __str__(self) -> str:
+        return f"{'https' if self.encrypted else 'http'}://{self.authority}{self.path}"
+
+
 AnyAddress = Address | SerialAddress
+HostAddress = Address | SerialAddress | TlsAddress | HttpAddress
 _Reader = Callable[[str, str], object]
 """Reads one parameter: its name (for the text) and its value."""
 
@@ -106,6 +141,33 @@ def parse_address(text: object) -> AnyAddress:
         hint = did_you_mean(scheme, [SERIAL]) or 'write "host:port" or "serial:///dev/ttyUSB0"'
         raise ValueError(f"not a kind of address that posd knows; {hint}")
     return _serial(str(text))
+
+
+def parse_host(text: object) -> HostAddress:
+    """As `parse_address`, where TLS and HTTPS will do as well: the acquirer's host."""
+    if isinstance(text, TlsAddress | HttpAddress):
+        return text
+    scheme, found, rest = str(text).partition("://")
+    if not found or scheme == SERIAL or isinstance(text, SerialAddress):
+        return parse_address(text)
+    if scheme == TLS:
+        address = parse_tcp(rest)
+        return TlsAddress(address.host, address.port)
+    if scheme in WEB_PORTS:
+        return _web(scheme, rest)
+    hint = did_you_mean(scheme, [SERIAL, TLS, *WEB_PORTS]) or 'write "host:port", "tls://host:port" or "https://host"'
+    raise ValueError(f"not a kind of address that posd knows; {hint}")
+
+
+def _web(scheme: str, rest: str) -> HttpAddress:
+    match = re.fullmatch(r"([^/?#@\s]+)(/[!\"$-~]*)?", rest, re.ASCII)
+    if match is None:
+        raise ValueError('not a web address; write it as "https://host.example:8443/path", without user and #')
+    with_port = match[1] if re.search(r":[0-9]+$", match[1]) else f"{match[1]}:{WEB_PORTS[scheme]}"
+    address = parse_tcp(with_port)
+    if scheme == "http" and not address.is_loopback:
+        raise ValueError("http is not encrypted, and others can read on the way to this host; write https")
+    return HttpAddress(address.host, address.port, match[2] or WEB_PATH, scheme == "https")
 
 
 def parse_tcp(text: object) -> Address:

@@ -5,18 +5,18 @@
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import time
 from pathlib import Path
 
-from posd.addresses import AnyAddress, SerialAddress
+from posd.addresses import AnyAddress, HttpAddress, SerialAddress, TlsAddress
 from posd.errors import ConfigError, KeyTrouble
 from posd.security.des import KEY_BYTES_SINGLE
 from posd.security.keys import DES, SM4, SM4_SIGN_IN, layout_of, load_tmk
 from posd.security.mac import ALGORITHMS
 from posd.security.machine import load_machine_key
 from posd.security.token import load_token
-from posd.settings import FOLDER, ReconnectSettings, ReversalRetry, Route, Settings, SettlementRetry
+from posd.settings import FOLDER, ReconnectSettings, ReversalRetry, Route, Settings, SettlementRetry, TlsSettings
 from posd.values import format_amount
 from posd.yamlmarks import ConfigProblems, Document, Place, Problem, read_document, shown_path
 
@@ -48,6 +48,7 @@ def load_document(path: Path) -> tuple[Settings, Document]:
         *_time_budget(settings, document),
         *_one_shot_budget(settings, document),
         *_lines(settings, document),
+        *_ways_to_host(settings, document),
         *_gaps(settings, document),
         *_terminals_distinct(settings, document),
         *_open_door(settings, document),
@@ -70,6 +71,7 @@ def check_environment(settings: Settings, document: Document | None = None) -> l
         load_machine_key(settings.machine_key_file)
     except ConfigError as error:
         found.append((("machine_key_file",), str(error), ""))
+    found += _certificate_trouble(settings)
     for number, terminal in enumerate(settings.terminals):
         try:
             load_tmk(terminal.tmk_file, terminal.tid, SM4 if settings.host.sign_in == SM4_SIGN_IN else DES)
@@ -257,6 +259,60 @@ def _doors(settings: Settings) -> list[SerialAddress]:
 
 def _lines_of(addresses: Sequence[AnyAddress]) -> list[SerialAddress]:
     return [address for address in addresses if isinstance(address, SerialAddress)]
+
+
+def _ways_to_host(settings: Settings, document: Document) -> list[Problem]:
+    """What the kind of each route's address demands and excludes."""
+    problems: list[Problem] = []
+    for number, route in enumerate(settings.host.every_route()):
+        at: Place = ("host",) if settings.host.address is not None else ("host", "routes", number)
+        for name, troubles in (("mode", _mode_trouble), ("tls", _tls_trouble)):
+            place = (*_who_says(document, at, name), name)
+            problems += [document.problem(place, *said) for said in troubles(route, document, at)]
+    return problems
+
+
+def _who_says(document: Document, at: Place, name: str) -> Place:
+    """The route itself, or the host for all of them."""
+    return at if (*at, name) in document.paths() else ("host",)
+
+
+def _mode_trouble(route: Route, document: Document, at: Place) -> list[tuple[str, str]]:
+    if not isinstance(route.address, HttpAddress) or route.mode == "one_shot":
+        return []
+    where = f"{shown_path((*at, 'address'))}, {document.place((*at, 'address'))}"
+    return [(f"each message over HTTPS is a request of its own ({where})", 'write "mode: one_shot"')]
+
+
+def _tls_trouble(route: Route, document: Document, at: Place) -> list[tuple[str, str]]:
+    tls, troubles = route.tls, []
+    own = _who_says(document, at, "tls") == at
+    if tls != TlsSettings() and own and not _is_encrypted(route):
+        where = f"{shown_path((*at, 'address'))} ({document.place((*at, 'address'))})"
+        troubles.append((f"{where} is not encrypted", 'write it as "tls://…" or "https://…", or remove this'))
+    if (tls.certificate_file is None) != (tls.key_file is None):
+        missing = "key_file" if tls.certificate_file else "certificate_file"
+        troubles.append(("certificate and key belong together", f"write {missing} too, or remove the other"))
+    return troubles
+
+
+def _is_encrypted(route: Route) -> bool:
+    address = route.address
+    return isinstance(address, TlsAddress) or (isinstance(address, HttpAddress) and address.encrypted)
+
+
+def _certificate_trouble(settings: Settings) -> Iterator[tuple[Place, str, str]]:
+    for number, route in enumerate(settings.host.every_route()):
+        if not _is_encrypted(route):
+            continue
+        from posd.transport.tls import client_context  # not for those who use none
+
+        tls = route.tls
+        try:
+            client_context(tls.ca_file, tls.certificate_file, tls.key_file)
+        except ConfigError as error:
+            at: Place = ("host", "routes", number) if settings.host.routes else ("host",)
+            yield (*at, "tls"), str(error), ""
 
 
 def _gaps(settings: Settings, document: Document) -> list[Problem]:

@@ -26,7 +26,7 @@ from pydantic import (
 )
 
 from posd.addresses import Address as Address
-from posd.addresses import AnyAddress, SerialAddress, parse_address, parse_tcp
+from posd.addresses import AnyAddress, HostAddress, SerialAddress, parse_address, parse_host, parse_tcp
 from posd.yamlmarks import did_you_mean
 
 FOLDER = "folder"
@@ -173,6 +173,7 @@ AddressText = Annotated[AnyAddress, PlainValidator(parse_address)]
 AddressTexts = Annotated[
     tuple[AddressText, ...], BeforeValidator(_listed), AfterValidator(_some), AfterValidator(_own_devices)
 ]
+HostAddressText = Annotated[HostAddress, PlainValidator(parse_host)]
 PathText = Annotated[Path, PlainValidator(_path)]
 SocketPath = Annotated[PathText, AfterValidator(_socket)]
 SocketPathOrNone = Annotated[Path | None, PlainValidator(_optional_socket)]
@@ -193,6 +194,8 @@ FrameBytes = Annotated[int, Field(ge=FRAME_BYTES_MIN, le=FRAME_BYTES_MAX)]
 Tpdu = Annotated[str, AfterValidator(_matching("[0-9]{10}", 'must be 10 digits; write it as "6000030000"'))]
 Header = Annotated[str, AfterValidator(_matching("([0-9]{4}|[0-9]{12})?", "must be 12, 4 or no digits; quote it"))]
 ResponseCode = Annotated[str, AfterValidator(_matching("[0-9A-Z]{2}", 'must be 2 characters; write it as "25"'))]
+ServerName = Annotated[str, AfterValidator(_matching("[A-Za-z0-9._:-]{0,253}", "must be a host's name or address"))]
+HeaderText = Annotated[str, AfterValidator(_matching("[!-~]([ -~]{0,126}[!-~])?", "must be printable ASCII text"))]
 Operator = Annotated[str, AfterValidator(_matching("[ -~]{3}", 'must be 3 characters; write it as "01 "'))]
 SecurityDigit = Annotated[str, AfterValidator(_matching("[0-9]", 'must be one digit; write it as "6"'))]
 Tid = Annotated[str, AfterValidator(_matching("[!-~]{8}", "must be 8 characters without blanks (field 41)"))]
@@ -227,6 +230,22 @@ class ReconnectSettings(Section):
     max_s: Seconds = 60.0
 
 
+class TlsSettings(Section):
+    """What proves the host, and what proves us to it. PEM files."""
+
+    ca_file: PathOrNone = None
+    certificate_file: PathOrNone = None
+    key_file: PathOrNone = None
+    server_name: ServerName = ""
+
+
+class HttpSettings(Section):
+    """What stands above each message (reference 1.15)."""
+
+    user_agent: HeaderText = "Donjin Http 0.1"
+    content_type: HeaderText = "x-ISO-TPDU/x-auth"
+
+
 class BindSettings(Section):
     """Where a route leaves this machine: by an interface or from an address of its own."""
 
@@ -244,7 +263,8 @@ class RouteSettings(Section):
     """One way to the acquirer. What is left out is as in `host`."""
 
     name: RouteName
-    address: AddressText
+    address: HostAddressText
+    tls: TlsSettings | None = None
     connect_timeout_s: Seconds | None = None
     mode: ConnectionMode | None = None
     bind: BindSettings | None = None
@@ -265,7 +285,8 @@ class Route:
     one, `host.address`."""
 
     name: str
-    address: AnyAddress
+    address: HostAddress
+    tls: TlsSettings
     connect_timeout_s: float
     reconnect: ReconnectSettings
     mode: ConnectionMode
@@ -276,7 +297,9 @@ class HostSettings(Section):
     """The acquirer and its dialect's knobs (reference, "Dialect knobs")."""
 
     profile: Literal["unionpay"] = "unionpay"
-    address: AddressText | None = None
+    address: HostAddressText | None = None
+    tls: TlsSettings = TlsSettings()
+    http: HttpSettings = HttpSettings()
     routes: Annotated[tuple[RouteSettings, ...], Field(max_length=ROUTES_MAX)] = ()
     failover: FailoverSettings = FailoverSettings()
     mode: ConnectionMode = "persistent"
@@ -310,11 +333,12 @@ class HostSettings(Section):
     def every_route(self) -> tuple[Route, ...]:
         """The ways to the acquirer, the best first: `routes`, or the one that `address` is."""
         if self.address is not None:
-            return (Route("", self.address, self.connect_timeout_s, self.reconnect, self.mode),)
+            return (Route("", self.address, self.tls, self.connect_timeout_s, self.reconnect, self.mode),)
         return tuple(
             Route(
                 route.name,
                 route.address,
+                route.tls or self.tls,
                 route.connect_timeout_s or self.connect_timeout_s,
                 route.reconnect or self.reconnect,
                 route.mode or self.mode,

@@ -2,16 +2,20 @@
 
 import random
 from collections.abc import Callable
+from dataclasses import replace
+from typing import assert_never
 
-from posd.addresses import SerialAddress
+from posd.addresses import Address, HttpAddress, SerialAddress, TlsAddress
 from posd.daemon.backoff import Backoff
 from posd.daemon.host_link import HostLink, Link, LinkListener
+from posd.daemon.log import log
 from posd.daemon.one_shot import OneShotLink
 from posd.daemon.route import Connect, Way
 from posd.daemon.route_choice import Limits
 from posd.daemon.routes import Routes, RoutesListener
 from posd.daemon.serial_door import say_trouble
 from posd.settings import HostSettings, Route
+from posd.transport.contract import ConfirmingChannel
 from posd.transport.serial_line import connect_serial
 from posd.transport.tcp import Source, connect_tcp
 from posd.values import Now
@@ -35,16 +39,53 @@ def way_of(host: HostSettings, route: Route, now: Callable[[], Now]) -> Way:
             return OneShotLink(connect, listener, size, backoff, lambda: now().monotonic_s, host.connections_max)
         return HostLink(connect, listener, size, backoff, lambda: now().monotonic_s)
 
-    return Way(route.name, _shown(route), connect_of(route, host.frame_bytes_max), build)
+    return Way(route.name, _shown(route), connect_of(host, route), build)
 
 
-def connect_of(route: Route, frame_bytes_max: int) -> Connect:
-    """How a connection by this route is made: within its limit, or it raises OSError."""
-    address, bind = route.address, route.bind
-    if isinstance(address, SerialAddress):
-        return lambda: connect_serial(address, frame_bytes_max, say_trouble)
-    source = None if bind is None else Source(bind.interface or "", bind.address or "")
-    return lambda: connect_tcp(address.host, address.port, route.connect_timeout_s, source)
+def connect_of(host: HostSettings, route: Route) -> Connect:
+    """How a connection by this route is made: within its limit, or it raises OSError.
+
+    Raises ConfigError for certificate files that cannot be used.
+    """
+    match route.address:
+        case Address(host=name, port=port):
+            return lambda: connect_tcp(name, port, route.connect_timeout_s, _source(route))
+        case SerialAddress() as line:
+            return lambda: connect_serial(line, host.frame_bytes_max, say_trouble)
+        case TlsAddress(host=name, port=port):
+            return _over_tls(route, name, port)
+        case HttpAddress() as address:
+            return _over_http(host, route, address)
+        case _:
+            assert_never(route.address)
+
+
+def _source(route: Route) -> Source | None:
+    return None if route.bind is None else Source(route.bind.interface or "", route.bind.address or "")
+
+
+def _over_tls(route: Route, name: str, port: int) -> Connect:
+    from posd.transport.tls import client_context, connect_tls  # who does not use it does not pay for it
+
+    tls, limit_s = route.tls, route.connect_timeout_s
+    context = client_context(tls.ca_file, tls.certificate_file, tls.key_file)
+    return lambda: connect_tls(name, port, limit_s, context, tls.server_name or name, _source(route))
+
+
+def _over_http(host: HostSettings, route: Route, address: HttpAddress) -> Connect:
+    from posd.transport.https import HttpChannel, Post
+
+    post = Post(address.authority, address.path, host.http.user_agent, host.http.content_type)
+    if address.encrypted:
+        connect = _over_tls(route, address.host, address.port)
+    else:
+        log.warning("line_not_encrypted", because="the host's address is http; good for tests on this machine only")
+        connect = connect_of(host, replace(route, address=Address(address.host, address.port)))
+
+    async def made() -> ConfirmingChannel:
+        return HttpChannel(await connect(), post, host.frame_bytes_max)
+
+    return made
 
 
 def _shown(route: Route) -> str:

@@ -57,8 +57,25 @@ def write_new_secret(path: Path, content: bytes) -> None:
     _sync_folder(path.parent)
 
 
+def refuse_if_open(path: Path, what: str) -> None:
+    """For a secret that a library reads by its path. Raises ConfigError when it is missing or open to other users."""
+    os.close(_open_private(path, what))
+
+
 def read_private(path: Path, what: str) -> bytes:
     """The bytes of a file that only its owner can read. Raises ConfigError, one line, without any of them."""
+    descriptor = _open_private(path, what)
+    try:
+        size = os.fstat(descriptor).st_size
+        if size > SECRET_FILE_BYTES_MAX:
+            raise ConfigError(f"{what}: {path}: {size} bytes, too long for a key file")
+        return os.read(descriptor, SECRET_FILE_BYTES_MAX)
+    finally:
+        os.close(descriptor)
+
+
+def _open_private(path: Path, what: str) -> int:
+    """A descriptor of a regular file that nobody else can read; the caller closes it."""
     try:
         # O_NONBLOCK: a FIFO at the path must not hang the start
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
@@ -70,11 +87,10 @@ def read_private(path: Path, what: str) -> bytes:
             raise ConfigError(f"{what}: {path}: not a regular file; give the path of the key file")
         if status.st_mode & _forbidden_bits(path):
             raise ConfigError(f"{what}: {path}: open to other users; run: chmod 600 {path}")
-        if status.st_size > SECRET_FILE_BYTES_MAX:
-            raise ConfigError(f"{what}: {path}: {status.st_size} bytes, too long for a key file")
-        return os.read(descriptor, SECRET_FILE_BYTES_MAX)
-    finally:
+    except ConfigError:
         os.close(descriptor)
+        raise
+    return descriptor
 
 
 def _forbidden_bits(path: Path) -> int:

@@ -8,9 +8,10 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from posd.transport import memory, tcp
+from posd.transport import memory, tcp, tls
 from posd.transport.contract import Channel
 from posd.transport.serial import SerialChannel
+from tests.transport.pki import Pki
 
 LIMIT_S = 10
 MORE_THAN_ANY_KERNEL_TAKES = b"x" * (32 * 1024 * 1024)
@@ -55,7 +56,27 @@ async def serial_pair() -> AsyncIterator[tuple[Channel, Channel]]:
         far.abort()
 
 
-PAIRS = [tcp_pair, memory_pair, dripping_pair]
+@asynccontextmanager
+async def tls_pair() -> AsyncIterator[tuple[Channel, Channel]]:
+    pki = Pki.shared()
+    accepted: asyncio.Queue[tcp.TcpChannel] = asyncio.Queue()
+    listener = await tcp.listen_tcp("127.0.0.1", 0, accepted.put_nowait)  # type: ignore[arg-type]
+    context = tls.client_context(pki.ca, None, None)
+    connecting = asyncio.ensure_future(tls.connect_tls("127.0.0.1", listener.port, 5, context, "127.0.0.1"))
+    far = tls.TlsChannel(await accepted.get(), pki.server_context(), None)
+    await far.shake_hands()
+    near = await connecting
+    try:
+        yield near, far
+    finally:
+        near.abort()
+        far.abort()
+        listener.close()
+        await near.close()
+        await far.close()
+
+
+PAIRS = [tcp_pair, memory_pair, dripping_pair, tls_pair]
 LINES = [*PAIRS, serial_pair]
 Story = Callable[[Channel, Channel], Awaitable[None]]
 
@@ -117,7 +138,7 @@ def test_sending_to_a_peer_that_never_reads_does_not_wait(play: Callable[[Story]
     play(story)
 
 
-@pytest.mark.parametrize("pair", [tcp_pair, memory_pair], ids=["tcp", "memory"])
+@pytest.mark.parametrize("pair", [tcp_pair, memory_pair, tls_pair], ids=["tcp", "memory", "tls"])
 def test_drained_returns_when_the_peer_has_read(pair: Callable[[], object]) -> None:
     size = 4 * 1024 * 1024
 
