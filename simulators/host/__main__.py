@@ -21,6 +21,7 @@ from simulators.host.server import HostServer, serve_until
 from simulators.host.settings import HostSettings
 from simulators.host.state import StateUnusable, restore
 from simulators.host.watch import OwnView, Screen, attach
+from simulators.host.web import Web, server_context
 
 EXIT_CANNOT_START = 2
 PORT_MAX = 65_535
@@ -55,12 +56,13 @@ def _do(options: argparse.Namespace) -> int:
         raise ConfigError("posd-host-sim: --once looks at the books of a running one: --watch --books FILE --once")
     settings = laid_over(load_model(options.config, HostSettings), [find(name) for name in options.scenario])
     addresses = [listen_address(text) for text in options.listen or settings.listen]
+    web = web_of(options)
     seed = settings.seed if options.seed is None else options.seed
     acquirer, faults = open_acquirer(settings, seed), Faults(settings.faults, seed)
     if options.state is not None:
         load_state(options.state, acquirer, faults)
     try:
-        asyncio.run(_run(acquirer, faults, options, addresses))
+        asyncio.run(_run(acquirer, faults, options, addresses, web))
     except OSError as trouble:
         where = ", ".join(f"{host}:{port}" for host, port in addresses)
         raise ConfigError(f"posd-host-sim: cannot listen on {where}: {trouble.strerror}") from None
@@ -93,12 +95,27 @@ def load_state(path: Path, acquirer: AnyAcquirer, faults: Faults) -> None:
         raise ConfigError(f"--state: {path}: {trouble}") from None
 
 
+def web_of(options: argparse.Namespace) -> Web | None:
+    """How HTTP is spoken, if at all. ConfigError for what does not fit together."""
+    if not options.https:
+        if options.certificate or options.key or options.client_ca:
+            raise ConfigError("--certificate, --key and --client-ca belong to --https; add it")
+        return Web() if options.http else None
+    if options.certificate is None or options.key is None:
+        raise ConfigError("--https needs --certificate FILE and --key FILE (PEM)")
+    return Web(server_context(options.certificate, options.key, options.client_ca))
+
+
 async def _run(
-    acquirer: AnyAcquirer, faults: Faults, options: argparse.Namespace, addresses: list[tuple[str, int]]
+    acquirer: AnyAcquirer,
+    faults: Faults,
+    options: argparse.Namespace,
+    addresses: list[tuple[str, int]],
+    web: Web | None,
 ) -> None:
     view = OwnView(Screen.on(sys.stdout), acquirer) if options.watch else None
     emit = view.emit if view is not None else printer(options.quiet)
-    server = HostServer(acquirer, faults, emit=emit, books=options.books, state=options.state)
+    server = HostServer(acquirer, faults, emit=emit, books=options.books, state=options.state, web=web)
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
@@ -125,6 +142,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--books", type=Path, help="write the books here as JSON after every message")
     parser.add_argument("--state", type=Path, help="keep everything here, and go on with it after a restart or kill")
+    parser.add_argument("--https", action="store_true", help="one POST, one frame, over TLS")
+    parser.add_argument("--http", action="store_true", help="the same without TLS, for tests on one machine")
+    parser.add_argument("--certificate", type=Path, help="with --https: the host's certificate, PEM")
+    parser.add_argument("--key", type=Path, help="with --https: its key, PEM")
+    parser.add_argument("--client-ca", type=Path, help="with --https: clients need a certificate of this authority")
     parser.add_argument("--seed", type=int, help="keys and chances; instead of the file's")
     parser.add_argument("--quiet", action="store_true", help="print only the address it listens on")
     parser.add_argument(

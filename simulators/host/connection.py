@@ -12,6 +12,7 @@ from posd.iso8583.message import Message
 from simulators.host.faults import Rule
 
 UNSENT_BYTES_MAX = 1_048_576
+READ_BYTES = 65_536
 
 
 @dataclass(slots=True)
@@ -34,6 +35,10 @@ class Connection:
     @property
     def unsent_bytes(self) -> int:
         return int(self.writer.transport.get_write_buffer_size())
+
+    async def take(self, reader: asyncio.StreamReader) -> bytes:
+        """The next bytes of the stream of frames; b"" at its end."""
+        return await reader.read(READ_BYTES)
 
     def write(self, data: bytes) -> bool:
         """Queue bytes; False when nothing more can be said to this peer."""

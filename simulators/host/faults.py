@@ -38,9 +38,14 @@ Action = Literal[
     "restart",
     "drop_script",
     "bad_arpc",
+    "http_status",
+    "http_type",
+    "http_cut",
+    "http_chunked",
+    "http_drip",
 ]
 NEEDS_CODE = ("refuse", "answer_code")
-NEEDS_MS = ("delay", "delay_request", "echo_storm")
+NEEDS_MS = ("delay", "delay_request", "echo_storm", "http_drip")
 CHANCE_STEPS = 1 << 32
 ECHOES_A_SECOND_MAX = 5_000
 
@@ -75,10 +80,12 @@ class Rule(BaseModel):
     ms: int = Field(default=0, ge=0, le=600_000, description="how long: a delay, a storm, a restart")
     code: str | None = Field(default=None, pattern=r"^[0-9A-Z]{2}$")
     when: Literal["before", "after", "answered"] = Field(
-        default="after", description="close, half_close, restart: before the booking, after it, or after the answer"
+        default="after",
+        description="close, half_close, restart, http_status: before the booking, after it, after the answer",
     )
     digit: int = Field(default=3, ge=0, le=12, description="header_digit: what the host asks for (1.1)")
     number: int | None = Field(default=None, ge=1, le=999_999, description="move_batch: the new number")
+    status: int = Field(default=500, ge=200, le=599, description="http_status: what HTTP says instead of 200")
     rate: int = Field(default=100, ge=1, le=ECHOES_A_SECOND_MAX, description="echo_storm: messages a second")
     fields: dict[Annotated[int, Field(ge=2, le=63)], str] = Field(
         default={}, repr=False, description="replace_fields: what the answer says instead; empty text removes"

@@ -23,8 +23,8 @@ from simulators.host.held import HELD_MAX, Held, pour
 from simulators.host.on_disk import BOOKS_MODE, STATE_MODE, OnDisk
 from simulators.host.state import Texts, saved
 from simulators.host.troubles import echoes, noise, spoiled, with_digit
+from simulators.host.web import Web, WebConnection
 
-READ_BYTES = 65_536
 MILLISECONDS = 1_000
 
 
@@ -49,10 +49,12 @@ class HostServer:
         books: Path | None = None,
         now_ms: Callable[[], int] = wall_ms,
         state: Path | None = None,
+        web: Web | None = None,
     ) -> None:
         self.acquirer = acquirer
         self.faults = faults
         self._emit = emit
+        self._web = web
         self._disk = OnDisk(emit)
         texts: Texts = {}
         self._disk.keep("state", state, STATE_MODE, lambda: saved(acquirer, faults, texts))
@@ -107,7 +109,8 @@ class HostServer:
         self._emit({"event": "stopped"})
 
     async def _listen(self, host: str, port: int) -> int:
-        server = await asyncio.start_server(self._serve, host, port)
+        context = self._web.context if self._web is not None else None
+        server = await asyncio.start_server(self._serve, host, port, ssl=context)
         taken: int = server.sockets[0].getsockname()[1]
         self._servers[taken] = server
         return taken
@@ -124,8 +127,9 @@ class HostServer:
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None
+        kind = Connection if self._web is None else WebConnection
         port = int(writer.get_extra_info("sockname")[1])
-        connection = Connection(writer, str(writer.get_extra_info("peername")), port)
+        connection = kind(writer, str(writer.get_extra_info("peername")), port)
         self._connections[task] = connection
         self._emit({"event": "connected", "peer": connection.peer, "port": port})
         try:
@@ -139,7 +143,7 @@ class HostServer:
 
     async def _read(self, connection: Connection, reader: asyncio.StreamReader) -> None:
         while not connection.closing:
-            data = await reader.read(READ_BYTES)
+            data = await connection.take(reader)
             if not data:
                 return
             try:
@@ -189,6 +193,10 @@ class HostServer:
                 return
             case "delay_request" if rule:
                 self._hold(rule.ms, arrived, lambda: self._process(arrived))
+                return
+            case "http_status" if early and isinstance(connection, WebConnection):
+                connection.spoil = rule
+                connection.write(b"")
                 return
             case "forget_keys":
                 self.acquirer.forget_keys(tid)
@@ -240,6 +248,9 @@ class HostServer:
             case "garbage":
                 connection.write(noise(answer))
                 return
+            case "http_status" | "http_type" | "http_cut" | "http_chunked" | "http_drip":
+                if isinstance(connection, WebConnection):
+                    connection.spoil = rule
             case "duplicate":
                 self._send(connection, arrived.envelope, answer.body, answer)
             case _:

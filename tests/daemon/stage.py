@@ -31,6 +31,7 @@ from simulators.host.acquirer import Acquirer
 from simulators.host.faults import Faults
 from simulators.host.server import HostServer
 from simulators.host.settings import HostSettings
+from simulators.host.web import Web
 from simulators.terminal.client import TerminalClient
 from simulators.terminal.core import Terminal
 from tests.daemon.audit import differences
@@ -168,6 +169,8 @@ class Stage:
     routes: int = 1
     """Ports of the one host; with several, posd has as many routes, named r0, r1 …"""
     terminals: dict[str, Any] = field(default_factory=dict)
+    web: Web | None = None
+    """The host answers POSTs; `change` has to say so to posd."""
     said: list[dict[str, Any]] = field(default_factory=list)
     early: list[dict[str, Any]] = field(default_factory=list)
     clients: dict[str, TerminalClient] = field(default_factory=dict)
@@ -181,7 +184,7 @@ class Stage:
         write_keys(self.folder, self.tids)
         acquirer = host_settings(self.tids, self.faults, **self.behaviour)
         self.acquirer = Acquirer(acquirer, 1)
-        self.host = HostServer(self.acquirer, Faults(acquirer.faults, 1), emit=self._hear)
+        self.host = HostServer(self.acquirer, Faults(acquirer.faults, 1), emit=self._hear, web=self.web)
         more = [("127.0.0.1", 0)] * (self.routes - 1)
         self.host_port = await self.host.start("127.0.0.1", 0, *more)
         self.door_port = free_port()
