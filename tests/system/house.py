@@ -39,6 +39,9 @@ class House:
     tids: tuple[str, ...]
     faults: tuple[dict[str, Any], ...] = ()
     change: dict[str, Any] = field(default_factory=dict)
+    host_arguments: tuple[str, ...] = ()
+    scheme: str = ""
+    """Of the host's address: "https"; then the host needs the arguments for it."""
     posd: subprocess.Popen[bytes] | None = None
     host: subprocess.Popen[bytes] | None = None
     notices: list[str] = field(default_factory=list)
@@ -50,6 +53,8 @@ class House:
         self.door_port = free_port()
         self._start_host()
         self.settings = merged(configuration(self.folder, self.host_port, self.door_port, self.tids), self.change)
+        if self.scheme:
+            self.settings["host"]["address"] = f"{self.scheme}://localhost:{self.host_port}/webtrans"
         self.config = write_configuration(self.folder, self.settings)
 
     def _start_host(self) -> None:
@@ -60,7 +65,7 @@ class House:
         }
         path = self.outside / "host.yaml"
         path.write_text(json.dumps(settings))
-        command = ["simulators.host", "--config", str(path), "--listen", "127.0.0.1:0", "--quiet"]
+        command = ["simulators.host", "--config", str(path), "--listen", "127.0.0.1:0", "--quiet", *self.host_arguments]
         self.host = subprocess.Popen(
             [sys.executable, "-m", *command, "--books", str(self.outside / "books.json")],
             cwd=ROOT,
@@ -178,6 +183,12 @@ class House:
         async with asyncio.timeout(limit_s):
             while self.differences():
                 await asyncio.sleep(0.2)
+
+    async def settled(self, limit_s: float = 30.0) -> None:
+        """Until a batch is closed."""
+        async with asyncio.timeout(limit_s):
+            while "batch_closed" not in [row.kind for row in self.records()]:
+                await asyncio.sleep(0.1)
 
     def chain_findings(self) -> list[str]:
         chain_key = load_machine_key(self.folder / "machine.key").derive("chain")
