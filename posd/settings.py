@@ -239,6 +239,9 @@ class TlsSettings(Section):
     server_name: ServerName = ""
 
 
+NO_TLS = TlsSettings()
+
+
 class HttpSettings(Section):
     """What stands above each message (reference 1.15)."""
 
@@ -286,11 +289,11 @@ class Route:
 
     name: str
     address: HostAddress
-    tls: TlsSettings
     connect_timeout_s: float
     reconnect: ReconnectSettings
     mode: ConnectionMode
     bind: BindSettings | None = None
+    tls: TlsSettings = NO_TLS
 
 
 class HostSettings(Section):
@@ -333,16 +336,16 @@ class HostSettings(Section):
     def every_route(self) -> tuple[Route, ...]:
         """The ways to the acquirer, the best first: `routes`, or the one that `address` is."""
         if self.address is not None:
-            return (Route("", self.address, self.tls, self.connect_timeout_s, self.reconnect, self.mode),)
+            return (Route("", self.address, self.connect_timeout_s, self.reconnect, self.mode, tls=self.tls),)
         return tuple(
             Route(
                 route.name,
                 route.address,
-                route.tls or self.tls,
                 route.connect_timeout_s or self.connect_timeout_s,
                 route.reconnect or self.reconnect,
                 route.mode or self.mode,
                 route.bind,
+                route.tls or self.tls,
             )
             for route in self.routes
         )
