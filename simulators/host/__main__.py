@@ -133,7 +133,9 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="posd-host-sim", description="A simulated acquirer (UnionPay or NAC) to test a terminal or posd against."
     )
-    parser.add_argument("--config", type=Path, help="YAML file; see config/host-sim.example.yaml")
+    parser.add_argument(
+        "--config", type=Path, help="YAML file; see config/host-sim.example.yaml, host-sim-nac.example.yaml"
+    )
     parser.add_argument(
         "--listen",
         action="append",

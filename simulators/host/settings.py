@@ -181,11 +181,11 @@ class HostSettings(Model):
     def _of_one_dialect(self) -> Self:
         """What the other dialect has and this one has not is a mistake, not something to ignore."""
         if self.profile == "unionpay":
+            if self.nac.model_fields_set:
+                raise ValueError("nac: is for profile: nac; write that too, or take these settings out")
             without = next((one.tid for one in self.terminals if not one.tmk), None)
             if without is not None:
                 raise ValueError(f"terminal {without} needs tmk: 16 or 32 hex digits")
-            if self.nac.model_fields_set:
-                raise ValueError("nac: is for profile: nac")
             return self
         wrong = next((rule.do for rule in self.faults if rule.do in UNIONPAY_ONLY or rule.code60), None)
         if wrong is not None:

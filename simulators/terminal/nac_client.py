@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from simulators.terminal.core import Sent
-from simulators.terminal.line import Line, Result, Step, amount_of, card_of
+from simulators.terminal.line import LINE_CUT, NO_ANSWER, Line, Result, Step, amount_of, card_of
 from simulators.terminal.nac_core import NacTerminal
 
 TPDU = bytes.fromhex("6000010000")
@@ -69,21 +69,29 @@ def listing() -> str:
 
 @dataclass(slots=True, repr=False)
 class NacClient(Line[NacTerminal]):
-    """One NAC terminal connected to HOST:PORT."""
+    """One NAC terminal connected to HOST:PORT. `tries`: how often one message of a settlement is sent at most."""
 
     tpdu: bytes = TPDU
+    tries: int = 3
 
     def build(self, step: Step) -> Sent | None:
         """The request of a step of STEPS."""
         made = STEPS.get(str(step.get("do")))
         return made.build(self.terminal, step) if made is not None else None
 
+    async def exchange(self, sent: Sent, timeout_s: float) -> Result:
+        """As Line.exchange; what nobody answered is noted, for 94 to its repeat."""
+        result = await Line.exchange(self, sent, timeout_s)
+        if result["outcome"] in (NO_ANSWER, LINE_CUT):
+            self.terminal.unanswered.add(sent.stan)
+        return result
+
     async def settle(self, timeout_s: float) -> Result:
         """920000, and where it is answered 95 every record and 960000; the outcome of the last, or of what failed.
 
         Outcomes: balanced, closed (after an upload), out_of_balance; totals_*, upload_* and end_* for what broke off.
         """
-        totals = await self.exchange(self.terminal.settle(), timeout_s)
+        totals = await self._surely(self.terminal.settle(), timeout_s)
         match totals["outcome"]:
             case "balanced":
                 return totals | {"uploads": 0, "next_batch": self.terminal.batch}
@@ -93,12 +101,21 @@ class NacClient(Line[NacTerminal]):
                 return totals | {"outcome": f"totals_{outcome}"}
         uploaded = 0
         for upload in list(self.terminal.uploads()):
-            done = await self.exchange(upload, timeout_s)
+            done = await self._surely(upload, timeout_s)
             if done["outcome"] != "approved":
                 return totals | {"outcome": f"upload_{done['outcome']}", "code": done["code"], "uploads": uploaded}
             uploaded += 1
-        end = await self.exchange(self.terminal.close(), timeout_s)
+        end = await self._surely(self.terminal.close(), timeout_s)
         if end["outcome"] not in ("closed", "out_of_balance"):
             return totals | {"outcome": f"end_{end['outcome']}", "code": end["code"], "uploads": uploaded}
         result = {"outcome": end["outcome"], "code": end["code"], "uploads": uploaded}
         return totals | result | {"next_batch": self.terminal.batch}
+
+    async def _surely(self, sent: Sent, timeout_s: float) -> Result:
+        """A management message, repeated with its own number while nobody answers (D20, D21)."""
+        result = await self.exchange(sent, timeout_s)
+        for _ in range(self.tries - 1):
+            if result["outcome"] not in (NO_ANSWER, LINE_CUT):
+                break
+            result = await self.exchange(sent, timeout_s)
+        return result

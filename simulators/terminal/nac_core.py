@@ -78,6 +78,7 @@ class NacTerminal:
     codec: Codec = NAC
     clock: Callable[[], datetime] = datetime.now
     log: dict[int, Logged] = field(default_factory=dict)
+    unanswered: set[int] = field(default_factory=set)
 
     def logon(self) -> Sent:
         return self._management("logon", "0800", LOGON, {})
@@ -175,7 +176,8 @@ class NacTerminal:
     def take(self, sent: Sent, answer: Message, body: bytes) -> dict[str, object]:
         """Read the answer of a request: log and batch; the result as JSON-ready values without card data."""
         code = answer.get(39)
-        result = self.result(sent, "approved" if code in APPROVED_CODES else "declined")
+        good = code in APPROVED_CODES or self._done_before(sent, code)
+        result = self.result(sent, "approved" if good else "declined")
         result |= {"code": code, "rrn": answer.get(37), "approval": answer.get(38)}
         if not self._mac_fits(sent, answer, body):
             return result | {"outcome": "bad_mac"}
@@ -186,11 +188,15 @@ class NacTerminal:
                 return result | self._ended(code)
             case "reverse" if code == "00":
                 self._reversed(self.log[sent.stan])
-            case _ if sent.stan in self.log and self.log[sent.stan].sent is sent and code in APPROVED_CODES:
+            case _ if sent.stan in self.log and self.log[sent.stan].sent is sent and good:
                 self._approved(self.log[sent.stan], answer)
             case _:
                 pass
         return result
+
+    def _done_before(self, sent: Sent, code: str | None) -> bool:
+        """94 to an advice that nobody answered before: it arrived then (2.7, D14)."""
+        return code == "94" and sent.message.mti == "0220" and sent.stan in self.unanswered
 
     def result(self, sent: Sent, outcome: str) -> dict[str, object]:
         """The result line of a step before its answer is read; amounts in minor units."""

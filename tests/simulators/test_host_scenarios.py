@@ -44,8 +44,9 @@ def test_the_promised_ones_are_there_and_every_one_loads() -> None:
     assert found.keys() >= NAMED
     for name, file in found.items():
         assert (FOLDER / f"{name}.yaml").read_text().startswith("# "), name
-        quiet = not file.faults and not file.behaviour.model_fields_set
-        assert quiet is (name == "quiet_day")
+        quiet = not file.faults and not file.behaviour.model_fields_set and not file.nac.model_fields_set
+        assert quiet is (name in ("quiet_day", "nac_quiet_day"))
+        assert (file.profile == "nac") is name.startswith("nac_")
 
 
 def test_behaviour_is_laid_over_setting_by_setting_and_rules_as_a_whole() -> None:
