@@ -11,7 +11,7 @@ from posd.framing.tpdu import join, split
 from posd.iso8583.codec import Unreadable
 from posd.iso8583.message import Message
 from posd.iso8583.unionpay import UNIONPAY
-from simulators.host.acquirer import Acquirer, Answer
+from simulators.host.acquirer import SECURITY_FAILED, Acquirer, Answer
 from simulators.host.faults import Faults as Rules
 from simulators.host.faults import Rule
 from simulators.host.request import APPROVE_CODES
@@ -67,6 +67,8 @@ class Host:
         if rule is not None and rule.do == "lose_request":
             return
         answer = self._decide(message, body, rule)
+        if answer.code == SECURITY_FAILED:
+            self.stage.violate(f"the host could not open what was encrypted for it: {answer.what}")
         self.stage.say("host", f"{message.mti} {message.get(11) or ''} -> {answer.what} {'; '.join(answer.remarks)}")
         said, genuine = self._said(answer)
         if said is None or (rule is not None and rule.do == "lose_answer"):

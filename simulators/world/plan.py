@@ -4,14 +4,15 @@ Drawn from the seed, or written down by a script (scripts.py). Values only.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import time
 from random import Random
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from posd.core.rules import Gaps, OnStuck, UnmacedDecline
 from simulators.host.faults import Rule
 from simulators.host.settings import Behaviour
+from simulators.macs import USUAL, Keying
 from simulators.terminal.core import CardInHand
 from simulators.world.terminals import Agent, Script, random_day
 
@@ -32,13 +33,16 @@ CARDS: Cards = (
 )
 
 TERMINALS_MAX = 3
+
+DesMac = Literal["unionpay-ecb", "x9.9", "x9.19", "3des-cbc", "9606"]
 REQUESTS_MIN, REQUESTS_MAX = 3, 12
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
     """`rules`: what differs from the defaults of core.rules.Rules. `with_mac`: of each terminal, whether it signs its
-    messages. `sign_in`: the layout of the host's keys; `terminals_sign_in`: the one that terminals ask for.
+    messages. `sign_in`: the layout of the host's keys; `terminals_sign_in`: the one that terminals ask for. `keying`:
+    what terminals agreed on, the host in its `behaviour`; `encrypts_tracks`: whether posd does.
     `host_rules`: faults at certain messages. `kill_at`: the numbered point at which the machine dies. `fail_at`: the
     numbered commit that fails, and whether its rows are durable all the same."""
 
@@ -51,6 +55,8 @@ class Plan:
     mac_required: bool = False
     sign_in: str = "004"
     terminals_sign_in: str = "004"
+    keying: Keying = USUAL
+    encrypts_tracks: bool = False
     host_rules: tuple[Rule, ...] = ()
     kill_at: int | None = None
     fail_at: tuple[int, bool] | None = None
@@ -59,12 +65,15 @@ class Plan:
     @classmethod
     def drawn(cls, random: Random) -> Self:
         """A shop, its settings and its host, at random."""
+        beside = Random()
+        beside.setstate(random.getstate())
+        beside.seed(beside.getrandbits(64))  # what is drawn from it moves none of the draws below
         requests = random.randint(REQUESTS_MIN, REQUESTS_MAX)
         rules, behaviour = _rules(random), _behaviour(random)
         if rules["unmaced_decline"] is UnmacedDecline.REVERSE:  # its host signs its declines
             behaviour = behaviour.model_copy(update={"mac_declines": True})
         sign_in = random.choice(("001", "003", "004"))
-        return cls(
+        plan = cls(
             terminals=random.choice((1, 1, 2, TERMINALS_MAX)),
             days=random.choice((1, 1, 2)),
             day=lambda agent, cards, until_ms: random_day(agent, cards, requests, until_ms),
@@ -76,6 +85,31 @@ class Plan:
             terminals_sign_in="003" if sign_in != "001" and random.random() < 0.5 else sign_in,
             people=random.choice((0.0, 0.0, 0.5)),
         )
+        return plan.with_keys(beside)
+
+    def with_keys(self, random: Random) -> Self:
+        """The same with a MAC and tracks at random; terminals encrypt theirs or not, whatever posd does."""
+        keying, encrypts_tracks = _keying(random, self.sign_in)
+        national = keying.mac_algorithm.startswith("sm4")
+        return replace(
+            self,
+            behaviour=self.behaviour.model_copy(update={"keys": keying}),
+            keying=keying.model_copy(update={"tracks": random.choice(("clear", "encrypted"))}),
+            encrypts_tracks=encrypts_tracks,
+            sign_in="006" if national else self.sign_in,
+            terminals_sign_in="006" if national else self.terminals_sign_in,
+        )
+
+
+def _keying(random: Random, sign_in: str) -> tuple[Keying, bool]:
+    """A MAC that goes with these keys, more often than not the usual one; and whether posd encrypts tracks."""
+    if random.random() < 0.2:
+        return Keying(mac_algorithm=random.choice(("sm4-ecb", "sm4-cbc"))), False
+    mak: Literal["single", "double"] = "double" if sign_in != "001" and random.random() < 0.3 else "single"
+    others: tuple[DesMac, ...] = ("9606", "x9.9") if mak == "single" else ("9606", "x9.19", "3des-cbc")
+    algorithm: DesMac = "unionpay-ecb" if random.random() < 0.6 else random.choice(others)
+    encrypted = sign_in == "004" and random.random() < 0.5
+    return Keying(mac_algorithm=algorithm, mak=mak, tracks="encrypted" if encrypted else "any"), encrypted
 
 
 def _rules(random: Random) -> dict[str, Any]:

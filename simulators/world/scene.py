@@ -119,7 +119,7 @@ class World:
 
     def _agent(self, tid: Tid, number: int) -> Agent:
         tmk = _tmk(int(tid[-1])) if self.plan.with_mac[number % len(self.plan.with_mac)] else None
-        core = Core(tid, MID, tmk, sign_in_code=self.plan.terminals_sign_in)
+        core = Core(tid, MID, tmk, sign_in_code=self.plan.terminals_sign_in, keying=self.plan.keying)
         return Agent(
             self.stage,
             core,
@@ -129,7 +129,15 @@ class World:
         )
 
     def _machine(self, machine: type[Machine]) -> Machine:
-        profile = UnionPay(Knobs(zone=ZONE, sign_in=self.plan.sign_in))
+        keys = self.plan.behaviour.keys
+        knobs = Knobs(
+            zone=ZONE,
+            sign_in=self.plan.sign_in,
+            mac_algorithm=keys.mac_algorithm,
+            mak=keys.mak,
+            track_encryption=self.plan.encrypts_tracks,
+        )
+        profile = UnionPay(knobs)
         rules = Rules(kinds=profile.kinds, reversal_reasons=profile.reversal_reasons, zone=ZONE, **self.plan.rules)
         terminals = {
             tid: Terminal(tid, MID, Tmk(_tmk(int(tid[-1]))), self.plan.mac_required and agent.core.tmk is not None)

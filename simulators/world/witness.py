@@ -139,8 +139,9 @@ class Witness:
         self.stage.count("a refund is repeated")
         if times > (2 if self.refunds_repeat else 1):
             self.stage.violate(f"{request_id} was sent {times} times (D12, D13)")
-        if UNIONPAY.decode(split(frame, HEADER_BYTES)[1]).get(52) is not None:
-            self.stage.violate(f"{request_id} was sent again with its PIN block (D12)")
+        sent = UNIONPAY.decode(split(frame, HEADER_BYTES)[1])
+        if sent.get(52) is not None or (sent.get(53) or "")[2:3] == "1":
+            self.stage.violate(f"{request_id} was sent again with its PIN block or encrypted tracks (D12)")
 
     def _asked_once(self, tid: str, message: fx.SendTotals) -> None:
         """D20: a repeat of the totals carries the STAN and the totals of the first."""
