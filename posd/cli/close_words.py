@@ -102,6 +102,8 @@ EVENTS: Mapping[str, str] = {
     "trailer_unanswered": "批结束未获确认",
     "batch_closed": "{outcome}；下一批次 {next_number:06d}",
     "terminal_closed": "终端自行结算批次 {terminal_batch:06d}，总计{agreed}",
+    "terminal_items_compared": "终端上送批次 {terminal_batch:06d} 共 {stans} 笔，其中 {differing} 笔不一致",
+    "terminal_upload_ended": "终端批次 {terminal_batch:06d} 上送结束：申报 {stated}，收到 {seen}，缺 {missing} 笔",
 }
 
 CAUSES: Mapping[str, str] = {

@@ -175,6 +175,8 @@ FINDINGS: Mapping[str, str] = {
     "link_down": "主机线路断开：{why}",
     "route_down": "线路 {name} 中断：{why}；当前使用：{by}",
     "daemon_down": "posd 未运行：无法交易、冲正和结算；以下内容来自流水",
+    "disk_nearly_full": "磁盘将满：拒绝新消费，冲正与结算继续",
+    "clock_unsynchronised": "本机时钟没有校时服务",
 }
 
 TO_DO: Mapping[str, str] = {
@@ -189,6 +191,8 @@ TO_DO: Mapping[str, str] = {
     "link_down": "posd 会自动重新连接",
     "route_down": "请检查该线路；恢复后 posd 会自动切回",
     "daemon_down": "请启动：systemctl start posd 或 posd run",
+    "disk_nearly_full": "请清理 state_dir 所在磁盘（见 journal.free_bytes_min）",
+    "clock_unsynchronised": "请启用校时服务，如 systemd-timesyncd 或 chrony",
 }
 
 BLOCKERS: Mapping[str, str] = {

@@ -137,10 +137,28 @@ class TerminalTotalsGiven(Struct, frozen=True):
     reply_to: str
 
 
-class TerminalUploaded(Struct, frozen=True):
-    """A terminal's 0320: accepted; the money is settled from our books, not from its."""
+class UploadedItem(Struct, frozen=True):
+    """One transaction as the terminal's own upload tells it. `card`: the keyed digest of its number, if it was told.
 
+    `foreign`: the group that the terminal counted it in; None: the message does not say.
+    """
+
+    terminal_stan: Stan
+    amount_minor: Minor
+    card: str | None = None
+    foreign: bool | None = None
+
+
+class TerminalUploaded(Struct, frozen=True):
+    """A terminal's 0320: accepted and compared (D25); the money is settled from our books, not from its.
+
+    `items` of an upload message; `stated`: the count that the end message gives.
+    """
+
+    terminal_batch: int
     reply_to: str
+    items: tuple[UploadedItem, ...] = ()
+    stated: int | None = None
 
 
 class RequestUnusable(Struct, frozen=True):

@@ -9,6 +9,7 @@ from typing import Any, assert_never
 from msgspec.structs import replace
 
 from posd.core import records as r
+from posd.core import terminal_close
 from posd.core.answers import ExchangeKind
 from posd.core.edits import after, change_txn, confirmed, end_exchange, moved
 from posd.core.effects import Refusal
@@ -63,8 +64,8 @@ def apply(state: State, record: r.Record, at_ms: int) -> State:
             return change_txn(state, record.request_id, lambda txn: replace(txn, handed_over=True))
         case r.RequestRefused():
             return _refused(state, record)
-        case r.TerminalClosed():
-            return state
+        case r.TerminalClosed() | r.TerminalItemsCompared() | r.TerminalUploadEnded():
+            return replace(state, terminal_upload=terminal_close.told(state.terminal_upload, record))
         case r.OriginalRefusedInAdvance():
             return replace(state, tombstones=(*state.tombstones, record.request_id)[-TOMBSTONES_MAX:])
         case _:

@@ -5,6 +5,8 @@ upcast in `posd/core/payload.py` (D34). They hold wall times, counts and the num
 settings, monotonic time or card data (D5). The wall time of a record is that of its row.
 """
 
+from enum import StrEnum
+
 from msgspec import Struct
 
 from posd.core.answers import AnswerFacts, HostTotals, Totals
@@ -440,6 +442,43 @@ class TerminalClosed(Struct, frozen=True):
     ours: Totals
 
 
+class ItemDifference(StrEnum):
+    """How one item of the terminal's upload differs from our books (D25)."""
+
+    UNKNOWN_HERE = "unknown_here"
+    NOT_COUNTED_HERE = "not_counted_here"
+    AMOUNT = "amount"
+    CARD = "card"
+    GROUP = "group"
+
+
+class ItemDiffers(Struct, frozen=True):
+    """One item of the terminal's upload that is not as our books have it; `ours_minor`: None where we have nothing."""
+
+    terminal_stan: Stan
+    what: ItemDifference
+    theirs_minor: Minor
+    ours_minor: Minor | None
+    request_id: RequestId | None
+
+
+class TerminalItemsCompared(Struct, frozen=True):
+    """One upload message of the terminal's own close: its trace numbers, and every difference from our books (D25)."""
+
+    terminal_batch: int
+    stans: tuple[Stan, ...]
+    differing: tuple[ItemDiffers, ...]
+
+
+class TerminalUploadEnded(Struct, frozen=True):
+    """Its end message: the count it states, how many we saw, and what our unbalanced groups hold beside (D25)."""
+
+    terminal_batch: int
+    stated: int
+    seen: int
+    missing: tuple[RequestId, ...]
+
+
 Record = (
     LaneOpened
     | SignInStarted
@@ -495,4 +534,6 @@ Record = (
     | TrailerUnanswered
     | BatchClosed
     | TerminalClosed
+    | TerminalItemsCompared
+    | TerminalUploadEnded
 )

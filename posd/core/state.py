@@ -8,7 +8,7 @@ from enum import StrEnum
 
 from msgspec import Struct, field
 
-from posd.core.answers import AnswerFacts, ExchangeKind, HostTotals, Totals
+from posd.core.answers import AnswerFacts, ExchangeKind, GroupResult, HostTotals, Totals
 from posd.core.rules import TxnKind, Why
 from posd.values import BatchNumber, CardRef, Minor, RequestId, Stan, Tid
 
@@ -272,6 +272,16 @@ class LastClose(Struct, frozen=True):
     judged_ms: int = 0
 
 
+class TerminalUpload(Struct, frozen=True):
+    """The terminal's own close of one of its batches: our word on each group, and what it has uploaded (D25)."""
+
+    terminal_batch: int
+    domestic: GroupResult = GroupResult.UNCLEAR
+    foreign: GroupResult = GroupResult.UNCLEAR
+    seen: tuple[Stan, ...] = ()
+    ended: bool = False
+
+
 class State(Struct, frozen=True):
     """All that is true of one terminal. `stan` is the next to be used; `closed` keeps the last closed batches (D33).
 
@@ -293,6 +303,7 @@ class State(Struct, frozen=True):
     exchange: Exchange | None = None
     settlement: Settlement = Settlement()
     last_close: LastClose | None = None
+    terminal_upload: TerminalUpload | None = None
 
     def find(self, request_id: RequestId) -> Transaction | None:
         """The transaction in the open or one of the last closed batches."""

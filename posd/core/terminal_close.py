@@ -1,17 +1,22 @@
-"""The terminal's own close: compared with our books of its batch, and a reason to settle ours (D25).
+"""The terminal's own close: compared with our books of its batch, item by item, and a reason to settle ours (D25).
 
-It must never move money: the acquirer is settled with from our books, not from the terminal's.
+Its 0500 is answered at once from our books; its upload messages are accepted, each item once, and every difference is
+recorded and alerted; after its end message what our books hold beside is named. It must never move money: the acquirer
+is settled with from our books, not from the terminal's.
 """
 
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+
 from posd.core import records as r
-from posd.core.answers import AnswerFacts, GroupResult
+from posd.core.answers import AnswerFacts, GroupResult, Totals
 from posd.core.effects import Result, TotalsResult, ToTerminal
-from posd.core.events import TerminalTotalsGiven, TerminalUploaded
+from posd.core.events import TerminalTotalsGiven, TerminalUploaded, UploadedItem
 from posd.core.settlement import nothing_to_settle
-from posd.core.state import SettlementCause, SettlementPhase
-from posd.core.totals import totals_of
+from posd.core.state import SettlementCause, SettlementPhase, State, TerminalUpload, Transaction
+from posd.core.totals import counts, totals_of
+from posd.values import Stan
 
 if TYPE_CHECKING:
     from posd.core.draft import Draft
@@ -20,21 +25,108 @@ if TYPE_CHECKING:
 def totals_given(draft: "Draft", event: TerminalTotalsGiven) -> None:
     """The terminal's own 0500: compared with our books of its batch, answered at once, and ours is due (D25)."""
     state = draft.state
-    every = [*state.closed.values(), *state.transactions.values()]
-    ours = totals_of((txn for txn in every if txn.terminal_batch == event.terminal_batch), draft.rules)
+    ours = totals_of(_books(state, event.terminal_batch).values(), draft.rules)
     draft.record(r.TerminalClosed(event.terminal_batch, event.totals, ours))
-    domestic, foreign = (
-        GroupResult.BALANCED if theirs == mine else GroupResult.UNBALANCED
-        for theirs, mine in ((event.totals.domestic, ours.domestic), (event.totals.foreign, ours.foreign))
-    )
     if event.totals != ours:
         draft.alert("terminal_totals_differ", terminal_batch=event.terminal_batch)
     open_still = state.settlement.phase is SettlementPhase.OPEN and state.settlement.wanted is None
     if open_still and not nothing_to_settle(draft):
         draft.record(r.SettlementWanted(SettlementCause.TERMINAL))
-    draft.answer(ToTerminal(event.reply_to, TotalsResult(ours, domestic, foreign)))
+    draft.answer(ToTerminal(event.reply_to, TotalsResult(ours, *_results(event.totals, ours))))
 
 
 def uploaded(draft: "Draft", event: TerminalUploaded) -> None:
-    """The terminal's 0320: accepted, for its sake; the money is settled from our books."""
+    """The terminal's 0320: accepted for its sake, and compared; what it told before it may tell again."""
+    before = _of_batch(draft.state.terminal_upload, event.terminal_batch)
+    fresh = [item for item in event.items if item.terminal_stan not in before.seen]
+    if fresh:
+        _compare(draft, event.terminal_batch, fresh)
+    if event.stated is not None and not before.ended:
+        _end(draft, event.terminal_batch, event.stated)
     draft.answer(ToTerminal(event.reply_to, Result(AnswerFacts("00"))))
+
+
+def told(
+    upload: TerminalUpload | None, record: r.TerminalClosed | r.TerminalItemsCompared | r.TerminalUploadEnded
+) -> TerminalUpload:
+    """Where the terminal's own close stands after one more record of it."""
+    upload = _of_batch(upload, record.terminal_batch)
+    match record:
+        case r.TerminalClosed():
+            domestic, foreign = _results(record.theirs, record.ours)
+            return replace(upload, domestic=domestic, foreign=foreign)
+        case r.TerminalItemsCompared():
+            return replace(upload, seen=(*upload.seen, *record.stans))
+        case r.TerminalUploadEnded():
+            return replace(upload, ended=True)
+
+
+def _of_batch(upload: TerminalUpload | None, batch: int) -> TerminalUpload:
+    return upload if upload is not None and upload.terminal_batch == batch else TerminalUpload(batch)
+
+
+def _results(theirs: Totals, ours: Totals) -> tuple[GroupResult, GroupResult]:
+    pairs = ((theirs.domestic, ours.domestic), (theirs.foreign, ours.foreign))
+    domestic, foreign = (GroupResult.BALANCED if one == other else GroupResult.UNBALANCED for one, other in pairs)
+    return domestic, foreign
+
+
+def _books(state: State, terminal_batch: int) -> dict[Stan, Transaction]:
+    """What we know of the terminal's batch, by the terminal's own trace number; its batch may span two of ours."""
+    every = (*state.closed.values(), *state.transactions.values())
+    return {txn.terminal_stan: txn for txn in every if txn.terminal_batch == terminal_batch}
+
+
+def _compare(draft: "Draft", terminal_batch: int, items: list[UploadedItem]) -> None:
+    books = _books(draft.state, terminal_batch)
+    differing = tuple(found for item in items if (found := _difference(draft, item, books.get(item.terminal_stan))))
+    stans = tuple(dict.fromkeys(item.terminal_stan for item in items))
+    draft.record(r.TerminalItemsCompared(terminal_batch, stans, differing))
+    if differing:
+        first = differing[0]
+        draft.alert(
+            "terminal_items_differ",
+            terminal_batch=terminal_batch,
+            items=len(differing),
+            first_stan=first.terminal_stan,
+            first_is=first.what.value,
+        )
+
+
+def _difference(draft: "Draft", item: UploadedItem, txn: Transaction | None) -> r.ItemDiffers | None:
+    if txn is None:
+        what = r.ItemDifference.UNKNOWN_HERE
+    elif not counts(txn, draft.rules):
+        what = r.ItemDifference.NOT_COUNTED_HERE
+    elif txn.counted_minor != item.amount_minor:
+        what = r.ItemDifference.AMOUNT
+    elif item.card is not None and txn.card is not None and txn.card.digest != item.card:
+        what = r.ItemDifference.CARD
+    elif item.foreign is not None and txn.foreign is not item.foreign:
+        what = r.ItemDifference.GROUP
+    else:
+        return None
+    ours_minor = txn.counted_minor if txn is not None else None
+    return r.ItemDiffers(
+        item.terminal_stan, what, item.amount_minor, ours_minor, txn.request_id if txn is not None else None
+    )
+
+
+def _end(draft: "Draft", terminal_batch: int, stated: int) -> None:
+    """Only an unbalanced group is uploaded whole: of a balanced one nothing is missed."""
+    upload = _of_batch(draft.state.terminal_upload, terminal_batch)
+    unbalanced = {False: upload.domestic is GroupResult.UNBALANCED, True: upload.foreign is GroupResult.UNBALANCED}
+    missing = tuple(
+        txn.request_id
+        for stan, txn in _books(draft.state, terminal_batch).items()
+        if counts(txn, draft.rules) and unbalanced[txn.foreign] and stan not in upload.seen
+    )
+    draft.record(r.TerminalUploadEnded(terminal_batch, stated, len(upload.seen), missing))
+    if missing or stated != len(upload.seen):
+        draft.alert(
+            "terminal_upload_incomplete",
+            terminal_batch=terminal_batch,
+            missing=len(missing),
+            stated=stated,
+            seen=len(upload.seen),
+        )

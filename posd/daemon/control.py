@@ -20,7 +20,7 @@ from posd.daemon.logmask import mask_text
 from posd.daemon.questions import MEANINGS, QUESTIONS, Seen, answer, checked, chosen, find_one, version
 from posd.daemon.route_facts import RouteShown
 from posd.daemon.route_view import active_route, route_findings, routes_view
-from posd.daemon.terminal_view import link_down
+from posd.daemon.terminal_view import link_down, machine_trouble
 from posd.daemon.views import Around, View, reversal_view
 from posd.daemon.watch import Watched, watch
 from posd.errors import ConfigError
@@ -81,6 +81,8 @@ class DaemonAt(Protocol):
     def routes(self) -> Sequence[RouteShown]: ...
     @property
     def started_at_ms(self) -> int: ...
+    @property
+    def troubles(self) -> list[str]: ...
 
 
 class Control:
@@ -147,7 +149,7 @@ class Control:
             "link_why": daemon.link_why,
             "route": active_route(routes),
             "routes": routes,
-            "findings": [*down, *route_findings(routes)],
+            "findings": [*down, *route_findings(routes), *map(machine_trouble, self._daemon.troubles)],
         }
 
     def _zone(self) -> str:

@@ -12,7 +12,7 @@ from contextlib import suppress
 from typing import Any, Protocol
 
 from posd.core import events as e
-from posd.daemon.clock import SystemClock
+from posd.daemon.clock import SystemClock, synchronised
 from posd.daemon.control_socket import ControlServer
 from posd.daemon.doors import Doors
 from posd.daemon.lane import Happened
@@ -88,6 +88,7 @@ class Daemon:
         self._stop = asyncio.Event()
         self._broken: asyncio.Future[None] | None = None
         self._room = True
+        self._in_step: bool | None = True
         self.ready = False
         """The journal is open, the doors are up."""
 
@@ -105,6 +106,12 @@ class Daemon:
     def link_why(self) -> str:
         """Why it is not."""
         return self._table.link_why
+
+    @property
+    def troubles(self) -> list[str]:
+        """What of the machine stands in the way, by the names of the alerts."""
+        named = {"disk_nearly_full": not self._room, "clock_unsynchronised": self._in_step is False}
+        return [name for name, there in named.items() if there]
 
     @property
     def routes(self) -> list[RouteShown]:
@@ -147,6 +154,7 @@ class Daemon:
         tasks.append(asyncio.create_task(self._keep_snapshots()))
         tasks.append(asyncio.create_task(self._beat()))
         self._look_for_room()
+        self._look_at_clock()
         self.ready = True
         self._notifier.ready(self._summary())
         self._wakeups.start()  # its scheduler takes long to import, and `Started` was the first look at what is due
@@ -240,6 +248,7 @@ class Daemon:
         told = ""
         while True:
             self._look_for_room()
+            self._look_at_clock()
             before = {tid: runner.lived_through for tid, runner in self.lanes.items()}
             self._wake()
             await asyncio.sleep(interval_s)
@@ -262,6 +271,15 @@ class Daemon:
             )
         for runner in self.lanes.values():
             runner.lane.no_sales_because = "" if room else "the disk is nearly full"
+
+    def _look_at_clock(self) -> None:
+        """D24: a clock that nothing keeps in step is only alerted; what may settle is judged by the host's clock."""
+        in_step = synchronised()
+        if in_step is False and self._in_step is not False:
+            alert("clock_unsynchronised", to_do="start a time service, such as systemd-timesyncd or chrony")
+        elif in_step and self._in_step is False:
+            log.info("clock_synchronised")
+        self._in_step = in_step
 
     def _wake(self) -> None:
         """One idempotent tick for every lane: what is due is computed by the engine (D18)."""

@@ -33,8 +33,13 @@ from posd.values import RequestId, Tid, format_amount
 
 GOOD = frozenset({CloseOutcome.AGREED, CloseOutcome.EMPTY})
 
-FOLDED = frozenset(words.EVENT) - {"reversal_carried_over", "terminal_closed"}
-"""The records of a close that say where it stands; the other two speak of something else."""
+FOLDED = frozenset(words.EVENT) - {
+    "reversal_carried_over",
+    "terminal_closed",
+    "terminal_items_compared",
+    "terminal_upload_ended",
+}
+"""The records of a close that say where it stands; the others speak of something else."""
 
 MAC = "64"
 CODE = "39"

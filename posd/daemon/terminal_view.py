@@ -20,6 +20,20 @@ LATE_AFTER_S = 120
 
 ALERT, NOTE = "alert", "note"
 
+MACHINE = {
+    "disk_nearly_full": (
+        ALERT,
+        "the disk is nearly full: new sales are refused, reversals and settlement go on",
+        "make room below state_dir; journal.free_bytes_min says how much",
+    ),
+    "clock_unsynchronised": (
+        NOTE,
+        "nothing keeps this machine's clock in step",
+        "start a time service, such as systemd-timesyncd or chrony",
+    ),
+}
+"""Troubles of the machine itself, by the names of their alerts."""
+
 
 def terminal_view(state: State, around: Around) -> View:
     """Everything that `posd status` says of one terminal, but the findings."""
@@ -215,6 +229,12 @@ def link_down(why: str) -> View:
     """The finding of a line that is down."""
     text = f"the line to the host is down{': ' if why else ''}{why}"
     return {"tid": None, **finding_of("link_down", NOTE, text, "posd connects again by itself", why=why)}
+
+
+def machine_trouble(name: str) -> View:
+    """The finding of a trouble of the machine itself, by the name of its alert (D24, D32)."""
+    level, text, to_do = MACHINE[name]
+    return {"tid": None, **_finding(name, level, text, to_do)}
 
 
 def daemon_down() -> View:

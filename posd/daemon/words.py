@@ -176,6 +176,10 @@ EVENT: Mapping[str, str] = {
     "trailer_unanswered": "the end message was not acknowledged",
     "batch_closed": "{outcome}; the next batch is {next_number:06d}",
     "terminal_closed": "the terminal closed its own batch {terminal_batch:06d}, its totals {agreed}",
+    "terminal_items_compared": "the terminal uploaded {stans} item(s), batch {terminal_batch:06d}; {differing} differ",
+    "terminal_upload_ended": (
+        "the terminal ended its upload of batch {terminal_batch:06d}: {stated} stated, {seen} seen, {missing} missing"
+    ),
 }
 """The records of a close, as a person reads them; cause, outcome and the like are words already."""
 

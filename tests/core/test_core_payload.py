@@ -23,6 +23,7 @@ GOLDEN_FILES = (
     "sign_off.v1.jsonl",
     "refunds.v2.jsonl",
     "till.v3.jsonl",
+    "terminal_close.v1.jsonl",
 )
 
 
@@ -40,7 +41,7 @@ def folded(name: str) -> State:
     return state
 
 
-@pytest.mark.parametrize("name", ["v1", "refunds.v2", "till.v3"])
+@pytest.mark.parametrize("name", ["v1", "refunds.v2", "till.v3", "terminal_close.v1"])
 def test_d34_a_golden_journal_folds_to_its_golden_state(name: str) -> None:
     """Never change the golden journals: a record whose shape changes gets a new version and an upcast."""
     assert payload.load_state((GOLDEN / f"{name}.state.json").read_text()) == folded(f"{name}.jsonl")

@@ -18,7 +18,7 @@ from posd.core.answers import ExchangeKind, GroupCount, GroupResult, HostTotals,
 from posd.core.effects import ForgetCard, Refused, Result, SendTransaction
 from posd.core.rules import OnStuck, Rules, UnmacedDecline
 from posd.core.state import UNENDED, SettlementPhase, TxnStatus
-from posd.values import CardRef, RequestId
+from posd.values import CardRef, Minor, RequestId, Stan
 from tests.core.playbook import (
     CARD,
     OTHER_CARD,
@@ -46,6 +46,7 @@ REVERSAL_CODES = ["00", "12", "25", "25", "68", "77", "96"]
 JUMPS_H = [0, 0, 0, -8760, -24, -1, 1, 24, 8760]
 CODES = st.sampled_from(CODE_LIST)
 MACS = st.sampled_from([MacCheck.GOOD, MacCheck.GOOD, MacCheck.GOOD, MacCheck.BAD, MacCheck.ABSENT])
+SAYS = ["keys", "keys", "off", "echo", "close", "upload", "end", "balance", "handed over"]
 BACK = st.integers(min_value=0, max_value=4)
 """How many requests ago."""
 
@@ -180,7 +181,7 @@ class Days(RuleBasedStateMachine):
     def a_terminals_reversal(self, back: int, what: str, amount: int) -> None:
         self.feed(replace(taken_back(self.number(back), amount, what), reply_to=self.reply()))
 
-    @rule(back=BACK, what=st.sampled_from(["keys", "keys", "off", "echo", "close", "upload", "balance", "handed over"]))
+    @rule(back=BACK, what=st.sampled_from(SAYS))
     def the_terminal_says(self, back: int, what: str) -> None:
         reply = self.reply()
         events: dict[str, Any] = {
@@ -188,7 +189,8 @@ class Days(RuleBasedStateMachine):
             "off": lambda: e.TerminalSignedOff(reply),
             "echo": lambda: e.TerminalEchoed(reply),
             "close": lambda: e.TerminalTotalsGiven(1, Totals(GroupCount(1000, 1, 0, 0)), reply),
-            "upload": lambda: e.TerminalUploaded(reply),
+            "upload": lambda: e.TerminalUploaded(1, reply, (e.UploadedItem(Stan(self.number(back)), Minor(1000)),)),
+            "end": lambda: e.TerminalUploaded(1, reply, stated=back),
             "balance": lambda: replace(balance(self.number(back))(self.play), reply_to=reply),
             "handed over": lambda: e.HandedOver(request_id(self.number(back))),
         }

@@ -1,13 +1,17 @@
 """What the terminal does to us: its own reversals, its own close, handing over (D16, D17, D25)."""
 
+import pytest
+
 from posd.core import events as e
 from posd.core import records as r
 from posd.core.answers import ExchangeKind, GroupCount, GroupResult, Totals
 from posd.core.effects import Refusal, TotalsResult
 from posd.core.rules import Why
 from posd.core.state import SettlementCause, TxnStatus
-from posd.values import Minor
+from posd.core.totals import totals_of
+from posd.values import Minor, Stan
 from tests.core.playbook import (
+    CARD,
     Playbook,
     after_sales,
     alerted,
@@ -202,8 +206,70 @@ def test_d25_the_close_of_an_empty_batch_makes_nothing_due() -> None:
     ready() >> close_with(Totals()) << not_recorded(r.SettlementWanted) << quiet
 
 
-def test_d25_its_upload_is_accepted() -> None:
-    ready() >> e.TerminalUploaded("upload") << told("upload", "00") << quiet
+def item(number: int, amount: int = 1000, card: str | None = CARD.digest, foreign: bool | None = False):
+    return e.UploadedItem(Stan(number), Minor(amount), card, foreign)
+
+
+def upload(*items: e.UploadedItem, stated: int | None = None, batch: int = 1) -> e.TerminalUploaded:
+    return e.TerminalUploaded(batch, "upload", items, stated)
+
+
+def closing(count: int = 2) -> Playbook:
+    """The terminal has closed its batch of so many sales, and its totals are not ours."""
+    return after_sales(count) >> close_with(Totals(GroupCount(Minor(1), 1, 0, 0)))
+
+
+def test_d25_an_upload_that_is_as_our_books_have_it_is_accepted_without_an_alert() -> None:
+    play = closing() >> upload(item(1), item(2)) << told("upload", "00") << not_alerted
+    play << recorded(r.TerminalItemsCompared, terminal_batch=1, stans=(1, 2), differing=())
+    play >> upload(stated=2) << told("upload", "00") << not_alerted
+    play << recorded(r.TerminalUploadEnded, stated=2, seen=2, missing=())
+
+
+@pytest.mark.parametrize(
+    ("told_item", "what", "ours_minor"),
+    [
+        (item(1, 999), r.ItemDifference.AMOUNT, 1000),
+        (item(1, card="another"), r.ItemDifference.CARD, 1000),
+        (item(1, foreign=True), r.ItemDifference.GROUP, 1000),
+        (item(7), r.ItemDifference.UNKNOWN_HERE, None),
+    ],
+)
+def test_d25_each_item_that_differs_is_recorded_and_alerted(
+    told_item: e.UploadedItem, what: r.ItemDifference, ours_minor: int | None
+) -> None:
+    play = closing() >> upload(told_item, item(2)) << told("upload", "00") << alerted("terminal_items_differ")
+    (compared,) = play.every(r.TerminalItemsCompared)
+    (found,) = compared.differing
+    assert (found.what, found.theirs_minor, found.ours_minor) == (what, told_item.amount_minor, ours_minor)
+
+
+def test_d25_an_item_that_our_books_do_not_count_is_a_difference() -> None:
+    play = after_sales(1) >> sale(2) >> answered("51") >> close_with(Totals()) >> upload(item(1), item(2))
+    (compared,) = play.every(r.TerminalItemsCompared)
+    assert [found.what for found in compared.differing] == [r.ItemDifference.NOT_COUNTED_HERE]
+
+
+def test_d25_what_the_terminal_did_not_upload_is_named_at_its_end() -> None:
+    play = closing() >> upload(item(1)) >> upload(stated=2) << alerted("terminal_upload_incomplete")
+    play << recorded(r.TerminalUploadEnded, stated=2, seen=1, missing=(request_id(2),))
+
+
+def test_d25_nothing_is_missed_of_a_group_that_agreed() -> None:
+    play = after_sales(2) >> close_with(Totals(GroupCount(Minor(2000), 2, 0, 0)))
+    play >> upload(stated=0) << not_alerted << recorded(r.TerminalUploadEnded, stated=0, seen=0, missing=())
+
+
+def test_d25_a_repeated_upload_and_a_repeated_end_are_answered_from_state() -> None:
+    play = closing() >> upload(item(1, 999)) << alerted("terminal_items_differ")
+    play >> upload(item(1, 999)) << told("upload", "00") << not_alerted << not_recorded(r.TerminalItemsCompared)
+    play >> upload(stated=1) >> upload(stated=1) << told("upload", "00") << not_alerted
+    assert len(play.every(r.TerminalItemsCompared)) == len(play.every(r.TerminalUploadEnded)) == 1
+
+
+def test_d25_the_upload_moves_no_money() -> None:
+    play = closing() >> upload(item(7, 99_999), stated=1)
+    assert totals_of(play.state.transactions.values(), play.engine.rules).domestic == GroupCount(Minor(2000), 2, 0, 0)
 
 
 def test_what_cannot_be_used_is_refused_by_name() -> None:

@@ -225,6 +225,7 @@ class Shop:
     link_up: bool = True
     link_why: str = ""
     routes: list[RouteShown] = field(default_factory=list)
+    troubles: list[str] = field(default_factory=list)
     started_at_ms: int = field(default_factory=lambda: wall_ms("2026-03-02 09:00:00"))
 
 

@@ -70,6 +70,12 @@ def test_status_shows_every_terminal_and_the_line(tmp_path: Path) -> None:
         assert len(said["terminals"]) == 1
         assert said["findings"][0]["code"] == "link_down"
         assert "connection refused" in said["findings"][0]["text"]
+        shop.link_up, shop.troubles = True, ["clock_unsynchronised"]
+        said = await client.ask("status")
+        assert (said["findings"][0]["code"], said["good"]) == ("clock_unsynchronised", True)  # D24: it only alerts
+        shop.troubles = ["disk_nearly_full"]
+        said = await client.ask("status")
+        assert (said["findings"][0]["code"], said["good"]) == ("disk_nearly_full", False)  # D32
 
     play(tmp_path, a_shop(TID, OTHER_TID), story)
 

@@ -238,6 +238,7 @@ def test_d32_a_disk_that_is_nearly_full_refuses_sales_only(staged: MakeStage) ->
         await stage.end()
         stage.settings["journal"]["free_bytes_min"] = 10**17
         await stage.start()
+        assert stage.daemon.troubles[0] == "disk_nearly_full"
         assert (await stage.sale("3.00"))["code"] == "96"
         assert (await terminal.do({"do": "repeat", "stan": 1}))["outcome"] == "approved"
         assert (await terminal.do({"do": "void", "of_stan": 1}))["outcome"] == "approved"
@@ -249,6 +250,28 @@ def test_d32_a_disk_that_is_nearly_full_refuses_sales_only(staged: MakeStage) ->
         assert stage.differences() == []
 
     play(staged(faults=({"mti": "0200", "amount": "*07", "do": "lose_answer"},)), story)
+
+
+def test_d24_a_clock_that_nothing_keeps_in_step_is_alerted_and_settles_all_the_same(
+    staged: MakeStage, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """D24: only the host's own time keeps a settlement from beginning."""
+    in_step = [False]
+    monkeypatch.setattr("posd.daemon.daemon.synchronised", lambda: in_step[0])
+    monkeypatch.setattr("posd.daemon.daemon.HEART_S", 0.05)
+
+    async def story(stage: Stage) -> None:
+        await stage.start()
+        assert stage.daemon.troubles == ["clock_unsynchronised"]
+        await stage.sale("1.00")
+        assert (await stage.daemon.lanes[Tid(TID)].command(e.SettleNow("x", "anna"))).ok
+        await stage.until(lambda: stage.state().batch.identity == 2)
+        in_step[0] = True
+        await stage.until(lambda: stage.daemon.troubles == [])
+        await stage.end()
+
+    play(staged(), story)
+    assert capsys.readouterr().out.count("clock_unsynchronised") == 1
 
 
 def test_d18_a_settlement_that_is_due_begins_by_itself(staged: MakeStage, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,8 +19,9 @@ from posd.iso8583.unionpay import UNIONPAY
 from posd.profiles.contract import Arrived, ReadRequest, Terminal
 from posd.profiles.unionpay.data import REFUSALS
 from posd.profiles.unionpay.profile import Knobs, UnionPay
+from posd.security.cards import keyed_digest
 from posd.security.keys import Tmk
-from posd.values import Now, RequestId, Rrn, Tid
+from posd.values import Minor, Now, RequestId, Rrn, Stan, Tid
 from simulators.crypto import key_block, new_keys
 
 FromLine = Callable[[str], Arrived]
@@ -93,8 +94,31 @@ def test_its_management(read: Read, arrived: FromLine) -> None:
     assert read(arrived("B15")).event == e.TerminalSignedOff("asker")
     assert read(arrived("B16")).event == e.TerminalEchoed("asker")
     assert read(arrived("B8")).event == e.TerminalTotalsGiven(8, Totals(GroupCount(17345, 2, 12345, 1)), "asker")
-    for name in ("B11", "B13", "B14"):
-        assert read(arrived(name)).event == e.TerminalUploaded("asker")
+
+
+def test_d25_its_upload_tells_every_item(read: Read, arrived: FromLine) -> None:
+    """Up to eight records in one message, one transaction as a whole message, the end (reference 1.7)."""
+    digest = keyed_digest(DIGEST_KEY, PAN)
+    three = tuple(
+        e.UploadedItem(Stan(stan), Minor(minor), digest, False)
+        for stan, minor in ((124, 12345), (125, 5000), (126, 12345))
+    )
+    assert read(arrived("B11")).event == e.TerminalUploaded(8, "asker", three)
+    assert read(arrived("B13")).event == e.TerminalUploaded(8, "asker", stated=3)
+    assert read(arrived("B14")).event == e.TerminalUploaded(8, "asker", stated=0)
+    foreign = "01" + "01" + arrived("B11").message.fields[48][4:42]
+    (item,) = read(said_again(arrived("B11"), {48: foreign})).event.items
+    assert item.foreign is True
+    whole = {2: PAN, 3: "200000", 4: "000000000500", 11: "000127", 48: None, 60: "25000008000"}
+    alone = e.UploadedItem(Stan(127), Minor(500), digest)
+    assert read(said_again(arrived("B11"), whole)).event == e.TerminalUploaded(8, "asker", (alone,))
+
+
+@pytest.mark.parametrize("field_48", ["03", "00", "09" + "0" * 320, "0" * 41, None])
+def test_an_upload_that_says_nothing_is_refused_by_name(read: Read, arrived: FromLine, field_48: str | None) -> None:
+    event = read(said_again(arrived("B11"), {48: field_48})).event
+    assert isinstance(event, e.RequestUnusable)
+    assert event.refusal == fx.Refusal.MALFORMED
 
 
 REFUSED = {

@@ -7,14 +7,14 @@ It must never let a message reach the core that the dialect does not know: such 
 from collections.abc import Callable
 
 from posd.core import events as e
-from posd.core.answers import GroupCount, Totals
 from posd.core.effects import Refusal
 from posd.core.rules import TxnKind
 from posd.core.state import Session
 from posd.errors import MalformedMessage
 from posd.iso8583.message import Message
-from posd.iso8583.subfields import Field48Totals, Field60, Field61, GroupTotals
+from posd.iso8583.subfields import Field60, Field61
 from posd.profiles.contract import Arrived, ReadRequest, Terminal
+from posd.profiles.unionpay import terminal_close
 from posd.profiles.unionpay.data import (
     CURRENCY,
     ECHO,
@@ -112,10 +112,9 @@ class RequestReader:
             case "0400":
                 return ReadRequest(_reversal(message, terminal, reply_to))
             case "0500":
-                field_60 = Field60.parse(_need(message, 60))
-                return ReadRequest(e.TerminalTotalsGiven(field_60.batch, _totals(_need(message, 48)), reply_to))
+                return ReadRequest(terminal_close.totals_given(message, reply_to))
             case "0320":
-                return ReadRequest(e.TerminalUploaded(reply_to))
+                return ReadRequest(terminal_close.uploaded(message, digest_key, reply_to))
             case _:
                 raise Unusable(Refusal.NOT_SUPPORTED, f"MTI {message.mti} is not served here")
 
@@ -280,12 +279,3 @@ def _need(message: Message, field: int) -> str:
     if value is None:
         raise MalformedMessage("is missing", field=str(field))
     return value
-
-
-def _totals(text: str) -> Totals:
-    parsed = Field48Totals.parse(text)
-    return Totals(_group(parsed.domestic), _group(parsed.foreign or GroupTotals(0, 0, 0, 0)))
-
-
-def _group(group: GroupTotals) -> GroupCount:
-    return GroupCount(group.debit_minor, group.debit_count, group.credit_minor, group.credit_count)
