@@ -234,7 +234,7 @@ def link_down(why: str) -> View:
 def machine_trouble(name: str) -> View:
     """The finding of a trouble of the machine itself, by the name of its alert (D24, D32)."""
     level, text, to_do = MACHINE[name]
-    return {"tid": None, **_finding(name, level, text, to_do)}
+    return {"tid": None, **finding_of(name, level, text, to_do)}
 
 
 def daemon_down() -> View:
