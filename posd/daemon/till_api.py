@@ -5,7 +5,8 @@ come in the body of an order only, and go nowhere but to the lane. It must never
 """
 
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from posd.daemon.questions import answer, no_terminal
 from posd.daemon.till_body import BadBody, canonical, cards_in, minor_of, read_empty, read_order
 from posd.daemon.till_http import HttpRequest
 from posd.daemon.till_ids import key_of, looks_like_card, request_of_id
-from posd.daemon.till_openapi import document
+from posd.daemon.till_openapi import LISTED_MAX, document
 from posd.daemon.till_orders import Confirmation, Told, till_request
 from posd.daemon.till_problem import EVENT_STREAM, HttpResponse, as_json, problem, refused
 from posd.daemon.till_schema import (
@@ -43,6 +44,7 @@ from posd.values import Minor, RequestId, Tid
 
 STREAMS_MAX = 8
 KINDS: Mapping[type, TxnKind] = {SaleOrder: TxnKind.SALE, VoidOrder: TxnKind.VOID, RefundOrder: TxnKind.REFUND}
+LISTED = 100
 LIST_FILTERS = {"batch": int, "status": str, "limit": int}
 _NUMBER = re.compile(r"[0-9]{1,9}\Z")
 
@@ -78,7 +80,7 @@ class TillApi:
     def __init__(self, around: Place) -> None:
         self._place = around
         self._streams = 0
-        self._document = as_json(200, document(around.cards_accepted))
+        self._document = as_json(200, document(around.cards_accepted, list(around.runners)))
 
     async def handle(self, request: HttpRequest) -> HttpResponse:
         """Every request gets an answer; what only a bug of ours can raise is one too, and alerted (D4)."""
@@ -143,7 +145,9 @@ class TillApi:
 
     async def _list(self, request: HttpRequest, tid: Tid, name: str) -> HttpResponse:
         control = self._place.control
-        asked = {"tid": tid, **_query(request, LIST_FILTERS)}
+        asked = {"tid": tid, "limit": LISTED, **_query(request, LIST_FILTERS)}
+        if asked["limit"] > LISTED_MAX:
+            raise Refusal(problem(400, "bad_query", f"a list has at most {LISTED_MAX} transactions", where="limit"))
         try:
             found = answer("txn.list", asked, control.everything(), control.posd())
         except ConfigError as error:
@@ -184,12 +188,13 @@ class TillApi:
             raise Refusal(problem(503, "too_many_streams", text, headers=(("retry-after", "5"),)))
         return HttpResponse(200, content_type=EVENT_STREAM, stream=self._counted(after))
 
-    async def _counted(self, after: int) -> Any:
+    async def _counted(self, after: int) -> AsyncGenerator[bytes, None]:
         self._streams += 1
         parts = till_events.stream(self._place.journal, after, self._place.head, self._place.zone)
         try:
-            async for part in parts:
-                yield part
+            async with aclosing(parts):
+                async for part in parts:
+                    yield part
         finally:
             self._streams -= 1
 

@@ -6,7 +6,7 @@ digests, and never a card number (the journal holds none in the clear).
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -51,12 +51,8 @@ FACTS = (
 """What is told of each, where it has it; beside the amount and the host's answer code."""
 
 
-def stream(journal: Path, after: int, head: Callable[[], int], zone: str) -> AsyncIterator[bytes]:
-    """What was written after the row `after`, and what is written from now on, for ever."""
-    return _stream(journal, after, head, zone)
-
-
-async def _stream(journal: Path, after: int, head: Callable[[], int], zone: str) -> AsyncIterator[bytes]:
+async def stream(journal: Path, after: int, head: Callable[[], int], zone: str) -> AsyncGenerator[bytes, None]:
+    """What was written after the row `after`, and what is written from now on, for ever; empty parts in between."""
     yield f"retry: {RETRY_MS}\n: posd, from {after}\n\n".encode()
     with JournalReader(journal) as reader:
         seen, quiet_s = after, 0.0
@@ -70,6 +66,7 @@ async def _stream(journal: Path, after: int, head: Callable[[], int], zone: str)
                     quiet_s = 0.0
                     yield told
                 await asyncio.sleep(0)  # others are served between the pages
+            yield b""
             await asyncio.sleep(POLL_S)
             quiet_s += POLL_S
             if quiet_s >= HEARTBEAT_S:

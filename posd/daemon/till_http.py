@@ -5,8 +5,8 @@ without a limit. It knows nothing of terminals or money.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import suppress
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
 from urllib.parse import parse_qsl, unquote, urlsplit
 
@@ -200,12 +200,14 @@ class HttpConnection:
         data += self._http.send(h11.Data(data=response.body)) or b""
         await self._write(data + (self._http.send(h11.EndOfMessage()) or b""))
 
-    async def _stream(self, stream: AsyncIterator[bytes]) -> None:
+    async def _stream(self, stream: AsyncGenerator[bytes, None]) -> None:
         """Until its source ends or the client is gone; what it sends meanwhile is thrown away, within a limit."""
-        async for part in stream:
-            if self._reader.at_eof() or self._writer.is_closing():
-                return
-            await self._write(self._http.send(h11.Data(data=part)))
+        async with aclosing(stream):
+            async for part in stream:
+                if self._reader.at_eof() or self._writer.is_closing():
+                    return
+                if part:
+                    await self._write(self._http.send(h11.Data(data=part)))
         await self._write(self._http.send(h11.EndOfMessage()))
 
     async def _write(self, data: bytes | None) -> None:

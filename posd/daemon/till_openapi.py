@@ -3,12 +3,16 @@
 It is held true by a test that lets schemathesis ask the running server for everything that stands here.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 from posd.core.state import TxnStatus
-from posd.daemon.questions import TRANSACTIONS_MAX, version
+from posd.daemon.questions import version
 from posd.daemon.till_schema import ID_PATTERN, KEY_CHARACTERS_MAX, KEY_PATTERN, schemas
 from posd.values import BATCH_NUMBER_MAX
+
+LISTED_MAX = 500
+"""Transactions of one list; more would keep the loop busy for too long."""
 
 REF = "#/components/schemas/{name}"
 _BARE = KEY_PATTERN[1:-1]
@@ -25,13 +29,6 @@ KEY_HEADER: dict[str, Any] = {
     "schema": {"type": "string", "pattern": f'^({_BARE}|"{_BARE}")$'},
     "example": "8e03978e-40d5-43dd-bc93-6894a57f9324",
 }
-TID: dict[str, Any] = {
-    "name": "tid",
-    "in": "path",
-    "required": True,
-    "description": "A terminal id of the configuration.",
-    "schema": {"type": "string", "pattern": "^[!-~]{8}$"},
-}
 ID: dict[str, Any] = {
     "name": "id",
     "in": "path",
@@ -42,7 +39,7 @@ ID: dict[str, Any] = {
 FILTERS: list[dict[str, Any]] = [
     {"name": "batch", "in": "query", "schema": {"type": "integer", "minimum": 1, "maximum": BATCH_NUMBER_MAX}},
     {"name": "status", "in": "query", "schema": {"type": "string", "enum": [status.value for status in TxnStatus]}},
-    {"name": "limit", "in": "query", "schema": {"type": "integer", "minimum": 1, "maximum": TRANSACTIONS_MAX}},
+    {"name": "limit", "in": "query", "schema": {"type": "integer", "minimum": 1, "maximum": LISTED_MAX}},
 ]
 NAMES = {
     400: "Not readable: JSON, a header, a parameter; `where` says which.",
@@ -61,8 +58,8 @@ NAMES = {
 }
 
 
-def document(cards_accepted: bool) -> dict[str, Any]:
-    """The whole document; `cards_accepted` is only told, the shapes are the same."""
+def document(cards_accepted: bool, tids: Sequence[str]) -> dict[str, Any]:
+    """The whole document; `cards_accepted` is told only, the shapes are the same. `tids`: the terminals."""
     cards = "accepted" if cards_accepted else "refused: name a sale that posd knows by `original`"
     return {
         "openapi": "3.1.0",
@@ -78,7 +75,7 @@ def document(cards_accepted: bool) -> dict[str, Any]:
         },
         "servers": [{"url": "/"}],
         "security": [{}, {"token": []}],
-        "paths": _paths(),
+        "paths": _paths(_tid(tids)),
         "components": {
             "schemas": _schemas(),
             "securitySchemes": {
@@ -98,11 +95,16 @@ def _schemas() -> dict[str, Any]:
     return found
 
 
-def _paths() -> dict[str, Any]:
+def _tid(tids: Sequence[str]) -> dict[str, Any]:
+    schema = {"type": "string", "enum": list(tids)}
+    return {"name": "tid", "in": "path", "required": True, "description": "A terminal id.", "schema": schema}
+
+
+def _paths(tid: dict[str, Any]) -> dict[str, Any]:
     transactions = "/v1/terminals/{tid}/transactions"
     return {
         transactions: {
-            "parameters": [TID],
+            "parameters": [tid],
             "post": _verb(
                 "order", "Order a transaction", _ok(200, "It is done: look at its status.", "Transaction"),
                 (400, 403, 404, 409, 413, 415, 422, 500, 503, 504), [KEY_HEADER], _order_body(),
@@ -113,18 +115,18 @@ def _paths() -> dict[str, Any]:
             ),
         },
         transactions + "/{id}": {
-            "parameters": [TID, ID],
+            "parameters": [tid, ID],
             "get": _verb("show", "One transaction", _ok(200, "As it is now.", "Transaction"), (400, 404, 500)),
         },
         transactions + "/{id}/confirm": {
-            "parameters": [TID, ID],
+            "parameters": [tid, ID],
             "post": _verb(
                 "confirm", "Say that the till has the approval", _ok(200, "It stands.", "Transaction"),
                 (400, 404, 409, 413, 415, 422, 500, 503, 504), [], _empty_body(),
             ),
         },
         "/v1/terminals/{tid}/settlements": {
-            "parameters": [TID],
+            "parameters": [tid],
             "post": _verb(
                 "settle", "Make the settlement due now", _ok(202, "It goes on by itself.", "SettlementAccepted"),
                 (400, 404, 409, 413, 415, 422, 500, 503), [KEY_HEADER], _empty_body(),

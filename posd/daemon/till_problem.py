@@ -4,7 +4,7 @@ Every refusal has a name for programs (`type`), and one line for people: what, w
 stand in either: what a client said is masked before it is repeated.
 """
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
@@ -22,13 +22,13 @@ DETAIL_CHARACTERS_MAX = 500
 
 @dataclass(frozen=True, slots=True, repr=False)
 class HttpResponse:
-    """`stream`: its parts are sent as they come, and the connection ends with it."""
+    """`stream`: its parts are sent as they come, then the connection ends; an empty one only looks for the client."""
 
     status: int
     body: bytes = b""
     content_type: str = JSON
     headers: tuple[tuple[str, str], ...] = ()
-    stream: AsyncIterator[bytes] | None = None
+    stream: AsyncGenerator[bytes, None] | None = None
 
 
 def as_json(status: int, value: Any, headers: tuple[tuple[str, str], ...] = ()) -> HttpResponse:
