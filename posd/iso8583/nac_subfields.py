@@ -26,9 +26,13 @@ TOTALS_LENGTH = 90
 
 
 def _digits(text: str, name: str, what: str) -> str:
-    if not (text.isascii() and text.isdigit()):
+    if not _are_digits(text):
         raise MalformedMessage(f"{what}: not digits", field=name)
     return text
+
+
+def _are_digits(text: str) -> bool:
+    return text.isascii() and text.isdigit()
 
 
 def _of_length(text: str, length: int, name: str) -> str:
@@ -80,7 +84,7 @@ class Field60Original:
 
     def format(self) -> str:
         """22 characters."""
-        if len(self.mti) != MTI_DIGITS or not self.mti.isdigit() or len(self.reserved) != RESERVED_CHARS:
+        if len(self.mti) != MTI_DIGITS or not _are_digits(self.mti) or len(self.reserved) != RESERVED_CHARS:
             raise CannotEncode(f"field 60: an MTI of four digits and {RESERVED_CHARS} reserved characters stand here")
         return f"{self.mti}{_number(self.stan, NUMBER_DIGITS, '60')}{self.reserved}"
 

@@ -35,7 +35,7 @@ class NacAcquirer:
     def __init__(self, settings: HostSettings, seed: int = 0) -> None:
         self.settings = settings
         self.seed = seed
-        self.codec = Codec(nac_spec(pad=PADS[settings.nac.pad]))
+        self.codec = Codec(nac_spec(pad=PADS[settings.nac.pad], ascii_wire=settings.nac.ascii_wire))
         self.books = Books.open(settings)
         self._keying = settings.behaviour.keys
         self._mac_key = bytes.fromhex(settings.nac.mac_key)

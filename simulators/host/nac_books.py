@@ -157,8 +157,13 @@ class Batch:
     state: BatchState = BatchState.OPEN
     entries: dict[int, Entry] = field(default_factory=dict)
     settlements: list[Settlement] = field(default_factory=list)
-    chip_details: int = 0
+    certificates: set[int] = field(default_factory=set)
     closed_at_ms: int | None = None
+
+    @property
+    def chip_details(self) -> int:
+        """How many certificates (TC) came, each once."""
+        return len(self.certificates)
 
     def totals(self) -> Totals:
         return totals_of([one.as_record(self.voids) for one in self.counted()])

@@ -21,7 +21,7 @@ ADVICE = Shape(frozenset({3, 4, 11, 12, 13, 22, 25, 62}) | IDENTITY, CARD | {37,
 ADJUST = Shape(ADVICE.must | {60}, ADVICE.may)
 REVERSAL = Shape(frozenset({3, 4, 11, 22, 25}) | IDENTITY, TIMES | {2, 14, 23, 37, 38, 54, 55, 60, 62})
 TOTALS = Shape(frozenset({3, 11, 60, 63}) | IDENTITY, TIMES | {62})
-UPLOAD = Shape(frozenset({2, 3, 4, 11, 12, 13, 22, 25, 37, 60, 62}) | IDENTITY, CARD | {38, 39, 54})
+UPLOAD = Shape(frozenset({2, 3, 4, 11, 12, 13, 22, 25, 37, 60, 62}) | IDENTITY, frozenset({14, 23, 38, 39, 54, 55}))
 CERTIFICATE = Shape(UPLOAD.must - {12, 13} | {55}, UPLOAD.may | TIMES)
 LOGON = Shape(frozenset({3, 24, 41}), TIMES | {11, 42, 60, 62, 63})
 

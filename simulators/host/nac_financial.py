@@ -14,7 +14,7 @@ from simulators.host.nac_request import APPROVE_CODES, APPROVED, NacRequest
 from simulators.nac_fields import amount, invoice_number
 
 NOT_SUPPORTED, FORMAT_ERROR, NOT_FOUND, SPENT, OTHER_AMOUNT = "12", "30", "78", "12", "64"
-REFUSED_LATE = "12"
+REFUSED_LATE, OVER_LIMIT = "12", "61"
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -60,7 +60,7 @@ def _again(request: NacRequest, known: Entry) -> Message:
         request.remarks.append(f"STAN {request.stan} used again for another request")
         return request.reply("94")
     known.times_asked += 1
-    if known.mti == "0220" and request.nac.repeated_advice == "94":
+    if known.mti == "0220" and request.behaviour.repeat_advice == "94":
         return request.reply("94")
     return known.answer
 
@@ -147,6 +147,8 @@ def _complete(request: NacRequest) -> Decision:
         return Decision(NOT_FOUND)
     if request.terminal.completion_of(original) is not None or original.state is not EntryState.APPROVED:
         return Decision(SPENT)
+    if request.amount_minor * 100 > original.amount_minor * request.behaviour.completion_percent_max:
+        return Decision(OVER_LIMIT)
     return Decision(APPROVED, original.amount_minor - request.amount_minor, original)
 
 

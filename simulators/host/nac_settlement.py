@@ -106,7 +106,7 @@ def _take(request: NacRequest, batch: Batch) -> str:
     if request.code[:2] == TC_UPLOAD[:2]:
         if stan not in batch.entries:
             request.remarks.append(f"a certificate for STAN {stan}, which is not in the batch")
-        batch.chip_details += 1
+        batch.certificates.add(stan)
         request.find("upload", batch=batch.number, chip_details=batch.chip_details)
         return APPROVED
     if batch.state is not BatchState.TOTALLED:

@@ -37,7 +37,7 @@ def fill(one: Terminal, values: dict[str, Any]) -> None:
     voids, known = one.batch.voids, dict[str, Entry]()
     one.batches = []
     for row in values["batches"]:
-        batch = Batch(int(row["number"]), voids, BatchState(row["state"]), chip_details=int(row["chip_details"]))
+        batch = Batch(int(row["number"]), voids, BatchState(row["state"]), certificates=set(row["certificates"]))
         batch.closed_at_ms = row["closed_at_ms"]
         for saved in row["entries"]:
             entry = _as_entry(saved, known)
@@ -51,7 +51,7 @@ def _batch(batch: Batch) -> dict[str, object]:
     return {
         "number": batch.number,
         "state": batch.state.value,
-        "chip_details": batch.chip_details,
+        "certificates": sorted(batch.certificates),
         "closed_at_ms": batch.closed_at_ms,
         "entries": [_entry(entry) for entry in batch.entries.values()],
         "settlements": [_settlement(settlement) for settlement in batch.settlements],

@@ -15,7 +15,7 @@ from pydantic import Field, model_validator
 from posd.errors import ConfigError
 from posd.yamlmarks import did_you_mean, load_model
 from simulators.host.faults import Rule
-from simulators.host.settings import Behaviour, HostSettings, Model, NacBehaviour
+from simulators.host.settings import Behaviour, HostSettings, Model, NacBehaviour, without_meaning
 
 FOLDER = Path(__file__).parents[1] / "scenarios"
 SUFFIX = ".yaml"
@@ -72,6 +72,9 @@ def laid_over(settings: HostSettings, chosen: Sequence[Scenario]) -> HostSetting
     for one in chosen:
         if one.file.profile not in (None, settings.profile):
             raise ConfigError(f"--scenario: {one.name} is for profile: {one.file.profile}, not {settings.profile}")
+        wrong = without_meaning(one.file.behaviour, (), one.file.faults) if settings.profile == "nac" else None
+        if wrong is not None:
+            raise ConfigError(f"--scenario: {one.name}: {wrong} has no meaning with profile: nac")
     behaviour = _over(settings.behaviour, [one.file.behaviour for one in chosen])
     nac = _over(settings.nac, [one.file.nac for one in chosen])
     rules = tuple(rule for one in chosen for rule in one.file.faults)

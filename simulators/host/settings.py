@@ -13,7 +13,9 @@ from simulators.host.faults import Rule
 from simulators.host.parameters import ParameterSettings
 from simulators.macs import Keying
 
-UNIONPAY_ONLY = frozenset({"forget_keys", "header_digit"})
+UNIONPAY_FAULTS = frozenset({"forget_keys", "header_digit", "drop_script", "bad_arpc"})
+NAC_BEHAVIOUR = frozenset({"reverse_unknown", "utc_offset_minutes", "keys", "completion_percent_max", "repeat_advice"})
+NAC_CARD = frozenset({"pan", "balance", "scheme", "expiry"})
 
 Digits = Annotated[str, Field(pattern=r"^[0-9]+$")]
 
@@ -149,10 +151,25 @@ class NacBehaviour(Model):
     closing: Literal["matched", "uploaded"] = Field(default="matched", description="what makes a closing agree")
     out_of_balance: Literal["77", "95"] = Field(default="77", description="how a closing says so")
     repeat_after_close: Literal["same", "80", "85", "95"] = "same"
-    repeated_advice: Literal["same", "94"] = "same"
     reversal_unknown: str = Field(default="00", pattern=r"^[0-9A-Z]{2}$")
     pad: Literal["0", "F", "right"] = Field(default="0", description="odd variable-length numbers (2.2)")
     mac_key: str = Field(default="", pattern=r"^([0-9A-Fa-f]{32})?$", repr=False, description="empty: no MAC at all")
+    ascii_wire: bool = Field(default=False, description="digits and lengths as ASCII, for foreign dissectors")
+
+    @model_validator(mode="after")
+    def _one_wire(self) -> Self:
+        if self.ascii_wire and self.mac_key:
+            raise ValueError("mac_key: the ASCII wire carries no MAC")
+        return self
+
+
+def without_meaning(behaviour: Behaviour, cards: tuple[CardSettings, ...], faults: tuple[Rule, ...]) -> str | None:
+    """The first thing said that a NAC host does not have, by its name; None: all of it has a meaning there."""
+    said = sorted(behaviour.model_fields_set - NAC_BEHAVIOUR)
+    said += sorted({name for card in cards for name in card.model_fields_set} - NAC_CARD)
+    said += [rule.do for rule in faults if rule.do in UNIONPAY_FAULTS]
+    said += ["code60" for rule in faults if rule.code60 is not None]
+    return said[0] if said else None
 
 
 class HostSettings(Model):
@@ -187,7 +204,7 @@ class HostSettings(Model):
             if without is not None:
                 raise ValueError(f"terminal {without} needs tmk: 16 or 32 hex digits")
             return self
-        wrong = next((rule.do for rule in self.faults if rule.do in UNIONPAY_ONLY or rule.code60), None)
+        wrong = without_meaning(self.behaviour, self.cards, self.faults)
         if wrong is not None:
-            raise ValueError(f"a rule with {wrong} or code60 has no meaning with profile: nac")
+            raise ValueError(f"{wrong} has no meaning with profile: nac")
         return self

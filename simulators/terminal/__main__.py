@@ -88,6 +88,8 @@ def _key(options: argparse.Namespace, name: str, lengths: tuple[int, ...]) -> by
 def _nac_terminal(options: argparse.Namespace) -> NacTerminal:
     if not (len(options.nii) == 3 and options.nii.isascii() and options.nii.isdecimal()):
         raise ConfigError("--nii has 3 digits")
+    if options.ascii_wire and options.mac_key:
+        raise ConfigError("--mac-key: the ASCII wire carries no MAC")
     return NacTerminal(
         options.tid,
         options.mid,
@@ -98,7 +100,7 @@ def _nac_terminal(options: argparse.Namespace) -> NacTerminal:
         options.totals_digits,
         _key(options, "mac_key", (16,)) or b"",
         Keying(**{name: getattr(options, name) for name in Keying.model_fields}),
-        Codec(nac_spec(pad=VariablePad(options.pad))),
+        Codec(nac_spec(pad=VariablePad(options.pad), ascii_wire=options.ascii_wire)),
     )
 
 
@@ -123,6 +125,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--invoice", type=int, default=1, help="nac: the first invoice number")
     parser.add_argument("--totals-digits", type=int, default=90, choices=[30, 33, 36, 90], help="nac: field 63")
     parser.add_argument("--pad", default="0", choices=["0", "F", "right"], help="nac: odd variable-length numbers")
+    parser.add_argument("--ascii-wire", action="store_true", help="nac: digits and lengths as ASCII; without a MAC")
     parser.add_argument("--mac-key", help="nac: test key in hex; without it: no MAC")
     parser.add_argument("--tmk", help="test TMK in hex; without it: no MAC, no PIN")
     parser.add_argument("--batch", type=int, default=1)

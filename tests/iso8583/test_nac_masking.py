@@ -1,8 +1,9 @@
 """Masking of NAC messages fails closed: private fields are shown in their known forms only."""
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from posd.iso8583.codec import Unreadable
 from posd.iso8583.message import Message
 from posd.iso8583.nac import NAC
 from posd.iso8583.nac_masking import masked_nac_fields
@@ -43,3 +44,15 @@ def test_a_security_code_is_never_shown() -> None:
 def test_text_around_a_card_does_not_help_it(number: int, before: str, after: str) -> None:
     apart = f"{before} {PAN} {after}"
     assert PAN not in masked("0200", number, apart)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.sampled_from(["0200", "0320", "0500"]), st.binary(min_size=8, max_size=8), st.binary(max_size=200))
+def test_any_bytes_end_in_a_message_or_a_fault_and_both_can_be_masked(mti: str, bitmap: bytes, body: bytes) -> None:
+    data = bytes.fromhex(mti) + bitmap + body
+    try:
+        message: Message | None = NAC.decode(data)
+    except Unreadable as fault:
+        message = fault.partial
+    if message is not None:
+        assert masked_nac_fields(message).keys() == {str(number) for number in message.fields}

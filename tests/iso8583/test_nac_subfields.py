@@ -87,6 +87,7 @@ def test_what_python_takes_for_digits_is_refused(text: str) -> None:
     [
         Field60Batch(BatchNumber(1_000_000)),
         Field60Original("200", Stan(1)),
+        Field60Original("²200", Stan(1)),
         Field60Original("0200", Stan(-1)),
         Field60Original("0200", Stan(1), "short"),
         AmountText(10**12),

@@ -17,7 +17,7 @@ from simulators.host.faults import Faults, Rule
 from simulators.host.nac_acquirer import NacAcquirer
 from simulators.host.scenario import find, laid_over
 from simulators.host.server import HostServer
-from simulators.host.settings import HostSettings
+from simulators.host.settings import Behaviour, HostSettings
 from simulators.terminal.nac_client import NacClient
 from tests.simulators import bench as unionpay
 from tests.simulators.nac_bench import CARD, MID, OTHER, TID, settings, terminal
@@ -247,14 +247,14 @@ def test_any_bytes_leave_the_host_alive() -> None:
     play(scene)
 
 
-@pytest.mark.parametrize("pad", ["0", "F", "right"])
-def test_every_way_of_filling_up(pad: str) -> None:
+@pytest.mark.parametrize("wire", [{"pad": "0"}, {"pad": "F"}, {"pad": "right"}, {"ascii_wire": True}])
+def test_every_wire(wire: dict[str, Any]) -> None:
     async def scene(one: Line) -> None:
         one.client.terminal.codec = one.acquirer.codec
         assert (await one.do(SALE))["outcome"] == "approved"
         assert (await one.do({"do": "settle"}))["outcome"] == "balanced"
 
-    play(scene, settings(pad=pad))
+    play(scene, settings(**wire))
 
 
 @pytest.mark.parametrize(
@@ -285,6 +285,9 @@ def test_a_bad_step_is_said(step: Result) -> None:
         ("nac: {disagree: totals}", "profile: nac"),
         ("profile: unionpay", "needs tmk"),
         ("profile: nac\nnac: {disagre: totals}", "disagree"),
+        ("profile: nac\nbehaviour: {unbalance: both}", "unbalance has no meaning"),
+        ('profile: nac\ncards: [{pan: "4761739001010119", purse: "1.00"}]', "purse has no meaning"),
+        ('profile: nac\nnac: {ascii_wire: true, mac_key: "0123456789ABCDEFFEDCBA9876543210"}', "ASCII wire"),
         ("profile: nca", "profile"),
     ],
 )
@@ -298,6 +301,8 @@ def test_what_the_other_dialect_has_is_a_mistake(document: str, says: str, tmp_p
 def test_a_scenario_of_the_other_profile_is_refused() -> None:
     with pytest.raises(ConfigError, match="nac_transfer is for profile: nac, not unionpay"):
         laid_over(unionpay.settings(), [find("nac_transfer")])
+    with pytest.raises(ConfigError, match="unbalanced_domestic: unbalance has no meaning"):
+        laid_over(settings(), [find("unbalanced_domestic")])
     assert laid_over(settings(), [find("lost_answers")]).faults, "a scenario of the line fits both"
 
 
@@ -342,4 +347,4 @@ def test_d14_94_is_done_only_after_silence() -> None:
         assert (await one.do({"do": "settle"}))["outcome"] == "balanced"
 
     rules = (Rule(do="refuse", mti="0220", nth=1, code="94"), Rule(do="lose_answer", mti="0220", nth=2))
-    play(scene, settings(repeated_advice="94").model_copy(update={"faults": rules}))
+    play(scene, settings(Behaviour(repeat_advice="94")).model_copy(update={"faults": rules}))

@@ -125,13 +125,13 @@ def test_an_adjustment_with_another_original_amount_is_64() -> None:
 
 
 def test_an_offline_sale_and_its_repeat_count_once() -> None:
-    bench = Bench.of()
+    bench = Bench.of(Behaviour(repeat_advice="same"))
     sent = bench.terminal.offline_sale(CARD, 2_000_000, "654321")
     first, again = bench.say(sent), bench.say(sent)
     assert first.fields == again.fields
     assert (first.mti, first.get(39)) == ("0230", "00")
     assert (bench.totals(), bench.spent()) == ((1, 2_000_000, 0, 0), 2_000_000)
-    other = Bench.of(repeated_advice="94")
+    other = Bench.of()
     sent = other.terminal.offline_sale(CARD, 2_000, "654321")
     assert (other.code(sent), other.code(sent)) == ("00", "94")
     assert other.spent() == 2_000
@@ -143,6 +143,7 @@ def test_a_pre_authorisation_holds_and_its_completion_counts_even_in_a_later_bat
     assert bench.code(held) == "00"
     assert (bench.totals(), bench.spent()) == ((0, 0, 0, 0), 5_000)
     assert bench.settled() == ["00"]
+    assert bench.code(bench.terminal.complete(held.stan, 5_751)) == "61"
     assert bench.code(bench.terminal.complete(held.stan, 4_200)) == "00"
     assert (bench.totals(), bench.spent()) == ((1, 4_200, 0, 0), 4_200)
     assert bench.code(bench.terminal.complete(held.stan, 4_200)) == "12"

@@ -215,7 +215,7 @@ def test_a_95_or_77_that_a_rule_asks_for_means_what_it_says() -> None:
 def test_certificates_may_come_before_the_totals() -> None:
     bench = Bench.of()
     sale = bench.sale(700)
-    assert bench.code(bench.terminal.certificate(sale)) == "00"
+    assert [bench.code(bench.terminal.certificate(sale)) for _ in range(2)] == ["00", "00"]
     assert bench.settled() == ["00"]
     assert bench.books["batches"][0]["chip_details"] == 1
     assert bench.books["remarks"] == []
