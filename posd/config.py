@@ -11,6 +11,7 @@ from pathlib import Path
 
 from posd.addresses import AnyAddress, HttpAddress, SerialAddress, TlsAddress
 from posd.errors import ConfigError, KeyTrouble
+from posd.iso8583.unionpay import PIN_BLOCK_BYTES
 from posd.security.des import KEY_BYTES_SINGLE
 from posd.security.keys import DES, SM4, SM4_SIGN_IN, layout_of, load_tmk
 from posd.security.mac import ALGORITHMS
@@ -130,6 +131,9 @@ def _keys(settings: Settings, document: Document) -> list[Problem]:
     if layout.cipher is SM4 and not algorithm.sm4:
         what = f"brings SM4 keys, but {mac} wants DES keys"
         return [document.problem(("host", "sign_in"), what, "write mac_algorithm: sm4-ecb or sm4-cbc")]
+    if host.sm4_pin_block_bytes != PIN_BLOCK_BYTES and layout.cipher is not SM4:
+        what = f"is for SM4 keys, but {sign_in}, {where}, brings DES keys"
+        return [document.problem(("host", "sm4_pin_block_bytes"), what, "write sm4_pin_block_bytes: 8")]
     if layout.mak_bytes not in algorithm.key_bytes:
         wanted = "double" if layout.mak_bytes == KEY_BYTES_SINGLE else "single"
         what = f"is {host.mak}, but {mac} wants a {wanted}-length MAK"

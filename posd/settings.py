@@ -42,6 +42,7 @@ CONFIRM_SECONDS_MAX = 3_600.0
 """An approval that waits longer for its till would hold the settlement up."""
 ITEMS_MAX = 1_024
 HEADER_BYTES = (0, 2, 6)
+PIN_BLOCK_BYTES = (8, 16)
 SUCCESS_CODE = "00"
 ROUTES_MAX = 8
 FAILURES_MAX = 99
@@ -152,6 +153,12 @@ def _matching(pattern: str, problem: str) -> Callable[[str], str]:
 def _header_bytes(count: int) -> int:
     if count not in HEADER_BYTES:
         raise ValueError("must be 6, 2 or 0; 6 is the usual one")
+    return count
+
+
+def _pin_block_bytes(count: int) -> int:
+    if count not in PIN_BLOCK_BYTES:
+        raise ValueError("must be 8 or 16; ask the acquirer")
     return count
 
 
@@ -322,6 +329,7 @@ class HostSettings(Section):
     mac_output: Literal["usual", "hex", "raw"] = "usual"
     sm4_key_block: Literal["with_tdk", "without_tdk"] = "with_tdk"
     sm4_security_digit: SecurityDigit = "6"
+    sm4_pin_block_bytes: Annotated[int, AfterValidator(_pin_block_bytes)] = 8
     track_encryption: Literal["no", "yes"] = "no"
     unmaced_decline: Literal["accept", "reverse"] = "accept"
     partial_approval: Literal["reverse", "accept"] = "reverse"

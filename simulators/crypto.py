@@ -126,15 +126,20 @@ def open_key_block(tmk: bytes, block: bytes, sign_in_code: str = "", *, double_m
     return WorkingKeys(pik=clear[0], mak=clear[1], tdk=clear[2] if len(clear) > 2 else None)
 
 
-def pin_block(pik: bytes, pin: str, pan: str) -> bytes:
-    """ISO format 0 with the PAN, encrypted under the PIK (reference 1.12)."""
+def pin_block(pik: bytes, pin: str, pan: str, size: int = BLOCK_BYTES) -> bytes:
+    """ISO format 0 with the PAN, encrypted under the PIK (reference 1.12); 16 bytes are SM4's.
+
+    How SM4 fills its block no public source says: here with zeros.
+    """
     first = bytes.fromhex(f"{len(pin):02d}{pin}".ljust(2 * BLOCK_BYTES, "F"))
-    return encrypt(pik, _xor(first, _pan_part(pan)))
+    clear = _xor(first, _pan_part(pan))
+    return encrypt(pik, clear) if size == BLOCK_BYTES else sm4(pik, clear.ljust(size, b"\0"))
 
 
 def pin_of(pik: bytes, block: bytes, pan: str) -> str | None:
     """The PIN in an encrypted format 0 block, or None if it does not look like one under this key."""
-    text = _xor(decrypt(pik, block), _pan_part(pan)).hex()
+    clear = decrypt(pik, block) if len(block) == BLOCK_BYTES else sm4_decrypt(pik, block)[:BLOCK_BYTES]
+    text = _xor(clear, _pan_part(pan)).hex()
     digits = int(text[1], 16)
     pin = text[2 : 2 + digits]
     fits = text[0] == "0" and PIN_DIGITS_MIN <= digits <= PIN_DIGITS_MAX and pin.isdecimal()

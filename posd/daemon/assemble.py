@@ -213,6 +213,7 @@ def profile_of(settings: Settings) -> Profile:
         mac_output=host.mac_output,
         sm4_key_block=host.sm4_key_block,
         sm4_security_digit=host.sm4_security_digit,
+        sm4_pin_block_bytes=host.sm4_pin_block_bytes,
         track_encryption=host.track_encryption == "yes",
     )
     return UnionPay(knobs)

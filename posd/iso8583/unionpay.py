@@ -7,6 +7,7 @@ from posd.iso8583.codec import Codec
 from posd.iso8583.spec import Field, Kind, Pad, Spec
 
 LL, LLL = 1, 2
+PIN_BLOCK_BYTES = 8
 
 _FIELDS = (
     Field(2, "primary account number", Kind.DIGITS, 19, LL, Pad.RIGHT),
@@ -32,7 +33,7 @@ _FIELDS = (
     Field(44, "additional response", Kind.BYTES_AS_TEXT, 25, LL),
     Field(48, "private data", Kind.DIGITS, 322, LLL, Pad.RIGHT),
     Field(49, "currency", Kind.TEXT, 3),
-    Field(52, "PIN block", Kind.BINARY, 8),
+    Field(52, "PIN block", Kind.BINARY, PIN_BLOCK_BYTES),
     Field(53, "security control", Kind.DIGITS, 16),
     Field(54, "balances", Kind.BYTES_AS_TEXT, 40, LLL),
     Field(55, "IC data", Kind.BINARY, 255, LLL),
@@ -49,13 +50,18 @@ _FIELDS = (
 
 
 def unionpay_spec(
-    *, f22_left: bool = True, f23_right: bool = True, f61_ascii: bool = False, with_f24: bool = False
+    *,
+    f22_left: bool = True,
+    f23_right: bool = True,
+    f61_ascii: bool = False,
+    with_f24: bool = False,
+    pin_block_bytes: int = PIN_BLOCK_BYTES,
 ) -> Spec:
     """The dialect with its knobs ("Dialect knobs" at the end of the reference).
 
     `f22_left`: field 22 is left-justified (`021` as 0210), else right-justified. `f23_right`: field 23 is
     right-justified, else left. `f61_ascii`: field 61 is ASCII and counts bytes. `with_f24`: field 24 exists
-    (variant framing, sample A8).
+    (variant framing, sample A8). `pin_block_bytes`: length of field 52, which may be 16 with SM4 (reference 1.12).
     """
     changes: list[Field] = []
     if not f22_left:
@@ -64,6 +70,8 @@ def unionpay_spec(
         changes.append(Field(23, "card sequence number", Kind.DIGITS, 3, pad=Pad.RIGHT))
     if f61_ascii:
         changes.append(Field(61, "original transaction", Kind.TEXT, 29, LLL))
+    if pin_block_bytes != PIN_BLOCK_BYTES:
+        changes.append(Field(52, "PIN block", Kind.BINARY, pin_block_bytes))
     if with_f24:
         changes.append(Field(24, "network international id", Kind.DIGITS, 3))
     return Spec.of("unionpay", _FIELDS).changed("unionpay", changes)

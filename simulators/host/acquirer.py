@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 from posd.iso8583.codec import Codec, replace_mac
 from posd.iso8583.message import Message
-from posd.iso8583.unionpay import UNIONPAY
 from simulators.crypto import BLOCK_BYTES
 from simulators.fields import Field60, Unreadable
 from simulators.host.books import Batch, Books, Terminal
@@ -56,10 +55,10 @@ class Answer:
 class Acquirer:
     """Terminals, cards and ledger of one simulated host."""
 
-    def __init__(self, settings: HostSettings, seed: int = 0, *, codec: Codec = UNIONPAY) -> None:
+    def __init__(self, settings: HostSettings, seed: int = 0, *, codec: Codec | None = None) -> None:
         self.settings = settings
         self.seed = seed
-        self.codec = codec
+        self.codec = codec or settings.behaviour.keys.codec
         self._keying = settings.behaviour.keys
         self.books = Books.open(settings)
 

@@ -107,7 +107,8 @@ def _nac_terminal(options: argparse.Namespace) -> NacTerminal:
 def _terminal(options: argparse.Namespace) -> Terminal:
     tmk = _key(options, "tmk", (8, 16))
     keying = Keying(**{name: getattr(options, name) for name in Keying.model_fields})
-    return Terminal(options.tid, options.mid, tmk, options.batch, options.stan, options.sign_in_code, keying=keying)
+    sign_in_code, codec = options.sign_in_code, keying.codec
+    return Terminal(options.tid, options.mid, tmk, options.batch, options.stan, sign_in_code, codec, keying=keying)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -133,7 +134,13 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--sign-in-code", default="003", choices=["001", "003", "004", "006"])
     for name, field in Keying.model_fields.items():
         option = f"--{name.replace('_', '-')}"
-        parser.add_argument(option, default=field.default, choices=get_args(field.annotation), help="as the host's")
+        parser.add_argument(
+            option,
+            default=field.default,
+            choices=get_args(field.annotation),
+            type=type(field.default),
+            help="as the host's",
+        )
     parser.add_argument("--timeout-s", type=float, default=TIMEOUT_S, dest="timeout_s")
     return parser
 

@@ -346,7 +346,7 @@ class Terminal:
         track = f"{card.pan}={card.expiry}{TRACK_TAIL}"[:TRACK_DIGITS_MAX]
         fields: dict[int, str | None] = {2: card.pan, 14: card.expiry or None} if typed else {2: card.pan, 35: track}
         if card.pin is not None and self.keys is not None:
-            fields |= {26: "12", 52: pin_block(self.keys.pik, card.pin, card.pan).hex().upper()}
+            fields |= {26: "12", 52: self._pin_block(self.keys.pik, card.pin, card.pan)}
             fields[53] = f"2{self._security_digit()}00000000000000"
         return self._with_encrypted_track(fields)
 
@@ -357,6 +357,10 @@ class Terminal:
             return fields
         control = fields.get(53) or f"0{self._security_digit()}00000000000000"
         return fields | {35: encrypt_track(self.keys.tdk, track), 53: f"{control[:2]}1{control[3:]}"}
+
+    def _pin_block(self, pik: bytes, pin: str, pan: str) -> str:
+        size = self.keying.sm4_pin_block_bytes if self.sign_in_code == SIGN_IN_SM4 else BLOCK_BYTES
+        return pin_block(pik, pin, pan, size).hex().upper()
 
     def _security_digit(self) -> str:
         """Field 53 digit 2 (1.5): the algorithm of the working keys."""

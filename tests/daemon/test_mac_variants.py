@@ -52,6 +52,28 @@ def test_a_sale_and_a_reversal_under_each_mac(staged: MakeStage, name: str) -> N
     play(stage_of(staged, VARIANTS[name], faults=(LOST,)), story)
 
 
+def test_d27_a_pin_block_of_sixteen_bytes_goes_on_unopened(staged: MakeStage) -> None:
+    """D27: with SM4 keys, where the acquirer says so; the host opens what the terminal's PIN pad made."""
+
+    async def story(stage: Stage) -> None:
+        card = stage.acquirer.books.cards[CARD]
+        card.settings = card.settings.model_copy(update={"pin": "123456"})
+        await stage.start()
+        terminal = stage.terminal()
+        assert (await terminal.do({"do": "sign_in"}))["outcome"] == "approved"
+        assert (await stage.sale("1.00", pin="123456"))["outcome"] == "approved"
+        sent = terminal.terminal.log[2].sent.message
+        assert len(sent.get(52) or "") == 32
+        assert (await stage.sale("2.00", pin="654321"))["code"] == "55"
+        await stage.end()
+        assert stage.differences() == []
+
+    sm4 = {"mac_algorithm": "sm4-ecb", "sm4_security_digit": "3", "sm4_pin_block_bytes": 16}
+    keying = Keying.model_validate(sm4)
+    terminal = {"sign_in_code": "006", "keying": keying, "codec": keying.codec}
+    play(staged(change={"host": {**sm4, "sign_in": "006"}}, behaviour={"keys": sm4}, terminals=terminal), story)
+
+
 @pytest.mark.parametrize("name", ["x9.19", "sm4-ecb"])
 def test_a_wrong_mac_of_either_side_is_seen(staged: MakeStage, name: str) -> None:
     """The host's: an approval with a bad MAC is reversed. The terminal's: refused and not sent."""

@@ -75,6 +75,14 @@ def test_other_key_blocks_are_made_and_opened(code: str, more: dict[str, bool], 
         crypto.open_key_block(SM4_KEY, block, other)
 
 
+def test_a_pin_block_of_sixteen_bytes() -> None:
+    block = crypto.pin_block(SM4_KEY, "123456", "6225880123456789", 16)
+    assert len(block) == 16
+    assert crypto.pin_of(SM4_KEY, block, "6225880123456789") == "123456"
+    assert crypto.pin_of(SM4_KEY[::-1], block, "6225880123456789") is None
+    assert crypto.pin_of(SM4_KEY, block, "6225880000000005") != "123456"
+
+
 def bench_of(name: str, **more: Any) -> Bench:
     code, mak = VARIANTS[name]
     keying = {"mac_algorithm": name, "mak": mak, **more}

@@ -9,9 +9,10 @@ from posd.core.rules import KindRules, TxnKind, Why
 from posd.core.state import Session, Transaction
 from posd.errors import MalformedMessage
 from posd.framing.tpdu import Envelope, split
+from posd.iso8583.codec import Codec
 from posd.iso8583.masking import masked_fields
 from posd.iso8583.message import Message
-from posd.iso8583.unionpay import UNIONPAY
+from posd.iso8583.unionpay import PIN_BLOCK_BYTES, UNIONPAY, unionpay_spec
 from posd.profiles.contract import Arrived, Material, Order, Outgoing, ReadRequest, Terminal
 from posd.profiles.unionpay import from_host, to_host, to_terminal
 from posd.profiles.unionpay.data import KINDS, MAC_COVERED, NO_SECURITY_CONTROL, REFUSALS, REVERSAL_REASONS
@@ -40,6 +41,7 @@ class Knobs:
     mak: str = "single"
     sm4_key_block: str = "with_tdk"
     sm4_security_digit: str = "6"
+    sm4_pin_block_bytes: int = PIN_BLOCK_BYTES
     track_encryption: bool = False
 
 
@@ -51,7 +53,8 @@ class UnionPay:
 
     def __init__(self, knobs: Knobs) -> None:
         self.knobs = knobs
-        self._codec = UNIONPAY
+        usual = knobs.sm4_pin_block_bytes == PIN_BLOCK_BYTES
+        self._codec = UNIONPAY if usual else Codec(unionpay_spec(pin_block_bytes=knobs.sm4_pin_block_bytes))
         self._envelope = Envelope(knobs.tpdu, b"", knobs.header)
         layout = layout_of(knobs.sign_in, knobs.mak, knobs.sm4_key_block)
         self._keying = Keying(layout, mac_of(knobs.mac_algorithm, knobs.mac_output))
