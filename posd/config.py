@@ -87,6 +87,7 @@ def check_environment(settings: Settings, document: Document | None = None) -> l
             load_token(settings.till.token_file)
         except ConfigError as error:
             found.append((("till", "token_file"), str(error), ""))
+    found += _device_problems(settings)
     if document is None:
         return [Problem("", 0, 0, shown_path(place), what, hint) for place, what, hint in found]
     return [document.problem(place, what, hint) for place, what, hint in found]
@@ -418,6 +419,27 @@ def _seconds_between(earlier: time, later: time) -> int:
     """From one time of day to the next occurrence of another."""
     first, second = (at.hour * 3600 + at.minute * 60 + at.second for at in (earlier, later))
     return (second - first) % DAY_S
+
+
+def _device_problems(settings: Settings) -> Iterator[tuple[Place, str, str]]:
+    addresses: list[tuple[Place, AnyAddress]] = [(("door", "listen"), address) for address in settings.door.listen]
+    for number, route in enumerate(settings.host.every_route()):
+        addresses.append((("host", "routes", number, "address") if route.name else ("host", "address"), route.address))
+    for place, address in addresses:
+        for what, hint in _device_problem(address):
+            yield place, what, hint
+
+
+def _device_problem(address: AnyAddress) -> list[tuple[str, str]]:
+    """A device that is not there may be plugged in later; one that can never be used is said now."""
+    if not isinstance(address, SerialAddress) or not os.path.exists(address.device):
+        return []
+    if not Path(address.device).is_char_device():
+        return [(f"{address.device} is no serial port", "give the path of one, as /dev/ttyUSB0")]
+    if os.access(address.device, os.R_OK | os.W_OK):
+        return []
+    what = f"{address.device} cannot be used by user id {os.geteuid()}"
+    return [(what, "run: usermod -aG dialout posd, and start posd again")]
 
 
 def _folder_problem(folder: Path) -> list[tuple[str, str]]:

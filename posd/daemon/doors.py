@@ -1,5 +1,6 @@
 """The doors of one daemon, side by side: an answer goes out by the door that its question came in by."""
 
+import asyncio
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -45,8 +46,7 @@ class Doors:
             door.stop_accepting()
 
     async def stop(self) -> None:
-        for door in self._doors:
-            await door.stop()
+        await asyncio.gather(*(door.stop() for door in self._doors))
 
     def answer(self, connection: str, frame: bytes) -> bool:
         """As Connections.answer; False also where nobody of that name is connected any more (D16)."""

@@ -189,7 +189,11 @@ def open_serial(address: SerialAddress) -> SerialChannel:
             inter_byte_timeout=0,  # VMIN = 1: a read of no bytes means a hang-up, and nothing else does
             exclusive=True,
         )
-        _report_parity(port.fileno(), address)
+        try:
+            _report_parity(port.fileno(), address)
+        except (OSError, termios.error):
+            port.close()
+            raise
     except serial.SerialException as error:
         raise _explained(address, error.errno) from None
     except (OSError, ValueError, termios.error) as error:

@@ -24,7 +24,7 @@ from posd.transport.serial import open_serial
 CLOSE_TIMEOUT_S = 2.0
 
 Trouble = Callable[[str, str, int], None]
-"""Told of trouble that the line mends by itself: the device, what, how often since it was opened."""
+"""Told of trouble that the line mends by itself: the device, what, how often that kind came since it was opened."""
 
 
 class LineChannel:
@@ -43,7 +43,7 @@ class LineChannel:
         self._leaving_counted = 0
         self._behind_bytes = 0  # ACK and NAK that wait behind it
         self._received = bytearray()
-        self._troubles: dict[str, int] = {}
+        self._troubles: dict[type[LineEvent], int] = {}
         self._ending = ""
         self._flushed, self._settled = asyncio.Event(), asyncio.Event()
         self._flushed.set()
@@ -124,11 +124,11 @@ class LineChannel:
                 case Write(data, again):
                     self._write(data)
                     if again:
-                        self._trouble("sent again")
+                        self._trouble(event, "a frame of ours was sent again")
                 case Bad(what):
-                    self._trouble(what)
+                    self._trouble(event, what)
                 case Repeated():
-                    self._trouble("a repeated frame was acknowledged again and not delivered again")
+                    self._trouble(event, "a repeated frame was acknowledged again and not delivered again")
                 case GivenUp(why):
                     self._fail(why)
                 case _ as never:
@@ -190,8 +190,10 @@ class LineChannel:
         if not self.ended:
             self._handle(self._framing.tick(self._loop.time()))
 
-    def _trouble(self, what: str) -> None:
-        count = self._troubles[what] = self._troubles.get(what, 0) + 1
+    def _trouble(self, event: LineEvent, what: str) -> None:
+        """Counted by kind, for what is bad about a frame can be said in thousands of ways."""
+        kind = type(event)
+        count = self._troubles[kind] = self._troubles.get(kind, 0) + 1
         if count & (count - 1) == 0:  # at 1, 2, 4, 8 …: a noisy line does not fill the log
             self._on_trouble(self.peer, what, count)
 

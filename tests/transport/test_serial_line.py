@@ -115,7 +115,7 @@ def test_a_lost_frame_comes_again(tmp_path: Path) -> None:
         cable.to_far = once(lambda data: b"", cable, "to_far")
         near.say(b"question")
         assert await far.frames.get() == b"question"
-        assert near.troubles == ["sent again"]
+        assert near.troubles == ["a frame of ours was sent again"]
 
     play(tmp_path, story)
 
@@ -128,7 +128,7 @@ def test_a_lost_ack_delivers_once(tmp_path: Path) -> None:
         assert await far.frames.get() == b"question"
         assert await far.frames.get() == b"another"
         assert far.frames.empty()
-        assert near.troubles == ["sent again"]
+        assert near.troubles == ["a frame of ours was sent again"]
         assert far.troubles == ["a repeated frame was acknowledged again and not delivered again"]
 
     play(tmp_path, story)
@@ -171,6 +171,18 @@ def test_a_bare_length_finds_back_after_silence(tmp_path: Path, noise: bytes) ->
         assert await far.frames.get() == b"heard"
 
     play(tmp_path, story, framing="length", inter_byte_s=0.1)
+
+
+def test_a_noisy_line_does_not_fill_the_log(tmp_path: Path) -> None:
+    """Each bad frame is bad in its own way; they are counted as one kind."""
+
+    async def story(cable: Cable, near: Side, far: Side) -> None:
+        for size in range(1, 20):
+            cable.say("far", stx_frame(bytes(40))[: size + 3])
+            await asyncio.sleep(0.03)
+        assert far.troubles == [f"unfinished after {size + 3} bytes" for size in (1, 2, 4, 8, 16)]
+
+    play(tmp_path, story, inter_byte_s=0.01)
 
 
 def test_a_peer_that_never_acknowledges_ends_the_line(tmp_path: Path) -> None:
