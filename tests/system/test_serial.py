@@ -2,6 +2,10 @@
 
 import asyncio
 import itertools
+import json
+import shutil
+import subprocess
+import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -15,7 +19,7 @@ from simulators.serial_line.where import SerialAt
 from simulators.terminal.client import TerminalClient
 from simulators.terminal.core import Terminal
 from tests.daemon.stage import MID, TMK, free_port
-from tests.system.house import CANARY, EXPIRY, House
+from tests.system.house import CANARY, EXPIRY, ROOT, House
 from tests.transport.cable import Cable
 
 pytestmark = pytest.mark.system
@@ -210,3 +214,31 @@ def test_a_port_that_is_held_is_status_2_and_one_line(built: Build, tmp_path: Pa
     assert status == 2
     assert errors.startswith(f"posd: door.listen: cannot open {cable.near}: another program holds it; stop the program")
     assert errors.count("\n") == 1
+
+
+@pytest.mark.skipif(shutil.which("socat") is None, reason="no socat here")
+def test_the_commands_of_the_readme(built: Build, tmp_path: Path) -> None:
+    """Two ptys by socat, the terminal as a process of its own."""
+    ends = {name: tmp_path / name for name in ("posd-end", "terminal-end")}
+    house = built(change={"door": {"listen": f"serial://{ends['posd-end']}"}})
+    step = json.dumps({"do": "sale", "amount": "12.34", "card": CANARY, "expiry": EXPIRY})
+    terminal = [sys.executable, "-m", "simulators.terminal", "--connect", f"serial://{ends['terminal-end']}"]
+    who = ["--tid", house.tids[0], "--mid", MID]
+
+    async def story() -> None:
+        house.start()
+        await house.ready()
+        process = await asyncio.create_subprocess_exec(
+            *terminal, *who, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        )
+        said, _ = await process.communicate(f"{step}\n".encode())
+        assert json.loads(said)["outcome"] == "approved"
+        assert process.returncode == 0
+        await house.agreed()
+        assert await house.terminated() == 0
+
+    with subprocess.Popen(["socat", *(f"pty,raw,echo=0,link={end}" for end in ends.values())]) as cable:
+        try:
+            asyncio.run(asyncio.wait_for(story(), LIMIT_S))
+        finally:
+            cable.terminate()
