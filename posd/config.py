@@ -422,7 +422,7 @@ def _seconds_between(earlier: time, later: time) -> int:
 
 
 def _device_problems(settings: Settings) -> Iterator[tuple[Place, str, str]]:
-    addresses: list[tuple[Place, AnyAddress]] = [(("door", "listen"), address) for address in settings.door.listen]
+    addresses: list[tuple[Place, object]] = [(("door", "listen"), address) for address in settings.door.listen]
     for number, route in enumerate(settings.host.every_route()):
         addresses.append((("host", "routes", number, "address") if route.name else ("host", "address"), route.address))
     for place, address in addresses:
@@ -430,7 +430,7 @@ def _device_problems(settings: Settings) -> Iterator[tuple[Place, str, str]]:
             yield place, what, hint
 
 
-def _device_problem(address: AnyAddress) -> list[tuple[str, str]]:
+def _device_problem(address: object) -> list[tuple[str, str]]:
     """A device that is not there may be plugged in later; one that can never be used is said now."""
     if not isinstance(address, SerialAddress) or not os.path.exists(address.device):
         return []
