@@ -4,13 +4,17 @@ from datetime import time
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from posd.core import events as e
 from posd.core import limits
 from posd.core import records as r
 from posd.core.answers import ExchangeKind
+from posd.core.draft import Draft
 from posd.core.effects import Refusal
+from posd.core.rules import Side
 from posd.core.state import SettlementCause, SettlementPhase
+from posd.values import Stan
 from tests.core.playbook import (
     SETTLE_NOW,
     Playbook,
@@ -24,6 +28,7 @@ from tests.core.playbook import (
     quiet,
     ready,
     recorded,
+    request_id,
     rules,
     sale,
     sent,
@@ -139,6 +144,28 @@ def few(monkeypatch: pytest.MonkeyPatch) -> None:
     """The same rules with smaller numbers: 3 warns, 5 settles, 7 refuses."""
     for name, value in (("COUNT_WARN", 3), ("COUNT_SETTLE", 5), ("COUNT_REFUSE", 7)):
         monkeypatch.setattr(limits, name, value)
+
+
+@pytest.mark.parametrize(
+    ("counted", "warns", "settles", "refuses"),
+    [
+        (698, False, False, False),
+        (699, True, False, False),
+        (848, False, False, False),
+        (849, False, True, False),
+        (949, False, True, True),
+    ],
+)
+def test_d22_the_marks_are_700_850_and_950(counted: int, warns: bool, settles: bool, refuses: bool) -> None:
+    """One more sale after `counted` of one side of one group; the host's counts have three digits."""
+    play = after_sales(1)
+    one = play.txn(1)
+    many = {request_id(n): replace(one, request_id=request_id(n), stan=Stan(n)) for n in range(1, counted + 1)}
+    play.engine.state = play.folded = replace(play.state, transactions=many)
+    play >> sale(990) >> answered()
+    assert ("batch_fills" in play.alerts) is warns
+    assert ("batch_settles_early" in play.alerts) is settles
+    assert limits.full(Draft(play.rules, play.state, play.engine.agenda, play.now), Side.DEBIT) is refuses
 
 
 def test_d22_a_filling_batch_warns_then_settles_early(few: None) -> None:
