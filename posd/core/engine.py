@@ -30,7 +30,7 @@ from posd.core.rules import Rules, Why
 from posd.core.state import Exchange, SettlementCause, SettlementPhase, State, Transaction, TxnStatus
 from posd.core.verdict import Worth, judge
 from posd.errors import InvariantBroken
-from posd.values import Now
+from posd.values import Now, RequestId
 
 STEPS_MAX = 64
 """More steps than this for one event, beside one for each waiting request, is a loop, and a bug of ours."""
@@ -180,11 +180,11 @@ def _late(draft: Draft, answer: HostAnswer) -> None:
 
     After 12 or 25 an answer that confirms nothing says all the same that the host did get the original (D9).
     """
-    draft.note("answer_matches_nothing", kind=answer.kind.value, stan=answer.stan or 0, code=answer.facts.code)
-    if answer.kind is not ExchangeKind.TRANSACTION or answer.stan is None:
-        return
-    every = [*draft.state.closed.values(), *draft.state.transactions.values()]
-    txn = next((t for t in reversed(every) if t.stan == answer.stan), None)
+    txn = _sent_with(draft, answer) if answer.kind is ExchangeKind.TRANSACTION else None
+    of = txn.request_id if txn is not None else None
+    draft.note(
+        "answer_matches_nothing", **_naming(of), kind=answer.kind.value, stan=answer.stan or 0, code=answer.facts.code
+    )
     if txn is None or (txn.facts is not None and txn.facts.code == answer.facts.code):
         return  # unknown here, or a duplicate of what was taken
     verdict = judge(answer, draft.rules)
@@ -195,11 +195,25 @@ def _late(draft: Draft, answer: HostAnswer) -> None:
         reversals.late_approval(draft, txn)
 
 
+def _sent_with(draft: Draft, answer: HostAnswer) -> Transaction | None:
+    """The newest transaction that left with the number of this answer."""
+    every = [*draft.state.closed.values(), *draft.state.transactions.values()]
+    return next((txn for txn in reversed(every) if txn.stan == answer.stan), None)
+
+
+def _naming(request_id: RequestId | None) -> dict[str, str]:
+    """The request that a line of the log is about, where it is about one (D34)."""
+    return {"request_id": request_id} if request_id is not None else {}
+
+
 def _host_unreadable(draft: Draft, event: e.HostUnreadable) -> None:
     """If it can be told to which exchange it belongs, that one has no outcome; else the reply limit will say so."""
     exchange = draft.state.exchange
-    draft.note("answer_unreadable", because=event.because)
-    if exchange is not None and exchange.kind is event.kind and exchange.stan == event.stan:
+    ours = exchange is not None and exchange.kind is event.kind and exchange.stan == event.stan
+    draft.note(
+        "answer_unreadable", **_naming(exchange.request_id if exchange and ours else None), because=event.because
+    )
+    if ours:
         _lost(draft, Why.UNREADABLE, event.because)
 
 
@@ -239,7 +253,7 @@ def _encoding_failed(draft: Draft, event: e.EncodingFailed) -> None:
     """D1: alerted, still owed, and not tried again in a loop. What led to it did happen all the same."""
     if event.during is not None:
         _happened(draft, event.during)
-    draft.alert("cannot_encode", kind=event.kind.value, because=event.because)
+    draft.alert("cannot_encode", **_naming(event.request_id), kind=event.kind.value, because=event.because)
     match event.kind:
         case ExchangeKind.TRANSACTION:
             assert event.request_id is not None

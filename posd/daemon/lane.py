@@ -326,7 +326,7 @@ class Lane:
             try:
                 outgoing = self.profile.encode_answer(request, answer, self.terminal, draft.state.session, draft.now)
             except CannotEncode as error:
-                draft.alert("cannot_encode_answer", because=str(error))
+                draft.alert("cannot_encode_answer", request_id=request_of(answer) or "", because=str(error))
                 continue
             encoded.append((answer, outgoing))
         return tuple(encoded)

@@ -182,7 +182,8 @@ class Exits:
     def to_host(self, message: fx.ToHost, outgoing: Outgoing) -> None:
         """A message that the line does not take has its reply limit, or the line's end, as any other."""
         if self.link is None or not self.link.send(message.token, outgoing.frame, message.deadline_s):
-            log.warning("line_took_nothing", token=message.token, kind=message.kind.value)
+            of = {} if message.request_id is None else {"request_id": message.request_id}
+            log.warning("line_took_nothing", token=message.token, **of, kind=message.kind.value)
 
     def withdraw(self, token: str) -> None:
         """Nobody waits for this exchange any more."""

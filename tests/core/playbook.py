@@ -26,7 +26,7 @@ from posd.core.answers import (
     Totals,
 )
 from posd.core.draft import Draft
-from posd.core.effects import Alert, CommandDone, ForgetCard, Refusal, Refused, Result, SignInResult, ToHost
+from posd.core.effects import Alert, CommandDone, ForgetCard, Note, Refusal, Refused, Result, SignInResult, ToHost
 from posd.core.engine import Engine
 from posd.core.fold import apply, opened
 from posd.core.payload import dump_record, dump_state, load_record, load_state, record_name, record_version
@@ -250,6 +250,16 @@ class Playbook:
     @property
     def alerts(self) -> list[str]:
         return [effect.event for draft in self.drafts for effect in draft.effects if isinstance(effect, Alert)]
+
+    def facts(self, event: str) -> dict[str, str | int]:
+        """Of the one alert or note of this name."""
+        (found,) = [
+            effect.facts
+            for draft in self.drafts
+            for effect in draft.effects
+            if isinstance(effect, Alert | Note) and effect.event == event
+        ]
+        return found
 
     def every(self, kind: type) -> list[Any]:
         """All records of a kind in the whole journal."""

@@ -17,6 +17,7 @@ from tests.core.playbook import (
     balanced,
     done,
     forgot,
+    late,
     quiet,
     ready,
     recorded,
@@ -54,6 +55,19 @@ def test_a_sale_is_refused_and_never_started() -> None:
     play << forgot(1) << quiet
     assert play.state.find(request_id(1)) is None
     unsayable(play) >> sale(2) << sent(TRANSACTION)
+
+
+def test_d34_each_line_of_the_log_about_a_request_names_it() -> None:
+    of = request_id(1)
+    play = unsayable(ready(), TRANSACTION) >> sale(1)
+    assert play.facts("cannot_encode")["request_id"] == of
+    play = ready() >> sale(1) >> e.HostUnreadable("field 4: not a digit", TRANSACTION, play.state.stan)
+    assert play.facts("answer_unreadable")["request_id"] == of
+    assert play.facts("outcome_unknown")["request_id"] == of
+    play >> late(TRANSACTION, play.txn(1).stan)
+    assert play.facts("answer_matches_nothing")["request_id"] == of
+    play >> late(TRANSACTION, 999)
+    assert "request_id" not in play.facts("answer_matches_nothing")
 
 
 def test_a_repeat_of_such_a_sale_is_refused_again() -> None:
