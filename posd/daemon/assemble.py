@@ -86,7 +86,8 @@ def run(config_path: Path) -> int:
 
 
 def _files_needed(settings: Settings) -> int:
-    to_host = 2 * settings.host.connections_max if settings.host.mode == "one_shot" else 0  # the late ones beside
+    one_shot = sum(route.mode == "one_shot" for route in settings.host.every_route())
+    to_host = 2 * one_shot * settings.host.connections_max  # those for late answers beside
     tills = settings.till.connections_max
     return settings.door.connections_max + tills + to_host + FILES_BESIDE_CONNECTIONS
 

@@ -76,6 +76,7 @@ class OneShotLink:
         self._waiting: deque[_Exchange] = deque()
         self._open: dict[str, _Exchange] = {}
         self._late: dict[str, _Exchange] = {}
+        self._delivering: _Exchange | None = None
         self._untold: deque[tuple[str, Callable[[], None]]] = deque()
         self._up = self._stopping = False
         self._trouble = ""
@@ -133,13 +134,17 @@ class OneShotLink:
         return exchange is not None and not exchange.over and self._let_go(exchange)
 
     def abort(self, why: str) -> None:
-        """Drop every connection at once; `link_down(why)` follows, then new tries."""
+        """Let every exchange go at once; `link_down(why)` follows, then new tries.
+
+        The connection whose frame is being delivered is torn off; others may still bring a late answer (D11).
+        """
+        if self._delivering is not None:
+            self._drop(self._delivering)
         if not self._up:
             return
         self._up = False
-        for exchange in [*self._waiting, *self._open.values(), *self._late.values()]:
-            told = exchange.over
-            if self._drop(exchange) and not told:
+        for exchange in [*self._waiting, *self._open.values()]:
+            if not exchange.over and self._let_go(exchange):
                 self._soon(exchange.token, partial(self._listener.withdrawn, exchange.token))
         self._soon("", partial(self._go_down, why))
 
@@ -201,14 +206,21 @@ class OneShotLink:
         while data := await channel.receive():
             frames, fault = incoming.feed(data)
             for frame in frames:
-                exchange.answered = True
-                self._trouble = ""
-                self._backoff.reset()
-                self._listener.frame(frame)
+                self._deliver(exchange, frame)
             if fault is not None:
                 self._listener.unreadable(fault.error, fault.length)
                 return f"unreadable: {fault.error}"
         return f"{channel.ending}, {incoming.pending} bytes into a frame" if incoming.pending else channel.ending
+
+    def _deliver(self, exchange: _Exchange, frame: bytes) -> None:
+        exchange.answered = True
+        self._trouble = ""
+        self._backoff.reset()
+        self._delivering = exchange
+        try:
+            self._listener.frame(frame)
+        finally:
+            self._delivering = None
 
     def _never_left(self, exchange: _Exchange, why: str) -> None:
         """Said in an order in which nobody tries the next message on a link that is down already."""

@@ -334,20 +334,57 @@ def test_late_connections_are_bounded_and_end(monkeypatch: pytest.MonkeyPatch) -
     play(story, connections_max=2)
 
 
-def test_abort_drops_everything_says_why_and_tries_again() -> None:
+def test_abort_lets_everything_go_says_why_and_tries_again() -> None:
     async def story(link: OneShotLink, heard: Heard, host: Host) -> None:
         assert link.send("a", b"ask", later())
-        far, _ = await next_frame(host)
+        await next_frame(host)
         assert link.send("b", b"waits", later())
         link.abort("the host has said nothing for 60 s")
         link.abort("twice is once")
         assert not link.up
         assert await heard.expect("withdrawn") == "b"
         assert await heard.expect("down") == "the host has said nothing for 60 s"
-        assert await far.receive() == b""
         await heard.expect("up")
 
     play(story, connections_max=1)
+
+
+def test_d11_abort_tears_off_the_connection_that_floods_and_listens_on_the_others() -> None:
+    class Flooded(Heard):
+        link: OneShotLink
+
+        def frame(self, frame: bytes) -> None:
+            super().frame(frame)
+            if frame == b"flood":
+                self.link.abort("the host floods a terminal with answers")
+
+    async def run() -> None:
+        heard, host = Flooded(), Host()
+        await host.open()
+        port = host.port
+        heard.link = link = make(lambda: connect_tcp("127.0.0.1", port, 5), heard)
+        async with asyncio.timeout(LIMIT_S):
+            link.start()
+            await heard.expect("up")
+            await host.channels.get()
+            assert link.send("quiet", b"ask", later())
+            quiet, _ = await next_frame(host)
+            assert link.send("floods", b"ask", later())
+            floods, _ = await next_frame(host)
+            while not link._open["quiet"].channel.delivered:  # type: ignore[union-attr]
+                await asyncio.sleep(0.001)
+            floods.send(with_length(b"flood"))
+            assert await heard.expect("frame") == b"flood"
+            assert await heard.expect("down") == "the host floods a terminal with answers"
+            assert await floods.receive() == b""
+            assert "reset" in floods.ending
+            await heard.expect("up")
+            quiet.send(with_length(b"late approval"))
+            assert await heard.expect("frame") == b"late approval"
+            await link.stop()
+        host.close()
+
+    asyncio.run(run())
 
 
 def test_stop_flushes_what_left_and_hangs_up() -> None:

@@ -33,6 +33,17 @@ def test_a_day_on_a_connection_for_each_message(staged: MakeStage) -> None:
     play(staged(faults=({"mti": "0200", "amount": "4.13", "do": "lose_answer"},), change=ONE_SHOT), story)
 
 
+def test_an_echo_has_a_connection_of_its_own_too(staged: MakeStage) -> None:
+    async def story(stage: Stage) -> None:
+        await stage.start()
+        await stage.until(lambda: len(stage.received("0820")) >= 3)
+        await stage.until(lambda: len(stage.rig.records("echo_ended")) >= 3)
+        assert "echo_unanswered" not in stage.events()
+        assert (await stage.sale("1.00"))["outcome"] == "approved"
+
+    play(staged(change={"host": {**ONE_SHOT["host"], "echo_interval_s": 0.05}}), story)
+
+
 def test_d2_a_connection_that_ends_without_an_answer_is_reversed_before_the_reply_limit(staged: MakeStage) -> None:
     """And nobody else notices: the other terminal's exchange is under way meanwhile."""
     patient = {"host": {**ONE_SHOT["host"], "reply_timeout_s": 3}}

@@ -8,6 +8,12 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    PrivateFormat,
+    load_pem_private_key,
+)
 
 from posd.errors import ConfigError
 from posd.transport.contract import Channel
@@ -173,6 +179,12 @@ def test_files_that_cannot_be_used_are_named(tmp_path: Path) -> None:
     ]:
         with pytest.raises(ConfigError, match=what):
             client_context(*files)
+    secret = load_pem_private_key(key.read_bytes(), None)
+    locked = tmp_path / "locked.key"
+    locked.touch(mode=0o600)
+    locked.write_bytes(secret.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"x")))
+    with pytest.raises(ConfigError, match="not encrypted"):
+        client_context(pki.ca, good, locked)
     open_key = tmp_path / "open.key"
     open_key.write_bytes(key.read_bytes())
     open_key.chmod(0o644)
