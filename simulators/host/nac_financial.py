@@ -60,8 +60,10 @@ def _again(request: NacRequest, known: Entry) -> Message:
         request.remarks.append(f"STAN {request.stan} used again for another request")
         return request.reply("94")
     known.times_asked += 1
-    if known.mti == "0220" and request.behaviour.repeat_advice == "94":
-        return request.reply("94")
+    # 94 tells a terminal "done before" (D14): never to a repeat of what was declined.
+    taken = known.mti == "0220" and known.state is not EntryState.DECLINED
+    if taken and request.behaviour.repeat_advice == "94":
+        return request.reply("94", {37: known.rrn})
     return known.answer
 
 

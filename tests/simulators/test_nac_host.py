@@ -268,3 +268,13 @@ def test_a_mac_where_a_key_is_agreed_on() -> None:
     assert Bench(host).code(terminal(stan=50).sale(CARD, 1_000)) == "88"
     assert bench.spent() == 1_000
     assert bench.settled() == ["00"], "management has no MAC"
+
+
+def test_d14_94_is_said_of_what_was_booked_only_and_with_its_reference() -> None:
+    """94 to the repeat of a declined advice would make a terminal count money that nobody booked."""
+    bench = Bench.of()
+    booked = bench.terminal.offline_sale(CARD, 2_000, "654321")
+    first, again = bench.say(booked), bench.say(booked)
+    assert (again.get(39), again.get(37)) == ("94", first.get(37))
+    declined = bench.terminal.offline_sale(STRANGER, 2_000, "654321")
+    assert [bench.say(declined).get(39) for _ in range(2)] == ["14", "14"]
