@@ -8,7 +8,7 @@ from msgspec.structs import replace as changed
 from posd.core import effects as fx
 from posd.core import events as e
 from posd.core.state import Session, Transaction, TxnStatus
-from posd.errors import CannotEncode
+from posd.errors import CannotEncode, KeyTrouble
 from posd.iso8583.message import Message
 from posd.iso8583.unionpay import UNIONPAY
 from posd.profiles.contract import Arrived, Material, ReadRequest, Terminal
@@ -184,6 +184,31 @@ def test_ciphertext_that_looks_like_a_separator_ends_no_number(
     clear = read(PASSING, arrived, {35: track, 53: "2600000000000000"}, terminal, session)
     assert clear.card is not None
     assert clear.card.number == f"{SHORT[:14]}12"
+
+
+def test_a_clear_track_that_is_called_encrypted_is_refused(
+    arrived: FromLine, terminal: Terminal, session: Session
+) -> None:
+    """Else it would leave clear where the acquirer wants it encrypted."""
+    for profile in (ENCRYPTING, PASSING):
+        for changes in ({}, {36: TRACK_3, 35: encrypt_track(TDK, TRACK_2)}):
+            event = read(profile, arrived, {53: "2610000000000000", **changes}, terminal, session).event
+            assert isinstance(event, e.RequestUnusable)
+            field = 36 if changes else 35
+            assert event.because == f"field 53 says that field {field} is encrypted, and it is not"
+    both = {53: "2610000000000000", 35: encrypt_track(TDK, TRACK_2), 36: encrypt_track(TDK, TRACK_3)}
+    asked(read(PASSING, arrived, both, terminal, session))
+    asked(read(PASSING, arrived, {53: "2610000000000000"}, terminal, changed(session, wrapped_keys=None)))
+
+
+@pytest.mark.parametrize(
+    "knobs",
+    [Knobs(mac_algorithm="x9.19"), Knobs(mac_algorithm="x9.9", mak="double"), Knobs(mac_algorithm="sm4-ecb")],
+)
+def test_a_mac_and_keys_that_do_not_go_together_are_refused_at_the_start(knobs: Knobs) -> None:
+    """Not at the first message: that would be money already."""
+    with pytest.raises(KeyTrouble, match="do not go together"):
+        UnionPay(knobs)
 
 
 def test_with_sm4_keys_a_void_says_the_configured_algorithm(

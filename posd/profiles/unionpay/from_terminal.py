@@ -32,7 +32,7 @@ from posd.profiles.unionpay.data import (
 )
 from posd.profiles.unionpay.named import NamedOriginal
 from posd.profiles.unionpay.seal import Keying, terminal_mak
-from posd.profiles.unionpay.tracks import are_encrypted, carries_tracks, too_short, with_number
+from posd.profiles.unionpay.tracks import are_encrypted, carries_tracks, said_wrongly, too_short, with_number
 from posd.security.cards import CardData, keyed_digest
 from posd.values import STAN_MAX, Minor, RequestId, Stan
 
@@ -136,6 +136,8 @@ class RequestReader:
         encrypted, encrypts = are_encrypted(message), self._encrypts_tracks and carries_tracks(message)
         if encrypts and not encrypted and (field := too_short(message)) is not None:
             raise Unusable(Refusal.MALFORMED, f"field {field} is too short to be encrypted")
+        if encrypted and (field := said_wrongly(message, terminal, session, self._keying)) is not None:
+            raise Unusable(Refusal.MALFORMED, f"field 53 says that field {field} is encrypted, and it is not")
         shown = _card(message, encrypted)
         card = with_number(shown, terminal, session, self._keying)
         row, named = MATRIX[kind], _named(kind, message)

@@ -7,7 +7,7 @@ from posd.core.answers import ExchangeKind, HostAnswer
 from posd.core.effects import HostMessage, Refusal, ToTerminal
 from posd.core.rules import KindRules, TxnKind, Why
 from posd.core.state import Session, Transaction
-from posd.errors import MalformedMessage
+from posd.errors import KeyTrouble, MalformedMessage
 from posd.framing.tpdu import Envelope, split
 from posd.iso8583.codec import Codec
 from posd.iso8583.masking import masked_fields
@@ -21,7 +21,7 @@ from posd.profiles.unionpay.order import read_order
 from posd.profiles.unionpay.seal import Keying, host_mak, pack, terminal_mak
 from posd.profiles.unionpay.tracks import with_encrypted_tracks
 from posd.security.keys import SM4, layout_of
-from posd.security.mac import DEFAULT, Output, mac_of
+from posd.security.mac import ALGORITHMS, DEFAULT, Output, mac_of
 from posd.values import Now, Stan
 
 
@@ -57,6 +57,8 @@ class UnionPay:
         self._codec = UNIONPAY if usual else Codec(unionpay_spec(pin_block_bytes=knobs.sm4_pin_block_bytes))
         self._envelope = Envelope(knobs.tpdu, b"", knobs.header)
         layout = layout_of(knobs.sign_in, knobs.mak, knobs.sm4_key_block)
+        if layout.mak_bytes not in ALGORITHMS[knobs.mac_algorithm].key_bytes:
+            raise KeyTrouble(f"{knobs.mac_algorithm} and a MAK of {layout.mak_bytes} bytes do not go together")
         self._keying = Keying(layout, mac_of(knobs.mac_algorithm, knobs.mac_output))
         digit = knobs.sm4_security_digit if layout.cipher is SM4 else NO_SECURITY_CONTROL[1]
         self._control = f"{NO_SECURITY_CONTROL[0]}{digit}{NO_SECURITY_CONTROL[2:]}"

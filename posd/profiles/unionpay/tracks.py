@@ -14,6 +14,7 @@ from posd.profiles.contract import Terminal
 from posd.profiles.unionpay.data import ENCRYPTED_TRACKS, NO_SECURITY_CONTROL, TRACKS
 from posd.profiles.unionpay.seal import Keying, keys_of
 from posd.security.cards import CardData
+from posd.security.keys import DES
 from posd.security.tracks import decrypt_track, encrypt_track, encrypted_from
 
 
@@ -47,6 +48,16 @@ def with_encrypted_tracks(message: Message, terminal: Terminal, session: Session
     return message.with_({**hidden, 53: f"{control[:2]}{ENCRYPTED_TRACKS}{control[3:]}"})
 
 
+def said_wrongly(message: Message, terminal: Terminal, session: Session, keying: Keying) -> int | None:
+    """The field of a track that field 53 calls encrypted though it is clear: as it stands it is a track's digits, and
+    opened with the track key it is not. None where that cannot be told."""
+    tdk = _track_key(terminal, session, keying)
+    if tdk is None or not are_encrypted(message):
+        return None
+    tracks = ((field, track) for field in TRACKS if (track := message.get(field)) and encrypted_from(track) >= 0)
+    return next((n for n, track in tracks if _is_clear(track) and not _is_clear(decrypt_track(tdk, track))), None)
+
+
 def with_number(card: CardData, terminal: Terminal, session: Session, keying: Keying) -> CardData:
     """The card with its number, where the encryption of track 2 has reached it: an upload will have to name it.
 
@@ -54,10 +65,20 @@ def with_number(card: CardData, terminal: Terminal, session: Session, keying: Ke
     """
     if card.number is not None or card.track2 is None or not card.encrypted or encrypted_from(card.track2) < 0:
         return card
+    tdk = _track_key(terminal, session, keying)
+    return card if tdk is None else replace(card, pan=CardData(track2=decrypt_track(tdk, card.track2)).number)
+
+
+def _is_clear(track: str) -> bool:
+    return track.replace("=", "").isdecimal()
+
+
+def _track_key(terminal: Terminal, session: Session, keying: Keying) -> bytes | None:
+    """The present TDK, as far as there is one under which tracks are known to be encrypted: SM4's is none."""
+    if keying.layout.cipher is not DES:
+        return None
     try:
         keys = keys_of(terminal, session, keying)
     except KeyTrouble:
-        return card
-    if keys is None or keys.tdk is None:
-        return card
-    return replace(card, pan=CardData(track2=decrypt_track(keys.tdk, card.track2)).number)
+        return None
+    return None if keys is None else keys.tdk
