@@ -5,9 +5,9 @@ source has an answer the simulators do what posd's settings call the default, so
 """
 
 from collections.abc import Callable, Iterator
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, BeforeValidator, ConfigDict
 
 from posd.iso8583.codec import Codec
 from posd.iso8583.unionpay import UNIONPAY, unionpay_spec
@@ -20,6 +20,11 @@ Block = Callable[[bytes], bytes]
 
 
 _WIDE_PIN_BLOCK = Codec(unionpay_spec(pin_block_bytes=SM4_BLOCK_BYTES))
+
+
+def _number(value: object) -> object:
+    """A file's text as a number: a Literal takes no other type for it."""
+    return int(value) if isinstance(value, str) and value.isascii() and value.isdecimal() else value
 
 
 class Keying(BaseModel):
@@ -35,7 +40,7 @@ class Keying(BaseModel):
     mak: Literal["single", "double"] = "single"
     sm4_key_block: Literal["with_tdk", "without_tdk"] = "with_tdk"
     sm4_security_digit: Literal["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"] = "6"
-    sm4_pin_block_bytes: Literal[8, 16] = 8
+    sm4_pin_block_bytes: Annotated[Literal[8, 16], BeforeValidator(_number)] = 8
     tracks: Literal["any", "clear", "encrypted"] = "any"
 
     @property

@@ -81,7 +81,7 @@ REASONS = frozenset({"98", "A0", "06", "96"})
 
 
 def deviations(message: Message) -> Iterator[str]:
-    """What is odd about a request, in words that hold no field content but reason codes."""
+    """What is odd about a request, in words that hold no content but reason codes and entry modes."""
     shape = _shape_of(message)
     if shape is None:
         return

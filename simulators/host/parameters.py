@@ -5,7 +5,7 @@ Field 62 is a row of two ASCII digits and a value of fixed length each. Pure; `U
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
 
@@ -56,7 +56,7 @@ class ParameterSettings(BaseModel):
     auto_sign_off: bool | None = None
     merchant_name: str | None = None
     resend_times: int | None = Field(default=None, ge=0, le=9)
-    offline_upload: Literal[0, 1, 2, 3, 4, 5, 6, 7, 8, 9] | None = None
+    offline_upload: int | None = Field(default=None, ge=0, le=9)
     tmk_index: int | None = Field(default=None, ge=0, le=9)
     transactions: str | None = Field(default=None, pattern=r"^[0-9A-Fa-f]{8}$", description="tag 26, 4 bytes in hex")
     offline_max: int | None = Field(default=None, ge=0, le=99)

@@ -40,7 +40,7 @@ def _undo(books: Books, entry: Entry) -> str:
     """Cancel the money once; the code of field 39."""
     if not MATRIX[entry.kind].reversible:
         return "12"
-    if entry.state not in (EntryState.APPROVED, EntryState.REVERSED, EntryState.DECLINED):
+    if entry.state not in (EntryState.APPROVED, EntryState.REVERSED, EntryState.DECLINED) or _overtaken(entry):
         return "12"
     entry.times_reversed += 1
     if entry.state is EntryState.APPROVED:
@@ -51,6 +51,13 @@ def _undo(books: Books, entry: Entry) -> str:
             card.purse_minor -= entry.purse_minor
         _restore_original(entry)
     return APPROVED
+
+
+def _overtaken(entry: Entry) -> bool:
+    """A completion void whose hold was captured again or released since: taking it back would capture twice."""
+    completion = entry.original if entry.kind is Kind.COMPLETION_VOID else None
+    hold = completion.original if completion is not None else None
+    return hold is not None and entry.state is EntryState.APPROVED and hold.state is not EntryState.APPROVED
 
 
 def _restore_original(entry: Entry) -> None:

@@ -1,6 +1,6 @@
 """Sign-in with new keys every time, sign-off, echo, downloads and status (1.3, 1.6, 1.14). The host's batch wins."""
 
-from posd.errors import MalformedMessage
+from posd.errors import CannotEncode, MalformedMessage
 from posd.iso8583 import tlv
 from posd.iso8583.message import Message
 from simulators.chip import read_55
@@ -93,7 +93,7 @@ def _download(request: Request, settings: HostSettings) -> Message:
     """The one record that field 62 names: 1 and its TLV, or 0."""
     try:
         asked = tlv.build(tlv.parse(bytes.fromhex(request.message.get(62) or "")))
-    except MalformedMessage:
+    except (MalformedMessage, CannotEncode):
         request.remarks.append("field 62 of a download names no record")
         return request.reply("30")
     found = next((one for one in _records(request, settings) if _name(one) == asked), None)

@@ -37,6 +37,12 @@ def _listed(value: object) -> object:
 Amount = Annotated[int, BeforeValidator(minor_units), Field(ge=0, le=999_999_999_999)]
 
 
+SCRIPT_DIGITS_MAX = 2 * 240
+RECORD_DIGITS_MAX = 2 * 511
+RECORDS_MAX = 22
+"""What fields 55 and 62 have room for: one record, and the names of all of them (1.2)."""
+
+
 class Model(BaseModel):
     """Frozen; an unknown setting is an error."""
 
@@ -108,6 +114,12 @@ class CardSettings(Model):
     approve_code: Literal["00", "11", "A2", "A4", "A5", "A6"] = "00"
     show_balance: bool = False
 
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if sum(map(len, self.scripts)) > SCRIPT_DIGITS_MAX:
+            raise ValueError(f"scripts: {SCRIPT_DIGITS_MAX // 2} bytes at most, for field 55 to hold them")
+        return self
+
 
 class Behaviour(Model):
     """Where real hosts differ (reference, "dialect knobs" and "open questions")."""
@@ -138,7 +150,7 @@ def _record(text: str) -> str:
     return text.upper()
 
 
-Record = Annotated[str, AfterValidator(_record)]
+Record = Annotated[str, Field(max_length=RECORD_DIGITS_MAX), AfterValidator(_record)]
 
 
 class NacBehaviour(Model):
@@ -179,8 +191,8 @@ class HostSettings(Model):
     terminals: tuple[TerminalSettings, ...] = Field(min_length=1)
     cards: tuple[CardSettings, ...] = ()
     parameters: ParameterSettings = ParameterSettings()
-    ca_keys: tuple[Record, ...] = ()
-    ic_parameters: tuple[Record, ...] = ()
+    ca_keys: tuple[Record, ...] = Field(default=(), max_length=RECORDS_MAX)
+    ic_parameters: tuple[Record, ...] = Field(default=(), max_length=RECORDS_MAX)
     behaviour: Behaviour = Behaviour()
     nac: NacBehaviour = NacBehaviour()
     faults: tuple[Rule, ...] = ()

@@ -85,7 +85,8 @@ def _take(request: Request, batch: Batch, settlement: Settlement) -> str:
     if code in (END_BALANCED, END_UNBALANCED):
         _end(request, batch, settlement, parse_end_count(request.message.get(48)))
         return APPROVED
-    if batch.state is BatchState.CLOSED:
+    early = request.behaviour.close_at == "totals" and settlement.end_code is None and code in CHIP_DETAILS
+    if batch.state is BatchState.CLOSED and not early:
         request.remarks.append(f"an upload after batch {batch.number} was closed")
         return "77"
     if code in CHIP_DETAILS:

@@ -1,7 +1,7 @@
 """The terminal itself: its counters, its keys, its log, and what it says and understands (reference 1.4-1.10).
 
-Pure: bytes in, bytes out; client.py moves them. It builds one message for each step and reads the answer of
-it; matrix.py adds the other kinds of 1.8, uploads.py the batch upload. Its log holds card numbers in memory only.
+Pure: bytes in, bytes out; client.py moves them. It builds one message for each step; matrix.py adds the other kinds
+of 1.8, uploads.py the batch upload, reading.py reads the answers. Its log holds card numbers in memory only.
 """
 
 from collections.abc import Iterable, Mapping
@@ -11,13 +11,27 @@ from posd.iso8583.codec import Codec, replace_mac
 from posd.iso8583.message import Message
 from posd.iso8583.unionpay import UNIONPAY
 from posd.values import BatchNumber, Stan, next_batch_number, next_stan
-from simulators.chip import SCRIPTS, Tags, is_chip_entry, read_55, write_55
-from simulators.crypto import BLOCK_BYTES, SIGN_IN_SM4, WorkingKeys, open_key_block, pin_block
-from simulators.fields import Field60, Field61, Totals, Unreadable, UploadRecord
+from simulators.chip import Tags, write_55
+from simulators.crypto import BLOCK_BYTES, SIGN_IN_SM4, WorkingKeys, pin_block
+from simulators.fields import Field60, Field61, Totals, UploadRecord
 from simulators.host.kinds import MATRIX, Kind, Row, Side
 from simulators.macs import USUAL, Keying, encrypt_track
-from simulators.terminal import uploads
-from simulators.terminal.chip_card import CARD_SEQUENCE, Chip, in_reversal
+from simulators.terminal import reading, uploads
+from simulators.terminal.chip_card import Chip, in_reversal
+from simulators.terminal.logbook import CardInHand, Logged, Sent
+from simulators.terminal.reading import DOMESTIC_SCHEME
+
+__all__ = [
+    "CURRENCY",
+    "DOMESTIC_SCHEME",
+    "MAC_PLACE",
+    "NO_TRACK_53",
+    "TRACK_TAIL",
+    "CardInHand",
+    "Logged",
+    "Sent",
+    "Terminal",
+]
 
 MAC_PLACE = "00" * BLOCK_BYTES
 CURRENCY = "156"
@@ -25,74 +39,9 @@ OPERATOR = "01 "
 FINANCIAL_REST = "500"
 TRACK_TAIL = "2010000012345678"
 TRACK_DIGITS_MAX = 37
-APPROVED_CODES = frozenset({"00", "10", "11", "A2", "A4", "A5", "A6"})
-DOMESTIC_SCHEME = "CUP"
 NO_TRACK_53 = "0600000000000000"
-ALREADY_KNOWN = "94"
 NO_DATE = "0000"
 REASON_NO_ANSWER = "98"
-FINANCIAL = frozenset({"0100", "0200", "0220"})
-
-
-@dataclass(frozen=True, slots=True, repr=False)
-class CardInHand:
-    """A card as this terminal reads it: number, expiry YYMM, entry mode, PIN or none.
-
-    Entry modes: 022 swiped, 012 typed, 052 chip, 072 contactless. A chip has a `sequence` (field 23).
-    """
-
-    pan: str
-    expiry: str
-    entry: str = "022"
-    pin: str | None = None
-    sequence: str = CARD_SEQUENCE
-
-    @property
-    def chip(self) -> bool:
-        return is_chip_entry(self.entry)
-
-
-@dataclass(frozen=True, slots=True, repr=False)
-class Sent:
-    """One request: what it was for, the message, and its bytes from the MTI on."""
-
-    do: str
-    message: Message
-    body: bytes
-
-    @property
-    def stan(self) -> int:
-        return int(self.message.get(11) or "0")
-
-
-@dataclass(slots=True, repr=False)
-class Logged:
-    """A line of the terminal's transaction log.
-
-    `tags`: field 55 as it was sent. `script`: "owed" until its result was reported. `failed`: 11 refused by the card
-    after the host's approval, 05 issuer authentication failed (1.7, type 6).
-    """
-
-    sent: Sent
-    pan: str
-    amount_minor: int = 0
-    rrn: str | None = None
-    approval: str | None = None
-    foreign: bool = False
-    approved: bool = False
-    credit: bool = False
-    kind: Kind = Kind.SALE
-    batch: int = 0
-    date: str | None = None
-    tags: Tags | None = None
-    script: str = ""
-    failed: str = ""
-    replaced: bool = False
-
-    @property
-    def counts(self) -> bool:
-        """Is it in the totals? One that was adjusted is not, the adjustment counts in its place (1.6)."""
-        return self.approved and not self.replaced and MATRIX[self.kind].side is not Side.NEITHER
 
 
 @dataclass(slots=True, repr=False)
@@ -201,34 +150,7 @@ class Terminal:
 
     def take(self, sent: Sent, answer: Message, body: bytes) -> dict[str, object]:
         """Read the answer of a request: log, keys, batch; the result as JSON-ready values without card data."""
-        result = self.result(sent, "declined")
-        result |= {"code": answer.get(39), "rrn": answer.get(37)}
-        if not self._mac_fits(sent, answer, body):
-            return result | {"outcome": "bad_mac"}
-        match sent.do:
-            case "sign_in" if answer.get(39) == "00":
-                return result | self._signed_in(answer)
-            case "settle":
-                return result | self._settled(answer)
-            case "settle_end" if answer.get(39) == "00":
-                self._next_batch()
-            case "reverse" | "chip_refusal" if answer.get(39) == "00":
-                self._reversed(self.log[sent.stan])
-            case "script_result" if answer.get(39) == "00":
-                self.original(Field61.parse(sent.message.get(61))).script = "reported"
-            case _ if self._logs(sent) and answer.get(39) in APPROVED_CODES:
-                result |= self._approved(self.log[sent.stan], answer)
-            case _ if self._known_advice(sent, answer):
-                result["outcome"] = "already_known"
-            case _:
-                pass
-        if sent.message.mti in ("0800", "0820") and sent.do != "sign_in" and answer.get(62) is not None:
-            result["block"] = answer.get(62)
-        if answer.get(54) is not None:
-            result["balances"] = answer.get(54)
-        if answer.get(4) is not None:
-            result["amount"] = int(answer.get(4) or "0")
-        return result | ({"outcome": "approved"} if answer.get(39) in APPROVED_CODES else {})
+        return reading.take(self, sent, answer, body)
 
     def result(self, sent: Sent, outcome: str) -> dict[str, object]:
         """The result line of a step before its answer is read; amounts in minor units."""
@@ -249,57 +171,10 @@ class Terminal:
             return self.log[named.stan]
         return self.holds[named.batch, named.stan]
 
-    def _next_batch(self) -> None:
+    def next_batch(self) -> None:
+        """The close is done: the next number, an empty log; holds stay."""
         self.batch = int(next_batch_number(BatchNumber(self.batch)))
         self.log.clear()
-
-    def _logs(self, sent: Sent) -> bool:
-        return sent.message.mti in FINANCIAL and sent.stan in self.log
-
-    def _known_advice(self, sent: Sent, answer: Message) -> bool:
-        logged = self.log.get(sent.stan)
-        return answer.get(39) == ALREADY_KNOWN and logged is not None and MATRIX[logged.kind].advice
-
-    def _reversed(self, logged: Logged) -> None:
-        """Taken back; what it had replaced counts again."""
-        logged.approved = False
-        self.holds.pop((logged.batch, logged.sent.stan), None)
-
-    def _signed_in(self, answer: Message) -> dict[str, object]:
-        self.batch = Field60.parse(answer.get(60)).batch
-        self.today = self.today[:2] + (answer.get(13) or self.today[2:])
-        if self.tmk is None:
-            return {"outcome": "approved", "batch": self.batch}
-        try:
-            block, double = bytes.fromhex(answer.get(62) or ""), self.keying.mak == "double"
-            self.keys = open_key_block(self.tmk, block, self.sign_in_code, double_mak=double)
-        except ValueError as trouble:
-            return {"outcome": "bad_keys", "why": str(trouble)}
-        return {"outcome": "approved", "batch": self.batch}
-
-    def _settled(self, answer: Message) -> dict[str, object]:
-        text = answer.get(48) or ""
-        if answer.get(39) not in (None, "00") or len(text) < 62:
-            return {"outcome": "declined"}
-        self.settled_groups = (text[30] == "1", text[61] == "1")
-        return {"outcome": "balanced" if all(self.settled_groups) else "unbalanced"}
-
-    def _approved(self, logged: Logged, answer: Message) -> dict[str, object]:
-        """Log an approval; what a script asks for is owed from now on."""
-        logged.approved, logged.rrn, logged.approval = True, answer.get(37), answer.get(38)
-        logged.amount_minor, logged.date = int(answer.get(4) or "0"), answer.get(13)
-        logged.foreign = (answer.get(63) or DOMESTIC_SCHEME)[:3] != DOMESTIC_SCHEME
-        if logged.kind is Kind.PREAUTH:
-            self.holds[logged.batch, logged.sent.stan] = logged
-        said: dict[str, object] = {"approval": logged.approval} if logged.approval else {}
-        try:
-            tags = read_55(answer.get(55)) if answer.get(55) else {}
-        except Unreadable:
-            return said | {"bad_chip_answer": True}
-        if any(tag in tags for tag in SCRIPTS):
-            logged.script = "owed"
-            said["script"] = True
-        return said | ({"issuer_authentication": True} if "91" in tags else {})
 
     def financial(self, do: str, kind: Kind, card: CardInHand, more: Mapping[int, str | None]) -> Sent:
         """Build and log a request of 1.8; `more` comes last. Advices count from here on: they happened (1.9)."""
@@ -390,9 +265,3 @@ class Terminal:
         if message.get(64) is not None and self.keys is not None:
             body = replace_mac(body, self.keying.mac(self.keys.mak, body[:-BLOCK_BYTES]))
         return Sent(do, message, body)
-
-    def _mac_fits(self, sent: Sent, answer: Message, body: bytes) -> bool:
-        """A MAC that is there must be right; approvals of MAC'd requests must have one."""
-        if answer.get(64) is None:
-            return sent.message.get(64) is None or answer.get(39) not in APPROVED_CODES
-        return self.keys is None or self.keying.mac(self.keys.mak, body[:-BLOCK_BYTES]) == body[-BLOCK_BYTES:]

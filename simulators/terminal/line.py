@@ -115,7 +115,8 @@ class Line(Generic[T]):
 
     async def exchange(self, sent: Sent, timeout_s: float) -> Result:
         """Send one request and wait for its answer; frames that answer something else are counted as strays."""
-        if sent.message.mti != "0400":
+        if sent.message.mti != "0400" and (sent.message.mti != "0320" or sent.message.get(4) is None):
+            # a reversal and an uploaded record have the trace of another request
             self._bytes[sent.stan] = sent
         frame = join(Envelope(self.tpdu, b"", self.header), sent.body)
         result = self.terminal.result(sent, NO_ANSWER)

@@ -215,3 +215,15 @@ def test_faults_by_type_code() -> None:
         Rule(do="lose_answer", type60="36"),
     )
     at_the_counter(scene, *rules)
+
+
+def test_a_completion_void_is_not_reversed_once_its_hold_was_captured_again() -> None:
+    async def scene(one: Counter) -> None:
+        hold = await one.stripe("preauth", "100.00")
+        first = await one.good("complete", of_stan=hold, amount="90.00")
+        void = await one.good("complete_void", of_stan=first)
+        await one.good("complete", of_stan=hold, amount="80.00")
+        assert (await one.do("reverse", stan=void))["code"] == "12"
+        assert (one.spent(), one.state(void), one.state(hold)) == (8_000, "approved", "completed")
+
+    assert at_the_counter(scene).clean()

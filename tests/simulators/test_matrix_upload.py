@@ -206,3 +206,12 @@ def test_field_61_of_reversals_by_the_table() -> None:
         assert len(one.books["remarks"]) == len(wrong)
 
     at_the_counter(scene)
+
+
+def test_a_host_that_closes_at_the_totals_takes_chip_details_before_the_end() -> None:
+    async def scene(one: Counter) -> None:
+        await one.chip("sale", "5.00")
+        assert (await one.do("settle"))["outcome"] == "balanced"
+        assert (one.settlement["chip_details"], one.settlement["end_count"]) == (1, 1)
+
+    assert at_the_counter(scene, close_at="totals").clean()
