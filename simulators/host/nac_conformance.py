@@ -6,11 +6,13 @@ A deviation is a remark in the books, never a refusal: real hosts differ, and an
 from collections.abc import Iterator
 
 from posd.iso8583.message import Message
+from simulators.chip import is_chip_entry
 from simulators.host.conformance import Shape
 from simulators.host.nac_request import first_mti
 from simulators.nac_fields import TC_UPLOAD
 
 CARD = frozenset({2, 14, 22, 23, 35, 45, 48, 52, 55})
+CHIP = frozenset({23, 55})
 IDENTITY = frozenset({24, 41, 42})
 TIMES = frozenset({12, 13})
 ANYWHERE = frozenset({49, 61, 64})
@@ -36,6 +38,8 @@ def deviations(message: Message, nii: str) -> Iterator[str]:
         yield f"{message.mti} without field {number}"
     for number in sorted(present - shape.must - shape.may - ANYWHERE):
         yield f"{message.mti} with field {number}"
+    if shape is FINANCIAL and is_chip_entry(message.get(22)) and not present >= CHIP:
+        yield f"{message.mti} of a chip without fields 23 and 55"
     if (message.get(24) or nii) != nii:
         yield f"field 24 is not our NII {nii}"
 

@@ -5,6 +5,7 @@
 """
 
 from posd.iso8583.message import Message
+from simulators.chip import CRYPTOGRAM, read_55
 from simulators.fields import Unreadable
 from simulators.host.books import BatchState
 from simulators.host.nac_books import Batch, Difference, Entry, Kind, Settlement, totals_of
@@ -104,6 +105,8 @@ def _compare(request: NacRequest, batch: Batch, asked: Totals) -> str:
 def _take(request: NacRequest, batch: Batch) -> str:
     mti, stan = original(request.message.get(60))
     if request.code[:2] == TC_UPLOAD[:2]:
+        if CRYPTOGRAM not in read_55(request.message.get(55)):
+            request.remarks.append("a certificate without tag 9F26")
         if stan not in batch.entries:
             request.remarks.append(f"a certificate for STAN {stan}, which is not in the batch")
         batch.certificates.add(stan)

@@ -6,7 +6,7 @@ It never raises for what a line or a host does: no answer, a cut line and nonsen
 import asyncio
 import contextlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Generic, Protocol, TypeVar
 
 from posd.errors import CannotEncode, MalformedMessage
@@ -213,7 +213,8 @@ def card_of(step: Step) -> CardInHand:
     """The card of a step; 021 with a PIN, else 022, unless `entry` says."""
     pin = step.get("pin")
     entry = str(step.get("entry") or ("021" if pin else "022"))
-    return CardInHand(str(step["card"]), str(step["expiry"]), entry, None if pin is None else str(pin))
+    card = CardInHand(str(step["card"]), str(step["expiry"]), entry, None if pin is None else str(pin))
+    return card if step.get("sequence") is None else replace(card, sequence=str(step["sequence"]))
 
 
 def amount_of(step: Step, name: str = "amount") -> int:

@@ -11,6 +11,7 @@ from datetime import datetime
 from posd.iso8583.codec import Codec, replace_mac
 from posd.iso8583.message import Message
 from posd.iso8583.nac import NAC
+from simulators.chip import TC, is_chip_entry, read_55, write_55
 from simulators.crypto import BLOCK_BYTES
 from simulators.macs import USUAL, Keying
 from simulators.nac_fields import (
@@ -23,6 +24,7 @@ from simulators.nac_fields import (
     format_original,
     next_number,
 )
+from simulators.terminal.chip_card import Chip
 from simulators.terminal.core import CardInHand, Sent
 
 MAC_PLACE = "00" * BLOCK_BYTES
@@ -35,8 +37,6 @@ SALE, REFUND, VOID, VOID_REFUND, PRE_AUTH = "000000", "200000", "020000", "22000
 NORMAL, PRE_AUTH_CONDITION = "00", "06"
 REVERSED_FIELDS = (2, 3, 4, 11, 14, 22, 23, 24, 25, 37, 41, 42, 54, 62)
 TOTALS_DIGITS = 90
-CHIP_ENTRY = "05"
-CERTIFICATE = "9F2608A1B2C3D4E5F607089F2701409F3602001A"
 
 
 @dataclass(slots=True, repr=False)
@@ -136,8 +136,11 @@ class NacTerminal:
         return self._sent("reverse", "0400", {number: message.get(number) for number in REVERSED_FIELDS})
 
     def certificate(self, of_stan: int) -> Sent:
-        """The TC upload of a chip transaction (940000)."""
-        return self._sent("tc", "0320", self._record(self.log[of_stan], TC_UPLOAD) | {55: CERTIFICATE})
+        """The TC upload of a chip transaction (940000): its field 55 with the card's last cryptogram."""
+        one = self.log[of_stan]
+        final = self._chip(one.pan, one.sent.stan, one.amount_minor).final(TC)
+        tags = read_55(one.sent.message.get(55)) if one.sent.message.get(55) else {}
+        return self._sent("tc", "0320", self._record(one, TC_UPLOAD) | {55: write_55(tags | final)})
 
     def settle(self) -> Sent:
         return self._settlement("settle", SETTLE)
@@ -250,6 +253,9 @@ class NacTerminal:
         track = f"{card.pan}={card.expiry}{TRACK_TAIL}"[:TRACK_DIGITS_MAX]
         shown: dict[int, str | None] = {2: card.pan, 14: card.expiry or None} if typed else {2: card.pan, 35: track}
         fields = {3: code, 4: _amount(amount_minor), 22: card.entry, 25: NORMAL, 62: f"{invoice:06d}"}
+        if is_chip_entry(card.entry):
+            chip = self._chip(card.pan, self.stan, amount_minor)
+            shown |= {23: card.sequence, 55: write_55(chip.request())}
         sent = self._numbered(do, mti, {**fields, **shown, **more})
         approval = more.get(38)
         self.log[sent.stan] = Logged(
@@ -267,9 +273,12 @@ class NacTerminal:
         )
         return sent
 
+    def _chip(self, pan: str, stan: int, amount_minor: int) -> Chip:
+        return Chip(pan, stan, amount_minor, f"{self.clock():%y%m%d}")
+
     def _record(self, one: Logged, code: str) -> dict[int, str | None]:
         message = one.sent.message
-        kept = {number: message.get(number) for number in (2, 14, 22, 23, 25, 54, 62)}
+        kept = {number: message.get(number) for number in (2, 14, 22, 23, 25, 54, 55, 62)}
         sent_as = format_original(message.mti, one.sent.stan)
         return {
             **self._identity(),

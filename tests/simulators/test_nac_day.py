@@ -26,6 +26,7 @@ ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "config" / "host-sim-nac.example.yaml"
 TERMINAL = (sys.executable, "-m", "simulators.terminal", "--profile", "nac")
 SALE = {"do": "sale", "amount": "12.34", "card": CARD.pan, "expiry": "3012"}
+CHIP_SALE = SALE | {"entry": "051"}
 OTHERS_SALE = {"do": "sale", "amount": "20.00", "card": OTHER.pan, "expiry": "3012", "entry": "012"}
 UNKNOWN = ("no_answer", "line_cut")
 ASKED_AT_MOST = 12
@@ -87,7 +88,7 @@ async def shop_day(one: Line) -> Result:
     """Every kind of transaction, then the settlement; its result."""
     assert (await one.do({"do": "logon"}))["code"] == "00"
     assert (await one.do({"do": "echo"}))["code"] == "00"
-    sales = [await one.surely(step) for step in (SALE, OTHERS_SALE, SALE, OTHERS_SALE, SALE, SALE)]
+    sales = [await one.surely(step) for step in (SALE, OTHERS_SALE, SALE, OTHERS_SALE, SALE, CHIP_SALE)]
     approved = [sale for sale in sales if sale["outcome"] == "approved"]
     await one.surely({"do": "tip", "of_stan": approved[0]["stan"], "tip": "1.00"})
     await one.surely({"do": "void", "of_stan": approved[1]["stan"]})
@@ -96,6 +97,8 @@ async def shop_day(one: Line) -> Result:
     held = await one.surely(SALE | {"do": "preauth"})
     if held["outcome"] == "approved":
         await one.surely({"do": "complete", "of_stan": held["stan"], "amount": "10.00"})
+    if sales[-1]["outcome"] == "approved":
+        assert (await one.do({"do": "tc", "of_stan": sales[-1]["stan"]}))["code"] == "00"
     return await one.do({"do": "settle"})
 
 

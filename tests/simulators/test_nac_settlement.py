@@ -5,11 +5,13 @@ from typing import Any
 
 import pytest
 
+from simulators.chip import read_55
 from simulators.host.faults import Faults
 from simulators.host.nac_acquirer import NacAcquirer
 from simulators.host.settings import NacBehaviour
 from simulators.host.state import StateUnusable, restore, saved
 from simulators.host.view import rendered
+from simulators.terminal.core import CardInHand
 from tests.simulators import bench as unionpay
 from tests.simulators.nac_bench import CARD, OTHER, Bench, settings, terminal
 
@@ -212,13 +214,27 @@ def test_a_95_or_77_that_a_rule_asks_for_means_what_it_says() -> None:
     assert bench.books["batches"][0]["state"] == "closed"
 
 
-def test_certificates_may_come_before_the_totals() -> None:
-    bench = Bench.of()
-    sale = bench.sale(700)
-    assert [bench.code(bench.terminal.certificate(sale)) for _ in range(2)] == ["00", "00"]
-    assert bench.settled() == ["00"]
+def test_certificates_of_chip_sales_may_come_before_the_totals_and_count_once() -> None:
+    bench = Bench.of(disagree="totals")
+    sale = bench.sale(700, CardInHand(CARD.pan, "3012", "051"))
+    asked = bench.terminal.log[sale].sent.message
+    assert asked.get(23) == "001"
+    certificate = bench.terminal.certificate(sale)
+    assert read_55(certificate.message.get(55))["9F27"] == b"\x40"
+    assert read_55(asked.get(55))["9F27"] == b"\x80"
+    assert [bench.code(one) for one in (certificate, bench.terminal.certificate(sale))] == ["00", "00"]
+    assert bench.settled() == ["95", "00", "00"]
     assert bench.books["batches"][0]["chip_details"] == 1
     assert bench.books["remarks"] == []
+
+
+@pytest.mark.parametrize(("field55", "code", "remarks"), [("9F2701", "30", 1), ("9F270140", "00", 1)])
+def test_a_certificate_that_is_none_is_told(field55: str, code: str, remarks: int) -> None:
+    bench = Bench.of()
+    certificate = bench.terminal.certificate(bench.sale(700, CardInHand(CARD.pan, "3012", "051")))
+    asked = certificate.message.with_({55: field55})
+    assert bench.host.handle(asked, bench.host.codec.encode(asked), 0).code == code
+    assert len(bench.books["remarks"]) == remarks
 
 
 def test_a_saved_state_goes_on_where_it_was() -> None:
