@@ -274,7 +274,7 @@ def _ways_to_host(settings: Settings, document: Document) -> list[Problem]:
         for name, troubles in (("mode", _mode_trouble), ("tls", _tls_trouble)):
             place = (*_who_says(document, at, name), name)
             problems += [document.problem(place, *said) for said in troubles(route, document, at)]
-    return problems
+    return list(dict.fromkeys(problems))  # of the host's own settings once, not once for each route
 
 
 def _who_says(document: Document, at: Place, name: str) -> Place:

@@ -97,13 +97,14 @@ def load_state(path: Path, acquirer: AnyAcquirer, faults: Faults) -> None:
 
 def web_of(options: argparse.Namespace) -> Web | None:
     """How HTTP is spoken, if at all. ConfigError for what does not fit together."""
-    if not options.https:
+    if not options.https and not options.tls:
         if options.certificate or options.key or options.client_ca:
-            raise ConfigError("--certificate, --key and --client-ca belong to --https; add it")
+            raise ConfigError("--certificate, --key and --client-ca belong to --https or --tls; add one")
         return Web() if options.http else None
     if options.certificate is None or options.key is None:
-        raise ConfigError("--https needs --certificate FILE and --key FILE (PEM)")
-    return Web(server_context(options.certificate, options.key, options.client_ca))
+        raise ConfigError("--https and --tls need --certificate FILE and --key FILE (PEM)")
+    context = server_context(options.certificate, options.key, options.client_ca)
+    return Web(context, frames=options.tls and not options.https)
 
 
 async def _run(
@@ -145,10 +146,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--books", type=Path, help="write the books here as JSON after every message")
     parser.add_argument("--state", type=Path, help="keep everything here, and go on with it after a restart or kill")
     parser.add_argument("--https", action="store_true", help="one POST, one frame, over TLS")
+    parser.add_argument("--tls", action="store_true", help="frames as on TCP, over TLS")
     parser.add_argument("--http", action="store_true", help="the same without TLS, for tests on one machine")
-    parser.add_argument("--certificate", type=Path, help="with --https: the host's certificate, PEM")
-    parser.add_argument("--key", type=Path, help="with --https: its key, PEM")
-    parser.add_argument("--client-ca", type=Path, help="with --https: clients need a certificate of this authority")
+    parser.add_argument("--certificate", type=Path, help="with --https or --tls: the host's certificate, PEM")
+    parser.add_argument("--key", type=Path, help="with --https or --tls: its key, PEM")
+    parser.add_argument("--client-ca", type=Path, help="with them: clients need a certificate of this authority")
     parser.add_argument("--seed", type=int, help="keys and chances; instead of the file's")
     parser.add_argument("--quiet", action="store_true", help="print only the address it listens on")
     parser.add_argument(

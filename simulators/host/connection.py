@@ -54,7 +54,10 @@ class Connection:
         """Send FIN after what waits, and go on reading."""
         if not self.mute and not self.closing:
             self.mute = True
-            self.writer.write_eof()
+            if self.writer.can_write_eof():
+                self.writer.write_eof()
+            else:
+                self.close()  # TLS has no half of a connection
 
     def close(self) -> None:
         """Send what waits, then close both ways."""

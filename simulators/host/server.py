@@ -127,7 +127,7 @@ class HostServer:
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None
-        kind = Connection if self._web is None else WebConnection
+        kind = Connection if self._web is None or self._web.frames else WebConnection
         port = int(writer.get_extra_info("sockname")[1])
         connection = kind(writer, str(writer.get_extra_info("peername")), port)
         self._connections[task] = connection

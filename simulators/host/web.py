@@ -38,9 +38,10 @@ class Refused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Web:
-    """That the server speaks HTTP; with `context` over TLS."""
+    """That the server speaks HTTP; with `context` over TLS; with `frames` TLS alone, and frames as on TCP."""
 
     context: ssl.SSLContext | None = None
+    frames: bool = False
 
 
 def server_context(certificate: Path, key: Path, client_ca: Path | None = None) -> ssl.SSLContext:

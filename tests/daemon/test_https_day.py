@@ -79,6 +79,34 @@ def test_d9_what_is_no_answer_is_one_reversal(staged: MakeStage, fault: dict[str
     play(over_https(staged, Pki.shared(), patient, faults=faults), story)
 
 
+def test_a_day_on_one_connection_behind_tls(staged: MakeStage) -> None:
+    """tls://: the same frames as on TCP, and the same truths when the line is cut."""
+    pki = Pki.shared()
+
+    async def story(stage: Stage) -> None:
+        stage.settings["host"]["address"] = f"tls://localhost:{stage.host_port}"
+        await stage.start()
+        assert (await stage.sale("1.00"))["outcome"] == "approved"
+        assert (await stage.sale("5.00"))["outcome"] != "approved"
+        await stage.until(lambda: len(stage.received("0400")) == 1)
+        await stage.until(lambda: not stage.state().unended_reversals())
+        assert (await stage.sale("4.13"))["outcome"] != "approved"
+        await stage.until(lambda: not stage.state().unended_reversals())
+        await stage.terminal().do({"do": "settle"})
+        await stage.until(lambda: stage.state().batch.identity == 2)
+        assert sum(said["event"] == "connected" for said in stage.said) == 2
+        await stage.end()
+        assert stage.differences() == []
+
+    faults = (
+        {"mti": "0200", "amount": "5.00", "do": "close"},
+        {"mti": "0200", "amount": "4.13", "do": "lose_answer"},
+    )
+    change = {"host": {"tls": {name: str(pki.file(file)) for name, file in FILES.items()}}}
+    web = Web(server_context(pki.file("host.pem"), pki.file("host.key"), pki.ca), frames=True)
+    play(staged(web=web, change=change, faults=faults), story)
+
+
 def test_a_host_with_another_certificate_hears_nothing(staged: MakeStage, tmp_path: Path) -> None:
     pki = Pki(tmp_path / "other").make()
 

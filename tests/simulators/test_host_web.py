@@ -89,8 +89,9 @@ def test_a_frame_that_is_no_message_is_said_to_be_unreadable() -> None:
 @pytest.mark.parametrize(
     ("arguments", "why"),
     [
-        (["--https"], "--https needs --certificate FILE and --key FILE"),
-        (["--certificate", "x.pem"], "belong to --https; add it"),
+        (["--https"], "--https and --tls need --certificate FILE and --key FILE"),
+        (["--tls", "--key", "x.key"], "--https and --tls need --certificate FILE and --key FILE"),
+        (["--certificate", "x.pem"], "belong to --https or --tls; add one"),
         (["--https", "--certificate", "none.pem", "--key", "none.key"], "no such file or directory"),
     ],
 )
