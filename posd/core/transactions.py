@@ -112,7 +112,9 @@ def requested(draft: "Draft", event: TransactionRequested) -> None:
 def _key_reused(draft: "Draft", event: TransactionRequested) -> None:
     """D6: the same key with another amount or card is never answered from state."""
     draft.alert("request_key_reused", request_id=event.request_id)
-    draft.refuse(event.reply_to, Refusal.KEY_REUSED, "this trace number was used for another request", event.request_id)
+    draft.refuse(
+        event.reply_to, Refusal.KEY_REUSED, "this number or key was used for another request", event.request_id
+    )
 
 
 def _answer_from_state(draft: "Draft", txn: Transaction, reply_to: str) -> None:

@@ -88,7 +88,7 @@ def run(config_path: Path) -> int:
 def _files_needed(settings: Settings) -> int:
     one_shot = sum(route.mode == "one_shot" for route in settings.host.every_route())
     to_host = 2 * one_shot * settings.host.connections_max  # those for late answers beside
-    tills = settings.till.connections_max
+    tills = 2 * settings.till.connections_max  # on each of its sockets
     return settings.door.connections_max + tills + to_host + FILES_BESIDE_CONNECTIONS
 
 

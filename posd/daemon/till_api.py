@@ -37,7 +37,7 @@ from posd.daemon.till_schema import (
     VoidOrder,
 )
 from posd.daemon.till_side import TillSide
-from posd.errors import ConfigError
+from posd.errors import ConfigError, PosdError
 from posd.profiles.contract import Order, SaleOnReceipt
 from posd.security.cards import CardData, keyed_digest
 from posd.values import Minor, RequestId, Tid
@@ -90,6 +90,8 @@ class TillApi:
             return refusal.response
         except BadBody as bad:
             return problem(422 if bad.readable else 400, "bad_body", str(bad), where=bad.where)
+        except ConfigError as error:
+            return problem(400, "bad_request", str(error))
         except BUGS as error:
             alert("till_request_failed", because=because(error), exc_info=error)
             text = "a fault of posd's own; see its log, then ask what became of it: GET the transaction by its key"
@@ -195,6 +197,8 @@ class TillApi:
             async with aclosing(parts):
                 async for part in parts:
                     yield part
+        except PosdError as error:  # a read that failed is no reason to end what is written
+            alert("till_events_ended", because=str(error))
         finally:
             self._streams -= 1
 

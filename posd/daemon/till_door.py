@@ -9,13 +9,14 @@ import errno
 import os
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 from posd.addresses import Address
 from posd.daemon.control_socket import bind_unix
 from posd.daemon.tasks import end, spawn
 from posd.daemon.terminal_door import BIND_HINT_OTHER, BIND_HINTS
-from posd.daemon.till_http import Handler, HttpConnection, HttpRequest
+from posd.daemon.till_http import Handler, HttpConnection, HttpRequest, hang_up
 from posd.daemon.till_problem import HttpResponse, problem
 from posd.errors import ConfigError
 from posd.security.token import Token
@@ -27,11 +28,14 @@ LAST_ANSWERS_S = 2.0
 
 FULL = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 
+REFUSING_MAX = 16
+"""Clients that are being told so; more are cut off without a word."""
+
 Accept = Callable[[asyncio.StreamReader, asyncio.StreamWriter], None]
 
 
 class TillDoor:
-    """Listens on `socket` and on `listen` (None: not there), serves `handler` to `connections_max` clients."""
+    """Listens on `socket` and on `listen` (None: not there), serves `handler` to `connections_max` clients of each."""
 
     def __init__(
         self,
@@ -46,6 +50,7 @@ class TillDoor:
         self._socket, self._listen, self._token = socket, listen, token
         self._servers: list[asyncio.Server] = []
         self._connections: dict[asyncio.Task[None], HttpConnection] = {}
+        self._refusing: set[asyncio.Task[None]] = set()
         self._inode = 0
 
     @property
@@ -95,7 +100,7 @@ class TillDoor:
         busy = [task for task, connection in self._connections.items() if connection.busy]
         if busy:
             await asyncio.wait(busy, timeout=LAST_ANSWERS_S)
-        for task in list(self._connections):
+        for task in [*self._connections, *self._refusing]:
             await end(task)
         if self._socket is not None and self._inode:
             with suppress(FileNotFoundError):
@@ -103,18 +108,36 @@ class TillDoor:
                     self._socket.unlink()
         self._servers.clear()
 
+    def _turn_away(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if len(self._refusing) >= REFUSING_MAX:
+            writer.transport.abort()
+            return
+        task = spawn(_say_full(reader, writer), "till refusal")
+        self._refusing.add(task)
+        task.add_done_callback(self._refusing.discard)
+
     def _accepting(self, handler: Handler) -> Accept:
+        mine: set[asyncio.Task[None]] = set()  # strangers on TCP must not keep the socket's clients out
+
         def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            if len(self._connections) >= self._connections_max:
-                writer.write(FULL)
-                writer.close()
+            if len(mine) >= self._connections_max:
+                self._turn_away(reader, writer)
                 return
             connection = HttpConnection(reader, writer, handler, self._now_s)
             task = spawn(connection.serve(), "till connection")
             self._connections[task] = connection
+            mine.add(task)
             task.add_done_callback(self._connections.pop)
+            task.add_done_callback(mine.discard)
 
         return accept
+
+
+async def _say_full(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    writer.write(FULL)
+    with suppress(OSError):
+        await hang_up(reader, writer)
+    writer.close()
 
 
 def with_token(handler: Handler, token: Token) -> Handler:
@@ -126,7 +149,8 @@ def with_token(handler: Handler, token: Token) -> Handler:
         if not known or scheme.lower() != "bearer" or "authorization" in request.repeated:
             text = "send the header 'Authorization: Bearer TOKEN' with the token of till.token_file"
             challenge = (("www-authenticate", 'Bearer realm="posd"'),)
-            return problem(401, "no_token", text, where="Authorization", headers=challenge)
+            refusal = problem(401, "no_token", text, where="Authorization", headers=challenge)
+            return replace(refusal, hangs_up=True)
         return await handler(request)
 
     return handle

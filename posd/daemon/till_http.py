@@ -12,6 +12,8 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 import h11
 
+from posd.daemon.fence import BUGS, because
+from posd.daemon.log import alert
 from posd.daemon.till_problem import HttpResponse, problem
 
 HEAD_BYTES_MAX = 16 * 1024
@@ -24,7 +26,7 @@ CHUNK_BYTES = 16 * 1024
 REQUEST_S_MAX = 10.0
 """From the first byte of a request to its last: what is slower is hung up on."""
 IDLE_S_MAX = 120.0
-"""A connection without a request for so long is hung up on."""
+"""A connection without a further request for so long is hung up on; the first has to come within REQUEST_S_MAX."""
 WRITE_S_MAX = 10.0
 """A client that does not read for so long is hung up on."""
 LINGER_S_MAX = 1.0
@@ -72,7 +74,7 @@ class HttpConnection:
         self._reader, self._writer, self._handler, self._now_s = reader, writer, handler, now_s
         self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=HEAD_BYTES_MAX)
         writer.transport.set_write_buffer_limits(high=0)  # drained: the kernel has it
-        self._received_s = 0.0
+        self._received_s, self._served, self._head_only = 0.0, False, False
         self.busy = False
         """A request is being answered: it is not hung up on when posd stops."""
         self.last = False
@@ -83,9 +85,12 @@ class HttpConnection:
         try:
             while await self._one():
                 pass
-            await self._hang_up()
+            await hang_up(self._reader, self._writer)
         except (OSError, TimeoutError):
             self._writer.transport.abort()  # it is gone, or does not read: nothing more can be said
+        except (h11.ProtocolError, *BUGS) as error:  # ours: this connection's end, not posd's (D4)
+            alert("till_connection_failed", because=because(error), exc_info=error)
+            self._writer.transport.abort()
         finally:
             self._writer.close()
 
@@ -97,6 +102,7 @@ class HttpConnection:
                 return False
             self.busy = True
             response = await self._handler(request)
+            self._served, self.last = True, self.last or response.hangs_up
         except Unusable as unusable:
             response, self.last = unusable.response, True
         try:
@@ -125,6 +131,7 @@ class HttpConnection:
             event = self._http.next_event()
             if isinstance(event, h11.Request):
                 self._received_s = self._received_s or self._now_s()
+                self._head_only = event.method == b"HEAD"
                 return event
             if event is not h11.NEED_DATA or not await self._more():
                 return None
@@ -132,7 +139,8 @@ class HttpConnection:
     async def _more(self) -> bool:
         """Feed the next bytes; False: the client closed, or kept us waiting for too long."""
         begun = self._received_s != 0.0
-        limit_s = self._received_s + REQUEST_S_MAX - self._now_s() if begun else IDLE_S_MAX
+        idle_s = IDLE_S_MAX if self._served else REQUEST_S_MAX
+        limit_s = self._received_s + REQUEST_S_MAX - self._now_s() if begun else idle_s
         if self._http.they_are_waiting_for_100_continue:
             await self._write(self._http.send(h11.InformationalResponse(status_code=100, headers=[])))
         try:
@@ -154,6 +162,9 @@ class HttpConnection:
         for name, value in head.headers:
             key, text = name.decode("ascii"), value.decode("latin-1")
             headers[key] = f"{headers[key]}, {text}" if key in headers else text
+        if head.method == b"CONNECT":
+            allow = (("allow", "GET, POST"),)
+            raise Unusable(problem(405, "method_not_allowed", "this is no proxy", headers=allow))
         if len(names) > HEADERS_MAX:
             raise Unusable(problem(431, "too_many_headers", f"more than {HEADERS_MAX} headers; send fewer"))
         if len(head.target) > TARGET_BYTES_MAX:
@@ -197,6 +208,10 @@ class HttpConnection:
             await self._write(data)
             await self._stream(response.stream)
             return
+        if self._head_only:
+            data += self._http.send(h11.EndOfMessage()) or b""
+            await self._write(data)
+            return
         data += self._http.send(h11.Data(data=response.body)) or b""
         await self._write(data + (self._http.send(h11.EndOfMessage()) or b""))
 
@@ -216,15 +231,16 @@ class HttpConnection:
             async with asyncio.timeout(WRITE_S_MAX):
                 await self._writer.drain()
 
-    async def _hang_up(self) -> None:
-        """Say that nothing more comes, then take what is still on its way, or a reset would overtake the answer."""
-        if self._writer.can_write_eof() and not self._writer.is_closing():
-            self._writer.write_eof()
-        with suppress(TimeoutError):
-            async with asyncio.timeout(LINGER_S_MAX):
-                taken = 0
-                while taken < LINGER_BYTES_MAX and (data := await self._reader.read(CHUNK_BYTES)):
-                    taken += len(data)
+
+async def hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Say that nothing more comes, then take what is still on its way, or a reset would overtake the last answer."""
+    if writer.can_write_eof() and not writer.is_closing():
+        writer.write_eof()
+    with suppress(TimeoutError):
+        async with asyncio.timeout(LINGER_S_MAX):
+            taken = 0
+            while taken < LINGER_BYTES_MAX and (data := await reader.read(CHUNK_BYTES)):
+                taken += len(data)
 
 
 def _target(target: bytes) -> tuple[tuple[str, ...], tuple[tuple[str, str], ...]]:

@@ -54,7 +54,7 @@ NAMES = {
     422: "JSON, but not an order; `where` says what is wrong.",
     500: "A fault of posd's own.",
     503: "Not now, and nothing was sent.",
-    504: "The outcome is not known: take it for failed; whatever it did is undone.",
+    504: "No outcome: `outcome_unknown` is a failure that is undone, `in_doubt` a refund that is not.",
 }
 
 

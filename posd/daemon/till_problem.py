@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from posd.core.effects import Refusal
+from posd.core.state import TxnStatus
 from posd.daemon.logmask import mask_text, one_line
 from posd.daemon.till_schema import Problem, Transaction
 
@@ -29,6 +30,7 @@ class HttpResponse:
     content_type: str = JSON
     headers: tuple[tuple[str, str], ...] = ()
     stream: AsyncGenerator[bytes, None] | None = None
+    hangs_up: bool = False
 
 
 def as_json(status: int, value: Any, headers: tuple[tuple[str, str], ...] = ()) -> HttpResponse:
@@ -63,13 +65,13 @@ AGAIN = "; to try again, use a new Idempotency-Key"
 
 STATUS: Mapping[Refusal, tuple[int, str]] = {
     Refusal.NOT_SENT: (503, f"nothing was sent, no money moved{AGAIN}"),
-    Refusal.OUTCOME_UNKNOWN: (504, "take it for failed: what it may have done is undone; see 'transaction'"),
+    Refusal.OUTCOME_UNKNOWN: (504, "take it for failed: whatever it did is undone; see 'transaction'"),
     Refusal.NO_ORIGINAL: (404, f"name a sale that this door lists as approved{AGAIN}"),
     Refusal.ALREADY_VOIDED: (409, f"see the sale and what was done to it{AGAIN}"),
     Refusal.CARD_DIFFERS: (409, f"only the card of the sale gets its money back{AGAIN}"),
     Refusal.AMOUNT_DIFFERS: (409, f"look at the sale's amount{AGAIN}"),
     Refusal.AMOUNT_INVALID: (409, f"an amount is more than zero{AGAIN}"),
-    Refusal.KEY_REUSED: (409, "this Idempotency-Key was used for another order: use a new one for each order"),
+    Refusal.KEY_REUSED: (409, "use a new Idempotency-Key for each order, and the same one only to ask again"),
     Refusal.REVERSED_IN_ADVANCE: (409, "it was taken back before it came; use a new Idempotency-Key"),
     Refusal.SIGN_IN_FIRST: (503, f"posd signs in by itself; wait a little{AGAIN}"),
     Refusal.BLOCKED: (503, f"see posd status{AGAIN}"),
@@ -90,6 +92,12 @@ STATUS: Mapping[Refusal, tuple[int, str]] = {
 """HTTP status and what to do, for each refusal of the core."""
 
 
+IN_DOUBT = (
+    "nobody knows whether the customer has the money, and it is not undone: do not order it again, ask the acquirer; "
+    "GET it by its id tells when it was found out"
+)
+"""Of a refund without an outcome (D13)."""
+
 SAYS_NOTHING_OF_SENDING = frozenset({Refusal.FENCED, Refusal.NOT_CONFIRMABLE, Refusal.NOT_REVERSIBLE})
 
 
@@ -98,11 +106,6 @@ def refused(refusal: str, because: str, transaction: Transaction | None) -> Http
     status, hint = STATUS[Refusal(refusal)]
     retry = (("retry-after", "1"),) if Refusal(refusal) is Refusal.BUSY else ()
     sent = None if Refusal(refusal) in SAYS_NOTHING_OF_SENDING else Refusal(refusal) is Refusal.OUTCOME_UNKNOWN
-    return problem(
-        status,
-        refusal,
-        hint if refusal == Refusal.KEY_REUSED else f"{because}: {hint}",
-        sent=sent,
-        transaction=transaction,
-        headers=retry,
-    )
+    if sent and transaction is not None and transaction.status == TxnStatus.IN_DOUBT:
+        refusal, hint = "in_doubt", IN_DOUBT  # D13
+    return problem(status, refusal, f"{because}: {hint}", sent=sent, transaction=transaction, headers=retry)

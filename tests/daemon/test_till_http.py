@@ -172,6 +172,28 @@ def test_what_is_not_right_gets_one_answer_that_says_so(data: bytes, status: int
     serving(talk)
 
 
+@pytest.mark.parametrize("method", [b"HEAD", b"CONNECT", b"TRACE", b"OPTIONS", b"QUERY", b"GET"])
+def test_any_method_and_a_wish_for_another_protocol(method: bytes) -> None:
+    async def talk(path: Path) -> None:
+        wish = b"Host: h\r\nConnection: Upgrade\r\nUpgrade: websocket"
+        said = await said_to(path, GOOD.replace(b"POST", method).replace(b"Host: h", wish))
+        assert said.startswith(b"HTTP/1.1 405 " if method == b"CONNECT" else b"HTTP/1.1 200 ")
+        if method == b"HEAD":
+            assert said.endswith(b"\r\n\r\n")
+
+    serving(talk)
+
+
+def test_a_fault_of_ours_ends_its_connection_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def talk(path: Path) -> None:
+        with monkeypatch.context() as patch:
+            patch.setattr(HttpConnection, "_read", lambda self, head: 1 / 0)
+            assert await said_to(path, GOOD) == b""
+        assert statuses(await said_to(path, GOOD)) == [200]
+
+    serving(talk)
+
+
 def test_a_client_that_sends_nothing_or_leaves_is_no_error() -> None:
     async def talk(path: Path) -> None:
         assert await said_to(path) == b""
