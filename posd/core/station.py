@@ -1,8 +1,8 @@
 """The one engine beside the lanes: what happens on the line and belongs to no terminal.
 
 It decides what of it is worth a record: posd's own starts and ends, every change of the line, every answer that matches
-no terminal, and unreadable input at most so often a minute for each peer (D32). It never sends anything and never
-touches money.
+no terminal, and unreadable input, as echoes that nobody asked for, at most so often a minute (D32). It never sends
+anything and never touches money.
 """
 
 from dataclasses import dataclass, field
@@ -16,6 +16,9 @@ STATION = "station"
 """What stands in the journal where a lane's rows have their TID."""
 
 MINUTE_S = 60.0
+
+NETWORK_MANAGEMENT = "8"
+"""The second digit of the MTI of sign-ins, echoes and the like: no money hangs on them."""
 
 
 class LineChanged(Struct, frozen=True):
@@ -87,19 +90,33 @@ class Station:
         event = "route_failed_back" if back else "route_failed_over" if to else "all_routes_down"
         return RouteChanged(left, to, why, back), Alert(event, {"left": left, "to": to or "-", "why": why})
 
-    def unmatched(self, mti: str, tid: str | None, stan: int | None, because: str) -> tuple[StationRecord, Effect]:
-        """An answer that no lane waits for, and no lane could."""
+    def unmatched(
+        self, mti: str, tid: str | None, stan: int | None, because: str, now: Now
+    ) -> tuple[StationRecord, Effect] | None:
+        """An answer that no lane waits for, and no lane could. What could be about money is always kept; of echoes and
+        the like (class 8) only so many a minute: a storm of them must not fill the disk (D32). None: only counted."""
+        unsaid = self._unsaid(NETWORK_MANAGEMENT, now) if mti[1:2] == NETWORK_MANAGEMENT else 0
+        if unsaid is None:
+            return None
         facts: dict[str, str | int] = {"mti": mti, "their_tid": tid or "-", "stan": stan or 0, "because": because}
-        return AnswerUnmatched(mti, tid, stan, because), Alert("answer_unmatched", facts)
+        alert = Alert("answer_unmatched", facts | {"unsaid": unsaid} if unsaid else facts)
+        return AnswerUnmatched(mti, tid, stan, because), alert
 
     def unreadable(self, peer: str, length: int, because: str, now: Now) -> tuple[StationRecord, Effect] | None:
         """Unreadable input; None: this peer's minute is used up, it is only counted (D32)."""
-        started_s, said, unsaid = self._windows.get(peer, (now.monotonic_s, 0, 0))
+        unsaid = self._unsaid(peer, now)
+        if unsaid is None:
+            return None
+        facts: dict[str, str | int] = {"peer": peer, "bytes": length, "because": because, "unsaid": unsaid}
+        return InputUnreadable(peer, length, because, unsaid), Note("input_unreadable", facts)
+
+    def _unsaid(self, what: str, now: Now) -> int | None:
+        """How many of these were only counted since the last that was said; None: so is this one."""
+        started_s, said, unsaid = self._windows.get(what, (now.monotonic_s, 0, 0))
         if now.monotonic_s - started_s >= MINUTE_S:
             started_s, said = now.monotonic_s, 0
         if said >= self.unreadable_per_minute_max:
-            self._windows[peer] = (started_s, said, unsaid + 1)
+            self._windows[what] = (started_s, said, unsaid + 1)
             return None
-        self._windows[peer] = (started_s, said + 1, 0)
-        facts: dict[str, str | int] = {"peer": peer, "bytes": length, "because": because, "unsaid": unsaid}
-        return InputUnreadable(peer, length, because, unsaid), Note("input_unreadable", facts)
+        self._windows[what] = (started_s, said + 1, 0)
+        return unsaid

@@ -69,6 +69,15 @@ class Lanes:
         return Arrived(envelope, body, error.partial)
 
 
+ECHOES = (ExchangeKind.ECHO, ExchangeKind.SIGN_OFF)
+"""Answers that say nothing: those that nobody waits for do not reach the lane, and few are kept (D32)."""
+
+
+def _awaits(runner: LaneRunner, kind: ExchangeKind) -> bool:
+    exchange = runner.lane.engine.state.exchange
+    return exchange is not None and exchange.kind is kind
+
+
 class HostSide:
     """Hears the line (RoutesListener)."""
 
@@ -109,10 +118,13 @@ class HostSide:
             self._unreadable_frame(frame, error)
             return
         runner = self._lanes.lanes.get(arrived.tid) if arrived.tid is not None else None
+        key = profile.answer_key(arrived)
         if runner is None:
             self._lanes.tell_station(Unmatched(arrived, "it is for no terminal of ours"))
-        elif profile.answer_key(arrived) is None:
+        elif key is None:
             self._lanes.tell_station(Unmatched(arrived, "it is not an answer"))
+        elif key[0] in ECHOES and not _awaits(runner, key[0]):
+            self._lanes.tell_station(Unmatched(arrived, "nobody asked for it"))
         elif not runner.offer(FromHost(arrived)) and self.link is not None:
             self.link.abort("the host floods a terminal with answers")
 

@@ -104,11 +104,11 @@ class StationLane:
             case Unmatched(arrived=arrived, because=because):
                 message = arrived.message
                 trace = message.get(11)
-                record, effect = self._station.unmatched(
-                    message.mti, arrived.tid, int(trace) if trace else None, because
-                )
-                came = incoming_row(STATION, arrived, self._profile.masked(message), "host", now, None)
-                yield Step((came, _row(record, now)), (effect,))
+                stan = int(trace) if trace else None
+                noted = self._station.unmatched(message.mti, arrived.tid, stan, because, now)
+                if noted is not None:
+                    came = incoming_row(STATION, arrived, self._profile.masked(message), "host", now, None)
+                    yield Step((came, _row(noted[0], now)), (noted[1],))
             case Garbage(peer=peer, length=length, because=because):
                 noted = self._station.unreadable(peer, length, because, now)
                 if noted is not None:
