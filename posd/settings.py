@@ -287,6 +287,7 @@ class FailoverSettings(Section):
     connect_failures: Annotated[int, Field(ge=1, le=FAILURES_MAX)] = 2
     silent_limits: Annotated[int, Field(ge=1, le=FAILURES_MAX)] = 2
     good_for_s: Seconds = 60.0
+    pause_s: SecondsOrOff = 5.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,7 @@ def routes_of(host: HostSettings, listener: RoutesListener, now: Callable[[], No
     limits = Limits(host.failover.connect_failures, host.failover.good_for_s)
     silence_max_s = host.failover.silent_limits * host.reply_timeout_s
     ways = [way_of(host, route, now) for route in host.every_route()]
-    return Routes(ways, listener, limits, silence_max_s, host.reply_timeout_s, now)
+    return Routes(ways, listener, limits, silence_max_s, host.reply_timeout_s, host.failover.pause_s, now)
 
 
 def way_of(host: HostSettings, route: Route, now: Callable[[], Now]) -> Way:

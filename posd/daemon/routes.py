@@ -7,8 +7,9 @@ Going back to a better route happens between exchanges and is no event for them.
 
 Two things lose money here. A request must never arrive after its own reversal (D2): over two lines nobody orders them,
 so a failed route's connection is kept, to hear late answers, only if the kernel says that everything sent on it has
-arrived; else it is reset, and nothing of it is sent again. And an answer must never be dropped: whatever comes on any
-route is delivered.
+arrived. Else it is reset, so that nothing of it is sent again, and `pause_s` pass before the next route is used: what
+has left the socket (for the queue of an interface, for a modem) cannot be called back, only be waited for. And an
+answer must never be dropped: whatever comes on any route is delivered.
 
 It must never read a message or repeat a frame. The listener is called from the event loop only, never from inside
 `send`, `withdraw` or `abort`.
@@ -59,7 +60,8 @@ class Routes:
     """HostLink's interface over the routes `ways`, the best first.
 
     `silence_max_s`: a route on which nothing comes for so long, though something was sent, has failed; looked at when
-    an exchange ends without an answer. `listen_s`: how long a failed route is still listened to.
+    an exchange ends without an answer. `reply_limit_s`: how long an answer is waited for, and a failed route listened
+    to. `pause_s`: how long the next one waits when not all that was sent by the failed one has arrived.
     """
 
     def __init__(
@@ -68,13 +70,15 @@ class Routes:
         listener: RoutesListener,
         limits: Limits,
         silence_max_s: float,
-        listen_s: float,
+        reply_limit_s: float,
+        pause_s: float,
         now: Callable[[], Now],
     ) -> None:
         only = len(ways) == 1  # then there is nothing to leave it for: it connects for ever
         self.limits = replace(limits, connect_failures=sys.maxsize) if only else limits
         self.listener, self.now = listener, now
-        self._silence_max_s, self._listen_s = silence_max_s, listen_s
+        self._silence_max_s, self._reply_limit_s, self._pause_s = silence_max_s, reply_limit_s, pause_s
+        self._paused_until_s = now().monotonic_s
         self._flights: dict[str, _Flight] = {}
         self._routes = [WatchedRoute(way, self, now()) for way in ways]
         self._active: int | None = None
@@ -119,7 +123,7 @@ class Routes:
         route.facts.sent += 1
         self._flights[token] = _Flight(route, now_s, deadline_s)
         if route.silent_since_s is None:
-            route.silent_since_s = now_s
+            route.silent_since_s = min(now_s, deadline_s - self._reply_limit_s)  # from when it was decided upon
         return True
 
     def withdraw(self, token: str) -> bool:
@@ -182,7 +186,8 @@ class Routes:
 
     def say_why(self) -> None:
         """The line is down, and perhaps for another reason than was told."""
-        if self._active is None and self._told_down is not None and not self._stopping:
+        paused = self.now().monotonic_s < self._paused_until_s
+        if self._active is None and self._told_down is not None and not self._stopping and not paused:
             self._tell_down(self._why_down())
 
     # Which route.
@@ -223,6 +228,9 @@ class Routes:
         healths = [route.health for route in self._routes]
         if self._stopping:
             return self._active if self._active is not None and healths[self._active].connected else None
+        used = self._active is not None and healths[self._active].connected
+        if not used and self.now().monotonic_s < self._paused_until_s:
+            return None
         better = any(one.health is Health.UP for one in healths[: self._active or 0])
         return choose(healths, self._active, better and self._at_rest())
 
@@ -252,7 +260,7 @@ class Routes:
     def _why_down(self) -> str:
         if len(self._routes) == 1:
             return self._routes[0].trouble
-        return "; ".join(f"{route.way.name}: {route.trouble or 'connecting'}" for route in self._routes)
+        return "; ".join(f"{route.way.name}: {_state(route)}" for route in self._routes)
 
     def _tell_down(self, why: str) -> None:
         if why != self._told_down:
@@ -278,9 +286,11 @@ class Routes:
         route.trouble = f"the host has said nothing for {self._silence_max_s:g} s"
         route.facts.silences += 1
         route.facts.error(route.trouble, self.now())
+        if len(self._routes) > 1 and isinstance(route.link, Retiring) and not route.link.quiet:
+            self._paused_until_s = self.now().monotonic_s + self._pause_s  # D2
         self.noticed(route, Sign.SILENT)
         if self._active is not None and isinstance(route.link, Retiring):
-            route.link.retire(route.trouble, self._listen_s)
+            route.link.retire(route.trouble, self._reply_limit_s)
         elif isinstance(route.link, Retiring):
             route.link.abort(route.trouble)
 
@@ -288,9 +298,11 @@ class Routes:
         """The next moment at which a route has proved itself."""
         self._disarm()
         due = [route.health.trusted_at_s(self.limits) for route in self._routes if not route.asked]
-        times = [at_s for at_s in due if at_s is not None]
+        times, now_s = [at_s for at_s in due if at_s is not None], self.now().monotonic_s
+        if self._paused_until_s > now_s:
+            times.append(self._paused_until_s)
         if times and not self._stopping:
-            wait_s = max(0.0, min(times) - self.now().monotonic_s)
+            wait_s = max(0.0, min(times) - now_s)
             self._timer = asyncio.get_running_loop().call_later(wait_s, self._time_has_passed)
 
     def _disarm(self) -> None:
@@ -311,6 +323,7 @@ class Routes:
                 route.asked = True
                 self._asking.add(task := spawn(self._ask(route), "route probe"))
                 task.add_done_callback(self._asking.discard)
+        self._decide()
         self._arm()
 
     async def _ask(self, route: WatchedRoute) -> None:
@@ -322,3 +335,7 @@ class Routes:
             route.asked = False
         self.noticed(route, Sign.GOOD)
         await channel.close()
+
+
+def _state(route: WatchedRoute) -> str:
+    return "connected" if route.health.connected else route.trouble or "connecting"

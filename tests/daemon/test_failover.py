@@ -162,7 +162,7 @@ def test_d11_a_late_approval_by_the_line_that_was_left_is_journalled(staged: Mak
         assert stage.differences() == []
 
     faults: tuple[dict[str, Any], ...] = (
-        {"mti": "0200", "amount": "6.66", "do": "delay", "ms": 900},
+        {"mti": "0200", "amount": "6.66", "do": "delay", "ms": 750},
         {"mti": "0400", "do": "lose_answer", "times": 1},
     )
     change = {"host": {"reply_timeout_s": 0.5, "failover": {"silent_limits": 1, "good_for_s": 30}}}

@@ -22,6 +22,7 @@ from tests.daemon.test_host_link import FRAME_BYTES_MAX, Frames, Heard, Host, la
 LIMIT_S = 15
 GOOD_FOR_S = 0.3
 SILENCE_S = 0.2
+PAUSE_S = 0.3
 
 
 class HeardRoutes(Heard):
@@ -76,8 +77,10 @@ def way(name: str, connect: Connect) -> Way:
     return Way(name, name, connect, build)
 
 
-def routes_over(ways: list[Way], heard: HeardRoutes, silence_s: float = SILENCE_S) -> Routes:
-    return Routes(ways, heard, Limits(2, GOOD_FOR_S), silence_s, 0.5, SystemClock().now)
+def routes_over(
+    ways: list[Way], heard: HeardRoutes, silence_s: float = SILENCE_S, listen_s: float = 0.5, pause_s: float = PAUSE_S
+) -> Routes:
+    return Routes(ways, heard, Limits(2, GOOD_FOR_S), silence_s, listen_s, pause_s, SystemClock().now)
 
 
 def play(story: Story, count: int = 2) -> None:
@@ -195,12 +198,14 @@ def test_d2_what_may_still_be_on_its_way_never_arrives_after_its_reversal() -> N
         while lines.routes.send(f"t#{sent}", b"x" * 60_000, later()) and sent < 500:
             sent += 1
         await asyncio.sleep(SILENCE_S * 1.1)
+        failed_s = time.monotonic()
         lines.routes.withdraw("t#0")
         kinds: list[str] = []
         while not kinds or kinds[-1] != "up":
             kinds.append((await lines.heard.next())[0])
         assert [kind for kind in kinds if kind != "withdrawn"] == ["down", "route", "up"]
         assert lines.routes.active == "r1"
+        assert time.monotonic() - failed_s >= PAUSE_S, "what left the socket had time to arrive"
         got = 0
         while data := await old.receive():
             got += len(data)
