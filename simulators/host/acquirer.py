@@ -147,8 +147,7 @@ class Acquirer:
 
     def _answer(self, request: Request, say: str | None) -> Answer:
         terminal, message = request.terminal, request.message
-        odd = list(deviations(message))
-        request.remarks.extend(odd)
+        request.deviates(deviations(message))
         reply = self._dispatch(request)
         if say is not None:
             reply = reply.with_({39: say})
@@ -159,7 +158,8 @@ class Acquirer:
         room = REMARKS_MAX - len(terminal.remarks)
         where = f"{message.mti} batch {request.field60.batch} STAN {request.stan}"
         terminal.remarks.extend(f"{where}: {remark}" for remark in request.remarks[:room])
-        terminal.conformance.extend(f"{where}: {one}" for one in odd[: REMARKS_MAX - len(terminal.conformance)])
+        left = REMARKS_MAX - len(terminal.conformance)
+        terminal.conformance.extend(f"{where}: {one}" for one in request.conformance[:left])
         return Answer(
             self.seal(tid, reply),
             f"{reply.mti} {code or 'without code'}",

@@ -21,8 +21,7 @@ def take_detail(request: Request, batch: Batch, settlement: Settlement) -> None:
     tags = read_55(request.message.get(55))
     entry = batch.entries.get(request.stan)
     problems = [*_of_code(request, settlement, detail), *_of_entry(request, entry, detail), *_of_tags(detail, tags)]
-    for problem in problems:
-        request.remarks.append(f"chip detail: {problem}")
+    request.deviates(f"chip detail: {problem}" for problem in problems)
     code = request.field60.code
     odd = f"STAN {request.stan}: {', '.join(problems)}" if problems else ""
     settlement.chip[request.stan] = ChipRecord(code, request.stan, detail.amount_minor, odd)

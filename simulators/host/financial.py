@@ -31,7 +31,7 @@ def authorise(request: Request) -> Message:
     if row is None:
         return request.reply("40")
     if field60.type_code != row.type_code:
-        request.remarks.append(f"60.1 is {field60.type_code}, a {row.kind} has {row.type_code}")
+        request.deviates([f"60.1 is {field60.type_code}, a {row.kind} has {row.type_code}"])
     if batch.state is BatchState.TOTALLED:
         request.remarks.append(f"a {row.kind} after the totals of its batch")
     return _book(request, batch, row, _decide(request, row, batch))
@@ -91,7 +91,8 @@ def _book(request: Request, batch: Batch, row: Row, decision: Decision) -> Messa
         card.balance_minor += done.balance_minor
         card.purse_minor += done.purse_minor
     _mark(row.kind, decision.original, done.becomes)
-    scripts = card.settings.scripts if card is not None and request.chip and decision.approved else ()
+    online = request.chip and not row.advice and not row.originals
+    scripts = card.settings.scripts if card is not None and online and decision.approved else ()
     answer = _answer(request, row, decision, card, scripts)
     batch.entries[request.stan] = Entry(
         batch=batch.number,
@@ -139,7 +140,7 @@ def _answer(request: Request, row: Row, decision: Decision, card: Card | None, s
             more[54] = BALANCE_LAYOUT.format(sign=sign, amount=abs(card.balance_minor))
         if row.kind is Kind.BALANCE:
             more[38] = None
-    if request.chip and card is not None:
+    if request.chip and card is not None and not row.advice:
         more |= _chip_fields(request, card, scripts)
     return request.reply(decision.code, more)
 

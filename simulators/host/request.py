@@ -3,7 +3,7 @@
 Knows nothing of money: what an answer says is decided in financial.py, reversal.py, settlement.py, session.py.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
@@ -56,7 +56,8 @@ def host_clock(wall_s: int, utc_offset_minutes: int) -> HostClock:
 class Request:
     """A readable request of a known terminal. `refuse`: a code that a fault rule asks for.
 
-    `remarks` is what is odd about it, `findings` what a settlement found, as masked events.
+    `remarks` is what is odd about it, `conformance` what of that is against the reference, `findings` what a
+    settlement found, as masked events.
     """
 
     message: Message
@@ -69,6 +70,14 @@ class Request:
     refuse: str | None = None
     remarks: list[str] = field(default_factory=list)
     findings: list[dict[str, object]] = field(default_factory=list)
+
+    conformance: list[str] = field(default_factory=list)
+
+    def deviates(self, texts: Iterable[str]) -> None:
+        """Note what is against the field lists: a remark, and a conformance finding."""
+        for text in texts:
+            self.remarks.append(text)
+            self.conformance.append(text)
 
     @property
     def chip(self) -> bool:

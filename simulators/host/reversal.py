@@ -26,8 +26,8 @@ def reverse(request: Request) -> Message:
         unknown = request.terminal.reversed_unknown
         unknown[key] = unknown.get(key, 0) + 1
         return request.reply("25")
-    request.remarks.extend(_field61_problems(request, entry))
-    request.remarks.extend(_field55_problems(request, entry))
+    request.deviates(_field61_problems(request, entry))
+    request.deviates(_field55_problems(request, entry))
     if not _same(request, entry):
         request.remarks.append(f"the reversal of STAN {entry.stan} differs from its original")
         return request.reply("64")

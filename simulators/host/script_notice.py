@@ -21,14 +21,14 @@ def notice(request: Request) -> Message:
         named = Field61.parse(request.message.get(61))
         tags = read_55(request.message.get(55))
     except Unreadable as trouble:
-        request.remarks.append(str(trouble))
+        request.deviates([str(trouble)])
         return request.reply("30")
     batch = request.terminal.find_batch(named.batch)
     entry = batch.entries.get(named.stan) if batch is not None else None
     if entry is None or request.pan not in ("", entry.pan):
         return request.reply("25")
     if SCRIPT_RESULT not in tags:
-        request.remarks.append(f"a script notice without tag {SCRIPT_RESULT}")
+        request.deviates([f"a script notice without tag {SCRIPT_RESULT}"])
     if not entry.script:
         request.remarks.append(f"a script notice for STAN {entry.stan}, which was sent no script")
     entry.script, entry.script_result = "reported", tags.get(SCRIPT_RESULT, b"").hex().upper()

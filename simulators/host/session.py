@@ -74,7 +74,7 @@ def _status(request: Request) -> Message:
     try:
         request.terminal.status = Status.parse(bytes.fromhex(request.message.get(62) or "")).values
     except Unreadable as trouble:
-        request.remarks.append(str(trouble))
+        request.deviates([str(trouble)])
         return request.reply("30")
     return request.reply(APPROVED)
 
@@ -94,7 +94,7 @@ def _download(request: Request, settings: HostSettings) -> Message:
     try:
         asked = tlv.build(tlv.parse(bytes.fromhex(request.message.get(62) or "")))
     except (MalformedMessage, CannotEncode):
-        request.remarks.append("field 62 of a download names no record")
+        request.deviates(["field 62 of a download names no record"])
         return request.reply("30")
     found = next((one for one in _records(request, settings) if _name(one) == asked), None)
     block = NONE_FOUND if found is None else FOUND + bytes.fromhex(found)

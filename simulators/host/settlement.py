@@ -31,14 +31,14 @@ def settle(request: Request) -> Message:
     try:
         asked = parse_totals(request.message.get(48))
     except Unreadable as trouble:
-        request.remarks.append(str(trouble))
+        request.deviates([str(trouble)])
         return request.reply("30")
     if batch.state is BatchState.CLOSED:
         return _after_close(request)
     known = _known(request)
     if known is not None:
         return known
-    request.remarks.extend(
+    request.remarks.extend(  # perhaps the script never arrived: no finding against the terminal
         f"totals before the script result of STAN {entry.stan} was reported" for entry in unreported(batch)
     )
     settlement = Settlement(request.stan, request.now_ms, _compare(request, batch, *asked))
@@ -65,7 +65,7 @@ def upload(request: Request) -> Message:
     try:
         code = _take(request, batch, batch.settlements[-1])
     except Unreadable as trouble:
-        request.remarks.append(str(trouble))
+        request.deviates([str(trouble)])
         code = "30"
     return _remember(request, request.reply(code))
 
@@ -142,11 +142,9 @@ def _end(request: Request, batch: Batch, settlement: Settlement, count: int) -> 
         close(request, batch)
     settlement.end_code, settlement.end_count = code, count
     if code != (END_BALANCED if settlement.balanced else END_UNBALANCED):
-        request.remarks.append(f"ended with {code} after totals that were {_word(settlement)}")
+        request.deviates([f"ended with {code} after totals that were {_word(settlement)}"])
     if not settlement.end_count_agrees:
-        request.remarks.append(
-            f"end count {count}, {len(settlement.uploaded) + len(settlement.chip)} records were uploaded"
-        )
+        request.deviates([f"end count {count}, {settlement.arrived} records were uploaded"])
     lost = [missing(entry.as_record()) for entry in _expected(batch, settlement)]
     settlement.missing = [str(one) for one in lost]
     settlement.chip_missing = chip_missing(batch, settlement)

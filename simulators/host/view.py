@@ -9,12 +9,14 @@ from typing import Any
 
 from posd.errors import ConfigError
 from posd.values import format_amount
+from simulators.host.kinds import Kind
 
 TERMINALS_SHOWN_MAX = 40
 SETTLEMENTS_SHOWN_MAX = 8
 HAPPENED_SHOWN_MAX = 12
 MILLISECONDS = 1_000
 GAP = "  "
+KIND_WIDTH = max(map(len, Kind))
 
 TERMINAL_HEADER = ("TID", "KEYS", "BATCH", "STATE", "DEBITS", "AMOUNT", "CREDITS", "AMOUNT", "REVERSED", "REMARKS")
 SETTLEMENT_HEADER = ("TID", "BATCH", "DOMESTIC", "FOREIGN", "UPLOADED", "MATCHED", "DIFFERENT", "END", "COUNT")
@@ -150,8 +152,8 @@ def _happened(terminals: Sequence[Books]) -> list[str]:
 
 
 def _transaction(row: Books) -> str:
-    amount = format_amount(row["amount"])
-    return f"{row['kind']:<9}  STAN {row['stan']:06d}  {amount:>10}  {row['card']}  {row['code']}  {row['state']}"
+    kind, amount = row["kind"].ljust(KIND_WIDTH), format_amount(row["amount"])
+    return f"{kind}  STAN {row['stan']:06d}  {amount:>10}  {row['card']}  {row['code']}  {row['state']}"
 
 
 def _difference(item: Books) -> str:

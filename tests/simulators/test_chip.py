@@ -34,6 +34,16 @@ def test_a_stripe_gets_nothing_of_it() -> None:
     assert at_the_counter(scene, card={"scripts": (SCRIPT,)}).clean()
 
 
+def test_what_happened_offline_is_answered_without_authentication_or_scripts() -> None:
+    async def scene(one: Counter) -> None:
+        result = await one.do("ec_sale", card=CHIP, expiry="3012", amount="5.00")
+        assert result["outcome"] == "approved"
+        assert not {"script", "issuer_authentication"} & result.keys()
+        assert one.entry(int(str(result["stan"])))["script"] is None
+
+    assert at_the_counter(scene, card={"scripts": (SCRIPT,)}).clean()
+
+
 def test_the_terminal_reports_scripts_before_its_totals() -> None:
     async def scene(one: Counter) -> None:
         stan = await one.chip("sale", "5.00")
