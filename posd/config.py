@@ -17,7 +17,16 @@ from posd.security.keys import DES, SM4, SM4_SIGN_IN, layout_of, load_tmk
 from posd.security.mac import ALGORITHMS
 from posd.security.machine import load_machine_key
 from posd.security.token import load_token
-from posd.settings import FOLDER, ReconnectSettings, ReversalRetry, Route, Settings, SettlementRetry, TlsSettings
+from posd.settings import (
+    FOLDER,
+    AdviceRetry,
+    ReconnectSettings,
+    ReversalRetry,
+    Route,
+    Settings,
+    SettlementRetry,
+    TlsSettings,
+)
 from posd.values import format_amount
 from posd.yamlmarks import ConfigProblems, Document, Place, Problem, read_document, shown_path
 
@@ -327,10 +336,11 @@ def _gaps(settings: Settings, document: Document) -> list[Problem]:
         for number, route in enumerate(settings.host.routes)
         if route.reconnect is not None
     ]
-    every: list[tuple[Place, ReconnectSettings | ReversalRetry | SettlementRetry]] = [
+    every: list[tuple[Place, ReconnectSettings | ReversalRetry | AdviceRetry | SettlementRetry]] = [
         (("host", "reconnect"), settings.host.reconnect),
         *own,
         (("reversal", "retry"), settings.reversal.retry),
+        (("advice", "retry"), settings.advice.retry),
         (("settlement", "retry"), settings.settlement.retry),
     ]
     for place, gaps in every:

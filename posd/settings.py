@@ -402,6 +402,17 @@ class ReversalSettings(Section):
     on_stuck: Literal["continue", "block"] = "continue"
 
 
+class AdviceRetry(Section):
+    first_s: Seconds = 5.0
+    max_s: Seconds = 300.0
+
+
+class AdviceSettings(Section):
+    stored_max: Annotated[int, Field(ge=1, le=99)] = 10
+    attempts: Annotated[int, Field(ge=1, le=99)] = 4
+    retry: AdviceRetry = AdviceRetry()
+
+
 class SettlementRetry(Section):
     first_s: Seconds = 60.0
     max_s: Seconds = 900.0
@@ -464,6 +475,7 @@ class Settings(Section):
     door: DoorSettings = DoorSettings()
     till: TillSettings = TillSettings()
     reversal: ReversalSettings = ReversalSettings()
+    advice: AdviceSettings = AdviceSettings()
     settlement: SettlementSettings = SettlementSettings()
     journal: JournalSettings = JournalSettings()
     terminals: Annotated[tuple[TerminalSettings, ...], AfterValidator(_some)]

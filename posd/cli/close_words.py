@@ -32,7 +32,7 @@ LABELS: Mapping[str, tuple[str, str]] = {
         "本机交易中无明显可疑项：请与收单行逐笔核对。",
     ),
     "fits": ("the amount is the difference", "金额等于差额"),
-    "carried": ("Reversals carried over:", "结算后继续发送的冲正："),
+    "carried": ("Carried over:", "结算后继续发送："),
     "at": ("AT", "时间"),
     "transaction": ("TRANSACTION", "交易"),
     "kind": ("KIND", "类型"),
@@ -44,12 +44,26 @@ LABELS: Mapping[str, tuple[str, str]] = {
     "sent": ("sent", "已发出"),
     "waiting": ("waiting", "待上送"),
     "why": ("WHY", "原因"),
-    "reversal": ("REVERSAL", "冲正"),
+    "reversal": ("SINCE THEN", "之后"),
     "row": ("ROW", "行"),
     "what": ("WHAT", "事项"),
     "sale": ("sale", "消费"),
     "void": ("void", "撤销"),
     "balance": ("balance", "查询"),
+    "preauth": ("pre-authorisation", "预授权"),
+    "preauth_void": ("pre-auth. void", "预授权撤销"),
+    "completion": ("completion", "预授权完成"),
+    "completion_void": ("completion void", "预授权完成撤销"),
+    "completion_notice": ("completion notice", "预授权完成通知"),
+    "offline_sale": ("offline sale", "离线结算"),
+    "adjust": ("adjustment", "结算调整"),
+    "tip": ("tip", "小费调整"),
+    "ec_sale": ("EC offline sale", "电子现金脱机消费"),
+    "ec_refund": ("EC offline refund", "电子现金脱机退货"),
+    "ec_load": ("EC load", "电子现金指定账户圈存"),
+    "ec_cash_load": ("EC cash load", "电子现金现金充值"),
+    "ec_transfer_load": ("EC transfer load", "电子现金非指定账户圈存"),
+    "ec_cash_load_void": ("EC cash load void", "电子现金现金充值撤销"),
     "refund": ("refund", "退货"),
     "attempt": (", attempt {attempt}", "，第 {attempt} 次"),
     "by": (", by {by}", "，操作人 {by}"),
@@ -75,7 +89,7 @@ LABELS: Mapping[str, tuple[str, str]] = {
     "count": ("{count}", "{count} 笔"),
     "slip_items": ("Uploaded items", "上送明细"),
     "slip_set_aside": ("Set aside", "搁置笔数"),
-    "slip_carried": ("Reversals still owed", "未完冲正"),
+    "slip_carried": ("Still owed", "未完冲正与上送"),
     "signature": ("Signature:", "签字："),
     "printed": ("Printed", "打印时间"),
 }
@@ -88,6 +102,7 @@ EVENTS: Mapping[str, str] = {
     "settlement_approved": "已批准，金额 {gross}",
     "settlement_begun": "开始结算：{cause}",
     "batch_skipped": "无交易，未结算",
+    "advice_carried_over": "离线交易 {request_id} 未送达，计入本批次，结算后继续发送",
     "reversal_carried_over": "冲正 {request_id} 未获确认，结算后继续发送",
     "totals_asked": "向主机发送总计，流水号 {stan:06d}",
     "totals_unanswered": "对账无有效应答",
@@ -121,6 +136,8 @@ SUSPECTS: Mapping[str, str] = {
     "reversal_owed": "冲正尚未获确认",
     "flagged": "冲正应答也可能表示主机未见该交易",
     "in_doubt": "结果不明且未冲正",
+    "advice_refused": "离线交易被主机拒绝",
+    "advice_owed": "离线交易未获主机确认",
     "resolved_by_a_person": "冲正由人工了结",
     "set_aside": "上送时被主机拒绝",
 }
@@ -133,6 +150,15 @@ REVERSALS: Mapping[str, str] = {
     "resolved": "已人工了结",
 }
 
+
+ADVICES: Mapping[str, str] = {
+    "owed": "待送",
+    "stuck": "受阻，仍会发送",
+    "refused": "被主机拒绝，须人工处理",
+    "done": "主机已收到",
+    "cancelled": "终端已取消",
+    "resolved": "已人工了结",
+}
 
 BESIDE: Mapping[str, str] = {
     "daemon_started": "posd {version} 启动",
@@ -205,6 +231,11 @@ def suspicion(lang: Lang, suspect: View) -> str:
 def reversal(lang: Lang, shown: View) -> str:
     """What became of a reversal."""
     return REVERSALS[shown["reversal"]] if lang is Lang.ZH else str(shown["reversal_text"])
+
+
+def advice(lang: Lang, shown: View) -> str:
+    """What became of an advice."""
+    return ADVICES[shown["advice"]] if lang is Lang.ZH else str(shown["advice_text"])
 
 
 def event(lang: Lang, shown: View) -> str:

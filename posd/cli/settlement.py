@@ -7,7 +7,7 @@ from pathlib import Path
 
 from posd.cli import exit_status
 from posd.cli.asking import open_journal, settings_at
-from posd.cli.close_words import conclusion, event, known, label, reversal, suspicion
+from posd.cli.close_words import advice, conclusion, event, known, label, reversal, suspicion
 from posd.cli.screen import Progress, paint, print_json, printable, table
 from posd.cli.slip import slip
 from posd.cli.speech import Lang
@@ -108,6 +108,6 @@ def _last_word(one: View, last: str, lang: Lang) -> str:
         case "fate":
             return known(lang, one["fate"])
         case "reversal":
-            return reversal(lang, one)
+            return advice(lang, one) if "advice" in one else reversal(lang, one)
         case _:
             return suspicion(lang, one)

@@ -54,9 +54,14 @@ def _counts(report: View, lang: Lang) -> list[str]:
     counted = (
         ("slip_items", report["uploaded"]),
         ("slip_set_aside", report["set_aside"]),
-        ("slip_carried", sum(one["reversal"] in ("owed", "stuck", "conflict") for one in report["carried_over"])),
+        ("slip_carried", sum(_still_owed(one) for one in report["carried_over"])),
     )
     return [_pair(label(lang, name), label(lang, "count", count=count)) for name, count in counted if count]
+
+
+def _still_owed(one: View) -> bool:
+    """A reversal, or an advice, that was carried over."""
+    return one.get("reversal", one.get("advice")) in ("owed", "stuck", "conflict")
 
 
 def _amount(name: str, count: int, amount: str, lang: Lang) -> str:

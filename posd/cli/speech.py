@@ -161,6 +161,10 @@ DOING: Mapping[str, str] = {
 FINDINGS: Mapping[str, str] = {
     "reversals_conflict": "{count} 笔冲正与主机记录冲突，须由专人处理",
     "refunds_in_doubt": "{count} 笔退货结果不明，无法确认款项是否已退，请联系收单行核实",
+    "advices_refused": "{count} 笔离线交易被主机拒绝，请联系收单行核实",
+    "advices_stuck": "{count} 笔离线交易多次上送未成功，仍会继续，请专人核实",
+    "advices_owed": "{count} 笔离线交易待上送，posd 正在处理",
+    "approvals_flagged": "{count} 笔批准须由发卡方确认",
     "reversals_stuck": "{count} 笔冲正多次发送未成功，仍会继续，请专人核实",
     "reversals_owed": "{count} 笔冲正待完成，posd 正在处理",
     "settlement_unconfirmed": "无法确认主机是否已结算，请联系收单行",
@@ -202,6 +206,7 @@ BLOCKERS: Mapping[str, str] = {
     "fenced": "终端已隔离",
     "unconfirmed": "无法确认主机是否已结算，须由专人决定",
     "reversals": "有冲正尚未完成",
+    "advices": "有离线交易尚未上送",
     "held": "超过上限，须由专人批准",
     "deferred": "低于下限，顺延",
 }

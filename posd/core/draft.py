@@ -37,6 +37,8 @@ class Agenda(Struct, frozen=True):
     sign_off: bool = False
     repeat: tuple[RequestId, float] | None = None
     """The refund in flight or in doubt that may be repeated, and until when (D13)."""
+    advice_turn: bool = False
+    """The host has answered an online request: one advice may follow (advices.py)."""
     confirm_until_s: Mapping[RequestId, float] = field(default_factory=dict)
     """Approvals that a till has to confirm, and until when (D16)."""
 

@@ -6,6 +6,7 @@ from msgspec.structs import replace
 
 from posd.core import transactions
 from posd.core.state import (
+    Advice,
     Reversal,
     State,
     Transaction,
@@ -41,6 +42,10 @@ def change_txn(state: State, of: RequestId, change: Callable[[Transaction], Tran
 
 def change_reversal(state: State, of: RequestId, change: Callable[[Reversal], Reversal]) -> State:
     return replace(state, reversals={**state.reversals, of: change(state.reversals[of])})
+
+
+def change_advice(state: State, of: RequestId, change: Callable[[Advice], Advice]) -> State:
+    return replace(state, advices={**state.advices, of: change(state.advices[of])})
 
 
 def moved(txn: Transaction, what: transactions.Input) -> Transaction:

@@ -77,6 +77,13 @@ class SendReversal(Struct, frozen=True):
     reason: str
 
 
+class SendAdvice(Struct, frozen=True):
+    """An advice, from its sealed facts; `original` is what it refers to, where we know that."""
+
+    transaction: Transaction
+    original: Transaction | None
+
+
 class SendTotals(Struct, frozen=True):
     """0500."""
 
@@ -86,11 +93,12 @@ class SendTotals(Struct, frozen=True):
 
 
 class SendUpload(Struct, frozen=True):
-    """0320 with up to eight records."""
+    """0320 with up to eight records, or with one that goes alone; `original` is what that one refers to."""
 
     stan: Stan
     batch_number: BatchNumber
     transactions: tuple[Transaction, ...]
+    original: Transaction | None = None
 
 
 class SendTrailer(Struct, frozen=True):
@@ -103,7 +111,15 @@ class SendTrailer(Struct, frozen=True):
 
 
 HostMessage = (
-    SendSignIn | SendSignOff | SendEcho | SendTransaction | SendReversal | SendTotals | SendUpload | SendTrailer
+    SendSignIn
+    | SendSignOff
+    | SendEcho
+    | SendTransaction
+    | SendReversal
+    | SendAdvice
+    | SendTotals
+    | SendUpload
+    | SendTrailer
 )
 
 

@@ -10,6 +10,8 @@ from typing import assert_never
 from msgspec.structs import replace
 
 from posd.core import (
+    advice_delivery,
+    advices,
     confirmations,
     limits,
     refunds,
@@ -27,7 +29,7 @@ from posd.core.draft import Agenda, Draft
 from posd.core.effects import CommandDone, ForgetCard, Refusal, Result, ToTerminal
 from posd.core.next_action import Step, next_step, queue_wait_s, waits_until
 from posd.core.rules import Rules, Why
-from posd.core.state import Exchange, SettlementCause, SettlementPhase, State, Transaction, TxnStatus
+from posd.core.state import Advice, Exchange, SettlementCause, SettlementPhase, State, Transaction, TxnStatus
 from posd.core.verdict import Worth, judge
 from posd.errors import InvariantBroken
 from posd.values import Now, RequestId
@@ -72,6 +74,7 @@ def _happened(draft: Draft, event: e.Event) -> None:
     """What is true now that this happened, and what was waited for in vain until now."""
     _take(draft, event)
     _expire(draft)
+    advices.store_waiting(draft)
 
 
 def _take(draft: Draft, event: e.Event) -> None:
@@ -103,7 +106,7 @@ def _take(draft: Draft, event: e.Event) -> None:
             draft.agenda = replace(draft.agenda, handed_over=(*draft.agenda.handed_over, event.request_id))
         case e.SettleNow() | e.RetryReversals() | e.ResolveReversal() | e.ResolveRefund():
             _command(draft, event)
-        case e.ApproveSettlement() | e.DecideSettlement():
+        case e.ApproveSettlement() | e.DecideSettlement() | e.RetryAdvices() | e.ResolveAdvice():
             _command(draft, event)
         case _:
             _terminal_asked(draft, event)
@@ -158,6 +161,8 @@ def _answered(draft: Draft, answer: HostAnswer, exchange: Exchange) -> None:
             session.answered(draft, answer, exchange.for_settlement)
         case ExchangeKind.ECHO:
             session.echo_ended(draft, answered=True)
+        case ExchangeKind.TRANSACTION if (advice := _advice(draft, exchange.request_id)) is not None:
+            advice_delivery.answered(draft, advice, answer)
         case ExchangeKind.TRANSACTION:
             transactions.answered(draft, _transaction(draft, exchange), answer)
         case ExchangeKind.REVERSAL:
@@ -189,7 +194,9 @@ def _late(draft: Draft, answer: HostAnswer) -> None:
         return  # unknown here, or a duplicate of what was taken
     verdict = judge(answer, draft.rules)
     draft.record(r.LateAnswer(txn.request_id, answer.facts.code, verdict.approval_seen, answer.kind.value))
-    if draft.rules.kinds[txn.kind].in_doubt:
+    if txn.request_id in draft.state.advices:
+        advice_delivery.late(draft, txn, verdict.approval_seen)
+    elif draft.rules.kinds[txn.kind].in_doubt:
         refunds.late(draft, txn, answer)
     elif verdict.approval_seen or (verdict.worth is Worth.UNKNOWN and txn.status is TxnStatus.REVERSED):
         reversals.late_approval(draft, txn)
@@ -224,12 +231,18 @@ def _transaction(draft: Draft, exchange: Exchange) -> Transaction:
     return txn
 
 
+def _advice(draft: Draft, request_id: RequestId | None) -> Advice | None:
+    return draft.state.advices.get(request_id) if request_id is not None else None
+
+
 def _lost(draft: Draft, why: Why, detail: str) -> None:
     """No answer will be taken any more for what is in flight: the one road of every unknown outcome."""
     exchange = draft.state.exchange
     if exchange is None:
         return
     match exchange.kind:
+        case ExchangeKind.TRANSACTION if (advice := _advice(draft, exchange.request_id)) is not None:
+            advice_delivery.lost(draft, advice, why)
         case ExchangeKind.TRANSACTION:
             transactions.lost(draft, _transaction(draft, exchange), why, detail)
         case ExchangeKind.REVERSAL:
@@ -255,6 +268,8 @@ def _encoding_failed(draft: Draft, event: e.EncodingFailed) -> None:
         _happened(draft, event.during)
     draft.alert("cannot_encode", **_naming(event.request_id), kind=event.kind.value, because=event.because)
     match event.kind:
+        case ExchangeKind.TRANSACTION if (advice := _advice(draft, event.request_id)) is not None:
+            advice_delivery.cannot_encode(draft, advice.request_id, event.because)
         case ExchangeKind.TRANSACTION:
             assert event.request_id is not None
             if refunds.cannot_encode(draft, event.request_id):
@@ -291,6 +306,11 @@ def _command(draft: Draft, event: e.Command) -> None:
         case e.ResolveReversal():
             why_not = reversals.resolve(draft, event.by, event.reason, event.request_id)
             ok, text = why_not is None, why_not or f"resolved by {event.by}"
+        case e.RetryAdvices():
+            ok, text = True, advices.retry(draft, event.by, event.request_id)
+        case e.ResolveAdvice():
+            why_not = advices.resolve(draft, event.by, event.reason, event.request_id)
+            ok, text = why_not is None, why_not or f"resolved by {event.by}; it counts in no totals any more"
         case e.ResolveRefund():
             ok, text = refunds.resolve(draft, event.by, event.reason, event.request_id, event.happened)
         case e.ApproveSettlement():
@@ -370,6 +390,7 @@ _STEPS: dict[Step, Callable[[Draft], None]] = {
     Step.SIGN_IN: lambda draft: session.sign_in(draft, for_settlement=False),
     Step.REVERSE: _reverse,
     Step.REPEAT_REFUND: refunds.repeat,
+    Step.SEND_ADVICE: advice_delivery.attempt_next,
     Step.ASK_TOTALS: settlement.ask_totals,
     Step.UPLOAD: upload.upload_next,
     Step.TRAILER: upload.send_trailer,

@@ -213,6 +213,23 @@ class ResolveReversal(Struct, frozen=True):
     request_id: RequestId
 
 
+class RetryAdvices(Struct, frozen=True):
+    """A person asks for the next attempt now; None: of every advice that is owed or stuck."""
+
+    command_id: str
+    by: str
+    request_id: RequestId | None
+
+
+class ResolveAdvice(Struct, frozen=True):
+    """A named person ends an advice, with a reason."""
+
+    command_id: str
+    by: str
+    reason: str
+    request_id: RequestId
+
+
 class ResolveRefund(Struct, frozen=True):
     """A named person says whether a refund in doubt happened (D13)."""
 
@@ -241,7 +258,16 @@ class DecideSettlement(Struct, frozen=True):
     closed: bool
 
 
-Command = SettleNow | RetryReversals | ResolveReversal | ResolveRefund | ApproveSettlement | DecideSettlement
+Command = (
+    SettleNow
+    | RetryReversals
+    | ResolveReversal
+    | RetryAdvices
+    | ResolveAdvice
+    | ResolveRefund
+    | ApproveSettlement
+    | DecideSettlement
+)
 """What a person asks for; each has the `command_id` under which it acts once (D36)."""
 
 Event = (
@@ -266,6 +292,8 @@ Event = (
     | SettleNow
     | RetryReversals
     | ResolveReversal
+    | RetryAdvices
+    | ResolveAdvice
     | ResolveRefund
     | ApproveSettlement
     | DecideSettlement

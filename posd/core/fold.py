@@ -13,6 +13,7 @@ from posd.core import terminal_close
 from posd.core.answers import ExchangeKind
 from posd.core.edits import after, change_txn, confirmed, end_exchange, moved
 from posd.core.effects import Refusal
+from posd.core.fold_advices import AdviceRecord, apply_advice
 from posd.core.fold_refunds import apply_refund
 from posd.core.fold_reversals import ReversalRecord, apply_reversal
 from posd.core.fold_settlement import SettlementRecord, apply_settlement
@@ -39,6 +40,8 @@ def apply(state: State, record: r.Record, at_ms: int) -> State:
     """The state after one more record; `at_ms` is the wall time of its row."""
     if isinstance(record, ReversalRecord):
         return apply_reversal(state, record, at_ms)
+    if isinstance(record, AdviceRecord):
+        return apply_advice(state, record, at_ms)
     if isinstance(record, SettlementRecord):
         return apply_settlement(state, record, at_ms)
     match record:

@@ -196,7 +196,7 @@ def _in_flight(state: State, settlement: Settlement, kind: ExchangeKind, stan: S
 
 
 def _closing(state: State, outcome: CloseOutcome, begun_ms: int, at_ms: int, totals: Totals) -> LastClose:
-    carried = sum(1 for reversal in state.reversals.values() if reversal.status in UNENDED)
+    carried = len(state.unended_reversals()) + len(state.undelivered_advices())
     before_ms = state.last_close.judged_ms if state.last_close is not None else 0
     judged_ms = before_ms if outcome is CloseOutcome.EMPTY else begun_ms
     batch = state.batch
@@ -212,6 +212,7 @@ def _next_batch(state: State, close: LastClose, number: BatchNumber, at_ms: int)
     skipped = close.outcome is CloseOutcome.EMPTY
     phase = _phase(state, settlements.Input.SKIPPED if skipped else settlements.Input.CLOSED)
     owed = {of for of, rev in state.reversals.items() if rev.status in UNENDED}
+    owed |= {advice.request_id for advice in state.undelivered_advices()}
     owed |= {txn.request_id for txn in state.in_doubt()}
     settled = [of for of in state.closed if of not in owed]
     forgotten = set(settled[: max(len(settled) - EARLIER_MAX, 0)])
@@ -222,6 +223,7 @@ def _next_batch(state: State, close: LastClose, number: BatchNumber, at_ms: int)
         transactions={},
         closed=closed,
         reversals={of: rev for of, rev in state.reversals.items() if of in closed},
+        advices={of: advice for of, advice in state.advices.items() if of in closed},
         settlement=Settlement(phase),
         last_close=close,
         exchange=None,

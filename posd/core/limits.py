@@ -1,7 +1,7 @@
 """When a due settlement waits for more money or for a person, and when a batch is full (D22, D23).
 
-- Below the minimum a scheduled close is *deferred* to the next due moment; never with refunds or owed reversals in the
-  batch, and never past the longest deferral.
+- Below the minimum a scheduled close is *deferred* to the next due moment; never with refunds, advices or owed
+  reversals in the batch, and never past the longest deferral.
 - Above the maximum any close is *held* until a named person approves it; sales go on meanwhile.
 - Counts in the totals have three digits: each side of each group warns, settles early, and at last refuses new sales;
   voids and reversals keep the reserve.
@@ -18,7 +18,7 @@ from posd.core import records as r
 from posd.core.rules import Side
 from posd.core.schedule import next_due_ms
 from posd.core.state import SettlementCause, SettlementPhase, TxnStatus
-from posd.core.totals import totals_of
+from posd.core.totals import MONEY, totals_of
 
 if TYPE_CHECKING:
     from posd.core.draft import Draft
@@ -57,7 +57,7 @@ def waiting(draft: "Draft", cause: SettlementCause, due_ms: int | None, satisfie
 
 
 def _may_be_deferred(draft: "Draft", satisfied_until_ms: int) -> bool:
-    """Never with refunds or owed reversals in the batch, nor past the longest deferral."""
+    """Never with refunds, advices or owed reversals in the batch, nor past the longest deferral."""
     rules, state = draft.rules, draft.state
     if not rules.settle_minimum_minor or state.unended_reversals():
         return False
@@ -65,7 +65,7 @@ def _may_be_deferred(draft: "Draft", satisfied_until_ms: int) -> bool:
     if draft.now.wall_ms - first_ms > rules.settle_deferral_max_s * 1000:
         return False
     urgent = (txn for txn in state.transactions.values() if rules.kinds[txn.kind].never_deferred)
-    return not any(txn.status in (TxnStatus.APPROVED, TxnStatus.UNKNOWN, TxnStatus.IN_DOUBT) for txn in urgent)
+    return not any(txn.status in (*MONEY, TxnStatus.UNKNOWN, TxnStatus.IN_DOUBT) for txn in urgent)
 
 
 def noted(draft: "Draft", wait: Wait, due_ms: int | None) -> bool:

@@ -7,11 +7,13 @@ One exchange at a time, as the dialect demands. From the top:
 2. the settlement's totals, upload and end message, once they have begun: nothing else until the batch is closed;
 3. an owed reversal whose time has come, or before the next request, or before the totals;
 4. the one repeat of a refund in doubt, where the acquirer wants it (refunds.py);
-5. the totals, when a begun settlement has drained (and there is still something to settle);
-6. a settlement that is due: skip an empty batch, note that it waits (limits.py), else sign in and judge the clock; it
+5. an advice, where the totals wait for it or too many are stored (advice_delivery.py);
+6. the totals, when a begun settlement has drained (and there is still something to settle);
+7. a settlement that is due: skip an empty batch, note that it waits (limits.py), else sign in and judge the clock; it
    comes before the next request, or a terminal that never pauses would never be settled;
-7. a waiting request of the terminal;
-8. an echo, if the line is idle.
+8. a waiting request of the terminal;
+9. an advice after an online success, and one that is late;
+10. an echo, if the line is idle.
 
 `waits_until` answers for the same list when the next of these becomes possible. Keep the two beside each other.
 """
@@ -19,7 +21,7 @@ One exchange at a time, as the dialect demands. From the top:
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from posd.core import refunds, reversals, session, settlement
+from posd.core import advice_delivery, refunds, reversals, session, settlement
 from posd.core.state import ReversalStatus, SettlementPhase
 
 if TYPE_CHECKING:
@@ -33,6 +35,7 @@ class Step(StrEnum):
     SIGN_IN = "sign_in"
     REVERSE = "reverse"
     REPEAT_REFUND = "repeat_refund"
+    SEND_ADVICE = "send_advice"
     ASK_TOTALS = "ask_totals"
     UPLOAD = "upload"
     TRAILER = "trailer"
@@ -72,12 +75,17 @@ def next_step(draft: "Draft") -> Step | None:
         return Step.REVERSE
     if refunds.to_repeat(draft) is not None:
         return Step.REPEAT_REFUND
+    # The results of IC scripts (0620) come here, before the advices (reference 1.7, step 1).
+    if advice_delivery.next_urgent(draft) is not None:
+        return Step.SEND_ADVICE
     if phase is SettlementPhase.DRAINING and settlement.drained(draft) and draft.may(settlement.SETTLE):
         return Step.SKIP_BATCH if settlement.skippable(draft) else Step.ASK_TOTALS
     if settlement.due(draft) is not None and draft.may(settlement.SETTLE) and (step := _due_step(draft)) is not None:
         return step
     if draft.agenda.queue:
         return Step.SEND_REQUEST
+    if advice_delivery.next_owed(draft) is not None:
+        return Step.SEND_ADVICE
     if draft.rules.echo_interval_s and draft.may(session.ECHO):
         return Step.ECHO
     return None
@@ -133,6 +141,7 @@ def _held_back(draft: "Draft") -> list[str]:
         return []
     owed = [rev for rev in state.unended_reversals() if rev.status is not ReversalStatus.CONFLICT]
     held = [reversals.due_key(rev.request_id) for rev in owed]
+    held += advice_delivery.held_back(draft)
     draining = state.settlement.phase is SettlementPhase.DRAINING and settlement.drained(draft)
     if draining or settlement.due(draft) is not None:
         held.append(settlement.SETTLE)

@@ -20,7 +20,10 @@ from posd.values import RequestId, format_amount
 
 Refused = tuple[Refusal, str]
 
-STANDING = frozenset({TxnStatus.SENT, TxnStatus.APPROVED, TxnStatus.UNKNOWN, TxnStatus.IN_DOUBT})
+ADVISED = frozenset({TxnStatus.STORED, TxnStatus.REFUSED})
+"""An advice that the host does not have, yet or for good, and that counts all the same."""
+
+STANDING = ADVISED | {TxnStatus.SENT, TxnStatus.APPROVED, TxnStatus.UNKNOWN, TxnStatus.IN_DOUBT}
 """It has used its original, or may have."""
 
 
@@ -29,6 +32,20 @@ def named(state: State, rules: Rules, event: TransactionRequested) -> Transactio
     wanted, pointer = rules.kinds[event.kind].original, event.original
     if wanted is None or pointer is None:
         return None
+    found = _found(state, wanted, event, pointer)
+    return _newest(state, found) if wanted.replaces and found is not None else found
+
+
+def _newest(state: State, txn: Transaction) -> Transaction:
+    """What counts in its place by now: an adjustment may be adjusted again."""
+    while txn.replaced_by is not None and (later := state.find(txn.replaced_by)) is not None:
+        txn = later
+    return txn
+
+
+def _found(
+    state: State, wanted: OriginalRules, event: TransactionRequested, pointer: OriginalPointer
+) -> Transaction | None:
     if pointer.request_id is not None:
         known = state.find(pointer.request_id)
         return known if known is not None and known.kind in wanted.kinds else None
@@ -63,7 +80,7 @@ def refusal(state: State, rules: Rules, event: TransactionRequested, original: T
         by_id = event.original is not None and event.original.request_id is not None
         return _not_there(wanted) if wanted.known or by_id else None
     in_open_batch = original.request_id in state.transactions
-    if original.status is not TxnStatus.APPROVED or (wanted.known and not in_open_batch):
+    if original.status not in (TxnStatus.APPROVED, TxnStatus.STORED) or (wanted.known and not in_open_batch):
         return _not_there(wanted)
     return _used(state, rules, wanted, original) or _unlike(state, event, wanted, original)
 

@@ -21,6 +21,7 @@
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from posd.core import advices
 from posd.core import records as r
 from posd.core.answers import AnswerClass, AnswerFacts, ExchangeKind, HostAnswer
 from posd.core.effects import ForgetCard, Refusal, Refused, Result, SendReversal, ToTerminal
@@ -212,6 +213,8 @@ def requested_by_terminal(draft: "Draft", event: ReversalRequested) -> None:
         draft.refuse(event.reply_to, Refusal.NO_ORIGINAL, "there is no such request", event.original)
     elif event.amount_minor not in (txn.amount_minor, txn.counted_minor):  # D15: it may say either
         draft.refuse(event.reply_to, Refusal.AMOUNT_DIFFERS, "the amount is not that of the original", event.original)
+    elif txn.request_id in draft.state.advices:
+        advices.taken_back(draft, event, txn)
     elif not draft.rules.kinds[txn.kind].reversible or any(users_of(draft.state, draft.rules, txn.request_id)):
         draft.alert("terminal_reversal_refused", request_id=txn.request_id)
         draft.refuse(event.reply_to, Refusal.NOT_REVERSIBLE, "this request cannot be reversed", event.original)

@@ -107,6 +107,11 @@ class KindRules(Struct, frozen=True):
         return self.original is not None and self.original.takes_back
 
     @property
+    def replaces(self) -> bool:
+        """Its amount takes the place of another's."""
+        return self.original is not None and self.original.replaces
+
+    @property
     def gives_money(self) -> bool:
         """It gives money, and not only back to where a sale of the open batch took it: who asks must be known (D28)."""
         return self.side is Side.CREDIT and not self.takes_back
@@ -159,6 +164,9 @@ class Rules(Struct, frozen=True):
     reversal_attempts_max: int = 4
     reversal_reasons: Mapping[Why, str] = field(default_factory=dict)
     reversal_retry: Gaps = Gaps(5.0, 300.0)
+    advice_stored_max: int = 10
+    advice_attempts_max: int = 4
+    advice_retry: Gaps = Gaps(5.0, 300.0)
     stuck_retry_s: float = 1800.0
     on_stuck: OnStuck = OnStuck.CONTINUE
     settle_hold_max_s: float = 900.0

@@ -24,6 +24,7 @@ from posd.core.effects import Refusal, SendEcho, SendSignIn, SendSignOff, SignIn
 from posd.core.events import TerminalSignInRequested
 from posd.core.schedule import host_wall_ms
 from posd.core.state import SettlementCause, SettlementPhase, TxnStatus
+from posd.core.totals import MONEY
 from posd.values import Stan
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
 SIGN_IN, ECHO = "sign_in", "echo"
 
-MAY_BE_MONEY = frozenset({TxnStatus.APPROVED, TxnStatus.IN_DOUBT})
+MAY_BE_MONEY = MONEY | {TxnStatus.IN_DOUBT}
 
 WANTS_AGAIN_S = 3600.0
 """A host that asks for the same thing beside every answer is alerted once in so long."""

@@ -31,7 +31,7 @@
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from posd.core import confirmations, limits, refunds
+from posd.core import advice_delivery, advices, confirmations, limits, refunds
 from posd.core import records as r
 from posd.core.answers import AnswerClass, ExchangeKind, GroupResult, HostAnswer, Totals
 from posd.core.effects import BatchEnded, SendTotals
@@ -146,7 +146,10 @@ def _believed_ms(draft: "Draft", at_ms: int, ahead_max_ms: int) -> int:
 
 
 def _first_money_ms(draft: "Draft") -> int | None:
-    """When the oldest of what there is to settle came: by the host's clock if it said its time, else by ours."""
+    """When the oldest of what there is to settle came: by the host's clock if it said its time, else by ours.
+
+    What the host says of an advice is when it took it, which may be hours later.
+    """
     owed = {reversal.request_id for reversal in _owed_in_batch(draft)}
     every = draft.state.transactions.values()
     first = next(  # D13: of a refund in doubt only the host's totals tell
@@ -155,7 +158,7 @@ def _first_money_ms(draft: "Draft") -> int | None:
     if first is None:
         return None
     facts = first.facts
-    if facts is None or not facts.host_date or not facts.host_time:
+    if first.request_id in draft.state.advices or facts is None or not facts.host_date or not facts.host_time:
         return first.at_ms
     host_ms = host_wall_ms(f"{facts.host_date}{facts.host_time}", first.at_ms, draft.rules.zone)
     return first.at_ms if host_ms is None else host_ms
@@ -223,6 +226,7 @@ def begin(draft: "Draft") -> None:
     draft.start_draining()
     for reversal in draft.state.unended_reversals():
         draft.at_once(due_key(reversal.request_id))
+    advice_delivery.all_at_once(draft)
 
 
 def postpone(draft: "Draft", because: str) -> None:
@@ -238,7 +242,8 @@ def drained(draft: "Draft") -> bool:
     if confirmations.still_open(draft.state):
         return False
     until_s = draft.agenda.drain_until_s
-    return not _owed_in_batch(draft) or (until_s is not None and until_s <= draft.now.monotonic_s)
+    owed = _owed_in_batch(draft) or advices.undelivered_in_batch(draft.state)
+    return not owed or (until_s is not None and until_s <= draft.now.monotonic_s)
 
 
 def ask_totals(draft: "Draft") -> None:
@@ -248,6 +253,7 @@ def ask_totals(draft: "Draft") -> None:
         for reversal in _owed_in_batch(draft):
             draft.record(r.ReversalCarriedOver(reversal.request_id))
             draft.alert("reversal_carried_over", request_id=reversal.request_id)
+        advices.carry_over(draft)
         stan, totals = draft.state.stan, totals_of(draft.state.transactions.values(), draft.rules)
     else:
         stan, totals = settlement.stan, settlement.totals
@@ -275,6 +281,7 @@ def totals_answered(draft: "Draft", answer: HostAnswer) -> None:
     else:
         draft.record(r.TotalsAnswered(host, to_upload(draft.state.transactions.values(), host, draft.rules)))
         refunds.reconcile(draft, host)
+        advices.reconcile(draft, host)
         draft.at_once(SETTLE)
         if not balanced(draft.state.settlement):
             _say_out_of_balance(draft)

@@ -24,6 +24,9 @@ class TxnStatus(StrEnum):
     RESOLVED = "resolved"
     IN_DOUBT = "in_doubt"
     NOT_DONE = "not_done"
+    STORED = "stored"
+    REFUSED = "refused"
+    CANCELLED = "cancelled"
 
 
 class ReversalStatus(StrEnum):
@@ -35,6 +38,19 @@ class ReversalStatus(StrEnum):
     ACKNOWLEDGED = "acknowledged"
     RESOLVED = "resolved"
 
+
+class AdviceStatus(StrEnum):
+    """The statuses of `advices.py`. OWED and STUCK are unended: nothing drops them."""
+
+    OWED = "owed"
+    STUCK = "stuck"
+    REFUSED = "refused"
+    DONE = "done"
+    CANCELLED = "cancelled"
+    RESOLVED = "resolved"
+
+
+UNDELIVERED = frozenset({AdviceStatus.OWED, AdviceStatus.STUCK})
 
 TOMBSTONES_MAX = 256
 """So many of the newest requests that were refused in advance are remembered (D17)."""
@@ -84,6 +100,13 @@ class Evidence(StrEnum):
     RECONCILIATION = "reconciliation"
 
 
+class Settled(StrEnum):
+    """How the host was found to have an advice that it had not acknowledged."""
+
+    UPLOAD = "upload"
+    TOTALS = "totals"
+
+
 class FoundOut(Struct, frozen=True):
     """What ended a doubt: it happened or not, how that is known, and who said so where a person did."""
 
@@ -101,6 +124,7 @@ class Transaction(Struct, frozen=True):
     (card number, expiry) are with the vault under `request_id`, not here. `approved_minor` is set where the host
     approved a part (D15). `unmaced`: its decline had no MAC (D10). `repeated`: a refund that left twice (D13).
     `reference` and `tip_minor` are a till's; `confirm`: its approval has to be confirmed, or it is reversed (D16).
+    `replaced_by`: an adjustment or tip whose amount counts in place of this one.
     """
 
     request_id: RequestId
@@ -127,6 +151,7 @@ class Transaction(Struct, frozen=True):
     unmaced: bool = False
     repeated: bool = False
     found_out: "FoundOut | None" = None
+    replaced_by: RequestId | None = None
     reference: str = ""
     tip_minor: Minor = Minor(0)
     confirm: bool = False
@@ -148,7 +173,8 @@ HISTORY_MAX = 16
 
 
 class Attempt(Struct, frozen=True):
-    """One 0400 that left: `reason` is what it said in field 39. `code`: the host's answer; `because`: why none counts.
+    """One 0400 or advice that left. `reason`: field 39 of a 0400. `code`: the host's answer; `because`: why none
+    counts.
 
     Both None: its answer is waited for.
     """
@@ -179,6 +205,30 @@ class Reversal(Struct, frozen=True):
     signed_in_for: bool = False
     flagged: bool = False
     carried_over: bool = False
+    resolved_by: str | None = None
+    resolved_reason: str | None = None
+    history: tuple[Attempt, ...] = ()
+    unsayable: str = ""
+
+
+class Advice(Struct, frozen=True):
+    """The delivery of the advice `request_id`; what it says is its transaction.
+
+    `unanswered` counts attempts that the host may have acted on although no trustworthy answer came: only then does 94
+    mean done (D14). `settled`: how the host was found to have it. `unsayable`: why it cannot be encoded (D1).
+    """
+
+    request_id: RequestId
+    stored_at_ms: int
+    status: AdviceStatus = AdviceStatus.OWED
+    attempts: int = 0
+    unanswered: int = 0
+    last_code: str | None = None
+    last_attempt_ms: int | None = None
+    signed_in_for: bool = False
+    wanted: bool = False
+    carried_over: bool = False
+    settled: Settled | None = None
     resolved_by: str | None = None
     resolved_reason: str | None = None
     history: tuple[Attempt, ...] = ()
@@ -296,6 +346,7 @@ class State(Struct, frozen=True):
     transactions: dict[RequestId, Transaction] = field(default_factory=dict)
     closed: dict[RequestId, Transaction] = field(default_factory=dict)
     reversals: dict[RequestId, Reversal] = field(default_factory=dict)
+    advices: dict[RequestId, Advice] = field(default_factory=dict)
     unconfirmed: tuple[RequestId, ...] = ()
     tombstones: tuple[RequestId, ...] = ()
     refused: dict[RequestId, str] = field(default_factory=dict)
@@ -313,6 +364,10 @@ class State(Struct, frozen=True):
         """Refunds of which nobody knows whether they happened (D13); oldest first."""
         every = (*self.closed.values(), *self.transactions.values())
         return [txn for txn in every if txn.status is TxnStatus.IN_DOUBT]
+
+    def undelivered_advices(self) -> list[Advice]:
+        """Advices that the host has not acknowledged: owed or stuck; oldest first."""
+        return [advice for advice in self.advices.values() if advice.status in UNDELIVERED]
 
     def unended_reversals(self) -> list[Reversal]:
         """Reversals that are still owed, stuck or in conflict; oldest first."""

@@ -1,6 +1,7 @@
 """What the books say: totals of a batch, and what an unbalanced group has to upload (reference 1.6, 1.7).
 
-A voided sale stays in debit and its void counts in credit. Declined, unknown and reversed requests count nowhere.
+A voided sale stays in debit and its void counts in credit. Declined, unknown and reversed requests count nowhere. An
+advice counts from the moment on that it is ours to deliver; what was adjusted counts once, with the adjusted amount.
 """
 
 from collections.abc import Iterable
@@ -12,10 +13,13 @@ from posd.core.rules import Rules, Side, Upload
 from posd.core.state import Transaction, TxnStatus
 from posd.values import RequestId
 
+MONEY = frozenset({TxnStatus.APPROVED, TxnStatus.STORED, TxnStatus.REFUSED})
+"""The money has changed hands: the host says so, or the terminal does, in an advice."""
+
 
 def counts(txn: Transaction, rules: Rules) -> bool:
     """It stands in the totals."""
-    return txn.status is TxnStatus.APPROVED and rules.kinds[txn.kind].side is not Side.NEITHER
+    return txn.status in MONEY and txn.replaced_by is None and rules.kinds[txn.kind].side is not Side.NEITHER
 
 
 def totals_of(transactions: Iterable[Transaction], rules: Rules) -> Totals:

@@ -1,14 +1,17 @@
 """One financial request: sent → approved | declined | unknown | in doubt.
 
-    status    approved   declined   unknown    acknowledged  reopened   resolved   doubted    happened   missing
-    sent      APPROVED   DECLINED   UNKNOWN    -             -          -          IN_DOUBT   -          -
-    approved  -          -          UNKNOWN    -             -          -          -          -          -
-    declined  -          -          UNKNOWN    -             -          -          IN_DOUBT   -          -
-    unknown   -          -          UNKNOWN    REVERSED      -          RESOLVED   -          -          -
-    reversed  -          -          -          -             UNKNOWN    -          -          -          -
-    resolved  -          -          -          -             -          -          -          -          -
-    in_doubt  APPROVED   -          -          -             -          -          IN_DOUBT   APPROVED   NOT_DONE
-    not_done  -          -          -          -             -          -          IN_DOUBT   -          -
+    status     approved  declined  unknown  acknowledged  reopened  resolved  doubted   happened  missing   cancelled
+    sent       APPROVED  DECLINED  UNKNOWN  -             -         -         IN_DOUBT  -         -         -
+    approved   -         -         UNKNOWN  -             -         -         -         -         -         -
+    declined   -         -         UNKNOWN  -             -         -         IN_DOUBT  -         -         -
+    unknown    -         -         UNKNOWN  REVERSED      -         RESOLVED  -         -         -         -
+    reversed   -         -         -        -             UNKNOWN   -         -         -         -         -
+    resolved   -         -         -        -             -         -         -         -         -         -
+    in_doubt   APPROVED  -         -        -             -         -         IN_DOUBT  APPROVED  NOT_DONE  -
+    not_done   -         -         -        -             -         -         IN_DOUBT  -         -         -
+    stored     APPROVED  REFUSED   -        -             -         RESOLVED  -         -         -         CANCELLED
+    refused    APPROVED  -         -        -             -         RESOLVED  -         -         -         -
+    cancelled  -         -         -        -             -         -         -         -         -         -
 
 - A request that the terminal sends again is answered from here, never sent again (D6, D12).
 - Time-out, lost line, bad MAC, unreadable or unconfirmed answer, restart and the terminal's own reversal are one fact:
@@ -19,6 +22,8 @@
 - A first attempt that is answered 94 used a number twice: failed, and alerted (D14).
 - Where a part may be approved, the totals use that part; a reversal carries what was requested (D15).
 - An approval that a till does not confirm in time becomes unknown too, where that is wanted (confirmations.py, D16).
+- An advice is *stored* when it is ours to deliver: it counts from then on, whether the host has it (approved), will not
+  have it (refused) or has not been asked yet (advices.py).
 - What cannot be sent in time is answered "not sent" and is not sent, then or ever: a repeat that crosses a refusal is
   refused again (D6, D17).
 """
@@ -28,7 +33,7 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from posd.core import confirmations, limits, originals, refunds
+from posd.core import advice_delivery, confirmations, limits, originals, refunds
 from posd.core import records as r
 from posd.core.answers import AnswerClass, AnswerFacts, ExchangeKind, HostAnswer, MacCheck
 from posd.core.effects import ForgetCard, Refusal, Refused, Result, SendTransaction, ToTerminal
@@ -55,6 +60,7 @@ class Input(StrEnum):
     DOUBTED = "doubted"
     HAPPENED = "happened"
     MISSING = "missing"
+    CANCELLED = "cancelled"
 
 
 TABLE: dict[tuple[TxnStatus, Input], TxnStatus] = {
@@ -74,6 +80,12 @@ TABLE: dict[tuple[TxnStatus, Input], TxnStatus] = {
     (TxnStatus.IN_DOUBT, Input.APPROVED): TxnStatus.APPROVED,
     (TxnStatus.IN_DOUBT, Input.HAPPENED): TxnStatus.APPROVED,
     (TxnStatus.IN_DOUBT, Input.MISSING): TxnStatus.NOT_DONE,
+    (TxnStatus.STORED, Input.APPROVED): TxnStatus.APPROVED,
+    (TxnStatus.STORED, Input.DECLINED): TxnStatus.REFUSED,
+    (TxnStatus.STORED, Input.RESOLVED): TxnStatus.RESOLVED,
+    (TxnStatus.STORED, Input.CANCELLED): TxnStatus.CANCELLED,
+    (TxnStatus.REFUSED, Input.APPROVED): TxnStatus.APPROVED,
+    (TxnStatus.REFUSED, Input.RESOLVED): TxnStatus.RESOLVED,
 }
 
 
@@ -123,7 +135,12 @@ def _answer_from_state(draft: "Draft", txn: Transaction, reply_to: str) -> None:
     if txn.request_id in draft.state.closed:
         # D6 has it so; but a terminal that was reset and counts from 1 again looks the same: somebody must look.
         draft.alert("answered_from_a_closed_batch", request_id=txn.request_id, sold_at_ms=txn.at_ms)
-    if txn.status is TxnStatus.APPROVED or (txn.status is TxnStatus.DECLINED and txn.facts is not None):
+    if draft.rules.kinds[txn.kind].advice and txn.status is not TxnStatus.CANCELLED:
+        draft.answer(ToTerminal(reply_to, Result(AnswerFacts("00"), txn.request_id)))  # ours to deliver, or delivered
+    elif txn.status is TxnStatus.CANCELLED:
+        refused = Refused(Refusal.REVERSED_IN_ADVANCE, "the terminal took it back before it left", txn.request_id)
+        draft.answer(ToTerminal(reply_to, refused))
+    elif txn.status is TxnStatus.APPROVED or (txn.status is TxnStatus.DECLINED and txn.facts is not None):
         facts = txn.facts or AnswerFacts("00")  # found out without an answer: then the word is ours (D13)
         draft.answer(ToTerminal(reply_to, Result(facts, txn.request_id, txn.approved_minor)))
     else:
@@ -150,12 +167,14 @@ def _refusal(draft: "Draft", event: TransactionRequested) -> tuple[Refusal, str]
     if (event.has_pin or event.tracks_encrypted) and session.terminal_generation != session.generation:
         what = "PIN" if event.has_pin else "track"
         return Refusal.SIGN_IN_FIRST, f"the terminal's {what} key is not the current one"  # D26
+    if event.has_pin and kind.advice:
+        return Refusal.MALFORMED, "an advice carries no PIN: it is kept until it is delivered"
     if event.amount_minor == 0 and kind.has_amount:
         return Refusal.AMOUNT_INVALID, "the amount is zero"
     stuck = any(rev.status is ReversalStatus.STUCK for rev in draft.state.reversals.values())
     if stuck and kind.reversible and draft.rules.on_stuck is OnStuck.BLOCK:
         return Refusal.BLOCKED, "a reversal is stuck and the configuration blocks new transactions"
-    if not kind.takes_back and limits.full(draft, kind.side):
+    if not (kind.takes_back or kind.replaces) and limits.full(draft, kind.side):
         return Refusal.BATCH_FULL, "the batch is full: it has to be settled first"  # D22
     return None
 
@@ -231,6 +250,7 @@ def answered(draft: "Draft", txn: Transaction, answer: HostAnswer) -> None:
         case Worth.APPROVED:
             draft.record(r.Approved(txn.request_id, answer.facts, _part(answer)))
             confirmations.begin(draft, txn.request_id)
+            advice_delivery.online_success(draft)
             limits.after_approval(draft)
         case Worth.DECLINED | Worth.RETRY:
             draft.record(r.Declined(txn.request_id, answer.facts, answer.mac is MacCheck.ABSENT))

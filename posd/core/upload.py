@@ -8,12 +8,13 @@
 
 from typing import TYPE_CHECKING
 
+from posd.core import advices
 from posd.core import records as r
 from posd.core.answers import AnswerClass, ExchangeKind, HostAnswer
 from posd.core.effects import SendTrailer, SendUpload
 from posd.core.rules import Upload
 from posd.core.settlement import SETTLE, balanced, close, sign_in_first
-from posd.core.state import CloseOutcome, SettlementPhase
+from posd.core.state import CloseOutcome, Settled, SettlementPhase
 from posd.core.verdict import SEEN_BEFORE
 from posd.values import RequestId, Stan
 
@@ -29,7 +30,8 @@ def upload_next(draft: "Draft") -> None:
     stan = settlement.stan if repeat and settlement.stan is not None else _own_stan(draft, items)
     draft.record(r.UploadSent(stan, settlement.uploaded, len(items), settlement.asked + 1))
     transactions = tuple(draft.state.transactions[item] for item in items)
-    draft.send(ExchangeKind.UPLOAD, SendUpload(stan, draft.state.batch.number, transactions))
+    original = draft.state.find(transactions[0].original) if transactions[0].original else None
+    draft.send(ExchangeKind.UPLOAD, SendUpload(stan, draft.state.batch.number, transactions, original))
 
 
 def _next_items(draft: "Draft") -> tuple[RequestId, ...]:
@@ -61,6 +63,8 @@ def upload_answered(draft: "Draft", answer: HostAnswer) -> None:
     if answer.mismatch:
         _retry_upload(draft, answer.mismatch, "")
     elif answer.answer_class is AnswerClass.APPROVE or (code == SEEN_BEFORE and settlement.unanswered > 0):
+        for item in _next_items(draft):
+            advices.settled(draft, item, Settled.UPLOAD)
         draft.record(r.UploadAcknowledged(settlement.uploaded + settlement.in_flight))
         draft.at_once(SETTLE)
     elif settlement.refused + 1 >= draft.rules.settle_attempts_max:
@@ -74,6 +78,7 @@ def upload_answered(draft: "Draft", answer: HostAnswer) -> None:
 def _set_aside(draft: "Draft", code: str) -> None:
     """D21: the upload goes on without these, the close is out of balance."""
     items = _next_items(draft)
+    advices.not_uploaded(draft, items, code)
     draft.record(r.UploadSetAside(items, draft.state.settlement.uploaded + len(items), code))
     draft.at_once(SETTLE)
     draft.alert("upload_set_aside", items=len(items), code=code)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from posd.core.fold import apply
 from posd.core.payload import load_record
-from posd.core.records import AuthorisationStarted, Record
+from posd.core.records import AdviceStored, AuthorisationStarted, Record
 from posd.core.state import Batch, State
 from posd.daemon.fence import BUGS, because
 from posd.errors import StorageFailed
@@ -20,8 +20,8 @@ from posd.values import BatchNumber, RequestId, Stan, Tid
 ENDS = frozenset({"batch_closed", "batch_skipped"})
 """The records that end a batch."""
 
-STARTED = "authorisation_started"
-"""The record that begins a transaction."""
+STARTED = frozenset({"authorisation_started", "advice_stored"})
+"""The records that begin a transaction."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +84,7 @@ def alone(rows: Iterable[RecordView], request_id: RequestId) -> State:
     state = empty_lane(Tid(request_id.partition("/")[0]))
     for row in rows:
         record = _record(row)
-        if state.find(request_id) is None and not isinstance(record, AuthorisationStarted):
+        if state.find(request_id) is None and not isinstance(record, AuthorisationStarted | AdviceStored):
             continue  # it was refused before it was sent
         try:
             state = apply(state, record, row.at_ms)

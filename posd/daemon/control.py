@@ -17,7 +17,7 @@ from posd.core.state import ReversalStatus, SettlementPhase, State
 from posd.daemon.control_socket import ControlFailed, Reply, Request
 from posd.daemon.log import log
 from posd.daemon.logmask import mask_text
-from posd.daemon.questions import MEANINGS, QUESTIONS, Seen, answer, checked, chosen, find_one, version
+from posd.daemon.questions import FLAGGED, MEANINGS, QUESTIONS, Seen, answer, checked, chosen, find_one, version
 from posd.daemon.route_facts import RouteShown
 from posd.daemon.route_view import active_route, route_findings, routes_view
 from posd.daemon.terminal_view import link_down, machine_trouble
@@ -29,6 +29,8 @@ from posd.values import Now, RequestId, Tid
 COMMANDS: Mapping[str, Mapping[str, type]] = {
     "reversals.retry": {"id": str, "tid": str, "by": str},
     "reversals.resolve": {"id": str, "by": str, "reason": str},
+    "advices.retry": {"id": str, "tid": str, "by": str},
+    "advices.resolve": {"id": str, "by": str, "reason": str},
     "txn.resolve": {"id": str, "happened": bool, "by": str, "reason": str},
     "settle": {"tid": str, "by": str},
     "settle.decide": {"tid": str, "closed": bool, "by": str, "reason": str},
@@ -102,6 +104,10 @@ class Control:
                 yield Reply("result", await self._retry(request))
             case "reversals.resolve":
                 yield Reply("result", await self._resolve(request))
+            case "advices.retry":
+                yield Reply("result", await self._retry_advices(request))
+            case "advices.resolve":
+                yield Reply("result", await self._resolve_advice(request))
             case "txn.resolve":
                 yield Reply("result", await self._resolve_refund(request))
             case "settle.decide":
@@ -134,6 +140,7 @@ class Control:
             link_why=self._daemon.link_why,
             fenced=runner.fenced,
             meanings=MEANINGS,
+            flagged=FLAGGED,
         )
 
     def posd(self) -> View:
@@ -188,6 +195,29 @@ class Control:
         now = runner.lane.engine.state
         ended = now.reversals.get(txn.request_id)  # a batch that closed meanwhile forgets it
         return {"text": text, "reversal": reversal_view(ended, now, self.around(runner)) if ended else None}
+
+    async def _retry_advices(self, request: Request) -> View:
+        """One advice by its id, or every one of a terminal or of all that is owed or stuck."""
+        given = checked(request.verb, request.args, COMMANDS[request.verb])
+        by = _by(request, given, mandatory=False)
+        of: RequestId | None = None
+        if "id" in given:
+            state, _, txn = find_one(request.verb, given["id"], self.everything())
+            tids, of = [state.tid], txn.request_id
+        else:
+            asked = chosen(self.everything(), given.get("tid"))
+            tids = [tid for tid, seen in asked if seen.state is not None and seen.state.undelivered_advices()]
+        texts = [(tid, await self._command(tid, e.RetryAdvices(f"{request.id}:{tid}", by, of))) for tid in tids]
+        return {"done": [{"tid": tid, "text": text} for tid, text in texts]}
+
+    async def _resolve_advice(self, request: Request) -> View:
+        """By a named person with a reason: it is delivered no more and counts no more."""
+        given = checked(request.verb, request.args, COMMANDS[request.verb])
+        by, reason = _by(request, given, mandatory=True), _reason(request.verb, given)
+        state, _, txn = find_one(request.verb, given.get("id", ""), self.everything())
+        text = await self._command(state.tid, e.ResolveAdvice(f"{request.id}:{state.tid}", by, reason, txn.request_id))
+        log.info("advice_resolved", request_id=txn.request_id, by=by, reason=reason, uid=request.uid)
+        return {"request_id": txn.request_id, "text": text}
 
     async def _resolve_refund(self, request: Request) -> View:
         """A person says whether a refund in doubt happened (D13)."""

@@ -106,11 +106,11 @@ def _segment(reader: JournalReader, rows: list[RecordView], around: Around) -> S
 def _money(reader: JournalReader, rows: Iterable[RecordView], around: Around) -> Iterator[Transaction]:
     """What there was to settle, what is still owed and what is in doubt, oldest first."""
     for row in rows:
-        if row.kind == STARTED and row.request_id is not None:
+        if row.kind in STARTED and row.request_id is not None:
             of = RequestId(row.request_id)
             state = alone(reader.records(request_id=of), of)
             txn = state.find(of)
-            owes = bool(state.unended_reversals() or state.in_doubt())
+            owes = bool(state.unended_reversals() or state.in_doubt() or state.undelivered_advices())
             if txn is not None and (owes or counts(txn, around.rules)):
                 yield txn
 

@@ -18,7 +18,7 @@ from posd.core import events as e
 from posd.core.draft import Draft
 from posd.core.engine import Engine
 from posd.core.payload import dump_record, record_name, record_version
-from posd.core.records import AuthorisationStarted, Record
+from posd.core.records import AdviceStored, AuthorisationStarted, Record
 from posd.core.state import Transaction
 from posd.daemon.message_rows import incoming_row, outgoing_row
 from posd.daemon.replies import connection_of, refusal, request_of
@@ -35,6 +35,9 @@ RIDING_ROWS_MAX = 64
 
 ASKED_MAX = 64
 """Messages of the terminal that may wait for their answers; the oldest is then forgotten, and never answered."""
+
+BEGINNINGS = (AuthorisationStarted, AdviceStored)
+"""The records under which the sealed facts of a card lie."""
 
 UNSAYABLE_MAX = 64
 """More sends than this that cannot be encoded, for one event, is a bug of ours."""
@@ -294,7 +297,7 @@ class Lane:
     def _cards(self, message: fx.HostMessage) -> Mapping[RequestId, CardData]:
         """The facts of the cards that this message speaks of: from memory, else opened from the journal (D1)."""
         match message:
-            case fx.SendReversal(transaction=txn):
+            case fx.SendReversal(transaction=txn) | fx.SendAdvice(transaction=txn):
                 return self._facts_of((txn,))
             case fx.SendUpload(transactions=transactions):
                 return self._facts_of(transactions)
@@ -355,7 +358,7 @@ class Lane:
         self._note_request(request_id)
         txn = self.engine.state.find(request_id) if request_id is not None else None
         secret = None
-        if isinstance(record, AuthorisationStarted) and (card := self._memory.cards.get(record.request_id)):
+        if isinstance(record, BEGINNINGS) and (card := self._memory.cards.get(record.request_id)):
             secret = card.facts()
         return RecordRow(
             tid=self.terminal.tid,

@@ -15,6 +15,7 @@ from posd.daemon.assemble import JOURNAL_FOLDER, profile_of
 from posd.daemon.batch_rows import STARTED, alone
 from posd.daemon.day_check import check_day
 from posd.daemon.questions import (
+    FLAGGED,
     MEANINGS,
     NAMED_MAX,
     QUESTIONS,
@@ -107,7 +108,7 @@ class OfflineJournal:
 
     def _around(self, tid: Tid, fenced: str = "") -> Around:
         rules = self._rules.get(tid) or next(iter(self._rules.values()))  # one that was configured away meanwhile
-        return Around(rules, self._now, running=False, fenced=fenced, meanings=MEANINGS)
+        return Around(rules, self._now, running=False, fenced=fenced, meanings=MEANINGS, flagged=FLAGGED)
 
     # --- what is too old for the states --------------------------------------------------------------------------
 
@@ -121,7 +122,9 @@ class OfflineJournal:
         chosen({known: Seen(None, self._around(known)) for known in self._rules}, given.get("tid"))
         found: list[View] = []
         left_out = 0
-        for row in self._reader.records(tid=given.get("tid"), batch=batch, kind=STARTED, newest_first=True):
+        for row in self._reader.records(tid=given.get("tid"), batch=batch, newest_first=True):
+            if row.kind not in STARTED:
+                continue
             assert row.request_id is not None
             state, txn = self._folded(RequestId(row.request_id))
             if txn is None or status not in (None, txn.status.value):
@@ -158,8 +161,9 @@ class OfflineJournal:
         tid, _, trace = name.partition("/")
         if not trace.isdecimal():
             return None
-        rows = self._reader.records(tid=tid, stan=int(trace), kind=STARTED, limit=1, newest_first=True)
-        return next((self._shown(RequestId(row.request_id)) for row in rows if row.request_id), None)
+        rows = self._reader.records(tid=tid, stan=int(trace), newest_first=True)
+        begun = (row.request_id for row in rows if row.kind in STARTED and row.request_id)
+        return next((self._shown(RequestId(of)) for of in begun), None)
 
     def _shown(self, request_id: RequestId) -> View | None:
         state, txn = self._folded(request_id)

@@ -1,5 +1,5 @@
-"""The verbs that only read: status, txn.list, txn.show, reversals.list. Asked of a running daemon's adopted states, or
-of states folded from the journal, they give the same answers.
+"""The verbs that only read: status, txn.list, txn.show, reversals.list, advices.list. Asked of a running daemon's
+adopted states, or of states folded from the journal, they give the same answers.
 
 It must never change anything, and never answer a question that it did not understand: an argument that is unknown or
 of the wrong type is an error that says what is right.
@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from importlib import metadata
 from typing import Any
 
-from posd.core.state import UNENDED, State, Transaction, TxnStatus
+from posd.core.state import UNENDED, AdviceStatus, State, Transaction, TxnStatus
 from posd.daemon import views
+from posd.daemon.advice_views import advice_view
 from posd.daemon.route_choice import Health
 from posd.daemon.terminal_view import ALERT, findings, terminal_view
 from posd.daemon.views import Around, View
@@ -26,11 +27,15 @@ QUESTIONS: Mapping[str, Mapping[str, type]] = {
     "txn.show": {"id": str},
     "reversals.list": {"tid": str, "ended": bool},
     "routes": {},
+    "advices.list": {"tid": str, "ended": bool},
 }
 """Verb -> its arguments, none of them mandatory but txn.show's."""
 
 MEANINGS: Mapping[str, str] = {code: row.meaning_en for code, row in CODES.items()}
 """Response code -> its meaning."""
+
+FLAGGED = frozenset(code for code, row in CODES.items() if row.flag)
+"""Codes of approvals that the issuer has to confirm."""
 
 TRANSACTIONS_MAX = 5_000
 """What one txn.list shows at most, the newest."""
@@ -111,6 +116,8 @@ def answer(verb: str, args: Mapping[str, Any], everything: Everything, posd: Vie
             return _show(given, everything)
         case "routes":
             return _routes(posd)
+        case "advices.list":
+            return _advices(given, everything)
         case _:
             return _reversals(given, everything)
 
@@ -209,3 +216,18 @@ def _reversals(given: Mapping[str, Any], everything: Everything) -> View:
                 found.append((reversal, seen.state, seen.around))
     found.sort(key=lambda one: one[0].owed_at_ms)
     return {"reversals": [views.reversal_view(*one) for one in found]}
+
+
+ENDED = frozenset({AdviceStatus.DONE, AdviceStatus.CANCELLED, AdviceStatus.RESOLVED})
+
+
+def _advices(given: Mapping[str, Any], everything: Everything) -> View:
+    """Those that are owed, stuck or refused; with `ended`, also the ended ones that the state still remembers."""
+    found = []
+    for _, seen in chosen(everything, given.get("tid")):
+        for advice in seen.state.advices.values() if seen.state else ():
+            if given.get("ended") or advice.status not in ENDED:
+                assert seen.state is not None
+                found.append((advice, seen.state, seen.around))
+    found.sort(key=lambda one: one[0].stored_at_ms)
+    return {"advices": [advice_view(*one) for one in found]}

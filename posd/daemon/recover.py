@@ -103,6 +103,8 @@ def owes(state: State, rules: Rules) -> str:
     open_money = sum(1 for txn in state.transactions.values() if counts(txn, rules))
     if owed:
         return f"{owed} reversal(s) are owed"
+    if advices := len(state.undelivered_advices()):
+        return f"{advices} advice(s) are not delivered"
     if doubts := len(state.in_doubt()):
         return f"{doubts} refund(s) are in doubt"
     if open_money or state.settlement.phase is not SettlementPhase.OPEN:

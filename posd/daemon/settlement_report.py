@@ -12,7 +12,18 @@ from typing import Any
 from posd.core.answers import GroupCount, GroupResult, HostTotals, Totals
 from posd.core.fold import apply
 from posd.core.payload import load_record
-from posd.core.state import CloseOutcome, LastClose, ReversalStatus, Settlement, SettlementPhase, State, TxnStatus
+from posd.core.state import (
+    UNDELIVERED,
+    Advice,
+    AdviceStatus,
+    CloseOutcome,
+    LastClose,
+    ReversalStatus,
+    Settlement,
+    SettlementPhase,
+    State,
+    TxnStatus,
+)
 from posd.core.totals import totals_of
 from posd.daemon import words
 from posd.daemon.batch_rows import (
@@ -33,12 +44,11 @@ from posd.values import RequestId, Tid, format_amount
 
 GOOD = frozenset({CloseOutcome.AGREED, CloseOutcome.EMPTY})
 
-FOLDED = frozenset(words.EVENT) - {
-    "reversal_carried_over",
-    "terminal_closed",
-    "terminal_items_compared",
-    "terminal_upload_ended",
-}
+CARRIED_OVER = frozenset({"reversal_carried_over", "advice_carried_over"})
+
+OF_THE_TERMINAL = frozenset({"terminal_closed", "terminal_items_compared", "terminal_upload_ended"})
+
+FOLDED = frozenset(words.EVENT) - CARRIED_OVER - OF_THE_TERMINAL
 """The records of a close that say where it stands; the others speak of something else."""
 
 MAC = "64"
@@ -78,7 +88,7 @@ def _chosen(reader: JournalReader, tid: Tid, number: int | None) -> BatchRows | 
 def _report(reader: JournalReader, tid: Tid, batch: BatchRows, around: Around) -> View:
     close = _close(tid, batch)
     settlement, last = close.settlement, close.last
-    started = [RequestId(row.request_id) for row in batch.rows if row.kind == STARTED and row.request_id]
+    started = [RequestId(row.request_id) for row in batch.rows if row.kind in STARTED and row.request_id]
     states = {of: alone(reader.records(request_id=of), of) for of in started}
     ours = settlement.totals or (last.totals if last else _counted(states, around))
     groups = _groups(ours, settlement.host)
@@ -192,16 +202,23 @@ def _shown(of: RequestId, state: State, around: Around) -> View:
 
 
 def _carried_over(reader: JournalReader, batch: BatchRows, around: Around) -> list[View]:
-    """Reversals that were still owed when the totals left, each with what became of it since (D19)."""
+    """What was still owed when the totals left, each with what became of it since (D19)."""
     found = []
     for row in batch.rows:
-        if row.kind == "reversal_carried_over" and row.request_id is not None:
+        if row.kind in CARRIED_OVER and row.request_id is not None:
             of = RequestId(row.request_id)
             state = alone(reader.records(request_id=of), of)
-            reversal = state.reversals[of]
-            since = {"reversal": reversal.status.value, "reversal_text": words.REVERSAL[reversal.status]}
-            found.append({**_shown(of, state, around), **since})
+            found.append({**_shown(of, state, around), **_since(of, state)})
     return found
+
+
+def _since(of: RequestId, state: State) -> View:
+    """What became of a reversal, or of an advice, that was carried over."""
+    advice = state.advices.get(of)
+    if advice is not None:
+        return {"advice": advice.status.value, "advice_text": words.ADVICE[advice.status]}
+    reversal = state.reversals[of]
+    return {"reversal": reversal.status.value, "reversal_text": words.REVERSAL[reversal.status]}
 
 
 def _suspects(
@@ -222,11 +239,19 @@ def _suspects(
 def _suspicion(reader: JournalReader, of: RequestId, state: State) -> str | None:
     txn, reversal = state.find(of), state.reversals.get(of)
     assert txn is not None
+    if (advice := state.advices.get(of)) is not None:
+        return _of_advice(advice)
     if reversal is not None:
         return _of_reversal(reversal.status, reversal.carried_over, reversal.flagged)
     if txn.status is TxnStatus.DECLINED:
         return "declined_without_mac" if txn.unmaced or _without_mac(reader, of) else None
     return "in_doubt" if txn.status in (TxnStatus.UNKNOWN, TxnStatus.IN_DOUBT) else None
+
+
+def _of_advice(advice: Advice) -> str | None:
+    if advice.status is AdviceStatus.REFUSED:
+        return "advice_refused"
+    return "advice_owed" if advice.carried_over or advice.status in UNDELIVERED else None
 
 
 def _of_reversal(status: ReversalStatus, carried_over: bool, flagged: bool) -> str | None:

@@ -6,13 +6,14 @@ Pure, like views.py: it reads an adopted state, decides nothing, shows nothing t
 from collections.abc import Iterable
 
 from posd.core import limits, settlement
+from posd.core.advices import undelivered_in_batch
 from posd.core.draft import Draft
 from posd.core.limits import Wait
 from posd.core.schedule import next_due_ms
-from posd.core.state import CloseOutcome, LastClose, ReversalStatus, SettlementPhase, State
+from posd.core.state import AdviceStatus, CloseOutcome, LastClose, ReversalStatus, SettlementPhase, State
 from posd.core.totals import counts, totals_of
 from posd.daemon import words
-from posd.daemon.views import Around, View, totals_view
+from posd.daemon.views import Around, View, is_flagged, totals_view
 from posd.values import format_amount
 
 LATE_AFTER_S = 120
@@ -39,6 +40,7 @@ def terminal_view(state: State, around: Around) -> View:
     """Everything that `posd status` says of one terminal, but the findings."""
     transactions = list(state.transactions.values())
     statuses = [reversal.status for reversal in state.reversals.values()]
+    advised = [advice.status for advice in state.advices.values()]
     session = state.session
     return {
         "tid": state.tid,
@@ -59,6 +61,12 @@ def terminal_view(state: State, around: Around) -> View:
             "stuck": statuses.count(ReversalStatus.STUCK),
             "conflict": statuses.count(ReversalStatus.CONFLICT),
         },
+        "advices": {
+            "owed": advised.count(AdviceStatus.OWED),
+            "stuck": advised.count(AdviceStatus.STUCK),
+            "refused": advised.count(AdviceStatus.REFUSED),
+        },
+        "flagged_approvals": [txn.request_id for txn in transactions if is_flagged(txn, around)],
         "unconfirmed_approvals": list(state.unconfirmed),
         "refunds_in_doubt": [txn.request_id for txn in state.in_doubt()],
         "settlement": settlement_view(state, around),
@@ -174,6 +182,10 @@ def blockers(state: State, around: Around) -> list[View]:
     elif state.settlement.phase is SettlementPhase.DRAINING and owed:
         longest_s = round(around.rules.settle_hold_max_s)
         found.append(("reversals", f"{len(owed)} reversal(s) not acknowledged yet; they hold it {longest_s} s at most"))
+    undelivered = undelivered_in_batch(state)
+    if state.settlement.phase is SettlementPhase.DRAINING and undelivered:
+        longest_s = round(around.rules.settle_hold_max_s)
+        found.append(("advices", f"{len(undelivered)} advice(s) not delivered yet; they hold it {longest_s} s at most"))
     found += _waiting(state, around)
     if state.settlement.postponed_because:
         found.append(("postponed", state.settlement.postponed_because))
@@ -258,11 +270,28 @@ def _money(view: View) -> Iterable[View]:
         text = f"{len(doubts)} refund(s) in doubt: nobody knows whether the customer has the money"
         to_do = f"posd txn list --tid {view['tid']} --status in_doubt; then: posd txn resolve ID --happened yes|no"
         yield finding_of("refunds_in_doubt", ALERT, text, to_do, count=len(doubts))
+    yield from _advices(view)
+    if flagged := view["flagged_approvals"]:
+        text = f"{len(flagged)} approval(s) with a reservation: the issuer has to confirm them"
+        yield finding_of("approvals_flagged", NOTE, text, f"posd txn show {flagged[0]}", count=len(flagged))
     if count := owed["stuck"]:
         text = f"{count} reversal(s) stuck: still owed, somebody should look"
         yield finding_of("reversals_stuck", ALERT, text, listed, count=count)
     if count := owed["owed"]:
         yield finding_of("reversals_owed", NOTE, f"{count} reversal(s) owed, posd delivers them", listed, count=count)
+
+
+def _advices(view: View) -> Iterable[View]:
+    advices, listed = view["advices"], f"posd advices list --tid {view['tid']}"
+    if count := advices["refused"]:
+        text = f"{count} advice(s) refused by the host: the shop has the money or gave it, the acquirer says no"
+        yield finding_of("advices_refused", ALERT, text, listed, count=count)
+    if count := advices["stuck"]:
+        text = f"{count} advice(s) stuck: still owed, somebody should look"
+        yield finding_of("advices_stuck", ALERT, text, listed, count=count)
+    if count := advices["owed"]:
+        text = f"{count} advice(s) to deliver: after the next approval, and before the settlement"
+        yield finding_of("advices_owed", NOTE, text, listed, count=count)
 
 
 def _settlement(view: View) -> Iterable[View]:

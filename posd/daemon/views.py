@@ -27,7 +27,8 @@ View = dict[str, Any]
 class Around:
     """What is true around a state. `running`: a daemon holds it; else the journal was read, and the line is unknown.
 
-    `meanings`: response code -> what it means, in the dialect's words.
+    `meanings`: response code -> what it means, in the dialect's words. `flagged`: codes of approvals with a
+    reservation.
     """
 
     rules: Rules
@@ -38,6 +39,7 @@ class Around:
     link_why: str = ""
     fenced: str = ""
     meanings: Mapping[str, str] = field(default_factory=dict)
+    flagged: frozenset[str] = frozenset()
 
     def when(self, wall_ms: int | None) -> str | None:
         """A moment in the terminal's zone: '2026-03-02T23:00:00+08:00'."""
@@ -82,10 +84,23 @@ def transaction_view(txn: Transaction, state: State, around: Around) -> View:
         "approved_minor": txn.approved_minor,
         "unmaced_decline": txn.unmaced,
         "found_out": _found_out(txn),
-        "to_do": words.TO_DO_IN_DOUBT.format(id=txn.request_id) if txn.status is TxnStatus.IN_DOUBT else "",
+        "flagged": is_flagged(txn, around),
+        "replaced_by": txn.replaced_by,
+        "to_do": _to_do(txn, around),
         "in_totals": counts(txn, around.rules),
         "reversal": reversal_view(reversal, state, around) if reversal else None,
     }
+
+
+def is_flagged(txn: Transaction, around: Around) -> bool:
+    """Approved with a reservation (reference 1.13, A2 and A4 to A6)."""
+    return txn.status is TxnStatus.APPROVED and txn.facts is not None and txn.facts.code in around.flagged
+
+
+def _to_do(txn: Transaction, around: Around) -> str:
+    if txn.status is TxnStatus.IN_DOUBT:
+        return words.TO_DO_IN_DOUBT.format(id=txn.request_id)
+    return words.TO_CONFIRM if is_flagged(txn, around) else ""
 
 
 def _given(txn: Transaction, state: State) -> bool | None:

@@ -6,7 +6,16 @@ from typing import Any
 from posd.core.answers import ExchangeKind
 from posd.core.diagnosis import Cause, SignOf
 from posd.core.rules import Why
-from posd.core.state import CloseOutcome, Evidence, ReversalStatus, SettlementCause, SettlementPhase, TxnStatus
+from posd.core.state import (
+    AdviceStatus,
+    CloseOutcome,
+    Evidence,
+    ReversalStatus,
+    Settled,
+    SettlementCause,
+    SettlementPhase,
+    TxnStatus,
+)
 from posd.daemon.route_choice import Health
 
 TRANSACTION: Mapping[TxnStatus, str] = {
@@ -18,7 +27,42 @@ TRANSACTION: Mapping[TxnStatus, str] = {
     TxnStatus.RESOLVED: "ended by a person",
     TxnStatus.IN_DOUBT: "IN DOUBT: nobody knows whether this refund happened; it is never reversed nor sent again",
     TxnStatus.NOT_DONE: "found out: the host never did it, no money moved",
+    TxnStatus.STORED: "done at the terminal, and not delivered to the host yet",
+    TxnStatus.REFUSED: "done at the terminal, but the host will not have it",
+    TxnStatus.CANCELLED: "taken back by the terminal before it left",
 }
+
+TO_CONFIRM = "approved with a reservation: have the issuer confirm it (the acquirer says how)"
+"""What to do about an approval with a flag (reference 1.13)."""
+
+ADVICE: Mapping[AdviceStatus, str] = {
+    AdviceStatus.OWED: "owed: posd delivers it after the next approval, and before the settlement",
+    AdviceStatus.STUCK: "stuck: still owed, tried slowly, somebody should look",
+    AdviceStatus.REFUSED: "refused by the host: not sent again; it counts, and is uploaded when the totals differ",
+    AdviceStatus.DONE: "the host has it",
+    AdviceStatus.CANCELLED: "taken back by the terminal before it left",
+    AdviceStatus.RESOLVED: "ended by a person",
+}
+
+ADVICE_TO_DO: Mapping[AdviceStatus, str] = {
+    AdviceStatus.OWED: "nothing; to try at once: posd advices retry {id}",
+    AdviceStatus.STUCK: (
+        "ask the acquirer whether they have it; then: posd advices retry {id}, or, when it is settled with them: "
+        "posd advices resolve {id} --by NAME --reason TEXT"
+    ),
+    AdviceStatus.REFUSED: (
+        "ask the acquirer why; settle it with them, then: posd advices resolve {id} --by NAME --reason TEXT"
+    ),
+    AdviceStatus.DONE: "",
+    AdviceStatus.CANCELLED: "",
+    AdviceStatus.RESOLVED: "",
+}
+
+SETTLED: Mapping[Settled, str] = {
+    Settled.UPLOAD: "it took it in the upload",
+    Settled.TOTALS: "its totals agree with it",
+}
+"""How the host was found to have an advice that it had not acknowledged."""
 
 FOUND_OUT: Mapping[Evidence, str] = {
     Evidence.PERSON: "so it was said",
@@ -149,6 +193,8 @@ SUSPECT: Mapping[str, str] = {
     "reversal_owed": "its reversal is not acknowledged yet",
     "flagged": "its reversal ended with a code that could also mean: never seen",
     "in_doubt": "its outcome was never known, and it is not reversed",
+    "advice_refused": "an advice that the host refused",
+    "advice_owed": "an advice that the host had not acknowledged",
     "resolved_by_a_person": "a person ended its reversal",
     "set_aside": "the host refused it in the upload",
 }
@@ -163,6 +209,7 @@ EVENT: Mapping[str, str] = {
     "settlement_begun": "begun, wanted by {cause}",
     "batch_skipped": "nothing to settle",
     "reversal_carried_over": "the reversal of {request_id} is not acknowledged, and carried over",
+    "advice_carried_over": "the advice {request_id} is not delivered; it counts, and is carried over",
     "totals_asked": "our totals sent to the host, trace {stan:06d}",
     "totals_unanswered": "no usable answer to the totals",
     "totals_answered": "the host's totals: domestic {domestic}, foreign {foreign}; {items} item(s) to upload",

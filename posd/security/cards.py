@@ -21,7 +21,7 @@ PAN_DIGITS_MAX = 19
 SHOWN_FIRST = 6
 SHOWN_LAST = 4
 FACTS_VERSION = 1
-FACTS = ("pan", "expiry", "sequence", "entry_mode")
+FACTS = ("pan", "expiry", "sequence", "entry_mode", "kept_icc")
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -29,8 +29,9 @@ class CardData(Guarded):
     """What one request brought of a card; each part as text of its field, or None where the field was absent.
 
     `pan` field 2, digits. `expiry` field 14, YYMM. `track2`, `track3` fields 35 and 36 with `=`. `sequence`
-    field 23. `pin_block`, `icc` fields 52 and 55, hexadecimal. `entry_mode` field 22, 3 digits. `encrypted`: the
-    tracks came encrypted in part (reference 1.12).
+    field 23. `pin_block`, `icc` fields 52 and 55, hexadecimal. `entry_mode` field 22, 3 digits. `kept_icc`: what an
+    advice may keep of field 55, hexadecimal: no tag that holds card data. `encrypted`: the tracks came encrypted in
+    part (reference 1.12).
     """
 
     pan: str | None = None
@@ -42,6 +43,7 @@ class CardData(Guarded):
     icc: str | None = None
     entry_mode: str | None = None
     encrypted: bool = False
+    kept_icc: str | None = None
 
     def __repr__(self) -> str:
         number = self.number
@@ -75,6 +77,7 @@ class CardData(Guarded):
             "expiry": self.expiry,
             "sequence": self.sequence,
             "entry_mode": self.entry_mode,
+            "kept_icc": self.kept_icc,
         }
         kept = {name: value for name, value in values.items() if value is not None}
         return json.dumps({"version": FACTS_VERSION, **kept}, sort_keys=True, separators=(",", ":")).encode("ascii")

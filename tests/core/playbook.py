@@ -31,12 +31,21 @@ from posd.core.engine import Engine
 from posd.core.fold import apply, opened
 from posd.core.payload import dump_record, dump_state, load_record, load_state, record_name, record_version
 from posd.core.rules import Gaps, KindRules, OriginalRules, Rules, Side, TxnKind, Upload, Why
-from posd.core.state import UNENDED, State, Transaction, TxnStatus
+from posd.core.state import UNENDED, AdviceStatus, State, Transaction, TxnStatus
 from posd.values import BatchNumber, CardRef, Minor, Now, RequestId, Rrn, Stan, Tid
 
 TID = Tid("10000001")
 ZONE = "Asia/Shanghai"
 FIRST_BATCH = BatchNumber(7)
+
+
+def replacing(*kinds: TxnKind, **more: Any) -> OriginalRules:
+    return OriginalRules(frozenset(kinds), replaces=True, percent_max=None, **more)
+
+
+def advice(original: OriginalRules | None = None, side: Side = Side.DEBIT) -> KindRules:
+    return KindRules(False, side, original, never_deferred=True, upload=Upload.ALONE, advice=True)
+
 
 RULES = Rules(
     kinds={
@@ -61,6 +70,13 @@ RULES = Rules(
         TxnKind.COMPLETION_VOID: KindRules(
             True, Side.CREDIT, OriginalRules(frozenset({TxnKind.COMPLETION}), takes_back=True)
         ),
+        TxnKind.COMPLETION_NOTICE: advice(
+            OriginalRules(frozenset({TxnKind.PREAUTH}), known=False, percent_min=0, percent_max=115)
+        ),
+        TxnKind.OFFLINE_SALE: advice(),
+        TxnKind.ADJUST: advice(replacing(TxnKind.OFFLINE_SALE, TxnKind.ADJUST, percent_min=0)),
+        TxnKind.TIP: advice(replacing(TxnKind.SALE, TxnKind.OFFLINE_SALE, TxnKind.TIP)),
+        TxnKind.EC_REFUND: advice(side=Side.CREDIT),
     },
     due_times=(time(23, 0),),
     zone=ZONE,
@@ -77,6 +93,7 @@ RULES = Rules(
         Why.NOT_CONFIRMED: "98",
     },
     reversal_retry=Gaps(5.0, 300.0),
+    advice_retry=Gaps(5.0, 300.0),
 )
 
 CLASSES = {
@@ -272,6 +289,16 @@ class Playbook:
         return found
 
 
+ADVICE_STANDS = {
+    AdviceStatus.OWED: {TxnStatus.STORED},
+    AdviceStatus.STUCK: {TxnStatus.STORED},
+    AdviceStatus.REFUSED: {TxnStatus.REFUSED},
+    AdviceStatus.DONE: {TxnStatus.APPROVED},
+    AdviceStatus.CANCELLED: {TxnStatus.CANCELLED},
+    AdviceStatus.RESOLVED: {TxnStatus.RESOLVED},
+}
+
+
 def check_money(state: State, with_rules: Rules) -> None:
     """What must be true of every state of every lane."""
     in_flight = state.exchange.request_id if state.exchange else None
@@ -282,6 +309,11 @@ def check_money(state: State, with_rules: Rules) -> None:
         if txn.status is TxnStatus.UNKNOWN and with_rules.kinds[txn.kind].reversible:
             assert reversal is not None, "an unknown outcome owes a reversal"
             assert reversal.status in UNENDED, "an unknown outcome owes a reversal"
+    for of, advice in state.advices.items():
+        told = state.find(of)
+        assert told is not None, "an advice keeps its transaction"
+        assert told.status in ADVICE_STANDS[advice.status]
+        assert of not in state.reversals, "an advice is never reversed"
     for of, reversal in state.reversals.items():
         if reversal.status in UNENDED:
             owing = state.find(of)
@@ -336,6 +368,11 @@ def refund(number: int, amount: int = 1000, once: bool = False, reply: str = "")
 
 def preauth(number: int, amount: int = 1000, card: CardRef = CARD) -> Fed:
     return _requested(TxnKind.PREAUTH, number, amount, card, None, False, f"preauth-{number}")
+
+
+def offline_sale(number: int, amount: int = 1000, card: CardRef = CARD) -> Fed:
+    """An advice: it has happened already. Answered to 'offline_sale-<number>'."""
+    return _requested(TxnKind.OFFLINE_SALE, number, amount, card, None, False, f"offline_sale-{number}")
 
 
 def refers(

@@ -24,6 +24,7 @@ GOLDEN_FILES = (
     "refunds.v2.jsonl",
     "till.v3.jsonl",
     "terminal_close.v1.jsonl",
+    "advices.v3.jsonl",
 )
 
 
@@ -41,7 +42,7 @@ def folded(name: str) -> State:
     return state
 
 
-@pytest.mark.parametrize("name", ["v1", "refunds.v2", "till.v3", "terminal_close.v1"])
+@pytest.mark.parametrize("name", ["v1", "refunds.v2", "till.v3", "terminal_close.v1", "advices.v3"])
 def test_d34_a_golden_journal_folds_to_its_golden_state(name: str) -> None:
     """Never change the golden journals: a record whose shape changes gets a new version and an upcast."""
     assert payload.load_state((GOLDEN / f"{name}.state.json").read_text()) == folded(f"{name}.jsonl")

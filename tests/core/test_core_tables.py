@@ -5,10 +5,10 @@ from types import ModuleType
 
 import pytest
 
+from posd.core import advices, reversals, session, settlement, transactions
 from posd.core import records as r
-from posd.core import reversals, session, settlement, transactions
 from posd.core.fold import apply, opened
-from posd.core.state import ReversalStatus, SettlementPhase, TxnStatus
+from posd.core.state import AdviceStatus, ReversalStatus, SettlementPhase, TxnStatus
 from posd.errors import InvariantBroken
 from posd.values import BatchNumber, Stan, Tid
 
@@ -16,6 +16,7 @@ MACHINES = [
     (transactions, TxnStatus, "status", False),
     (reversals, ReversalStatus, "status", False),
     (settlement, SettlementPhase, "on", True),
+    (advices, AdviceStatus, "status", False),
 ]
 
 
@@ -32,7 +33,7 @@ def prose(module: ModuleType, corner: str) -> list[list[str]]:
 
 
 @pytest.mark.parametrize(
-    ("module", "statuses", "corner", "across"), MACHINES, ids=["transactions", "reversals", "settlement"]
+    ("module", "statuses", "corner", "across"), MACHINES, ids=["transactions", "reversals", "settlement", "advices"]
 )
 def test_the_prose_says_what_the_table_says(
     module: ModuleType, statuses: type[StrEnum], corner: str, across: bool
@@ -51,7 +52,7 @@ def test_the_prose_says_what_the_table_says(
 
 
 @pytest.mark.parametrize(
-    ("module", "statuses", "corner", "across"), MACHINES, ids=["transactions", "reversals", "settlement"]
+    ("module", "statuses", "corner", "across"), MACHINES, ids=["transactions", "reversals", "settlement", "advices"]
 )
 def test_each_pair_moves_or_is_refused_by_name(
     module: ModuleType, statuses: type[StrEnum], corner: str, across: bool

@@ -23,7 +23,8 @@ from posd.values import Now, RequestId, Stan
 PAN = "6225880123456789"
 CARD = {2: PAN, 14: "3012", 22: "012"}
 DIGEST_KEY = bytes(32)
-ONLINE = [kind for kind in MATRIX if kind not in (TxnKind.SALE, TxnKind.BALANCE, TxnKind.REFUND)]
+NOT_HERE = (TxnKind.SALE, TxnKind.BALANCE, TxnKind.REFUND)
+ONLINE = [kind for kind, row in KINDS.items() if not row.advice and kind not in NOT_HERE]
 LOADS = {TxnKind.EC_LOAD, TxnKind.EC_CASH_LOAD, TxnKind.EC_TRANSFER_LOAD}
 
 Say = Callable[[fx.HostMessage, Material], Message]

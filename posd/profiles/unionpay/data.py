@@ -24,7 +24,8 @@ class Row:
     `names`: fields with which it names its original, of 37, 38 and 61. `dated`: field 61 goes on with the original's
     date. `security`: field 53 is there without a PIN too. `reversal_61`: digits of field 61 in its reversal (reference
     1.10): 0 none, 12 its own batch and trace, 16 those and 0000. `by_code`: its original may be one that only its
-    terminal knows, by approval code and date.
+    terminal knows, by approval code and date. `given`: an advice names what the terminal gave, of no transaction of
+    ours. `scheme`: field 63.
     """
 
     mti: str
@@ -38,6 +39,8 @@ class Row:
     security: bool = False
     reversal_61: int = 0
     by_code: bool = False
+    given: tuple[int, ...] = ()
+    scheme: str = ""
 
 
 _CARD = (2, 14, 22, 23, 26, 35, 36, 52, 53, 55, 59)
@@ -81,6 +84,12 @@ MATRIX: Mapping[TxnKind, Row] = MappingProxyType(
         TxnKind.EC_CASH_LOAD_VOID: Row(
             *("0200", "170000", "91", "51", (*_CARD_OF_A_VOID, 55, 62)), names=_OWN, reversal_61=12
         ),
+        TxnKind.COMPLETION_NOTICE: Row("0220", "000000", "06", "24", (), names=(38, 61), dated=True, by_code=True),
+        TxnKind.OFFLINE_SALE: Row("0220", "000000", "00", "30", (), given=(38, 61)),
+        TxnKind.ADJUST: Row("0220", "000000", "00", "32", (), names=(38, 61)),
+        TxnKind.TIP: Row("0220", "000000", "00", "34", (), names=(38, 61)),
+        TxnKind.EC_SALE: Row("0200", "000000", "00", "36", (), scheme="CUP"),
+        TxnKind.EC_REFUND: Row("0220", "200000", "00", "27", (), given=_OWN),
     }
 )
 
@@ -94,6 +103,16 @@ def _of(kind: TxnKind, **more: Any) -> OriginalRules:
 
 def _voids(kind: TxnKind, **more: Any) -> OriginalRules:
     return _of(kind, takes_back=True, **more)
+
+
+def _replaces(*kinds: TxnKind, **more: Any) -> OriginalRules:
+    """The new amount, the tip in it, in place of the old one."""
+    return OriginalRules(frozenset(kinds), replaces=True, percent_max=None, **more)
+
+
+def _advice(side: Side, original: OriginalRules | None = None) -> KindRules:
+    """Never reversed (reference 1.10), uploaded alone (record types 1, 2 and 4), never deferred (D23)."""
+    return KindRules(False, side, original, never_deferred=True, upload=Upload.ALONE, advice=True)
 
 
 _DEBIT, _CREDIT, _NEITHER = Side.DEBIT, Side.CREDIT, Side.NEITHER
@@ -123,6 +142,14 @@ KINDS: Mapping[TxnKind, KindRules] = MappingProxyType(
         TxnKind.EC_CASH_LOAD: KindRules(True, _CREDIT, upload=_CHIP),
         TxnKind.EC_TRANSFER_LOAD: KindRules(True, _DEBIT, upload=_CHIP),
         TxnKind.EC_CASH_LOAD_VOID: KindRules(True, _DEBIT, _voids(TxnKind.EC_CASH_LOAD), upload=_CHIP),
+        TxnKind.COMPLETION_NOTICE: _advice(
+            _DEBIT, _of(TxnKind.PREAUTH, known=False, percent_min=0, percent_max=COMPLETION_PERCENT_MAX)
+        ),
+        TxnKind.OFFLINE_SALE: _advice(_DEBIT),
+        TxnKind.ADJUST: _advice(_DEBIT, _replaces(TxnKind.OFFLINE_SALE, TxnKind.ADJUST, percent_min=0)),
+        TxnKind.TIP: _advice(_DEBIT, _replaces(TxnKind.SALE, TxnKind.OFFLINE_SALE, TxnKind.TIP)),
+        TxnKind.EC_SALE: _advice(_DEBIT),
+        TxnKind.EC_REFUND: _advice(_CREDIT),
     }
 )
 """Reversible, totals, original, upload (reference 1.6, 1.7, 1.8, 1.10)."""

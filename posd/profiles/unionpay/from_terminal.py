@@ -8,11 +8,13 @@ from collections.abc import Callable
 
 from posd.core import events as e
 from posd.core.effects import Refusal
-from posd.core.rules import TxnKind
+from posd.core.rules import KindRules, TxnKind
 from posd.core.state import Session
 from posd.errors import MalformedMessage
+from posd.iso8583.emv_tags import SHOWN_TAGS
 from posd.iso8583.message import Message
 from posd.iso8583.subfields import Field60, Field61
+from posd.iso8583.tlv import build, parse
 from posd.profiles.contract import Arrived, ReadRequest, Terminal
 from posd.profiles.unionpay import terminal_close
 from posd.profiles.unionpay.data import (
@@ -138,7 +140,7 @@ class RequestReader:
             raise Unusable(Refusal.MALFORMED, f"field {field} is too short to be encrypted")
         if encrypted and (field := said_wrongly(message, terminal, session, self._keying)) is not None:
             raise Unusable(Refusal.MALFORMED, f"field 53 says that field {field} is encrypted, and it is not")
-        shown = _card(message, encrypted)
+        shown = _card(message, encrypted, KINDS[kind])
         card = with_number(shown, terminal, session, self._keying)
         row, named = MATRIX[kind], _named(kind, message)
         options = self._options(field_60)
@@ -191,7 +193,7 @@ def _management(message: Message, reply_to: str) -> e.Event:
     return kinds[code](reply_to)
 
 
-def _card(message: Message, encrypted: bool) -> CardData:
+def _card(message: Message, encrypted: bool, kind: KindRules) -> CardData:
     card = CardData(
         pan=message.get(2),
         expiry=message.get(14),
@@ -200,12 +202,21 @@ def _card(message: Message, encrypted: bool) -> CardData:
         sequence=message.get(23),
         pin_block=message.get(52),
         icc=message.get(55),
+        kept_icc=_kept(message.get(55)) if kind.advice else None,
         entry_mode=message.get(22),
         encrypted=encrypted,
     )
     if card.pan is None and card.track2 is None and card.track3 is None:
         raise Unusable(Refusal.MALFORMED, "there is no card: fields 2, 35 and 36 are absent")
     return card
+
+
+def _kept(icc: str | None) -> str | None:
+    """Field 55 as an advice may keep it: only tags that are known to hold no card data (P5)."""
+    if icc is None:
+        return None
+    elements = [(tag, value) for tag, value in parse(bytes.fromhex(icc)) if tag in SHOWN_TAGS]
+    return build(elements).hex().upper() or None
 
 
 def _fingerprint(message: Message, card: CardData, digest_key: bytes, what: str) -> str:
@@ -228,7 +239,11 @@ def _named(kind: TxnKind, message: Message) -> NamedOriginal | None:
     """How it names an original that we may not know."""
     if kind is TxnKind.REFUND:
         return NamedOriginal.of_refund(message)
-    return NamedOriginal.by_code(message) if MATRIX[kind].by_code else None
+    if kind is TxnKind.EC_REFUND:
+        return NamedOriginal.dated(message)
+    if MATRIX[kind].by_code:
+        return NamedOriginal.by_code(message)
+    return NamedOriginal.of(message) if KINDS[kind].advice else None
 
 
 def _original(message: Message, row: Row, named: NamedOriginal | None) -> e.OriginalPointer:
@@ -243,8 +258,8 @@ def _original(message: Message, row: Row, named: NamedOriginal | None) -> e.Orig
         rrn=rrn,
         terminal_batch=at.batch if at is not None and by_trace else None,
         terminal_stan=Stan(at.stan) if at is not None and by_trace else None,
-        approval_code=named.approval if named is not None else None,
-        date=named.date if named is not None else None,
+        approval_code=named.approval if named is not None and row.by_code else None,
+        date=named.date if named is not None and row.by_code else None,
     )
 
 

@@ -50,6 +50,14 @@ class NamedOriginal:
         return named
 
     @classmethod
+    def dated(cls, message: Message) -> Self:
+        """Of what gives money back for an offline sale. Raises MalformedMessage naming the field."""
+        named = cls.of(message)
+        if not named.date:
+            raise MalformedMessage("the date of the sale is needed", field="61.3")
+        return named
+
+    @classmethod
     def of(cls, message: Message) -> Self:
         """Whatever a terminal's message names. Raises MalformedMessage naming the field."""
         rrn, approval, text = message.get(37) or "", message.get(38) or "", message.get(61)
@@ -72,6 +80,13 @@ class NamedOriginal:
         if match is None:
             raise CannotEncode("field 60: what was kept of 60.3 to 60.7 cannot be read; run: posd journal verify")
         return match["rest"], cls(*(match[name] or "" for name in ("rrn", "approval", "date", "mode")))
+
+    def fields(self) -> dict[int, str]:
+        """Fields 37, 38 and 61 as far as they were given: batch and trace are the terminal's own, and left out."""
+        dated = bool(self.date or self.mode)
+        field_61 = Field61(0, 0, self.date or "0000", self.mode).format() if dated else ""
+        named = {37: self.rrn, 38: self.approval, 61: field_61}
+        return {field: value for field, value in named.items() if value}
 
     def refund_fields(self) -> dict[int, str]:
         """Fields 37, 38 and 61: batch and trace are zero, the date is the sale's."""

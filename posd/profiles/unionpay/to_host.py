@@ -5,7 +5,7 @@ from typing import assert_never
 
 from posd.core import effects as fx
 from posd.core.answers import GroupCount, Totals
-from posd.core.rules import TxnKind
+from posd.core.rules import TxnKind, Upload
 from posd.core.state import Transaction
 from posd.errors import CannotEncode
 from posd.iso8583.message import Message
@@ -16,6 +16,7 @@ from posd.profiles.unionpay.data import (
     ECHO,
     END_BALANCED,
     END_UNBALANCED,
+    KINDS,
     MATRIX,
     NO_SECURITY_CONTROL,
     PAN_IN_REVERSAL,
@@ -54,6 +55,9 @@ def build(
             return _transaction(message, terminal, material, control)
         case fx.SendReversal():
             return _reversal(message, terminal, material)
+        case fx.SendAdvice():
+            txn, row = message.transaction, MATRIX[message.transaction.kind]
+            return _message(row.mti, terminal, _stored(txn, message.original, material.cards))
         case fx.SendTotals():
             fields = {
                 11: _trace(message.stan),
@@ -123,13 +127,13 @@ def _original_fields(txn: Transaction, row: Row, original: Transaction | None) -
     """
     given = NamedOriginal.parse(txn.options)[1]
     facts = original.facts if original is not None else None
-    if not row.by_code and facts is None:
+    if not row.by_code and original is None:
         raise CannotEncode(f"{row.mti}: the original that this {txn.kind} names is not known")
     date = ((facts.host_date if facts else None) or given.date or "0000") if row.dated else None
     batch, stan = (original.batch_number, original.stan) if original is not None else (0, 0)
     named = {
         37: facts.rrn if facts else given.rrn,
-        38: (facts.approval_code if facts else None) or given.approval,
+        38: _approval_code(txn, original) or "",
         61: Field61(batch, stan, date).format(),
     }
     return {field: value for field in row.names if (value := named[field])}
@@ -167,10 +171,11 @@ def _reversal(message: fx.SendReversal, terminal: Terminal, material: Material) 
 
 
 def _approval_code(txn: Transaction, original: Transaction | None) -> str | None:
-    for carrier in (txn, original):
-        if carrier is not None and carrier.facts is not None and carrier.facts.approval_code:
-            return carrier.facts.approval_code
-    return NamedOriginal.parse(txn.options)[1].approval or None
+    """What the host gave, to the request itself or to its original; else what the terminal gave."""
+    carriers = [carrier for carrier in (txn, original) if carrier is not None]
+    given = (carrier.facts.approval_code for carrier in carriers if carrier.facts is not None)
+    told = (NamedOriginal.parse(carrier.options)[1].approval for carrier in carriers)
+    return next((code for code in (*given, *told) if code), None)
 
 
 def totals_48(totals: Totals) -> Field48Totals:
@@ -184,9 +189,11 @@ def _group(group: GroupCount) -> GroupTotals:
 
 def _upload(message: fx.SendUpload, terminal: Terminal, material: Material) -> Message:
     first, *others = message.transactions
-    if first.kind is TxnKind.REFUND:
-        assert not others, "a refund is uploaded alone"
-        return _message("0320", terminal, _refund_upload(first, material.cards))
+    if KINDS[first.kind].upload is Upload.ALONE:
+        assert not others, f"a {first.kind} is uploaded alone"
+        refund = first.kind is TxnKind.REFUND
+        fields = _refund_upload(first, material.cards) if refund else _stored(first, message.original, material.cards)
+        return _message("0320", terminal, fields)
     records = tuple(_record(txn, material.cards) for txn in message.transactions)
     fields = {
         11: _trace(message.stan),
@@ -201,6 +208,32 @@ def _record(txn: Transaction, cards: Mapping[RequestId, CardData]) -> UploadReco
     if card is None or card.number is None:
         raise CannotEncode(f"0320: the card number of {txn.request_id} cannot be read; see the vault's data keys")
     return UploadRecord("01" if txn.foreign else "00", txn.stan, card.number, txn.counted_minor)
+
+
+def _stored(txn: Transaction, original: Transaction | None, cards: Mapping[RequestId, CardData]) -> dict[int, str]:
+    """An advice, and its upload (record types 1, 2 and 4): from what was kept of it, never a track or a PIN."""
+    row, card = MATRIX[txn.kind], cards.get(txn.request_id)
+    if card is None or card.number is None:
+        raise CannotEncode(f"{row.mti}: the card number of {txn.request_id} cannot be read; see the vault's data keys")
+    fields = {
+        2: card.number,
+        3: row.processing_code,
+        4: f"{txn.amount_minor:012d}",
+        11: _trace(txn.stan),
+        14: card.expiry,
+        22: txn.entry_mode,
+        23: card.sequence,
+        25: row.condition_code,
+        49: CURRENCY,
+        55: card.kept_icc,
+        60: _financial_60(txn),
+        63: row.scheme,
+    }
+    if row.names:
+        fields |= _original_fields(txn, row, original)
+    given = NamedOriginal.parse(txn.options)[1].fields()
+    fields |= {field: value for field, value in given.items() if field in row.given}
+    return {field: value for field, value in fields.items() if value}
 
 
 def _refund_upload(txn: Transaction, cards: Mapping[RequestId, CardData]) -> dict[int, str]:

@@ -1,0 +1,184 @@
+"""Delivering advices: when each leaves, and what the host's answer makes of it; the table is in advices.py.
+
+- Sent one after each online success, all of them when `advice_stored_max` are stored, and all before the totals
+  (reference 1.9); the least tried first, an adjustment after what it adjusts. A customer who waits comes before those
+  that only follow a success.
+- 00 is done. 94 is done after an attempt that may have arrived, else the number was used twice: refused, and alerted
+  (D14). No trustworthy answer is an attempt (D9); any other code is a refusal for good. An answer may trigger one
+  sign-in for each advice, the second such answer counts as an attempt (D12).
+- When one has no answer the others wait with it, with growing gaps: the host is as silent for them.
+- After its attempts, or when it cannot be encoded, it is *stuck*: alerted, shown, still owed, retried slowly.
+"""
+
+from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
+
+from posd.core import records as r
+from posd.core.advices import ADVICES, due_key, refused
+from posd.core.answers import AnswerClass, AnswerFacts, ExchangeKind, HostAnswer
+from posd.core.effects import SendAdvice
+from posd.core.rules import Why
+from posd.core.state import UNDELIVERED, Advice, AdviceStatus, SettlementPhase, State, Transaction
+from posd.core.verdict import SEEN_BEFORE, Worth, judge
+from posd.values import RequestId
+
+if TYPE_CHECKING:
+    from posd.core.draft import Draft
+
+
+def online_success(draft: "Draft") -> None:
+    """The host is there and answers: one of the advices that wait may follow (reference 1.9)."""
+    if draft.state.undelivered_advices():
+        draft.agenda = replace(draft.agenda, advice_turn=True)
+
+
+def next_urgent(draft: "Draft") -> Advice | None:
+    """The advice that goes before the next request: the totals wait for it, or too many are stored."""
+    every = draft.state.undelivered_advices()
+    return _least_tried([one for one in every if _is_urgent(draft, one)], draft)
+
+
+def next_owed(draft: "Draft") -> Advice | None:
+    """The advice whose turn it is while no customer waits."""
+    return _least_tried([one for one in draft.state.undelivered_advices() if _has_turn(draft, one)], draft)
+
+
+def _least_tried(candidates: list[Advice], draft: "Draft") -> Advice | None:
+    may = [one for one in candidates if draft.may(key_of(one))]
+    return min(may, key=lambda one: (one.attempts, one.stored_at_ms), default=None)
+
+
+def key_of(advice: Advice) -> str:
+    """The agenda's name for what holds its next attempt back."""
+    return due_key(advice.request_id) if advice.status is AdviceStatus.STUCK else ADVICES
+
+
+def _is_urgent(draft: "Draft", advice: Advice) -> bool:
+    if not _may_leave(draft.state, advice):
+        return False
+    return _holds_the_totals(draft, advice) or (advice.status is AdviceStatus.OWED and _too_many(draft))
+
+
+def _has_turn(draft: "Draft", advice: Advice) -> bool:
+    """After an online success; what was carried over, is stuck, or a person wants now needs no success before it."""
+    if not _may_leave(draft.state, advice):
+        return False
+    at_any_time = advice.wanted or advice.carried_over or advice.status is AdviceStatus.STUCK
+    return at_any_time or draft.agenda.advice_turn or _is_urgent(draft, advice)
+
+
+def _may_leave(state: State, advice: Advice) -> bool:
+    """Not before what it adjusts: the host would not know it."""
+    txn = state.find(advice.request_id)
+    original = state.advices.get(txn.original) if txn is not None and txn.original is not None else None
+    return original is None or original.status not in UNDELIVERED
+
+
+def _too_many(draft: "Draft") -> bool:
+    every = draft.state.advices.values()
+    return sum(one.status is AdviceStatus.OWED for one in every) >= draft.rules.advice_stored_max
+
+
+def _holds_the_totals(draft: "Draft", advice: Advice) -> bool:
+    draining = draft.state.settlement.phase is SettlementPhase.DRAINING
+    return draining and advice.request_id in draft.state.transactions and not advice.carried_over
+
+
+def held_back(draft: "Draft") -> list[str]:
+    """What would be sent now if its gap were over."""
+    keys = {key_of(one) for one in draft.state.undelivered_advices() if _has_turn(draft, one)}
+    return [key for key in keys if not draft.may(key)]
+
+
+def all_at_once(draft: "Draft") -> None:
+    """The totals will wait for them: no gap holds any of them back."""
+    draft.at_once(ADVICES)
+    for advice in draft.state.undelivered_advices():
+        draft.at_once(due_key(advice.request_id))
+
+
+def attempt_next(draft: "Draft") -> None:
+    """Record the attempt, then it may leave. It is encoded anew each time, from sealed facts (D1)."""
+    advice = next_urgent(draft) or next_owed(draft)
+    assert advice is not None
+    txn = _transaction_of(draft.state, advice.request_id)
+    # The number may have changed since it was stored: until it has left once, it is of the open batch (D7).
+    fresh = advice.last_attempt_ms is None and txn.request_id in draft.state.transactions
+    number = draft.state.batch.number if fresh else txn.batch_number
+    draft.agenda = replace(draft.agenda, advice_turn=False)
+    draft.record(r.AdviceAttempted(txn.request_id, advice.attempts + 1, number))
+    txn = _transaction_of(draft.state, advice.request_id)
+    original = draft.state.find(txn.original) if txn.original is not None else None
+    draft.send(ExchangeKind.TRANSACTION, SendAdvice(txn, original), txn.request_id)
+
+
+def answered(draft: "Draft", advice: Advice, answer: HostAnswer) -> None:
+    """The host's answer to the attempt in flight."""
+    draft.end_exchange()
+    of, code = advice.request_id, answer.facts.code
+    verdict = judge(answer, draft.rules)
+    asks = answer.answer_class is AnswerClass.ACT_AND_RETRY and not answer.mismatch
+    if asks and not advice.signed_in_for:  # D12; also under a wrong MAC: our keys may be why
+        draft.record(r.AdviceNeedsSignIn(of, code))
+        draft.record(r.SignedOut(f"the host answered {code} to an advice"))
+    elif verdict.worth is Worth.APPROVED:
+        _acknowledged(draft, advice, answer.facts, after_silence=False)
+    elif verdict.worth is Worth.DECLINED and code == SEEN_BEFORE and advice.unanswered > 0:
+        _acknowledged(draft, advice, answer.facts, after_silence=True)  # D14
+    elif verdict.worth is Worth.DECLINED or verdict.why is Why.PARTIAL:
+        refused(draft, of, code)
+    elif verdict.worth is Worth.RETRY:
+        draft.record(r.SignedOut(f"the host answered {code} to an advice"))
+        _failed(draft, r.AdviceUnanswered(of, Why.UNCONFIRMED, code, may_have_arrived=False))
+    else:
+        _failed(draft, r.AdviceUnanswered(of, verdict.why or Why.UNREADABLE, code, may_have_arrived=True))
+
+
+def _acknowledged(draft: "Draft", advice: Advice, facts: AnswerFacts, after_silence: bool) -> None:
+    draft.record(r.AdviceAcknowledged(advice.request_id, facts, after_silence))
+    draft.at_once(ADVICES)
+    draft.at_once(due_key(advice.request_id))
+    draft.note("advice_acknowledged", request_id=advice.request_id, code=facts.code, attempts=advice.attempts)
+
+
+def lost(draft: "Draft", advice: Advice, why: Why) -> None:
+    """No answer will be taken any more for the attempt in flight."""
+    draft.end_exchange()
+    _failed(draft, r.AdviceUnanswered(advice.request_id, why, None, may_have_arrived=True))
+
+
+def _failed(draft: "Draft", record: r.AdviceUnanswered) -> None:
+    """One attempt more is gone; what comes next is a gap for all of them, or *stuck*."""
+    draft.record(record)
+    of, advice = record.request_id, draft.state.advices[record.request_id]
+    draft.back_off(ADVICES, draft.rules.advice_retry)
+    if advice.status is AdviceStatus.OWED and advice.attempts >= draft.rules.advice_attempts_max:
+        _stuck(draft, advice, "")
+    if draft.state.advices[of].status is AdviceStatus.STUCK:
+        draft.wait(due_key(of), draft.rules.stuck_retry_s)
+
+
+def _stuck(draft: "Draft", advice: Advice, because: str) -> None:
+    draft.record(r.AdviceStuck(advice.request_id, advice.attempts, because))
+    draft.alert("advice_stuck", request_id=advice.request_id, attempts=advice.attempts)
+
+
+def cannot_encode(draft: "Draft", of: RequestId, because: str) -> None:
+    """It cannot be said in this dialect: quick attempts would not help, and it must not stop the terminal (D1)."""
+    advice = draft.state.advices[of]
+    if advice.status is AdviceStatus.OWED:
+        _stuck(draft, advice, because)
+    draft.wait(due_key(of), draft.rules.stuck_retry_s)
+
+
+def late(draft: "Draft", txn: Transaction, approval: bool) -> None:
+    """An answer that nobody waited for: an attempt is repeated with its own number, so it changes nothing but this."""
+    if approval and draft.state.advices[txn.request_id].status is AdviceStatus.REFUSED:
+        draft.alert("late_approval", request_id=txn.request_id, status=txn.status.value)
+
+
+def _transaction_of(state: State, of: RequestId) -> Transaction:
+    txn = state.find(of)
+    assert txn is not None, f"the advice {of} has no transaction"
+    return txn

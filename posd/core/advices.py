@@ -1,0 +1,268 @@
+"""An advice tells the host of what has happened already: owed → done | refused | stuck; never dropped, never reversed.
+
+    status     unanswered  exhausted  acknowledged  refused  settled  retry  cancelled  resolved
+    owed       OWED        STUCK      DONE          REFUSED  DONE     OWED   CANCELLED  RESOLVED
+    stuck      STUCK       -          DONE          REFUSED  DONE     OWED   CANCELLED  RESOLVED
+    refused    -           -          -             -        DONE     -      -          RESOLVED
+    done       -           -          -             -        -        -      -          -
+    cancelled  -           -          -             -        -        -      -          -
+    resolved   -           -          -             -        -        -      -          -
+
+- Where it is decided: `store` below. Durable: `AdviceStored`, with the sealed card facts; the terminal is answered 00
+  in the same commit, and from then on it is ours to deliver and counts in the totals (reference 1.6, 1.9).
+- How it is delivered, and what the host's answers mean, is in advice_delivery.py.
+- What is not delivered within the hold counts in its batch all the same, and is carried over under its old number
+  (D19). Totals that agree say that the host has it; so does the upload when it takes it. What was refused goes into the
+  upload too.
+- The terminal may take it back until it has left (D17); a person may end it, with a reason, and then it counts no more.
+- While a batch is being closed nothing is stored: the terminal waits, or asks again.
+"""
+
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from posd.core import limits, originals
+from posd.core import records as r
+from posd.core.answers import AnswerFacts, GroupResult, HostTotals
+from posd.core.effects import ForgetCard, Refusal, Result, ToTerminal
+from posd.core.events import ReversalRequested, TransactionRequested
+from posd.core.state import (
+    UNDELIVERED,
+    Advice,
+    AdviceStatus,
+    Settled,
+    SettlementPhase,
+    State,
+    Transaction,
+)
+from posd.core.verdict import SEEN_BEFORE
+from posd.errors import InvariantBroken
+from posd.values import RequestId
+
+if TYPE_CHECKING:
+    from posd.core.draft import Draft
+
+ADVICES = "advices"
+"""The agenda's name for the next attempt of any advice: when one had no answer, the others wait with it."""
+
+STILL_OPEN = frozenset({SettlementPhase.OPEN, SettlementPhase.DRAINING})
+"""The totals have not been asked: what is stored or taken back now counts, or not, in them."""
+
+
+class Input(StrEnum):
+    """What moves an advice."""
+
+    UNANSWERED = "unanswered"
+    EXHAUSTED = "exhausted"
+    ACKNOWLEDGED = "acknowledged"
+    REFUSED = "refused"
+    SETTLED = "settled"
+    RETRY = "retry"
+    CANCELLED = "cancelled"
+    RESOLVED = "resolved"
+
+
+_S, _I = AdviceStatus, Input
+TABLE: dict[tuple[AdviceStatus, Input], AdviceStatus] = {
+    (_S.OWED, _I.UNANSWERED): _S.OWED,
+    (_S.OWED, _I.EXHAUSTED): _S.STUCK,
+    (_S.OWED, _I.ACKNOWLEDGED): _S.DONE,
+    (_S.OWED, _I.REFUSED): _S.REFUSED,
+    (_S.OWED, _I.SETTLED): _S.DONE,
+    (_S.OWED, _I.RETRY): _S.OWED,
+    (_S.OWED, _I.CANCELLED): _S.CANCELLED,
+    (_S.OWED, _I.RESOLVED): _S.RESOLVED,
+    (_S.STUCK, _I.UNANSWERED): _S.STUCK,
+    (_S.STUCK, _I.ACKNOWLEDGED): _S.DONE,
+    (_S.STUCK, _I.REFUSED): _S.REFUSED,
+    (_S.STUCK, _I.SETTLED): _S.DONE,
+    (_S.STUCK, _I.RETRY): _S.OWED,
+    (_S.STUCK, _I.CANCELLED): _S.CANCELLED,
+    (_S.STUCK, _I.RESOLVED): _S.RESOLVED,
+    (_S.REFUSED, _I.SETTLED): _S.DONE,
+    (_S.REFUSED, _I.RESOLVED): _S.RESOLVED,
+}
+
+
+def move(status: AdviceStatus, what: Input) -> AdviceStatus:
+    """The next status; a pair that the table does not have is refused by name."""
+    if (status, what) not in TABLE:
+        raise InvariantBroken(f"an advice that is {status} cannot become {what}")
+    return TABLE[status, what]
+
+
+def due_key(request_id: RequestId) -> str:
+    """The agenda's name for the next attempt of a stuck advice."""
+    return f"advice:{request_id}"
+
+
+# --- stored ----------------------------------------------------------------------------------------------------------
+
+
+def store_waiting(draft: "Draft") -> None:
+    """Those that wait are stored and answered, if their batch is not being closed. No line is needed for that."""
+    if draft.state.settlement.phase not in STILL_OPEN:
+        return
+    waiting = [event for event in draft.agenda.queue if draft.rules.kinds[event.kind].advice]
+    for event in waiting:
+        draft.drop_queued(event.request_id)
+        original = originals.named(draft.state, draft.rules, event)
+        refusal = originals.refusal(draft.state, draft.rules, event, original)
+        if refusal is None and event.card is None:
+            refusal = Refusal.MALFORMED, "an advice needs a card number that can be read, field 2"
+        if refusal is not None:
+            for reply_to in draft.take_waiters(event.request_id):
+                draft.refuse(reply_to, *refusal, event.request_id)
+        else:
+            store(draft, event, original)
+        draft.effects.append(ForgetCard(event.request_id))
+
+
+def store(draft: "Draft", event: TransactionRequested, original: Transaction | None) -> None:
+    """It is ours from here on."""
+    of = event.request_id
+    draft.record(
+        r.AdviceStored(
+            request_id=of,
+            kind=event.kind,
+            amount_minor=event.amount_minor,
+            stan=draft.state.stan,
+            batch_number=draft.state.batch.number,
+            terminal_batch=event.terminal_batch,
+            terminal_stan=event.terminal_stan,
+            fingerprint=event.fingerprint,
+            entry_mode=event.entry_mode,
+            card=event.card,
+            original=original.request_id if original is not None else None,
+            options=event.options,
+            reference=event.reference,
+            tip_minor=event.tip_minor,
+        )
+    )
+    rules = draft.rules.kinds[event.kind].original
+    if original is not None and rules is not None and rules.replaces:
+        draft.record(r.AmountReplaced(original.request_id, of))
+    limits.after_approval(draft)
+    for reply_to in draft.take_waiters(of):
+        draft.answer(ToTerminal(reply_to, Result(AnswerFacts("00"), of)))
+
+
+def taken_back(draft: "Draft", event: ReversalRequested, txn: Transaction) -> None:
+    """The terminal's own 0400: only what has not left, and does not stand in asked totals, can be cancelled (D17)."""
+    advice = draft.state.advices[txn.request_id]
+    if advice.status is not AdviceStatus.CANCELLED:
+        why_not = _must_stay(draft, advice, txn)
+        if why_not:
+            draft.alert("terminal_reversal_refused", request_id=txn.request_id)
+            draft.refuse(event.reply_to, Refusal.NOT_REVERSIBLE, why_not, event.original)
+            return
+        draft.record(r.AdviceCancelled(txn.request_id))
+        _count_the_original_again(draft, txn)
+    draft.answer(ToTerminal(event.reply_to, Result(AnswerFacts("00"), event.original)))
+
+
+def _must_stay(draft: "Draft", advice: Advice, txn: Transaction) -> str:
+    if advice.status not in UNDELIVERED or advice.attempts > 0 or advice.last_attempt_ms is not None:
+        return "it has left for the host, and an advice is never reversed"
+    if advice.carried_over or txn.request_id not in draft.state.transactions or not _may_change(draft):
+        return "it counts in totals that were sent to the host"
+    if any(originals.users_of(draft.state, draft.rules, txn.request_id)):
+        return "it was adjusted since: take the adjustment back first"
+    return ""
+
+
+def _may_change(draft: "Draft") -> bool:
+    return draft.state.settlement.phase in STILL_OPEN
+
+
+def _count_the_original_again(draft: "Draft", txn: Transaction) -> None:
+    """Unless a later adjustment has taken the place of this one."""
+    original = draft.state.find(txn.original) if txn.original is not None else None
+    if original is not None and original.replaced_by == txn.request_id and txn.replaced_by is None:
+        draft.record(r.AmountReplaced(original.request_id, None))
+
+
+# --- settled ---------------------------------------------------------------------------------------------------------
+
+
+def carry_over(draft: "Draft") -> None:
+    """The totals are about to leave with these in them, delivered or not (D19)."""
+    for advice in undelivered_in_batch(draft.state):
+        draft.record(r.AdviceCarriedOver(advice.request_id))
+        draft.alert("advice_carried_over", request_id=advice.request_id)
+
+
+def reconcile(draft: "Draft", host: HostTotals) -> None:
+    """Totals that agree with them say that the host has them. A group is not known before: both have to agree."""
+    if host.domestic is not GroupResult.BALANCED or host.foreign is not GroupResult.BALANCED:
+        return
+    for of in draft.state.transactions:
+        settled(draft, of, Settled.TOTALS)
+
+
+def settled(draft: "Draft", of: RequestId, how: Settled) -> None:
+    """The host has it, and with it what it replaces."""
+    advice, txn = draft.state.advices.get(of), draft.state.find(of)
+    if advice is None or txn is None:
+        return
+    if advice.status in UNDELIVERED or advice.status is AdviceStatus.REFUSED:
+        draft.record(r.AdviceSettled(of, how))
+        draft.at_once(due_key(of))
+        draft.note("advice_settled", request_id=of, how=how.value)
+    original = draft.state.find(txn.original) if txn.original is not None else None
+    if original is not None and original.replaced_by == of:
+        settled(draft, original.request_id, how)
+
+
+def not_uploaded(draft: "Draft", items: tuple[RequestId, ...], code: str) -> None:
+    """The host refused these in the upload too: they are not sent again (D21)."""
+    for of in items:
+        advice = draft.state.advices.get(of)
+        if advice is not None and advice.status in UNDELIVERED:
+            refused(draft, of, code)
+
+
+def undelivered_in_batch(state: State) -> list[Advice]:
+    """What the totals wait for (D19); what was carried over goes its own way."""
+    every = state.undelivered_advices()
+    return [one for one in every if one.request_id in state.transactions and not one.carried_over]
+
+
+def refused(draft: "Draft", of: RequestId, code: str) -> None:
+    """For good: shown, and into the upload of an unbalanced batch."""
+    draft.record(r.AdviceRefused(of, code))
+    draft.at_once(ADVICES)
+    draft.at_once(due_key(of))
+    event = "stan_reused" if code == SEEN_BEFORE else "advice_refused"  # D14
+    draft.alert(event, request_id=of, code=code)
+
+
+# --- by a person -----------------------------------------------------------------------------------------------------
+
+
+def retry(draft: "Draft", by: str, of: RequestId | None) -> str:
+    """A person wants the next attempt now. Returns what to tell them."""
+    wanted = [one for one in draft.state.undelivered_advices() if of in (None, one.request_id)]
+    for advice in wanted:
+        draft.record(r.AdviceRetryWanted(advice.request_id, by))
+        draft.at_once(due_key(advice.request_id))
+        draft.at_once(ADVICES)
+    return f"{len(wanted)} advice(s) will be tried now" if wanted else "no such advice is owed or stuck"
+
+
+def resolve(draft: "Draft", by: str, reason: str, of: RequestId) -> str | None:
+    """A named person ends an advice: it is delivered no more and counts no more. Returns why not, or None."""
+    advice, txn = draft.state.advices.get(of), draft.state.find(of)
+    if advice is None or txn is None or advice.status not in (*UNDELIVERED, AdviceStatus.REFUSED):
+        return "no such advice is owed, stuck or refused"
+    in_flight = draft.state.exchange
+    if in_flight is not None and in_flight.request_id == of:
+        return "an attempt is on its way to the host; wait for its answer, then try again"
+    if of in draft.state.transactions and not _may_change(draft):
+        return "its batch is being settled with it; wait for the close, then try again"
+    if of in draft.state.transactions and any(originals.users_of(draft.state, draft.rules, of)):
+        return "it was adjusted since: end the adjustment first"
+    draft.record(r.AdviceResolved(of, by, reason))
+    _count_the_original_again(draft, txn)
+    draft.at_once(due_key(of))
+    return None
