@@ -286,7 +286,7 @@ class Routes:
         route.trouble = f"the host has said nothing for {self._silence_max_s:g} s"
         route.facts.silences += 1
         route.facts.error(route.trouble, self.now())
-        if len(self._routes) > 1 and isinstance(route.link, Retiring) and not route.link.quiet:
+        if len(self._routes) > 1 and not (isinstance(route.link, Retiring) and route.link.quiet):
             self._paused_until_s = self.now().monotonic_s + self._pause_s  # D2
         self.noticed(route, Sign.SILENT)
         if self._active is not None and isinstance(route.link, Retiring):
