@@ -89,7 +89,8 @@ def _files_needed(settings: Settings) -> int:
     one_shot = sum(route.mode == "one_shot" for route in settings.host.every_route())
     to_host = 2 * one_shot * settings.host.connections_max  # those for late answers beside
     tills = 2 * settings.till.connections_max  # on each of its sockets
-    return settings.door.connections_max + tills + to_host + FILES_BESIDE_CONNECTIONS
+    tcp_doors = sum(not isinstance(address, SerialAddress) for address in settings.door.listen)
+    return tcp_doors * settings.door.connections_max + tills + to_host + FILES_BESIDE_CONNECTIONS
 
 
 def _allow_files(count: int) -> None:

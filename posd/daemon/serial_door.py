@@ -99,7 +99,8 @@ class SerialDoor:
         await asyncio.wait([serving])
         if asyncio.get_running_loop().time() - opened_s >= self._backoff.max_s:
             self._backoff.reset()  # it held: what ended it is not what made it fail before
-        self._say_down(channel.ending)
+        if not self._closing:
+            self._say_down(channel.ending)
 
     def _say_down(self, why: str) -> None:
         if why != self._down_because:

@@ -17,8 +17,9 @@ terminal maker's manual, so each number is a knob):
 - Bytes between frames that are neither STX nor an expected ACK or NAK are noise: skipped and counted. A parity error
   becomes a NUL, which is noise between frames and a wrong LRC within one.
 
-ACK carries no number, so a late one may be taken for the next frame's. That can cost an answer, never money: an
-acknowledgement says that bytes arrived, and nothing is decided by it.
+The LRC finds any one wrong byte, but not every two: equal changes in two bytes cancel. What still passes is for the
+message's own MAC to find. ACK carries no number, so a late one may be taken for the next frame's. That can cost an
+answer, never money: an acknowledgement says that bytes arrived, and nothing is decided by it.
 """
 
 from dataclasses import dataclass

@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
-from posd.config import load
+from posd.addresses import parse_address
+from posd.config import load, shipped
 from posd.daemon import assemble as assembling
 from posd.daemon.assemble import assemble
 from posd.errors import ConfigError, StorageFailed
@@ -113,6 +114,14 @@ def test_a_start_that_fails_leaves_the_journal_to_the_next(staged: MakeStage, mo
         await stage.start()
 
     play(staged(), story)
+
+
+def test_each_tcp_door_has_room_for_its_terminals() -> None:
+    settings = load(shipped("config/posd.example.yaml"))
+    one = assembling._files_needed(settings)
+    lines = [parse_address(text) for text in ("127.0.0.1:1", "127.0.0.1:2", "serial:///dev/ttyUSB0")]
+    two = settings.model_copy(update={"door": settings.door.model_copy(update={"listen": tuple(lines)})})
+    assert assembling._files_needed(two) == one + settings.door.connections_max
 
 
 def test_more_connections_than_open_files_are_refused() -> None:

@@ -6,6 +6,8 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from posd.addresses import SerialAddress
 from posd.framing.length_prefix import LengthPrefixed, with_length
@@ -171,6 +173,27 @@ def test_a_bare_length_finds_back_after_silence(tmp_path: Path, noise: bytes) ->
         assert await far.frames.get() == b"heard"
 
     play(tmp_path, story, framing="length", inter_byte_s=0.1)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.sampled_from(["stx", "length"]), st.lists(st.binary(min_size=1, max_size=80), max_size=8))
+def test_any_bytes_leave_the_line_open_and_the_next_frame_is_heard(framing: str, noise: list[bytes]) -> None:
+    async def run() -> None:
+        raw, peer = memory_pair()
+        address = SerialAddress("x", framing=framing, inter_byte_s=0.005)  # type: ignore[arg-type]
+        near = Side(LineChannel(raw, line_framing(address, FRAME_BYTES_MAX), lambda *trouble: None), [])
+        for data in noise:
+            peer.send(data)
+            await asyncio.sleep(0)
+        await asyncio.sleep(0.02)
+        assert not near.channel.ended
+        peer.send(stx_frame(b"after all that") if framing == "stx" else with_length(b"after all that"))
+        while await near.frames.get() != b"after all that":
+            pass
+        near.channel.abort()
+        await near.ended.wait()
+
+    asyncio.run(asyncio.wait_for(run(), LIMIT_S))
 
 
 def test_a_noisy_line_does_not_fill_the_log(tmp_path: Path) -> None:
