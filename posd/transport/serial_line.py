@@ -184,7 +184,7 @@ class LineChannel:
 
     def _due(self) -> None:
         """Bytes that lie ready are read first: silence is the line's, not that of a loop that was busy."""
-        self._timer = self._loop.call_at(self._loop.time(), lambda: self._loop.call_soon(self._tick))
+        self._timer = self._loop.call_later(0, self._tick)
 
     def _tick(self) -> None:
         if not self.ended:

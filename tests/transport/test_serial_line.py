@@ -343,6 +343,40 @@ def test_d2_a_frame_of_which_nothing_left_is_all_unsent() -> None:
     asyncio.run(asyncio.wait_for(run(), LIMIT_S))
 
 
+def test_d2_an_ack_behind_a_frame_does_not_count_for_it() -> None:
+    async def run() -> None:
+        raw, peer = memory_pair(capacity_bytes=10, one_byte=True)
+        line = LineChannel(raw, line_framing(SerialAddress("x"), FRAME_BYTES_MAX), lambda *trouble: None)
+        line.send(with_length(b"behind"))
+        assert (raw.unsent_bytes, line.unsent_bytes) == (1, 1)
+        peer.send(stx_frame(b"x"))
+        assert await line.receive() == with_length(b"x")
+        assert (raw.unsent_bytes, line.unsent_bytes) == (2, 1)
+        await peer.receive()
+        assert (raw.unsent_bytes, line.unsent_bytes) == (1, 0), "the frame has left, our ACK has not"
+        line.abort()
+
+    asyncio.run(asyncio.wait_for(run(), LIMIT_S))
+
+
+def test_what_waits_goes_on_when_the_kernel_takes_more() -> None:
+    """Nobody has to ask: a door never waits for `drained`."""
+
+    async def run() -> None:
+        raw, peer = memory_pair(capacity_bytes=8)
+        line = LineChannel(raw, line_framing(SerialAddress("x", framing="length"), 4096), lambda *trouble: None)
+        bodies = [b"123456789", b"abcdefghi", b"last"]
+        for body in bodies:
+            line.send(with_length(body))
+        wire = b""
+        while len(wire) < sum(2 + len(body) for body in bodies):
+            wire += await peer.receive()
+        assert wire == b"".join(map(with_length, bodies))
+        line.abort()
+
+    asyncio.run(asyncio.wait_for(run(), LIMIT_S))
+
+
 def test_a_repeat_never_queues_behind_its_own_frame() -> None:
     async def run() -> None:
         raw, _ = memory_pair(capacity_bytes=4)
