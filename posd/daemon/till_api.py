@@ -28,22 +28,24 @@ from posd.daemon.till_orders import Confirmation, Told, till_request
 from posd.daemon.till_problem import EVENT_STREAM, HttpResponse, as_json, problem, refused
 from posd.daemon.till_schema import (
     AnyOrder,
+    CompletionOrder,
     Empty,
+    NamedPreauth,
+    NamedSale,
+    PreauthVoidOrder,
     RefundOrder,
     SaleOrder,
     SettlementAccepted,
     Transaction,
     TransactionList,
-    VoidOrder,
 )
 from posd.daemon.till_side import TillSide
 from posd.errors import ConfigError, PosdError
-from posd.profiles.contract import Order, SaleOnReceipt
+from posd.profiles.contract import Order, Receipt
 from posd.security.cards import CardData, keyed_digest
 from posd.values import Minor, RequestId, Tid
 
 STREAMS_MAX = 8
-KINDS: Mapping[type, TxnKind] = {SaleOrder: TxnKind.SALE, VoidOrder: TxnKind.VOID, RefundOrder: TxnKind.REFUND}
 LISTED = 100
 LIST_FILTERS = {"batch": int, "status": str, "limit": int}
 _NUMBER = re.compile(r"[0-9]{1,9}\Z")
@@ -227,21 +229,16 @@ class TillApi:
 
     def _order_of(self, tid: Tid, key: str, wanted: AnyOrder) -> Order:
         """The order in the core's words; its digest is of all that was said, however it was written (D6)."""
-        card = cards_in(wanted)
-        receipt = None
+        card, original = cards_in(wanted), getattr(wanted, "original", None)
         tip = wanted.tip if isinstance(wanted, SaleOrder) else None
-        original = wanted.original if isinstance(wanted, VoidOrder | RefundOrder) else None
-        if isinstance(wanted, RefundOrder) and not isinstance(wanted.sale, UnsetType):
-            sale = wanted.sale
-            receipt = SaleOnReceipt(sale.rrn, sale.date, sale.approval_code or "")
         return Order(
             request_id=till_request(tid, key),
-            kind=KINDS[type(wanted)],
+            kind=TxnKind(str(wanted.__struct_config__.tag)),
             digest=keyed_digest(self._place.digest_key, canonical(wanted).decode("ascii")),
             amount_minor=Minor(minor_of(wanted.amount)) if isinstance(wanted.amount, str) else None,
             card=CardData(pan=card.number, expiry=card.expiry) if card is not None else None,
             original=self._named(tid, original) if isinstance(original, str) else None,
-            receipt=receipt,
+            receipt=_receipt(wanted),
             reference=wanted.reference if isinstance(wanted.reference, str) else "",
             tip_minor=Minor(minor_of(tip)) if isinstance(tip, str) else None,
         )
@@ -295,6 +292,15 @@ def _key(request: HttpRequest) -> str:
         text = "send one header Idempotency-Key: 1 to 64 letters, digits, '.', '_' or '-', new for each order (a UUID)"
         raise Refusal(problem(400, "no_key", text, where="Idempotency-Key", sent=False))
     return key
+
+
+def _receipt(wanted: AnyOrder) -> Receipt | None:
+    """The original as its receipt names it."""
+    if isinstance(wanted, RefundOrder) and isinstance(wanted.sale, NamedSale):
+        return Receipt(wanted.sale.rrn, wanted.sale.date, wanted.sale.approval_code or "")
+    if isinstance(wanted, CompletionOrder | PreauthVoidOrder) and isinstance(wanted.preauth, NamedPreauth):
+        return Receipt("", wanted.preauth.date, wanted.preauth.approval_code)
+    return None
 
 
 def _want_json(request: HttpRequest) -> None:

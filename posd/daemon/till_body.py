@@ -10,16 +10,18 @@ import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
 from posd.daemon.logmask import mask_text, one_line
-from posd.daemon.till_schema import AnyOrder, Card, RefundOrder, SaleOrder
+from posd.daemon.till_schema import ORDERS, AnyOrder, Card, CompletionOrder, PreauthVoidOrder, RefundOrder, SaleOrder
 from posd.errors import PosdError
 
 MEMBER_CHARACTERS_MAX = 40
 """So much of an unknown member's name is repeated, masked."""
 
+TYPES = [str(shape.__struct_config__.tag) for shape in ORDERS]
+
 HINTS = {
     "amount": 'write an amount as text with two decimals, like "12.30", and more than zero',
     "tip": 'write an amount as text with two decimals, like "1.50", and more than zero',
-    "type": 'write one of "sale", "void", "refund"',
+    "type": f"write one of {', '.join(TYPES)}",
     "number": "12 to 19 digits, as text",
     "expiry": "YYMM, as text",
     "original": "the id of the sale, as this door gave it",
@@ -55,8 +57,8 @@ def read_empty(body: bytes, shape: type[Shape]) -> Shape:
 
 def cards_in(order: AnyOrder) -> Card | None:
     """The card that it brings."""
-    card = order.card if isinstance(order, SaleOrder | RefundOrder) else UNSET
-    return None if isinstance(card, UnsetType) else card
+    card = getattr(order, "card", UNSET)
+    return card if isinstance(card, Card) else None
 
 
 def canonical(order: Struct) -> bytes:
@@ -141,10 +143,13 @@ def _consistent(order: AnyOrder) -> None:
     """What several members say together."""
     if isinstance(order, SaleOrder) and isinstance(order.tip, str) and minor_of(order.tip) >= minor_of(order.amount):
         raise BadBody("the tip is a part of the amount, so it must be less; charge both in 'amount'", "$.tip")
-    if isinstance(order, RefundOrder):
+    name = "sale" if isinstance(order, RefundOrder) else "preauth"
+    if isinstance(order, RefundOrder | CompletionOrder | PreauthVoidOrder):
         known = not isinstance(order.original, UnsetType)
-        named = not isinstance(order.sale, UnsetType), not isinstance(order.card, UnsetType)
+        named = [isinstance(getattr(order, member), Struct) for member in (name, "card")]
         if known and any(named):
-            raise BadBody("'original' says all: leave 'sale' and 'card' out", "$.original")
+            raise BadBody(f"'original' says all: leave '{name}' and 'card' out", "$.original")
         if not known and not all(named):
-            raise BadBody("name what is given back: 'original' alone, or 'sale' together with 'card'", "$.original")
+            raise BadBody(f"name what is meant: 'original' alone, or '{name}' together with 'card'", "$.original")
+        if not known and isinstance(order.amount, UnsetType):
+            raise BadBody("the amount that is held is not known here: give 'amount'", "$.amount")

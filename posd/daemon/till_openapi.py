@@ -8,7 +8,7 @@ from typing import Any
 
 from posd.core.state import TxnStatus
 from posd.daemon.questions import version
-from posd.daemon.till_schema import ID_PATTERN, KEY_CHARACTERS_MAX, KEY_PATTERN, schemas
+from posd.daemon.till_schema import ID_PATTERN, KEY_CHARACTERS_MAX, KEY_PATTERN, ORDERS, schemas
 from posd.values import BATCH_NUMBER_MAX
 
 LISTED_MAX = 500
@@ -88,10 +88,11 @@ def document(cards_accepted: bool, tids: Sequence[str]) -> dict[str, Any]:
 def _schemas() -> dict[str, Any]:
     """As msgspec makes them; what several members say together is added, so that the document says it too."""
     found = schemas(REF)
-    found["RefundOrder"]["oneOf"] = [
-        {"required": ["original"], "properties": {"sale": False, "card": False}},
-        {"required": ["sale", "card"], "properties": {"original": False}},
-    ]
+    for shape, name in (("RefundOrder", "sale"), ("CompletionOrder", "preauth"), ("PreauthVoidOrder", "preauth")):
+        found[shape]["oneOf"] = [
+            {"required": ["original"], "properties": {name: False, "card": False}},
+            {"required": [name, "card", "amount"], "properties": {"original": False}},
+        ]
     return found
 
 
@@ -170,9 +171,9 @@ def _problem(status: int) -> dict[str, Any]:
 
 
 def _order_body() -> dict[str, Any]:
-    orders = [{"$ref": REF.format(name=name)} for name in ("SaleOrder", "VoidOrder", "RefundOrder")]
-    mapping = {"sale": "SaleOrder", "void": "VoidOrder", "refund": "RefundOrder"}
-    discriminator = {"propertyName": "type", "mapping": {tag: REF.format(name=name) for tag, name in mapping.items()}}
+    mapping = {str(shape.__struct_config__.tag): REF.format(name=shape.__name__) for shape in ORDERS}
+    orders = [{"$ref": place} for place in mapping.values()]
+    discriminator = {"propertyName": "type", "mapping": mapping}
     schema = {"oneOf": orders, "discriminator": discriminator}
     return {"required": True, "content": {"application/json": {"schema": schema}}}
 

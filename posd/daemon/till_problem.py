@@ -68,6 +68,7 @@ STATUS: Mapping[Refusal, tuple[int, str]] = {
     Refusal.OUTCOME_UNKNOWN: (504, "take it for failed: whatever it did is undone; see 'transaction'"),
     Refusal.NO_ORIGINAL: (404, f"name a sale that this door lists as approved{AGAIN}"),
     Refusal.ALREADY_VOIDED: (409, f"see the sale and what was done to it{AGAIN}"),
+    Refusal.ALREADY_USED: (409, f"see the transaction and what was done with it{AGAIN}"),
     Refusal.CARD_DIFFERS: (409, f"only the card of the sale gets its money back{AGAIN}"),
     Refusal.AMOUNT_DIFFERS: (409, f"look at the sale's amount{AGAIN}"),
     Refusal.AMOUNT_INVALID: (409, f"an amount is more than zero{AGAIN}"),

@@ -33,6 +33,11 @@ Reference = Annotated[
 ]
 
 
+DayText = Annotated[
+    str, Meta(pattern="^(0[1-9]|1[0-2])(0[1-9]|[12][0-9]|3[01])$", description="MMDD", examples=["0302"])
+]
+
+
 class Card(Struct, forbid_unknown_fields=True, frozen=True):
     """A card's number and expiry, typed in. Taken only where the configuration says `card_data: accepted`."""
 
@@ -47,9 +52,7 @@ class NamedSale(Struct, forbid_unknown_fields=True, frozen=True):
     """A sale of another day or terminal, as its receipt names it."""
 
     rrn: Annotated[str, Meta(pattern="^[0-9A-Za-z]{12}$", description="Field 37 of the sale.")]
-    date: Annotated[
-        str, Meta(pattern="^(0[1-9]|1[0-2])(0[1-9]|[12][0-9]|3[01])$", description="MMDD", examples=["0302"])
-    ]
+    date: DayText
     approval_code: Annotated[str, Meta(pattern="^[0-9A-Za-z]{6}$")] | UnsetType = UNSET
 
 
@@ -59,6 +62,49 @@ class SaleOrder(Struct, forbid_unknown_fields=True, frozen=True, tag_field="type
     amount: AmountText
     card: Card
     tip: AmountText | UnsetType = UNSET
+    reference: Reference | UnsetType = UNSET
+
+
+class NamedPreauth(Struct, forbid_unknown_fields=True, frozen=True):
+    """A pre-authorisation of another day or terminal, as its receipt names it."""
+
+    approval_code: Annotated[str, Meta(pattern="^[0-9A-Za-z]{6}$", description="Field 38.")]
+    date: DayText
+
+
+class PreauthOrder(Struct, forbid_unknown_fields=True, frozen=True, tag_field="type", tag="preauth"):
+    """Hold an amount on a card, to be completed or voided."""
+
+    amount: AmountText
+    card: Card
+    reference: Reference | UnsetType = UNSET
+
+
+class CompletionOrder(Struct, forbid_unknown_fields=True, frozen=True, tag_field="type", tag="completion"):
+    """Charge what a pre-authorisation holds: one that posd knows (`original`), or one that is named, with its card."""
+
+    amount: AmountText
+    original: TransactionId | UnsetType = UNSET
+    preauth: NamedPreauth | UnsetType = UNSET
+    card: Card | UnsetType = UNSET
+    reference: Reference | UnsetType = UNSET
+
+
+class PreauthVoidOrder(Struct, forbid_unknown_fields=True, frozen=True, tag_field="type", tag="preauth_void"):
+    """Let go what a pre-authorisation holds; of one that is named by its receipt with its amount and card."""
+
+    original: TransactionId | UnsetType = UNSET
+    preauth: NamedPreauth | UnsetType = UNSET
+    card: Card | UnsetType = UNSET
+    amount: AmountText | UnsetType = UNSET
+    reference: Reference | UnsetType = UNSET
+
+
+class CompletionVoidOrder(Struct, forbid_unknown_fields=True, frozen=True, tag_field="type", tag="completion_void"):
+    """Undo a completion of the open batch."""
+
+    original: TransactionId
+    amount: AmountText | UnsetType = UNSET
     reference: Reference | UnsetType = UNSET
 
 
@@ -80,7 +126,7 @@ class RefundOrder(Struct, forbid_unknown_fields=True, frozen=True, tag_field="ty
     reference: Reference | UnsetType = UNSET
 
 
-AnyOrder = SaleOrder | VoidOrder | RefundOrder
+AnyOrder = SaleOrder | VoidOrder | RefundOrder | PreauthOrder | CompletionOrder | PreauthVoidOrder | CompletionVoidOrder
 
 
 class Empty(Struct, forbid_unknown_fields=True, frozen=True):
@@ -171,10 +217,13 @@ class Problem(Struct, omit_defaults=True):
 
 
 ANSWERS: tuple[type[Struct], ...] = (Transaction, TransactionList, SettlementAccepted, Health, Problem)
-ORDERS: tuple[type[Struct], ...] = (SaleOrder, VoidOrder, RefundOrder, Empty)
+ORDERS: tuple[type[Struct], ...] = (
+    *(SaleOrder, VoidOrder, RefundOrder),
+    *(PreauthOrder, CompletionOrder, PreauthVoidOrder, CompletionVoidOrder),
+)
 
 
 def schemas(ref_template: str) -> dict[str, Any]:
     """Every shape as JSON Schema 2020-12, by name; `ref_template` has a {name}."""
-    components = msgspec.json.schema_components([*ANSWERS, *ORDERS], ref_template=ref_template)[1]
+    components = msgspec.json.schema_components([*ANSWERS, *ORDERS, Empty], ref_template=ref_template)[1]
     return dict(components)

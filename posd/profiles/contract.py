@@ -78,8 +78,8 @@ class ReadRequest(Quiet, frozen=True):
     message: Message | None = None
 
 
-class SaleOnReceipt(Struct, frozen=True):
-    """A sale that posd does not know, as its receipt names it: `date` MMDD, `approval_code` perhaps empty."""
+class Receipt(Struct, frozen=True):
+    """A transaction that posd does not know, as its receipt names it: `date` MMDD; `rrn` or `approval_code` empty."""
 
     rrn: str
     date: str
@@ -99,7 +99,7 @@ class Order(Quiet, frozen=True):
     amount_minor: Minor | None
     card: CardData | None = None
     original: RequestId | None = None
-    receipt: SaleOnReceipt | None = None
+    receipt: Receipt | None = None
     reference: str = ""
     tip_minor: Minor | None = None
 

@@ -91,6 +91,30 @@ def test_a_sale_of_the_terminal_is_voided_by_the_till_that_may_send_no_cards(sta
     run(staged, story, {"card_data": "refused"})
 
 
+def test_a_pre_authorisation_is_completed_or_let_go(staged: MakeStage) -> None:
+    async def story(stage: Stage, till: Till) -> None:
+        hold = {**SALE, "type": "preauth", "amount": "100.00"}
+        first, second = await till.order("p-1", hold), await till.order("p-2", hold)
+        assert [one.json["status"] for one in (first, second)] == ["approved"] * 2
+        taken = await till.order("c-1", {"type": "completion", "original": "p-1", "amount": "80.00"})
+        assert (taken.status, taken.json["status"], taken.json["original"]) == (200, "approved", "p-1")
+        again = await till.order("c-2", {"type": "completion", "original": "p-1", "amount": "1.00"})
+        assert (again.status, again.problem) == (409, "already_used")
+        undone = await till.order("c-3", {"type": "completion_void", "original": "c-1"})
+        assert (undone.json["status"], undone.json["amount"]) == ("approved", "80.00")
+        assert (await till.order("v-1", {"type": "preauth_void", "original": "p-2"})).json["status"] == "approved"
+        known = stage.state().find(first.json["request_id"])
+        assert known is not None
+        assert known.facts is not None
+        receipt = {"approval_code": known.facts.approval_code, "date": known.facts.host_date}
+        named = {"type": "preauth_void", "preauth": receipt, "card": SALE["card"], "amount": "100.00"}
+        assert (await till.order("v-2", named)).json["status"] == "approved"
+        wrong = await till.order("v-3", {"type": "void", "original": "p-1"})
+        assert (wrong.status, wrong.problem) == (404, "no_original")
+
+    run(staged, story)
+
+
 def test_a_decline_is_an_answer(staged: MakeStage) -> None:
     async def story(stage: Stage, till: Till) -> None:
         declined = await till.order("s-1", {**SALE, "amount": "51.51"})

@@ -7,7 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from posd.daemon.till_body import BadBody, canonical, minor_of, read_empty, read_order
+from posd.core.effects import Refusal
+from posd.core.rules import TxnKind
+from posd.daemon.till_body import TYPES, BadBody, canonical, minor_of, read_empty, read_order
+from posd.daemon.till_problem import STATUS
+from posd.daemon.till_problem import refused as refused_by_core
 from posd.daemon.till_schema import Card, Empty, RefundOrder, SaleOrder, VoidOrder
 
 PAN = "6225880000000005"
@@ -48,9 +52,9 @@ def test_the_three_orders() -> None:
         ({"amount": "99999999999.00"}, "$.amount", "two decimals"),
         ({"amount": None}, "$.amount", "two decimals"),
         ({"amount": ["1.00"]}, "$.amount", "two decimals"),
-        ({"type": "gift"}, "$.type", '"sale", "void", "refund"'),
-        ({"type": PAN}, "$.type", '"sale", "void", "refund"'),
-        ({"type": 1}, "$.type", '"sale"'),
+        ({"type": "gift"}, "$.type", "sale, void, refund"),
+        ({"type": PAN}, "$.type", "sale, void, refund"),
+        ({"type": 1}, "$.type", "sale, void"),
         ({"card": PAN}, "$.card", "object"),
         ({"card": {**CARD, "number": PAN + "x"}}, "$.card.number", "12 to 19 digits"),
         ({"card": {**CARD, "number": int(PAN)}}, "$.card.number", "12 to 19 digits"),
@@ -156,3 +160,15 @@ def test_any_bytes(body: bytes) -> None:
 @settings(max_examples=300, deadline=None)
 def test_any_members(change: dict[str, Any], base: dict[str, Any]) -> None:
     assert PAN not in (complaint(json.dumps({**base, **change}).encode()) or "")
+
+
+def test_every_refusal_of_the_core_has_its_answer() -> None:
+    assert set(STATUS) == set(Refusal)
+    for refusal, (status, hint) in STATUS.items():
+        said = json.loads(refused_by_core(refusal.value, "because", None).body)
+        assert (said["status"], said["type"]) == (status, f"urn:posd:problem:{refusal.value}")
+        assert hint in said["detail"]
+
+
+def test_every_kind_of_order_is_a_kind_of_the_core() -> None:
+    assert {*TYPES} <= {*TxnKind}

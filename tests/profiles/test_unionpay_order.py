@@ -10,7 +10,7 @@ from posd.core.answers import AnswerFacts
 from posd.core.effects import Refusal
 from posd.core.rules import TxnKind
 from posd.core.state import Transaction, TxnStatus
-from posd.profiles.contract import Order, SaleOnReceipt
+from posd.profiles.contract import Order, Receipt
 from posd.profiles.unionpay.order import read_order
 from posd.security.cards import CardData
 from posd.values import BatchNumber, Minor, RequestId, Rrn, Stan
@@ -78,7 +78,7 @@ def test_a_refund_names_its_sale_by_what_the_host_said() -> None:
     event, _ = read(Order(ID, TxnKind.REFUND, "d", Minor(10), CARD, original=SALE_ID), sold())
     assert isinstance(event, e.TransactionRequested)
     assert event.options == "0000|112200000124|AB1234|0302"
-    receipt = SaleOnReceipt("112200000999", "0228", "")
+    receipt = Receipt("112200000999", "0228", "")
     event, _ = read(Order(ID, TxnKind.REFUND, "d", Minor(10), CARD, receipt=receipt))
     assert isinstance(event, e.TransactionRequested)
     assert event.options == "0000|112200000999||0228"

@@ -11,7 +11,7 @@ from posd.core.schedule import local
 from posd.core.state import Transaction
 from posd.iso8583.message import Message
 from posd.profiles.contract import Order, ReadRequest
-from posd.profiles.unionpay.data import MATRIX
+from posd.profiles.unionpay.data import KINDS, MATRIX
 from posd.profiles.unionpay.named import NamedOriginal
 from posd.security.cards import CardData
 from posd.values import Minor, Stan
@@ -22,7 +22,11 @@ ENTERED_BY_HAND = "012"
 CAPABILITY = "000" + "0"
 """60.3, and 60.4: what a till can read is not known to the host (reference 1.3)."""
 
-SERVED = frozenset({TxnKind.SALE, TxnKind.VOID, TxnKind.REFUND})
+SERVED = frozenset(
+    {TxnKind.SALE, TxnKind.VOID, TxnKind.REFUND}
+    | {TxnKind.PREAUTH, TxnKind.PREAUTH_VOID, TxnKind.COMPLETION, TxnKind.COMPLETION_VOID}
+)
+"""What can be said with a number that was typed in, and at once."""
 
 
 def read_order(
@@ -43,14 +47,16 @@ def _refusal(order: Order, original: Transaction | None) -> tuple[Refusal, str] 
     """Why no message can be made of it."""
     if order.kind not in SERVED:
         return Refusal.NOT_SUPPORTED, f"a till cannot order a {order.kind} of this acquirer"
-    if order.original is not None and original is None:
-        return Refusal.NO_ORIGINAL, "posd does not know this sale, or it is older than the last batches"
-    if original is not None and original.kind is not TxnKind.SALE:
-        return Refusal.NO_ORIGINAL, f"that is no sale but a {original.kind}"
-    if order.kind is TxnKind.REFUND and order.receipt is None and not (original and original.facts):
-        return Refusal.NO_ORIGINAL, "the host has not answered this sale: there is nothing to give back"
+    wanted = KINDS[order.kind].original
+    if wanted is not None and order.receipt is None:
+        if original is None:
+            return Refusal.NO_ORIGINAL, "posd does not know this transaction, or it is older than the last batches"
+        if original.kind not in wanted.kinds:
+            return Refusal.NO_ORIGINAL, f"a {order.kind} cannot refer to a {original.kind}"
+        if original.facts is None:
+            return Refusal.NO_ORIGINAL, "the host has not answered this transaction: there is nothing to refer to"
     if order.card is None or order.card.number is None:
-        return Refusal.NO_ORIGINAL, "the card of this sale is not known any more"
+        return Refusal.NO_ORIGINAL, "the card of this transaction is not known any more"
     return None
 
 
@@ -73,7 +79,7 @@ def _event(
         fingerprint=order.digest,
         entry_mode=ENTERED_BY_HAND,
         card=card.reference(digest_key),
-        original=e.OriginalPointer(None, None, None, order.original) if order.original is not None else None,
+        original=_pointer(order),
         has_pin=False,
         reply_to=reply_to,
         received_s=received_s,
@@ -84,9 +90,18 @@ def _event(
     )
 
 
+def _pointer(order: Order) -> e.OriginalPointer | None:
+    """By our own id; else by approval code and date, as a terminal names a pre-authorisation."""
+    if order.original is not None:
+        return e.OriginalPointer(None, None, None, order.original)
+    if order.receipt is None or not MATRIX[order.kind].by_code:
+        return None
+    return e.OriginalPointer(None, None, None, approval_code=order.receipt.approval_code, date=order.receipt.date)
+
+
 def _options(order: Order, original: Transaction | None, zone: str) -> str:
-    """60.3 on, and of a refund the sale that it names (named.py)."""
-    if order.kind is not TxnKind.REFUND:
+    """60.3 on, and the original where it may be one that we forget, or never knew (named.py)."""
+    if order.kind is not TxnKind.REFUND and not MATRIX[order.kind].by_code:
         return CAPABILITY
     if order.receipt is not None:
         receipt = order.receipt
@@ -95,4 +110,5 @@ def _options(order: Order, original: Transaction | None, zone: str) -> str:
     assert original.facts is not None
     facts = original.facts
     date = facts.host_date or local(original.at_ms, zone).strftime("%m%d")
-    return NamedOriginal(facts.rrn or "", facts.approval_code or "", date).options(CAPABILITY)
+    rrn = (facts.rrn or "") if order.kind is TxnKind.REFUND else ""
+    return NamedOriginal(rrn, facts.approval_code or "", date).options(CAPABILITY)
