@@ -143,6 +143,30 @@ def test_a_sale_outlives_noise_and_an_adapter_that_is_pulled_out(built: Build, t
     assert [name for name, _ in itertools.groupby(events)][:3] == ["door_line_up", "door_line_down", "door_line_up"]
 
 
+def test_a_killed_posd_has_its_port_again_and_reverses(built: Build, tmp_path: Path) -> None:
+    cable = Cable(tmp_path)
+    slow = {"mti": "0200", "amount": "7.77", "do": "delay", "ms": 500}
+    house = built(faults=(slow,), change={"door": {"listen": by_line(cable.near)}})
+
+    async def story() -> None:
+        client = terminal_on(cable, house)
+        assert (await client.do({"do": "sign_in"}))["outcome"] == "approved"
+        asked = asyncio.create_task(client.do({**sale("7.77"), "timeout_s": 1.5}))
+        while "authorisation_started" not in kinds(house):
+            await asyncio.sleep(0.01)
+        house.kill()
+        assert (await asked)["outcome"] == "no_answer"
+        house.start()
+        await house.ready()
+        assert (await client.do({"do": "reverse", "stan": asked.result()["stan"]}))["code"] == "00"
+        assert (await client.do(sale("1.00")))["outcome"] == "approved"
+        await client.close()
+
+    play(house, cable, story)
+    assert kinds(house).count("reversal_owed") == 1
+    assert kinds(house).count("reversal_acknowledged") == 1
+
+
 def test_a_host_behind_a_line_that_loses_frames(built: Build, tmp_path: Path) -> None:
     cable = Cable(tmp_path)
     house = built(change={"host": {"address": by_line(cable.near), "reply_timeout_s": 3}})
