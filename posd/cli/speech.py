@@ -207,6 +207,7 @@ BLOCKERS: Mapping[str, str] = {
     "unconfirmed": "无法确认主机是否已结算，须由专人决定",
     "reversals": "有冲正尚未完成",
     "advices": "有离线交易尚未上送",
+    "confirmations": "有交易尚待收银机确认",
     "held": "超过上限，须由专人批准",
     "deferred": "低于下限，顺延",
 }

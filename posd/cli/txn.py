@@ -129,6 +129,8 @@ def _lines(txn: View) -> list[tuple[str, str]]:
         ("at", moment(txn["at"], seconds=True)),
         ("card", txn["card"] or ""),
         ("entry mode", txn["entry_mode"]),
+        ("reference", txn["reference"]),
+        ("tip in it", txn["tip"] or ""),
         ("batch", f"{txn['batch']:06d} (the terminal's: {txn['terminal_batch']:06d})"),
         ("STAN", f"{txn['stan']:06d} (the terminal's: {txn['terminal_stan']:06d})"),
         ("RRN", txn["rrn"] or ""),

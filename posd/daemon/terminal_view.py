@@ -5,7 +5,7 @@ Pure, like views.py: it reads an adopted state, decides nothing, shows nothing t
 
 from collections.abc import Iterable
 
-from posd.core import limits, settlement
+from posd.core import confirmations, limits, settlement
 from posd.core.advices import undelivered_in_batch
 from posd.core.draft import Draft
 from posd.core.limits import Wait
@@ -186,6 +186,9 @@ def blockers(state: State, around: Around) -> list[View]:
     if state.settlement.phase is SettlementPhase.DRAINING and undelivered:
         longest_s = round(around.rules.settle_hold_max_s)
         found.append(("advices", f"{len(undelivered)} advice(s) not delivered yet; they hold it {longest_s} s at most"))
+    unconfirmed = confirmations.still_open(state)
+    if state.settlement.phase is SettlementPhase.DRAINING and unconfirmed:
+        found.append(("confirmations", f"{len(unconfirmed)} approval(s) not confirmed by the till yet"))
     found += _waiting(state, around)
     if state.settlement.postponed_because:
         found.append(("postponed", state.settlement.postponed_because))

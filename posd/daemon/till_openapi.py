@@ -29,6 +29,13 @@ KEY_HEADER: dict[str, Any] = {
     "schema": {"type": "string", "pattern": f'^({_BARE}|"{_BARE}")$'},
     "example": "8e03978e-40d5-43dd-bc93-6894a57f9324",
 }
+WISH_HEADER: dict[str, Any] = {
+    **KEY_HEADER,
+    "description": (
+        "New for each wish. Asked again, it gives the first answer, until posd is restarted or 64 others have come; a "
+        "batch is closed once whatever comes, and one in which nothing is to be settled is not."
+    ),
+}
 ID: dict[str, Any] = {
     "name": "id",
     "in": "path",
@@ -130,7 +137,7 @@ def _paths(tid: dict[str, Any]) -> dict[str, Any]:
             "parameters": [tid],
             "post": _verb(
                 "settle", "Make the settlement due now", _ok(202, "It goes on by itself.", "SettlementAccepted"),
-                (400, 404, 409, 413, 415, 422, 500, 503), [KEY_HEADER], _empty_body(),
+                (400, 404, 409, 413, 415, 422, 500, 503), [WISH_HEADER], _empty_body(),
             ),
         },
         "/v1/events": {"get": _events()},

@@ -6,7 +6,7 @@ from posd.daemon.terminal_view import terminal_view
 from posd.daemon.till_ids import till_id
 from posd.daemon.till_schema import Health, TerminalHealth, Transaction
 from posd.daemon.views import Around, View, transaction_view
-from posd.values import RequestId, Tid, format_amount
+from posd.values import RequestId, Tid
 
 
 def transaction(txn: st.Transaction, state: st.State, around: Around) -> Transaction:
@@ -18,8 +18,6 @@ def from_view(view: View, txn: st.Transaction, state: st.State, around: Around) 
     """The same, of its view."""
     return Transaction(
         id=till_id(state.tid, txn.request_id),
-        tip=format_amount(txn.tip_minor) if txn.tip_minor else None,
-        reference=txn.reference,
         original=till_id(state.tid, txn.original) if txn.original is not None else None,
         confirm_by=_confirm_by(txn.request_id, around),
         **{name: view[name] for name in SAME},
@@ -28,7 +26,7 @@ def from_view(view: View, txn: st.Transaction, state: st.State, around: Around) 
 
 SAME = (
     *("request_id", "tid", "kind", "status", "text", "amount", "amount_minor", "card", "at", "batch", "stan", "rrn"),
-    *("approval_code", "code", "meaning", "approved_minor", "reversal"),
+    *("reference", "tip", "approval_code", "code", "meaning", "approved_minor", "reversal"),
 )
 """What is taken over as it is."""
 

@@ -68,6 +68,8 @@ def transaction_view(txn: Transaction, state: State, around: Around) -> View:
         "amount_minor": txn.amount_minor,
         "card": txn.card.masked if txn.card else None,
         "entry_mode": txn.entry_mode,
+        "reference": txn.reference,
+        "tip": format_amount(txn.tip_minor) if txn.tip_minor else None,
         "at": around.when(txn.at_ms),
         "batch": txn.batch_number,
         "stan": txn.stan,
@@ -125,12 +127,12 @@ def every_transaction(state: State) -> list[Transaction]:
 
 
 def named(state: State, name: str) -> list[Transaction]:
-    """Those that a person may mean: by request id, by RRN, or by TID/STAN (the host's or the terminal's own)."""
+    """Those that a person may mean: by request id, by RRN, by a till's reference, or by TID/STAN (of either side)."""
     return [txn for txn in every_transaction(state) if _is_named(txn, state, name)]
 
 
 def _is_named(txn: Transaction, state: State, name: str) -> bool:
-    if name in (txn.request_id, txn.facts.rrn if txn.facts else None):
+    if name and name in (txn.request_id, txn.facts.rrn if txn.facts else None, txn.reference):
         return True
     tid, slash, stan = name.partition("/")
     return bool(slash) and tid == state.tid and stan.isdecimal() and int(stan) in (txn.stan, txn.terminal_stan)

@@ -38,7 +38,7 @@ class RecordRow(Quiet, frozen=True):
 class MessageRow(Quiet, frozen=True):
     """A message to be appended.
 
-    `peer`: 'host' or 'terminal'. `fields`: masked JSON. `raw`: the exact bytes, of which only a keyed digest is
+    `peer`: 'host', 'terminal' or 'till'. `fields`: masked JSON. `raw`: the exact bytes, of which only a keyed digest is
     stored. `secret`: the card number, sealed before it is stored.
     """
 

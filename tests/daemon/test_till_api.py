@@ -10,8 +10,10 @@ from typing import Any
 
 import pytest
 
+from posd.core.state import SettlementPhase
 from posd.daemon.control import Control
 from posd.daemon.questions import answer
+from posd.daemon.terminal_view import terminal_view
 from posd.errors import ConfigError
 from posd.journal.reader import JournalReader
 from tests.daemon.stage import CARD, EXPIRY, OTHER_CARD, SECOND, TID, Stage, play
@@ -243,6 +245,23 @@ def test_d16_confirmed_in_time_or_reversed(staged: MakeStage) -> None:
     run(staged, story, {"confirm_within_s": 1.5})
 
 
+def test_d16_a_settlement_says_that_it_waits_for_a_confirmation(staged: MakeStage) -> None:
+    async def story(stage: Stage, till: Till) -> None:
+        await till.order("s-1", {**SALE, "reference": "R-1042"})
+        assert (await till.ask("POST", SETTLE, headers={"Idempotency-Key": "e-1"})).status == 202
+        await stage.until(lambda: stage.state().settlement.phase is SettlementPhase.DRAINING)
+        control = Control(stage.daemon)
+        view = terminal_view(stage.state(), control.around(stage.daemon.lanes[stage.state().tid]))
+        assert [one["code"] for one in view["settlement"]["blocked_by"]] == ["confirmations"]
+        named = answer("txn.show", {"id": "R-1042"}, control.everything(), control.posd())["transaction"]
+        assert named["request_id"] == f"{TID}/-till/s-1"
+        assert stage.received("0500") == []
+        await till.ask("POST", f"{ORDERS}/s-1/confirm")
+        await stage.until(lambda: stage.state().last_close is not None)
+
+    run(staged, story, {"confirm_within_s": 60})
+
+
 # --- what may be sent ------------------------------------------------------------------------------------------------
 
 
@@ -353,7 +372,7 @@ def test_the_words_are_those_of_the_command_line(staged: MakeStage) -> None:
         await till.order("s-2", {**SALE, "amount": "51.51"})
         control = Control(stage.daemon)
         shown = answer("txn.show", {"id": sale.json["request_id"]}, control.everything(), control.posd())["transaction"]
-        shared = set(shown) & set(sale.json) - {"tip", "original"}
+        shared = set(shown) & set(sale.json) - {"original"}
         assert len(shared) > 15
         assert {name: sale.json[name] for name in shared} == {name: shown[name] for name in shared}
         declined = await till.ask("GET", f"{ORDERS}?status=declined&limit=5")
