@@ -87,6 +87,7 @@ class WatchedRoute:
 
     def link_up(self) -> None:
         self._connected_s, self._answered, self.silent_since_s = self._owner.now().monotonic_s, False, None
+        self.trouble = ""
         self._owner.noticed(self, Sign.CONNECTED)
 
     def link_down(self, why: str) -> None:

@@ -22,6 +22,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from posd.daemon.host_link import LinkListener
+from posd.daemon.log import log
 from posd.daemon.route import Retiring, WatchedRoute, Way
 from posd.daemon.route_choice import Health, Limits, Sign, after, choose
 from posd.daemon.route_facts import RouteShown
@@ -165,6 +166,9 @@ class Routes:
             return
         if route.health.health is not before.health:
             route.facts.since_ms = now.wall_ms
+            if len(self._routes) > 1:
+                why = {} if route.health.connected else {"why": route.trouble}
+                log.info("route", route=route.way.name, health=route.health.health.value, **why)
         self._decide()
         if self._active is None:
             self._tell_if_all_are_down()

@@ -13,7 +13,7 @@ from posd.daemon.route_choice import Health
 from tests.daemon.stage import SECOND, TID, Stage, free_port, play
 
 MakeStage = Callable[..., Stage]
-QUICK = {"host": {"reply_timeout_s": 0.5, "failover": {"good_for_s": 0.4}}}
+QUICK = {"host": {"reply_timeout_s": 3, "failover": {"good_for_s": 0.4}}}
 
 
 def moved(stage: Stage) -> list[tuple[str, str, bool]]:
@@ -162,10 +162,10 @@ def test_d11_a_late_approval_by_the_line_that_was_left_is_journalled(staged: Mak
         assert stage.differences() == []
 
     faults: tuple[dict[str, Any], ...] = (
-        {"mti": "0200", "amount": "6.66", "do": "delay", "ms": 750},
+        {"mti": "0200", "amount": "6.66", "do": "delay", "ms": 1500},
         {"mti": "0400", "do": "lose_answer", "times": 1},
     )
-    change = {"host": {"reply_timeout_s": 0.5, "failover": {"silent_limits": 1, "good_for_s": 30}}}
+    change = {"host": {"reply_timeout_s": 1, "failover": {"silent_limits": 1, "good_for_s": 30}}}
     play(staged(routes=2, faults=faults, change=change), story)
 
 
