@@ -239,8 +239,11 @@ def postpone(draft: "Draft", because: str) -> None:
 
 def drained(draft: "Draft") -> bool:
     """Nothing more to wait for before the totals: confirmed (D16), and delivered or held long enough (D19)."""
-    if confirmations.still_open(draft.state):
-        return False
+    return delivered(draft) and not confirmations.still_open(draft.state)
+
+
+def delivered(draft: "Draft") -> bool:
+    """Nothing more to deliver before the totals, or it has been held up long enough (D19)."""
     until_s = draft.agenda.drain_until_s
     owed = _owed_in_batch(draft) or advices.undelivered_in_batch(draft.state)
     return not owed or (until_s is not None and until_s <= draft.now.monotonic_s)

@@ -15,6 +15,7 @@ from msgspec.structs import replace
 from posd.core import events as e
 from posd.core import records as r
 from posd.core.answers import ExchangeKind, GroupCount, GroupResult, HostTotals, MacCheck, Totals
+from posd.core.confirmations import still_open
 from posd.core.effects import ForgetCard, Refused, Result, SendTransaction
 from posd.core.rules import OnStuck, Rules, UnmacedDecline
 from posd.core.state import UNENDED, SettlementPhase, TxnStatus
@@ -66,6 +67,7 @@ SHOPS = st.builds(
     sign_in_after_close=st.booleans(),
     refund_repeat=st.booleans(),
     partial_approval=st.booleans(),
+    confirm_within_s=st.sampled_from([0.0, 60.0]),
 )
 
 
@@ -126,6 +128,8 @@ class Days(RuleBasedStateMachine):
                     self.owed.add(record.request_id)
                 case r.ReversalAcknowledged() | r.ReversalResolved():
                     self.owed.discard(record.request_id)
+                case r.TotalsAsked(attempt=1):
+                    assert not still_open(self.play.state), "the totals wait for what is to be confirmed (D16)"
                 case r.RefundInDoubt():
                     self.doubts.add(record.request_id)
                 case r.RefundResolved() | r.Approved():
@@ -165,6 +169,16 @@ class Days(RuleBasedStateMachine):
     @rule(back=BACK, amount=AMOUNTS, card=CARDS, pin=st.sampled_from([False, False, True]))
     def a_sale_perhaps_a_repeat(self, back: int, amount: int, card: CardRef, pin: bool) -> None:
         self.feed(sale(self.number(back), amount, card, pin, self.reply()))
+
+    @rule(back=BACK, amount=AMOUNTS)
+    def a_tills_sale_perhaps_a_repeat(self, back: int, amount: int) -> None:
+        self.numbers += back == 0
+        event: Any = sale(self.number(back), amount, reply=self.reply())
+        self.feed(replace(event(self.play), from_till=True))
+
+    @rule(back=BACK)
+    def a_till_confirms(self, back: int) -> None:
+        self.feed(e.TillConfirmed(request_id(self.number(back)), self.reply()))
 
     @rule(of=BACK, amount=AMOUNTS)
     def a_void(self, of: int, amount: int) -> None:
@@ -331,7 +345,7 @@ class Days(RuleBasedStateMachine):
     def an_approval_stands_unless_the_terminal_takes_it_back(self) -> None:
         for txn in [*self.play.state.transactions.values(), *self.play.state.closed.values()]:
             if txn.facts is not None and txn.facts.code == "00" and txn.status is not TxnStatus.APPROVED:
-                assert txn.request_id in self.taken_back
+                assert txn.request_id in self.taken_back or (txn.confirm and not txn.handed_over)
 
     @invariant()
     def no_request_is_sent_twice(self) -> None:
@@ -394,8 +408,8 @@ class Days(RuleBasedStateMachine):
 class Walk:
     """A long day by seed: the same happenings as above, most of them good, drawn with weights."""
 
-    def __init__(self, seed: int, with_refunds: bool = True) -> None:
-        self.with_refunds = with_refunds
+    def __init__(self, seed: int, with_refunds: bool = True, with_tills: bool = False) -> None:
+        self.with_refunds, self.with_tills = with_refunds, with_tills
         self.draw = random.Random(seed)
         self.days = Days()
         pick = self.draw.choice
@@ -412,7 +426,7 @@ class Walk:
             refund_repeat=with_refunds and pick([True, False]),
             partial_approval=with_refunds and pick([True, False]),
         )
-        self.days.open(shop=shop, ready=True)
+        self.days.open(shop=replace(shop, confirm_within_s=60.0 if with_tills else 0.0), ready=True)
 
     def run(self, steps: int) -> None:
         for _ in range(steps):
@@ -473,6 +487,11 @@ class Walk:
                 (5, lambda: days.a_refund_perhaps_a_repeat(back, amount, pick([True, False]))),
                 (1, lambda: days.a_person(pick(["happened", "did not happen"]))),
             ]
+        if self.with_tills:
+            happenings += [
+                (16, lambda: days.a_tills_sale_perhaps_a_repeat(pick([0, 0, 0, back]), amount)),
+                (12, lambda: days.a_till_confirms(back)),
+            ]
         weights, actions = zip(*happenings, strict=True)
         self.draw.choices(actions, weights)[0]()
 
@@ -493,6 +512,11 @@ FAILED_ONCE = (1101, 1109, 1306)
 @pytest.mark.parametrize("seed", range(SEEDS))
 def test_a_long_day_by_seed(seed: int) -> None:
     Walk(seed).run(STEPS)
+
+
+@pytest.mark.parametrize("seed", range(SEEDS // 2))
+def test_d16_a_long_day_with_tills_by_seed(seed: int) -> None:
+    Walk(seed, with_tills=True).run(STEPS)
 
 
 @pytest.mark.parametrize("seed", FAILED_ONCE)

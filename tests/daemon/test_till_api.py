@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import random
 import stat
 from collections.abc import Callable
 from pathlib import Path
@@ -361,6 +362,31 @@ def test_too_many_connections_are_turned_away_and_the_others_served(staged: Make
         first.close()
 
     run(staged, story, {"connections_max": 1})
+
+
+def test_whatever_bytes_come_nobody_else_notices(staged: MakeStage) -> None:
+    """Whole orders, damaged at random: each gets a whole answer or none, and the terminal sells meanwhile."""
+    chance = random.Random(20_260_302)
+    body = json.dumps(SALE).encode()
+    head = f"POST {ORDERS} HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n"
+
+    def damaged(number: int) -> bytes:
+        data = f"{head}Idempotency-Key: k-{number}\r\n\r\n".encode() + body
+        for _ in range(chance.randrange(4)):
+            at, cut = chance.randrange(len(data)), chance.randrange(20)
+            data = data[:at] + chance.randbytes(chance.randrange(6)) + data[at + cut :]
+        return data[: chance.randrange(len(data))] if number % 5 == 0 else data
+
+    async def story(stage: Stage, till: Till) -> None:
+        await stage.terminal().do({"do": "sign_in"})
+        for number in range(200):
+            said = await asyncio.to_thread(till.raw, damaged(number))
+            assert said == b"" or said.startswith(b"HTTP/1.1 ")
+            if number % 40 == 0:
+                assert (await stage.sale("1.00"))["outcome"] == "approved"
+        assert (await till.order("after")).status == 200
+
+    run(staged, story)
 
 
 # --- questions -------------------------------------------------------------------------------------------------------
