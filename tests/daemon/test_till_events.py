@@ -93,7 +93,8 @@ def test_what_happens_is_told_in_order_and_without_secrets(staged: MakeStage) ->
         assert "fingerprint" not in text
         assert [one["sequence"] for one in heard] == sorted({one["sequence"] for one in heard})
 
-    run(staged, story, faults=({"do": "refuse", "mti": "0200", "amount": "*51", "code": "51"},))
+    refused = {"do": "refuse", "mti": "0200", "amount": "*51", "code": "51"}
+    run(staged, story, faults=(refused,), change={"host": {"reply_timeout_s": 2}})
 
 
 @pytest.mark.parametrize("how", ["header", "query"])
