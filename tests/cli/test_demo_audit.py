@@ -535,6 +535,12 @@ FORMS: list[tuple[str, bytes]] = [
 ]
 
 
+def test_an_alert_about_the_machine_that_it_runs_on_is_no_finding(world: World) -> None:
+    line = json.dumps({"event": "clock_unsynchronised", "alert": True, "level": "warning"})
+    world.folder.log.write_text(LOG + 3 * (line + "\n"))
+    assert world.findings() == {}
+
+
 @pytest.mark.parametrize(("form", "data"), FORMS, ids=[form for form, _ in FORMS])
 def test_a_card_number_in_any_form_in_any_file_is_found(form: str, data: bytes, world: World) -> None:
     world.write()
