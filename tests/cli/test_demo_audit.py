@@ -536,6 +536,7 @@ FORMS: list[tuple[str, bytes]] = [
 
 
 def test_an_alert_about_the_machine_that_it_runs_on_is_no_finding(world: World) -> None:
+    world.write()
     line = json.dumps({"event": "clock_unsynchronised", "alert": True, "level": "warning"})
     world.folder.log.write_text(LOG + 3 * (line + "\n"))
     assert world.findings() == {}
