@@ -161,7 +161,11 @@ class TillApi:
 
     async def _show(self, request: HttpRequest, tid: Tid, name: str) -> HttpResponse:
         _no_query(request)
-        seen = self._seen(tid, self._named(tid, name))
+        request_id = self._named(tid, name)
+        seen = self._seen(tid, request_id)
+        if seen is None and self._place.side.is_undecided(tid, request_id):
+            text = "it waits for its turn and may still be sent; ask again, or order it again with the same key"
+            raise Refusal(problem(409, "undecided", text, where="id"))
         if seen is None:
             raise Refusal(_not_found())
         return as_json(200, seen)
@@ -329,5 +333,8 @@ def _query(request: HttpRequest, known: Mapping[str, type]) -> dict[str, Any]:
 
 
 def _not_found() -> HttpResponse:
-    text = "there is no such transaction among the last batches; older ones: posd txn show"
+    text = (
+        "nothing of that name was sent in the last batches (older ones: posd txn show); who is not sure whether an "
+        "order came, orders it again with the same key"
+    )
     return problem(404, "no_such_transaction", text, where="id")

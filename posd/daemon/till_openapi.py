@@ -124,7 +124,7 @@ def _paths(tid: dict[str, Any]) -> dict[str, Any]:
         },
         transactions + "/{id}": {
             "parameters": [tid, ID],
-            "get": _verb("show", "One transaction", _ok(200, "As it is now.", "Transaction"), (400, 404, 500)),
+            "get": _verb("show", "One transaction", _ok(200, "As it is now.", "Transaction"), (400, 404, 409, 500)),
         },
         transactions + "/{id}/confirm": {
             "parameters": [tid, ID],

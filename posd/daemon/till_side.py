@@ -14,7 +14,7 @@ from posd.daemon.router import Lanes
 from posd.daemon.runner import LaneRunner
 from posd.daemon.till_orders import TILL, FromTill, Told, Wish
 from posd.profiles.contract import Outgoing
-from posd.values import Now, Tid
+from posd.values import Now, RequestId, Tid
 
 
 class TillSide:
@@ -24,6 +24,7 @@ class TillSide:
         self._lanes, self._now = lanes, now
         self._waiting: dict[str, asyncio.Future[Told]] = {}
         self._asked = 0
+        self._undecided: dict[str, RequestId] = {}
         self.stopping = False
         """What comes from now on is not sent: posd finishes what it has and ends."""
 
@@ -35,6 +36,7 @@ class TillSide:
         self._asked += 1
         connection = f"{TILL}-{self._asked}"
         answer = self._waiting[connection] = asyncio.get_running_loop().create_future()
+        self._undecided[connection] = wish.request_id
         try:
             if not runner.offer(FromTill(wish, body, reply_name(connection, 0), received_s)):
                 return Told(refusal=Refusal.BUSY.value, because="too much waits for this terminal")
@@ -44,11 +46,16 @@ class TillSide:
         except TimeoutError:
             return None
         finally:
-            del self._waiting[connection]
+            del self._waiting[connection], self._undecided[connection]
             runner.lane.forget_askers(connection)
 
     def _patience_s(self, runner: LaneRunner, received_s: float) -> float:
         return max(0.0, received_s + runner.lane.engine.rules.terminal_timeout_s - self._now().monotonic_s)
+
+    def is_undecided(self, tid: Tid, request_id: RequestId) -> bool:
+        """It was asked for and may still be sent, though nothing is known of it yet."""
+        queue = self._lanes.lanes[tid].lane.engine.agenda.queue
+        return request_id in self._undecided.values() or any(one.request_id == request_id for one in queue)
 
     def answer(self, connection: str, outgoing: Outgoing) -> bool:
         """The lane's word, durable; False: nobody waits for it any more."""

@@ -229,6 +229,23 @@ def test_d17_what_cannot_be_sent_in_time_is_told_so_and_never_sent(staged: MakeS
     run(staged, story, change={"host": {"reply_timeout_s": 0.5}})
 
 
+def test_d17_what_may_still_be_sent_is_not_called_unknown(staged: MakeStage) -> None:
+    """A till that lost patience must not hear "no such transaction" of an order that is sent a moment later."""
+
+    async def story(stage: Stage, till: Till) -> None:
+        first = asyncio.create_task(till.order("s-1"))
+        await stage.until(lambda: stage.received("0200"))
+        second = asyncio.create_task(till.order("s-2"))
+        await stage.until(lambda: stage.daemon.lanes[stage.state().tid].lane.engine.agenda.queue)
+        undecided = await till.ask("GET", f"{ORDERS}/s-2")
+        assert (undecided.status, undecided.problem) == (409, "undecided")
+        assert (await till.ask("GET", f"{ORDERS}/s-1")).json["status"] == "sent"
+        assert {(await one).json["status"] for one in (first, second)} == {"approved"}
+        assert (await till.ask("GET", f"{ORDERS}/s-2")).json["status"] == "approved"
+
+    run(staged, story, faults=({"do": "delay", "mti": "0200", "ms": 400, "times": 1},), change=PATIENT)
+
+
 # --- confirmation (D16) ----------------------------------------------------------------------------------------------
 
 
@@ -247,7 +264,7 @@ def test_d16_confirmed_in_time_or_reversed(staged: MakeStage) -> None:
         assert (await till.ask("GET", f"{ORDERS}/s-2")).json["status"] == "reversed"
         assert (await till.ask("POST", f"{ORDERS}/s-9/confirm")).status == 404
 
-    run(staged, story, {"confirm_within_s": 1.5})
+    run(staged, story, {"confirm_within_s": 3})
 
 
 def test_d16_a_settlement_says_that_it_waits_for_a_confirmation(staged: MakeStage) -> None:
