@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
+from posd.core import originals
 from posd.core import records as r
 from posd.core.advices import ADVICES, due_key, refused
 from posd.core.answers import AnswerClass, AnswerFacts, ExchangeKind, HostAnswer
@@ -57,7 +58,17 @@ def key_of(advice: Advice) -> str:
 def _is_urgent(draft: "Draft", advice: Advice) -> bool:
     if not _may_leave(draft.state, advice):
         return False
-    return _holds_the_totals(draft, advice) or (advice.status is AdviceStatus.OWED and _too_many(draft))
+    if _holds_the_totals(draft, advice) or _is_waited_for(draft, advice):
+        return True
+    return advice.status is AdviceStatus.OWED and _too_many(draft)
+
+
+def _is_waited_for(draft: "Draft", advice: Advice) -> bool:
+    """The next request refers to it: the host has to know it first."""
+    if not draft.agenda.queue:
+        return False
+    original = originals.named(draft.state, draft.rules, draft.agenda.queue[0])
+    return original is not None and original.request_id == advice.request_id
 
 
 def _has_turn(draft: "Draft", advice: Advice) -> bool:
@@ -110,7 +121,8 @@ def attempt_next(draft: "Draft") -> None:
     draft.record(r.AdviceAttempted(txn.request_id, advice.attempts + 1, number))
     txn = _transaction_of(draft.state, advice.request_id)
     original = draft.state.find(txn.original) if txn.original is not None else None
-    draft.send(ExchangeKind.TRANSACTION, SendAdvice(txn, original), txn.request_id)
+    root = originals.root_of(draft.state, draft.rules, original)
+    draft.send(ExchangeKind.TRANSACTION, SendAdvice(txn, original, root), txn.request_id)
 
 
 def answered(draft: "Draft", advice: Advice, answer: HostAnswer) -> None:

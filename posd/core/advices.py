@@ -128,7 +128,7 @@ def store(draft: "Draft", event: TransactionRequested, original: Transaction | N
             amount_minor=event.amount_minor,
             stan=draft.state.stan,
             batch_number=draft.state.batch.number,
-            terminal_batch=event.terminal_batch,
+            terminal_batch=originals.terminal_batch(draft.state, draft.rules, event),
             terminal_stan=event.terminal_stan,
             fingerprint=event.fingerprint,
             entry_mode=event.entry_mode,
@@ -137,6 +137,7 @@ def store(draft: "Draft", event: TransactionRequested, original: Transaction | N
             options=event.options,
             reference=event.reference,
             tip_minor=event.tip_minor,
+            invoice=event.invoice,
         )
     )
     rules = draft.rules.kinds[event.kind].original

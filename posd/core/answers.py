@@ -86,9 +86,9 @@ class GroupResult(StrEnum):
 
 
 class HostTotals(Struct, frozen=True):
-    """The answer to a settlement request: the host's totals and its word on each group."""
+    """The answer to a settlement request: the host's totals, if it tells them, and its word on each group."""
 
-    totals: Totals
+    totals: Totals | None
     domestic: GroupResult
     foreign: GroupResult
 

@@ -63,10 +63,14 @@ class SendEcho(Struct, frozen=True):
 
 
 class SendTransaction(Struct, frozen=True):
-    """A financial request. The vault has the card under the transaction's request id."""
+    """A financial request. The vault has the card under the transaction's request id.
+
+    `root`: what `original` is an adjustment of, at first; `original` itself where it is none.
+    """
 
     transaction: Transaction
     original: Transaction | None
+    root: Transaction | None = None
 
 
 class SendReversal(Struct, frozen=True):
@@ -78,10 +82,14 @@ class SendReversal(Struct, frozen=True):
 
 
 class SendAdvice(Struct, frozen=True):
-    """An advice, from its sealed facts; `original` is what it refers to, where we know that."""
+    """An advice, from its sealed facts; `original` is what it refers to, where we know that.
+
+    `root`: as in `SendTransaction`.
+    """
 
     transaction: Transaction
     original: Transaction | None
+    root: Transaction | None = None
 
 
 class SendTotals(Struct, frozen=True):
@@ -93,21 +101,27 @@ class SendTotals(Struct, frozen=True):
 
 
 class SendUpload(Struct, frozen=True):
-    """0320 with up to eight records, or with one that goes alone; `original` is what that one refers to."""
+    """0320 with up to eight records, or with one that goes alone; `original` is what that one refers to.
+
+    `root`: what it is an adjustment of, at first. `more`: others follow.
+    """
 
     stan: Stan
     batch_number: BatchNumber
     transactions: tuple[Transaction, ...]
     original: Transaction | None = None
+    root: Transaction | None = None
+    more: bool = False
 
 
 class SendTrailer(Struct, frozen=True):
-    """0320, end of batch."""
+    """The end message (UnionPay 0320, NAC 0500/960000, which says the `totals` again)."""
 
     stan: Stan
     batch_number: BatchNumber
     uploaded: int
     balanced: bool
+    totals: Totals = Totals()
 
 
 HostMessage = (

@@ -61,6 +61,8 @@ class OriginalPointer(Struct, frozen=True):
     """How a till names it; then nothing else counts."""
     approval_code: str | None = None
     date: str | None = None
+    invoice: int | None = None
+    """The invoice number that it was given (reference 2.4); it goes with `rrn` or stands alone."""
 
 
 class TransactionRequested(Struct, frozen=True):
@@ -90,6 +92,8 @@ class TransactionRequested(Struct, frozen=True):
     """The till's own name for it."""
     tip_minor: Minor = Minor(0)
     """The part of the amount that is a tip."""
+    invoice: int = 0
+    """The terminal's invoice number (reference 2.4, field 62); 0 where the dialect has none."""
     from_till: bool = False
     """It came through the JSON door: its approval may have to be confirmed (D16)."""
 

@@ -191,6 +191,7 @@ def _started(state: State, record: r.AuthorisationStarted, at_ms: int) -> State:
         reference=record.reference,
         tip_minor=record.tip_minor,
         confirm=record.confirm,
+        invoice=record.invoice,
     )
     return replace(
         state,

@@ -73,6 +73,7 @@ def _stored(state: State, record: r.AdviceStored, at_ms: int) -> State:
         original=record.original,
         reference=record.reference,
         tip_minor=record.tip_minor,
+        invoice=record.invoice,
     )
     return replace(
         state,

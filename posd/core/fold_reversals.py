@@ -57,7 +57,16 @@ def _owed(state: State, record: r.ReversalOwed, at_ms: int) -> State:
     of = record.request_id
     owed = Reversal(of, record.why, record.reason, at_ms)
     state = replace(state, reversals={**state.reversals, of: owed})
-    return confirmed(change_txn(state, of, lambda txn: replace(txn, why=record.why)), of)
+    return confirmed(change_txn(_count_again(state, of), of, lambda txn: replace(txn, why=record.why)), of)
+
+
+def _count_again(state: State, of: RequestId) -> State:
+    """A void that is taken back leaves its original in the totals."""
+    txn = state.find(of)
+    original = state.find(txn.original) if txn is not None and txn.original is not None else None
+    if original is None or original.replaced_by != of:
+        return state
+    return change_txn(state, original.request_id, lambda one: replace(one, replaced_by=None))
 
 
 def _attempted(state: State, record: r.ReversalAttempted, at_ms: int) -> State:

@@ -119,8 +119,8 @@ def waits_until(draft: "Draft") -> list[float]:
     if draft.state.exchange is None and agenda.link_up:
         times += [agenda.not_before_s[what] for what in _held_back(draft) if what in agenda.not_before_s]
         draining = draft.state.settlement.phase is SettlementPhase.DRAINING and not settlement.delivered(draft)
-        if draining and agenda.drain_until_s is not None:
-            times.append(agenda.drain_until_s)
+        if draining and (ends_s := settlement.drain_ends_s(draft)) is not None:
+            times.append(ends_s)
     return times
 
 

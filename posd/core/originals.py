@@ -16,7 +16,7 @@ from posd.core.effects import Refusal
 from posd.core.events import OriginalPointer, TransactionRequested
 from posd.core.rules import OriginalRules, Rules
 from posd.core.state import State, Transaction, TxnStatus
-from posd.values import RequestId, format_amount
+from posd.values import BATCH_NUMBER_MAX, RequestId, format_amount
 
 Refused = tuple[Refusal, str]
 
@@ -33,13 +33,25 @@ def named(state: State, rules: Rules, event: TransactionRequested) -> Transactio
     if wanted is None or pointer is None:
         return None
     found = _found(state, wanted, event, pointer)
-    return _newest(state, found) if wanted.replaces and found is not None else found
+    if found is None:
+        return None
+    newest = _newest(state, rules, found)
+    return newest if wanted.replaces or newest.kind in wanted.kinds else found
 
 
-def _newest(state: State, txn: Transaction) -> Transaction:
-    """What counts in its place by now: an adjustment may be adjusted again."""
+def _newest(state: State, rules: Rules, txn: Transaction) -> Transaction:
+    """What counts in its place by now: an adjustment may be adjusted again. What voided it does not count."""
     while txn.replaced_by is not None and (later := state.find(txn.replaced_by)) is not None:
+        if not rules.kinds[later.kind].replaces:
+            break
         txn = later
+    return txn
+
+
+def root_of(state: State, rules: Rules, txn: Transaction | None) -> Transaction | None:
+    """What an adjustment adjusts at first; of anything else, itself."""
+    while txn is not None and rules.kinds[txn.kind].replaces:
+        txn = state.find(txn.original) if txn.original is not None else None
     return txn
 
 
@@ -64,11 +76,20 @@ def _is_named(txn: Transaction, pointer: OriginalPointer, event: TransactionRequ
         return False
     if pointer.approval_code is not None and facts is not None and facts.approval_code != pointer.approval_code:
         return False
-    if by_trace or by_rrn:
+    if pointer.invoice is not None and txn.invoice != pointer.invoice:
+        return False
+    if by_trace or by_rrn or pointer.invoice is not None:
         return True
     same_day = facts is not None and pointer.date in (None, facts.host_date)
     same_card = txn.card is not None and event.card is not None and txn.card.digest == event.card.digest
     return pointer.approval_code is not None and same_day and same_card
+
+
+def terminal_batch(state: State, rules: Rules, event: TransactionRequested) -> int:
+    """The terminal's own batch: as it says, or the one after that of its last close; 0 before it ever closed one."""
+    if rules.terminal_tells_batch or state.terminal_upload is None:
+        return event.terminal_batch
+    return state.terminal_upload.terminal_batch % BATCH_NUMBER_MAX + 1
 
 
 def refusal(state: State, rules: Rules, event: TransactionRequested, original: Transaction | None) -> Refused | None:
@@ -82,6 +103,8 @@ def refusal(state: State, rules: Rules, event: TransactionRequested, original: T
     in_open_batch = original.request_id in state.transactions
     if original.status not in (TxnStatus.APPROVED, TxnStatus.STORED) or (wanted.known and not in_open_batch):
         return _not_there(wanted)
+    if original.status is TxnStatus.STORED and not rules.kinds[event.kind].advice:
+        return Refusal.NOT_SENT, f"the {original.kind} that it refers to has not reached the host yet"
     return _used(state, rules, wanted, original) or _unlike(state, event, wanted, original)
 
 

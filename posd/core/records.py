@@ -111,6 +111,7 @@ class AuthorisationStarted(Struct, frozen=True):
     reference: str = ""
     tip_minor: Minor = Minor(0)
     confirm: bool = False
+    invoice: int = 0
 
 
 class Approved(Struct, frozen=True):
@@ -307,10 +308,12 @@ class AdviceStored(Struct, frozen=True):
     options: str
     reference: str
     tip_minor: Minor
+    invoice: int = 0
 
 
 class AmountReplaced(Struct, frozen=True):
-    """The amount of `by` counts in place of this transaction's; None: its own counts again."""
+    """The amount of `by` counts in place of this transaction's, or `by` voided it and none does; None: its own counts
+    again."""
 
     request_id: RequestId
     by: RequestId | None

@@ -29,6 +29,8 @@ class TxnKind(StrEnum):
     TIP = "tip"
     EC_SALE = "ec_sale"
     EC_REFUND = "ec_refund"
+    REFUND_VOID = "refund_void"
+    CERTIFICATE = "certificate"
 
 
 class Why(StrEnum):
@@ -70,7 +72,9 @@ class OriginalRules(Struct, frozen=True):
 
     `known`: it has to be one of our open batch. Else it may lie in an earlier batch or at another terminal, named by
     approval code and date: what we know of it is checked, what we do not know is the host's to judge.
-    `takes_back`: it undoes its original. `replaces`: its amount counts in place of the original's (an adjustment).
+    `takes_back`: it undoes its original; `uncounts`: then its original counts nowhere any more, nor does itself
+    (reference 2.4), else both stay in the totals, on both sides. `replaces`: its amount counts in place of the
+    original's (an adjustment).
     `shared`: several may refer to one original, until its amount is used up (refunds).
     `percent_min`, `percent_max`: its amount as a part of the original's; None: any.
     """
@@ -78,6 +82,7 @@ class OriginalRules(Struct, frozen=True):
     kinds: frozenset[TxnKind]
     known: bool = True
     takes_back: bool = False
+    uncounts: bool = False
     replaces: bool = False
     shared: bool = False
     percent_min: int = 100
@@ -145,6 +150,23 @@ class UnmacedDecline(StrEnum):
     REVERSE = "reverse"
 
 
+class CloseRules(Struct, frozen=True):
+    """How an acquirer ends a batch. The defaults are those of reference 1.7; reference 2.5 has the others.
+
+    `agreed_closes`: totals that agree close the batch at once, without an end message. `end_agrees`: after an upload
+    the end message's approval says that the books agree after all; else a batch that had to be uploaded stays out of
+    balance. `end_out_of_balance`: codes with which the end message closes the batch although the books do not agree.
+    `batch_gone`: codes with which a host says of a repeated message that it has no such open batch: it closed it.
+    `waits_for_reversals`: the totals are not asked while a reversal of the batch is owed, else only for the hold (D19).
+    """
+
+    agreed_closes: bool = False
+    end_agrees: bool = False
+    end_out_of_balance: frozenset[str] = frozenset()
+    batch_gone: frozenset[str] = frozenset()
+    waits_for_reversals: bool = False
+
+
 class Rules(Struct, frozen=True):
     """Everything that is set. Durations in seconds; `due_times` are local times of day in `zone` (IANA name)."""
 
@@ -177,9 +199,16 @@ class Rules(Struct, frozen=True):
     settle_deferral_max_s: float = 259_200.0
     skip_empty: bool = True
     host_cutover_at: time | None = None
+    sign_in_needed: bool = True
+    """Without it the host wants no sign-in: a terminal is ready as soon as the line is."""
+    keys_expected: bool = True
+    """A sign-in brings working keys; one without any has failed."""
     sign_in_after_close: bool = True
     sign_off_after_close: bool = False
     upload_records_max: int = 8
+    terminal_tells_batch: bool = True
+    """A terminal's requests name its own batch; else it is known from its closes only (D25)."""
+    close: CloseRules = CloseRules()
     settle_attempts_max: int = 4
     queue_max: int = 16
     confirm_within_s: float = 0.0

@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 
 SIGN_IN, ECHO = "sign_in", "echo"
 
+NO_KEYS = ""
+"""What stands for the keys of a sign-in that brings none (reference 2.3)."""
+
 MAY_BE_MONEY = MONEY | {TxnStatus.IN_DOUBT}
 
 WANTS_AGAIN_S = 3600.0
@@ -39,8 +42,14 @@ WANTS_AGAIN_S = 3600.0
 
 
 def sign_in(draft: "Draft", for_settlement: bool) -> None:
-    """0800 with a new STAN."""
+    """0800 with a new STAN; where the host wants none, the terminal is ready without, and no clock is judged."""
     stan = draft.state.stan
+    if not draft.rules.sign_in_needed:
+        draft.record(r.SignedIn(stan, NO_KEYS, None, None))
+        _answer_waiting_terminals(draft)
+        if for_settlement:
+            settlement.begin(draft)
+        return
     draft.record(r.SignInStarted(stan, for_settlement))
     draft.send(ExchangeKind.SIGN_IN, SendSignIn(stan, draft.state.batch.number))
 
@@ -48,12 +57,13 @@ def sign_in(draft: "Draft", for_settlement: bool) -> None:
 def answered(draft: "Draft", answer: HostAnswer, for_settlement: bool) -> None:
     """The 0810 to the newest sign-in."""
     draft.end_exchange()
-    if answer.mismatch or answer.answer_class is not AnswerClass.APPROVE or answer.wrapped_keys is None:
+    keys = answer.wrapped_keys if draft.rules.keys_expected else NO_KEYS
+    if answer.mismatch or answer.answer_class is not AnswerClass.APPROVE or keys is None:
         because = answer.mismatch or answer.key_trouble or f"the host answered {answer.facts.code}"
         failed(draft, because)
         return
     previous = draft.state.batch.number
-    draft.record(r.SignedIn(_exchange_stan(draft), answer.wrapped_keys, answer.batch_number, _offset_ms(draft, answer)))
+    draft.record(r.SignedIn(_exchange_stan(draft), keys, answer.batch_number, _offset_ms(draft, answer)))
     draft.at_once(SIGN_IN)
     draft.note("signed_in", batch=draft.state.batch.number)
     _answer_waiting_terminals(draft)

@@ -244,9 +244,21 @@ def drained(draft: "Draft") -> bool:
 
 def delivered(draft: "Draft") -> bool:
     """Nothing more to deliver before the totals, or it has been held up long enough (D19)."""
+    if _waits_for_reversals(draft):
+        return False
     until_s = draft.agenda.drain_until_s
     owed = _owed_in_batch(draft) or advices.undelivered_in_batch(draft.state)
     return not owed or (until_s is not None and until_s <= draft.now.monotonic_s)
+
+
+def drain_ends_s(draft: "Draft") -> float | None:
+    """When the hold is over, and the totals are asked whatever is still owed; None: nothing ends by time."""
+    return None if _waits_for_reversals(draft) else draft.agenda.drain_until_s
+
+
+def _waits_for_reversals(draft: "Draft") -> bool:
+    """The acquirer wants them acknowledged first (reference 2.5, step 1)."""
+    return draft.rules.close.waits_for_reversals and bool(_owed_in_batch(draft))
 
 
 def ask_totals(draft: "Draft") -> None:
@@ -269,9 +281,11 @@ def totals_answered(draft: "Draft", answer: HostAnswer) -> None:
     draft.end_exchange()
     settlement = draft.state.settlement
     host, code = answer.host_totals, answer.facts.code
+    rules = draft.rules.close
     empty = host is not None and host.totals == Totals() and settlement.totals != Totals()
     told_otherwise = draft.state.session.host_batch not in (None, draft.state.batch.number)
     closed = code == SEEN_BEFORE or (code == SIGN_IN_FIRST and (settlement.unanswered > 0 or told_otherwise))
+    closed |= code in rules.batch_gone and settlement.unanswered > 0
     if answer.mismatch:
         _retry_totals(draft, answer.mismatch, "")
     elif settlement.asked > 1 and (closed or empty):
@@ -288,6 +302,8 @@ def totals_answered(draft: "Draft", answer: HostAnswer) -> None:
         draft.at_once(SETTLE)
         if not balanced(draft.state.settlement):
             _say_out_of_balance(draft)
+        elif rules.agreed_closes:
+            close(draft, CloseOutcome.AGREED, "")
 
 
 def _say_out_of_balance(draft: "Draft") -> None:

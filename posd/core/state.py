@@ -124,7 +124,8 @@ class Transaction(Struct, frozen=True):
     (card number, expiry) are with the vault under `request_id`, not here. `approved_minor` is set where the host
     approved a part (D15). `unmaced`: its decline had no MAC (D10). `repeated`: a refund that left twice (D13).
     `reference` and `tip_minor` are a till's; `confirm`: its approval has to be confirmed, or it is reversed (D16).
-    `replaced_by`: an adjustment or tip whose amount counts in place of this one.
+    `replaced_by`: an adjustment or tip whose amount counts in place of this one, or a void because of which neither
+    counts. `invoice`: the terminal's number of it (reference 2.4), 0 where the dialect has none.
     """
 
     request_id: RequestId
@@ -152,6 +153,7 @@ class Transaction(Struct, frozen=True):
     repeated: bool = False
     found_out: "FoundOut | None" = None
     replaced_by: RequestId | None = None
+    invoice: int = 0
     reference: str = ""
     tip_minor: Minor = Minor(0)
     confirm: bool = False

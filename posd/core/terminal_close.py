@@ -37,12 +37,14 @@ def totals_given(draft: "Draft", event: TerminalTotalsGiven) -> None:
 
 def uploaded(draft: "Draft", event: TerminalUploaded) -> None:
     """The terminal's 0320: accepted for its sake, and compared; what it told before it may tell again."""
-    before = _of_batch(draft.state.terminal_upload, event.terminal_batch)
+    upload = draft.state.terminal_upload
+    batch = event.terminal_batch or (upload.terminal_batch if upload is not None else 0)
+    before = _of_batch(upload, batch)
     fresh = [item for item in event.items if item.terminal_stan not in before.seen]
     if fresh:
-        _compare(draft, event.terminal_batch, fresh)
+        _compare(draft, batch, fresh)
     if event.stated is not None and not before.ended:
-        _end(draft, event.terminal_batch, event.stated)
+        _end(draft, batch, event.stated)
     draft.answer(ToTerminal(event.reply_to, Result(AnswerFacts("00"))))
 
 
@@ -72,9 +74,14 @@ def _results(theirs: Totals, ours: Totals) -> tuple[GroupResult, GroupResult]:
 
 
 def _books(state: State, terminal_batch: int) -> dict[Stan, Transaction]:
-    """What we know of the terminal's batch, by the terminal's own trace number; its batch may span two of ours."""
+    """What we know of the terminal's batch, by the terminal's own trace number; its batch may span two of ours.
+
+    Before its first close a terminal that does not tell its batch is in one without a number.
+    """
     every = (*state.closed.values(), *state.transactions.values())
-    return {txn.terminal_stan: txn for txn in every if txn.terminal_batch == terminal_batch}
+    first = state.terminal_upload is None or state.terminal_upload.terminal_batch == terminal_batch
+    batches = (terminal_batch, 0) if first else (terminal_batch,)
+    return {txn.terminal_stan: txn for txn in every if txn.terminal_batch in batches}
 
 
 def _compare(draft: "Draft", terminal_batch: int, items: list[UploadedItem]) -> None:

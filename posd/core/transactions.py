@@ -164,7 +164,8 @@ def _refusal(draft: "Draft", event: TransactionRequested) -> tuple[Refusal, str]
         return Refusal(draft.state.refused[event.request_id]), "this request was refused before"  # D6
     if event.has_pin and not draft.rules.pin_allowed:
         return Refusal.NOT_SUPPORTED, "PIN entry is refused for this terminal by its configuration"
-    if (event.has_pin or event.tracks_encrypted) and session.terminal_generation != session.generation:
+    under_our_keys = draft.rules.keys_expected and (event.has_pin or event.tracks_encrypted)
+    if under_our_keys and session.terminal_generation != session.generation:
         what = "PIN" if event.has_pin else "track"
         return Refusal.SIGN_IN_FIRST, f"the terminal's {what} key is not the current one"  # D26
     if event.has_pin and kind.advice:
@@ -208,7 +209,7 @@ def send_next(draft: "Draft") -> None:
             amount_minor=event.amount_minor,
             stan=draft.state.stan,
             batch_number=draft.state.batch.number,
-            terminal_batch=event.terminal_batch,
+            terminal_batch=originals.terminal_batch(draft.state, draft.rules, event),
             terminal_stan=event.terminal_stan,
             fingerprint=event.fingerprint,
             entry_mode=event.entry_mode,
@@ -219,10 +220,12 @@ def send_next(draft: "Draft") -> None:
             reference=event.reference,
             tip_minor=event.tip_minor,
             confirm=_to_be_confirmed(draft, event),
+            invoice=event.invoice,
         )
     )
     refunds.sent(draft, event)
-    message = SendTransaction(draft.state.transactions[event.request_id], original)
+    root = originals.root_of(draft.state, draft.rules, original)
+    message = SendTransaction(draft.state.transactions[event.request_id], original, root)
     draft.send(ExchangeKind.TRANSACTION, message, event.request_id)
 
 
@@ -249,6 +252,7 @@ def answered(draft: "Draft", txn: Transaction, answer: HostAnswer) -> None:
     match verdict.worth:
         case Worth.APPROVED:
             draft.record(r.Approved(txn.request_id, answer.facts, _part(answer)))
+            _uncount(draft, txn)
             confirmations.begin(draft, txn.request_id)
             advice_delivery.online_success(draft)
             limits.after_approval(draft)
@@ -268,6 +272,13 @@ def answered(draft: "Draft", txn: Transaction, answer: HostAnswer) -> None:
     draft.effects.append(ForgetCard(txn.request_id))
     for reply_to in draft.take_waiters(txn.request_id):
         draft.answer(ToTerminal(reply_to, Result(answer.facts, txn.request_id, _part(answer))))
+
+
+def _uncount(draft: "Draft", txn: Transaction) -> None:
+    """A void after which neither it nor its original counts (reference 2.4); undone with the void, by the fold."""
+    rules = draft.rules.kinds[txn.kind].original
+    if rules is not None and rules.uncounts and txn.original is not None:
+        draft.record(r.AmountReplaced(txn.original, txn.request_id))
 
 
 def _unsigned(draft: "Draft", answer: HostAnswer) -> bool:

@@ -3,14 +3,15 @@
 - Each upload is eight items from a durable cursor, in doubt repeated with its own number; only an acknowledgement moves
   the cursor. An item refused again and again is set aside, and the close is out of balance (D21).
 - 94 means done only after an attempt that went unanswered (D14).
-- The end message says 207 if the totals agreed and 202 if not; its acknowledgement closes the batch, once.
+- The end message says 207 if the totals agreed and 202 if not; its acknowledgement closes the batch, once. Where it
+  says the totals again (rules.CloseRules), its code says whether the books agree after the upload.
 """
 
 from typing import TYPE_CHECKING
 
-from posd.core import advices
+from posd.core import advices, originals
 from posd.core import records as r
-from posd.core.answers import AnswerClass, ExchangeKind, HostAnswer
+from posd.core.answers import AnswerClass, ExchangeKind, HostAnswer, Totals
 from posd.core.effects import SendTrailer, SendUpload
 from posd.core.rules import Upload
 from posd.core.settlement import SETTLE, balanced, close, sign_in_first
@@ -31,7 +32,10 @@ def upload_next(draft: "Draft") -> None:
     draft.record(r.UploadSent(stan, settlement.uploaded, len(items), settlement.asked + 1))
     transactions = tuple(draft.state.transactions[item] for item in items)
     original = draft.state.find(transactions[0].original) if transactions[0].original else None
-    draft.send(ExchangeKind.UPLOAD, SendUpload(stan, draft.state.batch.number, transactions, original))
+    root = originals.root_of(draft.state, draft.rules, transactions[0])
+    more = settlement.uploaded + len(items) < len(settlement.items)
+    number = draft.state.batch.number
+    draft.send(ExchangeKind.UPLOAD, SendUpload(stan, number, transactions, original, root, more))
 
 
 def _next_items(draft: "Draft") -> tuple[RequestId, ...]:
@@ -105,7 +109,8 @@ def send_trailer(draft: "Draft") -> None:
     uploaded = settlement.uploaded - len(settlement.set_aside)
     attempt = settlement.asked + 1 if settlement.trailer_stan else 1
     draft.record(r.TrailerSent(stan, uploaded, attempt))
-    message = SendTrailer(stan, draft.state.batch.number, uploaded, balanced(settlement))
+    totals = settlement.totals or Totals()
+    message = SendTrailer(stan, draft.state.batch.number, uploaded, balanced(settlement), totals)
     draft.send(ExchangeKind.TRAILER, message)
 
 
@@ -115,8 +120,13 @@ def trailer_answered(draft: "Draft", answer: HostAnswer) -> None:
     draft.end_exchange()
     if answer.mismatch:
         _retry_trailer(draft, answer.mismatch, "")
+    elif code in draft.rules.close.end_out_of_balance:
+        close(draft, CloseOutcome.OUT_OF_BALANCE, "")
+    elif code in draft.rules.close.batch_gone and settlement.unanswered > 0:
+        close(draft, CloseOutcome.UNCONFIRMED, "")  # an earlier attempt closed it; how, its lost answer said
     elif answer.answer_class is AnswerClass.APPROVE or (code == SEEN_BEFORE and settlement.unanswered > 0):
-        agreed = balanced(settlement) and not settlement.set_aside
+        agrees = balanced(settlement) or (draft.rules.close.end_agrees and code != SEEN_BEFORE)
+        agreed = agrees and not settlement.set_aside
         close(draft, CloseOutcome.AGREED if agreed else CloseOutcome.OUT_OF_BALANCE, "")
     else:
         _retry_trailer(draft, f"the host answered {code}", code)

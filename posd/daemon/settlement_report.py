@@ -108,7 +108,7 @@ def _report(reader: JournalReader, tid: Tid, batch: BatchRows, around: Around) -
         "closed_at": around.when(last.closed_at_ms) if last else None,
         "transactions": len(started),
         "ours": totals_view(ours),
-        "host": totals_view(settlement.host.totals) if settlement.host else None,
+        "host": totals_view(told) if (told := settlement.host and settlement.host.totals) else None,
         "groups": groups,
         "items": items,
         "uploaded": sum(item["fate"] == "uploaded" for item in items),
@@ -143,9 +143,10 @@ def _counted(states: dict[RequestId, State], around: Around) -> Totals:
 
 def _groups(ours: Totals, host: HostTotals | None) -> list[View]:
     """A row for each side of each group: ours, the host's, and by how much ours is more."""
+    told = host.totals if host else None
     return [
-        *_sides("domestic", ours.domestic, host.totals.domestic if host else None, host.domestic if host else None),
-        *_sides("foreign", ours.foreign, host.totals.foreign if host else None, host.foreign if host else None),
+        *_sides("domestic", ours.domestic, told.domestic if told else None, host.domestic if host else None),
+        *_sides("foreign", ours.foreign, told.foreign if told else None, host.foreign if host else None),
     ]
 
 

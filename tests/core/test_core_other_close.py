@@ -1,0 +1,282 @@
+"""The choices of an acquirer that closes, voids and signs in otherwise (reference 2.4, 2.5; rules.CloseRules)."""
+
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from posd.core import events as e
+from posd.core import records as r
+from posd.core.answers import AnswerClass, ExchangeKind, GroupResult, HostTotals, MacCheck
+from posd.core.effects import Refusal, SendUpload
+from posd.core.originals import root_of
+from posd.core.rules import CloseRules, KindRules, OnStuck, OriginalRules, Rules, Side, TxnKind, Upload
+from posd.core.state import CloseOutcome, SettlementPhase, TxnStatus
+from tests.core.playbook import (
+    RULES,
+    SETTLE_NOW,
+    Fed,
+    Playbook,
+    after_sales,
+    alerted,
+    answered,
+    done,
+    given_keys,
+    not_recorded,
+    offline_sale,
+    quiet,
+    ready,
+    recorded,
+    refers,
+    request_id,
+    sale,
+    sent,
+    settling,
+    taken_back,
+    terminal_signs_in,
+    told,
+    void,
+)
+
+TOTALS, UPLOAD, TRAILER = ExchangeKind.TOTALS, ExchangeKind.UPLOAD, ExchangeKind.TRAILER
+TRANSACTION, REVERSAL, SIGN_IN = ExchangeKind.TRANSACTION, ExchangeKind.REVERSAL, ExchangeKind.SIGN_IN
+
+
+def other(**changes: Any) -> Rules:
+    kinds = {
+        **RULES.kinds,
+        TxnKind.SALE: KindRules(True, Side.DEBIT),
+        TxnKind.VOID: KindRules(
+            True,
+            Side.NEITHER,
+            OriginalRules(
+                frozenset({TxnKind.SALE, TxnKind.OFFLINE_SALE, TxnKind.TIP, TxnKind.ADJUST}),
+                takes_back=True,
+                uncounts=True,
+            ),
+        ),
+        TxnKind.OFFLINE_SALE: replace(RULES.kinds[TxnKind.OFFLINE_SALE], upload=Upload.SHARED),
+        TxnKind.TIP: replace(RULES.kinds[TxnKind.TIP], upload=Upload.SHARED),
+    }
+    close = CloseRules(
+        agreed_closes=True,
+        end_agrees=True,
+        end_out_of_balance=frozenset({"77", "95"}),
+        batch_gone=frozenset({"80", "85"}),
+        waits_for_reversals=True,
+    )
+    every: dict[str, Any] = {
+        "kinds": kinds,
+        "close": close,
+        "keys_expected": False,
+        "sign_in_after_close": False,
+        "upload_records_max": 1,
+        "reversal_success_codes": frozenset({"00"}),
+        "on_stuck": OnStuck.BLOCK,
+        "terminal_tells_batch": False,
+    }
+    return replace(RULES, **{**every, **changes})
+
+
+def agrees() -> Fed:
+    return answered("00", host_totals=HostTotals(None, GroupResult.BALANCED, GroupResult.BALANCED))
+
+
+def transfers() -> Fed:
+    """95: upload, please."""
+    said = HostTotals(None, GroupResult.UNBALANCED, GroupResult.BALANCED)
+    return answered("95", answer_class=AnswerClass.APPROVE, host_totals=said)
+
+
+def uploading(count: int = 2, **changes: Any) -> Playbook:
+    return settling(after_sales(count, other(**changes))) >> transfers() << sent(UPLOAD)
+
+
+# --- totals, upload, end ---------------------------------------------------------------------------------------------
+
+
+def test_totals_that_agree_close_the_batch_without_an_end_message() -> None:
+    play = settling(after_sales(2, other())) >> agrees()
+    play << recorded(r.BatchClosed, outcome=CloseOutcome.AGREED) << quiet
+    assert play.state.settlement.phase is SettlementPhase.OPEN
+    assert play.state.batch.number == 8
+
+
+def test_the_upload_sends_one_at_a_time_and_says_whether_more_follow() -> None:
+    play = uploading()
+    first = play.sent[-1].message
+    assert isinstance(first, SendUpload)
+    assert (len(first.transactions), first.more) == (1, True)
+    play >> answered() << sent(UPLOAD, more=False)
+    assert play.sent[-1].message.stan != first.stan  # type: ignore[union-attr]
+    play >> answered() << sent(TRAILER, totals=play.state.settlement.totals)
+
+
+@pytest.mark.parametrize(
+    ("code", "outcome"),
+    [("00", CloseOutcome.AGREED), ("77", CloseOutcome.OUT_OF_BALANCE), ("95", CloseOutcome.OUT_OF_BALANCE)],
+)
+def test_the_end_messages_code_says_how_it_closed(code: str, outcome: CloseOutcome) -> None:
+    play = uploading() >> answered() >> answered() << sent(TRAILER) >> answered(code)
+    play << recorded(r.BatchClosed, outcome=outcome)
+    assert ("batch_closed_out_of_balance" in play.alerts) is (outcome is CloseOutcome.OUT_OF_BALANCE)
+
+
+def test_any_other_code_leaves_the_batch_open_and_the_end_is_asked_again() -> None:
+    play = uploading() >> answered() >> answered() << sent(TRAILER) >> answered("96")
+    play << not_recorded(r.BatchClosed) << alerted("trailer_unanswered")
+    play.until_sent(TRAILER) >> answered("00") << recorded(r.BatchClosed, outcome=CloseOutcome.AGREED)
+
+
+def test_d21_a_failure_in_the_middle_goes_on_from_the_durable_cursor() -> None:
+    play = uploading(3) >> answered() << sent(UPLOAD)
+    stan = play.sent[-1].message.stan  # type: ignore[union-attr]
+    play.killed() >> e.LinkUp()
+    play.until_sent(UPLOAD)
+    again = play.sent[-1].message
+    assert isinstance(again, SendUpload)
+    assert (again.stan, again.transactions[0].request_id) == (stan, request_id(2))
+
+
+@pytest.mark.parametrize("code", ["80", "85"])
+def test_d20_a_batch_that_is_gone_after_silence_is_unconfirmed(code: str) -> None:
+    play = settling(after_sales(1, other())).wait(31)
+    play.until_sent(TOTALS) >> answered(code) << recorded(r.SettlementUnconfirmed) << alerted("settlement_unconfirmed")
+    play = uploading(1) >> answered() << sent(TRAILER)
+    play.wait(31).until_sent(TRAILER) >> answered(code) << recorded(r.BatchClosed, outcome=CloseOutcome.UNCONFIRMED)
+
+
+@pytest.mark.parametrize("code", ["80", "85"])
+def test_the_same_codes_without_a_silence_before_say_nothing_of_the_kind(code: str) -> None:
+    play = settling(after_sales(1, other())) >> answered(code) << recorded(r.TotalsUnanswered, code=code)
+    play.until_sent(TOTALS) >> answered(code) << recorded(r.TotalsUnanswered) << not_recorded(r.SettlementUnconfirmed)
+
+
+def test_totals_wait_for_a_reversal_however_long_it_takes() -> None:
+    play = after_sales(1, other(settle_hold_max_s=60.0, reversal_attempts_max=99))
+    play >> sale(2) << sent(TRANSACTION)
+    play.wait(31).until_sent(REVERSAL)
+    play >> SETTLE_NOW << done()
+    play.until_sent(SIGN_IN) >> answered() << recorded(r.SettlementBegun)
+    for _ in range(8):
+        play.wait(300)
+        assert not [one for one in play.sent if one.kind is TOTALS]
+    play.until_sent(REVERSAL) >> answered("00") << sent(TOTALS)
+
+
+# --- voids -----------------------------------------------------------------------------------------------------------
+
+
+def totals_of(play: Playbook) -> tuple[int, int]:
+    settling(play)
+    totals = play.state.settlement.totals
+    assert totals is not None
+    return totals.domestic.debit_count, totals.domestic.credit_count
+
+
+def test_a_void_and_what_it_voids_count_nowhere_and_are_not_uploaded() -> None:
+    play = after_sales(2, other()) >> void(3, of=1) << sent(TRANSACTION) >> answered()
+    assert totals_of(play) == (1, 0)
+    play >> transfers() << sent(UPLOAD)
+    assert play.state.settlement.items == (request_id(2),)
+
+
+def test_a_void_that_is_reversed_leaves_its_sale_in_the_totals() -> None:
+    play = after_sales(2, other()) >> void(3, of=1) >> answered()
+    play >> taken_back(3, what="void") << told("back-3", "00") << sent(REVERSAL) >> answered("00")
+    assert play.txn(3, "void").status is TxnStatus.REVERSED
+    assert totals_of(play) == (2, 0)
+
+
+def test_a_voided_sale_is_not_voided_or_adjusted_again() -> None:
+    play = after_sales(1, other()) >> void(2, of=1) >> answered()
+    play >> void(3, of=1) << told("void-3", Refusal.ALREADY_VOIDED)
+    play >> refers(TxnKind.TIP, 4, of=1, amount=1100) << told("tip-4", Refusal.ALREADY_VOIDED)
+
+
+def test_a_sale_with_a_tip_is_voided_with_its_tip() -> None:
+    play = after_sales(2, other()) >> refers(TxnKind.TIP, 3, of=1, amount=1150) << told("tip-3", "00")
+    play << sent(TRANSACTION) if play.state.exchange else None
+    if play.state.exchange is not None:
+        play >> answered()
+    play >> void(4, of=1, amount=1000)
+    while play.state.exchange is not None and play.state.exchange.request_id == request_id(3, "tip"):
+        play >> answered()
+    assert play.state.find(request_id(4, "void")) is None, "the amount is that of the adjusted sale"
+    play >> void(5, of=1, amount=1150) << sent(TRANSACTION) >> answered() << told("void-5", "00")
+    assert totals_of(play) == (1, 0)
+
+
+def test_an_online_void_lets_the_advice_that_it_names_go_first() -> None:
+    play = ready(other()) >> offline_sale(1) << told("offline_sale-1", "00") << quiet
+    play >> void(2, of=1) << sent(TRANSACTION)
+    assert play.state.exchange is not None
+    assert play.state.exchange.request_id == request_id(1, "offline_sale")
+    play >> answered() << sent(TRANSACTION)
+    play >> answered() << told("void-2", "00")
+
+
+def test_a_void_of_an_advice_that_does_not_arrive_is_not_sent() -> None:
+    play = ready(other()) >> offline_sale(1) >> void(2, of=1) << sent(TRANSACTION)
+    play.wait(31) << told("void-2", Refusal.NOT_SENT)
+    assert not [one for one in play.sent if one.request_id == request_id(2, "void")]
+
+
+def test_the_root_of_an_adjustment_is_what_was_adjusted_first() -> None:
+    play = after_sales(1, other()) >> refers(TxnKind.TIP, 2, of=1, amount=1100)
+    while play.state.exchange is not None:
+        play >> answered()
+    play >> refers(TxnKind.TIP, 3, of=1, amount=1200)
+    last = play.txn(3, "tip")
+    assert last.original == request_id(2, "tip")
+    assert root_of(play.state, play.rules, last) == play.txn(1)
+
+
+# --- reversals, sign-in, MAC -----------------------------------------------------------------------------------------
+
+
+def test_only_00_ends_a_reversal_and_nothing_new_leaves_before() -> None:
+    play = ready(other(reversal_attempts_max=2)) >> sale(1) << sent(TRANSACTION)
+    play.wait(31).until_sent(REVERSAL) >> answered("25") << recorded(r.ReversalRefused, code="25")
+    play >> sale(2) << sent(REVERSAL) >> answered("12") << alerted("reversal_stuck")
+    play << told("sale-2", Refusal.BLOCKED)
+    play >> sale(3) << told("sale-3", Refusal.BLOCKED)
+    assert len([one for one in play.sent if one.kind is TRANSACTION]) == 1
+    play >> e.ResolveReversal("command-9", "anna", "seen at the host", request_id(1)) << done()
+    play >> sale(4) << sent(TRANSACTION) >> answered() << told("sale-4", "00")
+
+
+def test_a_sign_in_without_keys_is_good_where_none_are_expected() -> None:
+    play = Playbook(other()) >> e.Started() >> e.LinkUp() << sent(SIGN_IN) >> answered() << quiet
+    assert play.state.session.signed_in
+    play >> terminal_signs_in() << given_keys()
+    play >> sale(1, pin=True) << sent(TRANSACTION)  # its PIN block is under keys that are not ours
+
+
+def test_where_no_sign_in_is_needed_the_first_message_is_a_sale() -> None:
+    play = Playbook(other(sign_in_needed=False)) >> e.Started() >> e.LinkUp() << quiet
+    assert play.state.session.signed_in
+    play >> sale(1) << sent(TRANSACTION) >> answered() >> SETTLE_NOW << done() << sent(TOTALS)
+    play >> agrees() << recorded(r.BatchClosed)
+    assert not [one for one in play.sent if one.kind is SIGN_IN]
+
+
+def test_an_approval_needs_no_mac_where_the_dialect_has_none() -> None:
+    play = ready(other()) >> sale(1) >> answered(mac=MacCheck.EXEMPT) << told("sale-1", "00")
+    assert play.txn().status is TxnStatus.APPROVED
+
+
+def test_an_invoice_number_names_a_sale() -> None:
+    def with_invoice(fed: Fed, **changes: Any) -> Fed:
+        def event(play: Playbook) -> e.Event:
+            asked = fed(play) if callable(fed) else fed
+            return replace(asked, **changes)
+
+        return event
+
+    play = ready(other()) >> with_invoice(sale(1), invoice=41) >> answered()
+    assert play.txn().invoice == 41
+    by_invoice = e.OriginalPointer(None, None, None, invoice=42)
+    play >> with_invoice(void(2, of=9), invoice=42, original=by_invoice) << told("void-2", Refusal.NO_ORIGINAL)
+    by_invoice = e.OriginalPointer(None, None, None, invoice=41)
+    play >> with_invoice(void(3, of=9), invoice=41, original=by_invoice) << sent(TRANSACTION)
