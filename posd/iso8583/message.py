@@ -10,7 +10,10 @@ from typing import Any
 from msgspec import Struct
 
 SHOWN_FIELDS = frozenset({3, 4, 11, 12, 13, 15, 22, 23, 24, 25, 26, 32, 37, 38, 39, 41, 42, 49, 60, 61})
-"""Fields whose values are never card data or keys: every other field is masked (fail closed)."""
+"""Fields whose values are never card data or keys in the UnionPay dialect: every other one is masked (fail closed)."""
+
+REPR_FIELDS = SHOWN_FIELDS - {60, 61}
+"""A repr knows no dialect, and in NAC 60 and 61 are free text: it shows only what is harmless in every dialect."""
 
 
 class Message(Struct, frozen=True):
@@ -36,7 +39,7 @@ class Message(Struct, frozen=True):
 
     def __repr__(self) -> str:
         shown = (
-            f"{number}={value!r}" if number in SHOWN_FIELDS else f"{number}=***"
+            f"{number}={value!r}" if number in REPR_FIELDS else f"{number}=***"
             for number, value in sorted(self.fields.items())
         )
         return f"Message({self.mti!r}, {', '.join(shown)})"

@@ -56,3 +56,9 @@ def test_any_bytes_end_in_a_message_or_a_fault_and_both_can_be_masked(mti: str, 
         message = fault.partial
     if message is not None:
         assert masked_nac_fields(message).keys() == {str(number) for number in message.fields}
+
+
+def test_no_repr_shows_a_field_that_is_free_text_in_one_of_the_dialects() -> None:
+    for number, field in NAC.spec.fields.items():
+        if field.prefix_bytes and field.length >= len(PAN):
+            assert PAN not in repr(Message("0200", {number: PAN})), number
