@@ -1,22 +1,20 @@
-"""The configuration file, read, checked as a whole, and checked against the machine it is to run on.
+"""The configuration file, read, and checked as a whole.
 
-`load` refuses every contradiction before anything starts, all at once, each with its place;
-`check_environment` finds what only this machine can tell. Neither may change anything on disk.
+`load` refuses every contradiction before anything starts, all at once, each with its place; what only this machine can
+tell is found by config_machine.py. Neither may change anything on disk.
 """
 
-import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import time
 from pathlib import Path
 
-from posd.addresses import AnyAddress, HttpAddress, SerialAddress, TlsAddress
+from posd.addresses import AnyAddress, HttpAddress, SerialAddress
+from posd.config_machine import is_encrypted
 from posd.errors import ConfigError, KeyTrouble
 from posd.iso8583.unionpay import PIN_BLOCK_BYTES
 from posd.security.des import KEY_BYTES_SINGLE
-from posd.security.keys import DES, SM4, SM4_SIGN_IN, layout_of, load_tmk
+from posd.security.keys import DES, SM4, layout_of
 from posd.security.mac import ALGORITHMS
-from posd.security.machine import load_machine_key
-from posd.security.token import load_token
 from posd.settings import (
     FOLDER,
     AdviceRetry,
@@ -69,37 +67,6 @@ def load_document(path: Path) -> tuple[Settings, Document]:
     if problems:
         raise ConfigProblems(problems)
     return settings, document
-
-
-def check_environment(settings: Settings, document: Document | None = None) -> list[Problem]:
-    """What this machine lacks: key files, folders. Empty when posd could start (a used port shows only then).
-
-    `document` gives the findings their lines. Changes nothing; a folder that can be made is no problem.
-    """
-    found: list[tuple[Place, str, str]] = []
-    try:
-        load_machine_key(settings.machine_key_file)
-    except ConfigError as error:
-        found.append((("machine_key_file",), str(error), ""))
-    found += _certificate_trouble(settings)
-    for number, terminal in enumerate(settings.terminals):
-        try:
-            load_tmk(terminal.tmk_file, terminal.tid, SM4 if settings.host.sign_in == SM4_SIGN_IN else DES)
-        except ConfigError as error:
-            found.append((("terminals", number, "tmk_file"), str(error), ""))
-    found += [(("state_dir",), *problem) for problem in _folder_problem(settings.state_dir)]
-    found += [(("control_socket",), *problem) for problem in _folder_problem(settings.control_socket.parent)]
-    if settings.till.socket is not None:
-        found += [(("till", "socket"), *problem) for problem in _folder_problem(settings.till.socket.parent)]
-    if settings.till.token_file is not None:
-        try:
-            load_token(settings.till.token_file)
-        except ConfigError as error:
-            found.append((("till", "token_file"), str(error), ""))
-    found += _device_problems(settings)
-    if document is None:
-        return [Problem("", 0, 0, shown_path(place), what, hint) for place, what, hint in found]
-    return [document.problem(place, what, hint) for place, what, hint in found]
 
 
 def shipped(name: str) -> Path:
@@ -301,32 +268,13 @@ def _mode_trouble(route: Route, document: Document, at: Place) -> list[tuple[str
 def _tls_trouble(route: Route, document: Document, at: Place) -> list[tuple[str, str]]:
     tls, troubles = route.tls, []
     own = _who_says(document, at, "tls") == at
-    if tls != TlsSettings() and own and not _is_encrypted(route):
+    if tls != TlsSettings() and own and not is_encrypted(route):
         where = f"{shown_path((*at, 'address'))} ({document.place((*at, 'address'))})"
         troubles.append((f"{where} is not encrypted", 'write it as "tls://…" or "https://…", or remove this'))
     if (tls.certificate_file is None) != (tls.key_file is None):
         missing = "key_file" if tls.certificate_file else "certificate_file"
         troubles.append(("certificate and key belong together", f"write {missing} too, or remove the other"))
     return troubles
-
-
-def _is_encrypted(route: Route) -> bool:
-    address = route.address
-    return isinstance(address, TlsAddress) or (isinstance(address, HttpAddress) and address.encrypted)
-
-
-def _certificate_trouble(settings: Settings) -> Iterator[tuple[Place, str, str]]:
-    for number, route in enumerate(settings.host.every_route()):
-        if not _is_encrypted(route):
-            continue
-        from posd.transport.tls import client_context  # not for those who use none
-
-        tls = route.tls
-        try:
-            client_context(tls.ca_file, tls.certificate_file, tls.key_file)
-        except ConfigError as error:
-            at: Place = ("host", "routes", number) if settings.host.routes else ("host",)
-            yield (*at, "tls"), str(error), ""
 
 
 def _gaps(settings: Settings, document: Document) -> list[Problem]:
@@ -429,35 +377,3 @@ def _seconds_between(earlier: time, later: time) -> int:
     """From one time of day to the next occurrence of another."""
     first, second = (at.hour * 3600 + at.minute * 60 + at.second for at in (earlier, later))
     return (second - first) % DAY_S
-
-
-def _device_problems(settings: Settings) -> Iterator[tuple[Place, str, str]]:
-    addresses: list[tuple[Place, object]] = [(("door", "listen"), address) for address in settings.door.listen]
-    for number, route in enumerate(settings.host.every_route()):
-        addresses.append((("host", "routes", number, "address") if route.name else ("host", "address"), route.address))
-    for place, address in addresses:
-        for what, hint in _device_problem(address):
-            yield place, what, hint
-
-
-def _device_problem(address: object) -> list[tuple[str, str]]:
-    """A device that is not there may be plugged in later; one that can never be used is said now."""
-    if not isinstance(address, SerialAddress) or not os.path.exists(address.device):
-        return []
-    if not Path(address.device).is_char_device():
-        return [(f"{address.device} is no serial port", "give the path of one, as /dev/ttyUSB0")]
-    if os.access(address.device, os.R_OK | os.W_OK):
-        return []
-    what = f"{address.device} cannot be used by user id {os.geteuid()}"
-    return [(what, "run: usermod -aG dialout posd, and start posd again")]
-
-
-def _folder_problem(folder: Path) -> list[tuple[str, str]]:
-    user = f"user id {os.geteuid()}"
-    existing = next(parent for parent in (folder, *folder.parents) if parent.exists())
-    if not existing.is_dir():
-        return [(f"{existing} is a file, not a folder", "give another path, or move the file away")]
-    if not os.access(existing, os.W_OK | os.X_OK):
-        done = "written to" if existing == folder else "made"
-        return [(f"{folder} cannot be {done} by {user}", f"run: chown posd {existing}, or run posd as its owner")]
-    return []

@@ -8,7 +8,8 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
-from posd.config import check_environment, load_document
+from posd.config import load_document
+from posd.config_machine import check_environment
 from posd.yamlmarks import ConfigProblems, Problem
 
 EXIT_GOOD = 0

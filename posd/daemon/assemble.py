@@ -17,7 +17,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from posd.addresses import AnyAddress, SerialAddress
-from posd.config import check_environment, load_document
+from posd.config import load_document
+from posd.config_machine import check_environment
 from posd.core.engine import Engine
 from posd.core.rules import Rules
 from posd.core.station import STATION, Station

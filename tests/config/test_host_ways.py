@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from posd.addresses import HostAddress, HttpAddress, TlsAddress
-from posd.config import check_environment, load, load_document
+from posd.config import load, load_document
+from posd.config_machine import check_environment
 from tests.config.test_config import SMALL, _lines, _write
 from tests.transport.pki import Pki
 

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from posd.addresses import Address, SerialAddress
-from posd.config import _device_problem, check_environment, load, load_document
+from posd.config import load, load_document
+from posd.config_machine import check_environment, device_problem
 from posd.errors import ConfigError
 from posd.security.machine import create_machine_key
 
@@ -144,7 +145,7 @@ def test_a_device_that_this_user_may_not_use() -> None:
     if child == 0:
         os.setresuid(65534, 65534, 65534)
         what = f"{device} cannot be used by user id 65534"
-        found = _device_problem(SerialAddress(device))
+        found = device_problem(SerialAddress(device))
         os._exit(0 if found == [(what, "run: usermod -aG dialout posd, and start posd again")] else 1)
     assert os.waitpid(child, 0)[1] == 0
     os.close(master)

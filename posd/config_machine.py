@@ -1,0 +1,99 @@
+"""The settings against the machine that they are to run on: key files, certificates, folders, serial devices.
+
+Changes nothing on disk, and opens no port: whether one is taken shows only at the start.
+"""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from posd.addresses import HttpAddress, SerialAddress, TlsAddress
+from posd.errors import ConfigError
+from posd.security.keys import DES, SM4, SM4_SIGN_IN, load_tmk
+from posd.security.machine import load_machine_key
+from posd.security.token import load_token
+from posd.settings import Route, Settings
+from posd.yamlmarks import Document, Place, Problem, shown_path
+
+
+def check_environment(settings: Settings, document: Document | None = None) -> list[Problem]:
+    """What this machine lacks: key files, folders. Empty when posd could start (a used port shows only then).
+
+    `document` gives the findings their lines. Changes nothing; a folder that can be made is no problem.
+    """
+    found: list[tuple[Place, str, str]] = []
+    try:
+        load_machine_key(settings.machine_key_file)
+    except ConfigError as error:
+        found.append((("machine_key_file",), str(error), ""))
+    found += _certificate_trouble(settings)
+    for number, terminal in enumerate(settings.terminals):
+        try:
+            load_tmk(terminal.tmk_file, terminal.tid, SM4 if settings.host.sign_in == SM4_SIGN_IN else DES)
+        except ConfigError as error:
+            found.append((("terminals", number, "tmk_file"), str(error), ""))
+    found += [(("state_dir",), *problem) for problem in _folder_problem(settings.state_dir)]
+    found += [(("control_socket",), *problem) for problem in _folder_problem(settings.control_socket.parent)]
+    if settings.till.socket is not None:
+        found += [(("till", "socket"), *problem) for problem in _folder_problem(settings.till.socket.parent)]
+    if settings.till.token_file is not None:
+        try:
+            load_token(settings.till.token_file)
+        except ConfigError as error:
+            found.append((("till", "token_file"), str(error), ""))
+    found += _device_problems(settings)
+    if document is None:
+        return [Problem("", 0, 0, shown_path(place), what, hint) for place, what, hint in found]
+    return [document.problem(place, what, hint) for place, what, hint in found]
+
+
+def _certificate_trouble(settings: Settings) -> Iterator[tuple[Place, str, str]]:
+    for number, route in enumerate(settings.host.every_route()):
+        if not is_encrypted(route):
+            continue
+        from posd.transport.tls import client_context  # not for those who use none
+
+        tls = route.tls
+        try:
+            client_context(tls.ca_file, tls.certificate_file, tls.key_file)
+        except ConfigError as error:
+            at: Place = ("host", "routes", number) if settings.host.routes else ("host",)
+            yield (*at, "tls"), str(error), ""
+
+
+def _device_problems(settings: Settings) -> Iterator[tuple[Place, str, str]]:
+    addresses: list[tuple[Place, object]] = [(("door", "listen"), address) for address in settings.door.listen]
+    for number, route in enumerate(settings.host.every_route()):
+        addresses.append((("host", "routes", number, "address") if route.name else ("host", "address"), route.address))
+    for place, address in addresses:
+        for what, hint in device_problem(address):
+            yield place, what, hint
+
+
+def device_problem(address: object) -> list[tuple[str, str]]:
+    """A device that is not there may be plugged in later; one that can never be used is said now."""
+    if not isinstance(address, SerialAddress) or not os.path.exists(address.device):
+        return []
+    if not Path(address.device).is_char_device():
+        return [(f"{address.device} is no serial port", "give the path of one, as /dev/ttyUSB0")]
+    if os.access(address.device, os.R_OK | os.W_OK):
+        return []
+    what = f"{address.device} cannot be used by user id {os.geteuid()}"
+    return [(what, "run: usermod -aG dialout posd, and start posd again")]
+
+
+def _folder_problem(folder: Path) -> list[tuple[str, str]]:
+    user = f"user id {os.geteuid()}"
+    existing = next(parent for parent in (folder, *folder.parents) if parent.exists())
+    if not existing.is_dir():
+        return [(f"{existing} is a file, not a folder", "give another path, or move the file away")]
+    if not os.access(existing, os.W_OK | os.X_OK):
+        done = "written to" if existing == folder else "made"
+        return [(f"{folder} cannot be {done} by {user}", f"run: chown posd {existing}, or run posd as its owner")]
+    return []
+
+
+def is_encrypted(route: Route) -> bool:
+    """Whether this route leaves over TLS."""
+    address = route.address
+    return isinstance(address, TlsAddress) or (isinstance(address, HttpAddress) and address.encrypted)
