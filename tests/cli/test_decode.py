@@ -17,7 +17,7 @@ from posd.iso8583.message import Message
 from posd.iso8583.tlv import build
 from posd.iso8583.unionpay import UNIONPAY
 
-ROWS = json.loads((Path(__file__).parents[1] / "vectors" / "unionpay.json").read_text(encoding="utf-8"))
+ROWS = json.loads((Path(__file__).parents[2] / "posd" / "vectors" / "unionpay.json").read_text(encoding="utf-8"))
 HEX = {row["name"]: row["hex"] for row in ROWS["messages"]} | {row["name"]: row["hex"] for row in ROWS["truncated"]}
 ENVELOPE = Envelope(bytes.fromhex("6000030000"), b"", bytes.fromhex("603100310100"))
 PAN = "6225880123456789"

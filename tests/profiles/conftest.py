@@ -15,7 +15,7 @@ from posd.profiles.unionpay.profile import Knobs, UnionPay
 from posd.security.keys import Tmk
 from posd.values import BatchNumber, Minor, RequestId, Rrn, Stan, Tid
 
-VECTORS = Path(__file__).parent.parent / "vectors" / "unionpay.json"
+VECTORS = Path(__file__).parents[2] / "posd" / "vectors" / "unionpay.json"
 SAMPLES = {row["name"]: row for row in json.loads(VECTORS.read_text(encoding="utf-8"))["messages"]}
 TMK = bytes.fromhex("0123456789ABCDEFFEDCBA9876543210")
 KEYS = SAMPLES["B2"]["fields"]["62"]

@@ -185,7 +185,7 @@ A3_DATA = bytes.fromhex(
 )
 SM4_KEY = bytes.fromhex("0123456789ABCDEFFEDCBA9876543210")
 A2_DATA = A2_MESSAGE[11:-MAC_BYTES]
-VECTORS = json.loads((Path(__file__).parent.parent / "vectors" / "macs.json").read_text(encoding="utf-8"))["macs"]
+VECTORS = json.loads((Path(__file__).parents[2] / "posd" / "vectors" / "macs.json").read_text(encoding="utf-8"))["macs"]
 
 
 @pytest.mark.parametrize("row", VECTORS, ids=lambda row: str(row["name"]))

@@ -14,7 +14,7 @@ from simulators.macs import Keying, decrypt_track, encrypt_track
 from simulators.terminal.core import CardInHand
 from tests.simulators.bench import DOMESTIC, Bench
 
-MACS = json.loads((Path(__file__).parent.parent / "vectors" / "macs.json").read_text(encoding="utf-8"))["macs"]
+MACS = json.loads((Path(__file__).parents[2] / "posd" / "vectors" / "macs.json").read_text(encoding="utf-8"))["macs"]
 SM4_KEY = bytes.fromhex("0123456789ABCDEFFEDCBA9876543210")
 VARIANTS = {
     "unionpay-ecb": ("004", "single"),

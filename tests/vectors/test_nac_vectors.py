@@ -15,7 +15,7 @@ from posd.iso8583.nac_masking import masked_nac_fields
 from posd.iso8583.nac_subfields import AmountText, Field60Batch, Field60Original, Field62Invoice, Field63Totals
 from posd.values import BatchNumber, Stan
 
-VECTORS = json.loads((Path(__file__).parent / "nac.json").read_text(encoding="utf-8"))
+VECTORS = json.loads((Path(__file__).parents[2] / "posd" / "vectors" / "nac.json").read_text(encoding="utf-8"))
 MESSAGES = {row["name"]: row for row in VECTORS["messages"]}
 CODECS = {
     "zero": NAC,

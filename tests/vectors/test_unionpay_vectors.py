@@ -16,7 +16,7 @@ from posd.iso8583.message import Message
 from posd.iso8583.subfields import Field48End, Field48Totals, Field48Upload, Field60, Field61, GroupTotals
 from posd.iso8583.unionpay import UNIONPAY, unionpay_spec
 
-VECTORS = json.loads((Path(__file__).parent / "unionpay.json").read_text(encoding="utf-8"))
+VECTORS = json.loads((Path(__file__).parents[2] / "posd" / "vectors" / "unionpay.json").read_text(encoding="utf-8"))
 MESSAGES = {row["name"]: row for row in VECTORS["messages"]}
 VARIANT = Codec(unionpay_spec(f61_ascii=True, with_f24=True))
 
