@@ -32,7 +32,7 @@ def till_id(tid: str, request_id: str) -> str:
 
 
 def request_of_id(tid: Tid, name: str) -> RequestId | None:
-    """The other way round; None: this can be no name."""
-    if not _ID.match(name):
+    """The other way round; None: this can be no name. No name of ours looks like a card number, and none is kept."""
+    if not _ID.match(name) or looks_like_card(name):
         return None
     return RequestId(f"{tid}/{name.replace('~', '/')}") if "~" in name else till_request(tid, name)

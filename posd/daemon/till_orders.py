@@ -12,6 +12,7 @@ from msgspec import Struct
 
 from posd.core import effects as fx
 from posd.core import events as e
+from posd.daemon.logmask import mask_text
 from posd.journal.contract import MessageRow
 from posd.profiles.contract import Order, Outgoing
 from posd.security.cards import masked
@@ -101,6 +102,7 @@ def order_row(tid: str, item: FromTill, now: Now) -> MessageRow:
     """What a till asked, masked; of its bytes the keyed digest, of the card the sealed number."""
     order = item.wish if isinstance(item.wish, Order) else None
     number = order.card.number if order is not None and order.card is not None else None
+    name = item.wish.request_id  # of a confirmation it may be any text
     return MessageRow(
         tid=tid,
         at_ms=now.wall_ms,
@@ -109,7 +111,7 @@ def order_row(tid: str, item: FromTill, now: Now) -> MessageRow:
         mti="order" if order is not None else "confirm",
         fields=json.dumps(_shown(order) if order is not None else {}, ensure_ascii=False, separators=(",", ":")),
         raw=item.body,
-        request_id=item.wish.request_id,
+        request_id=item.wish.request_id if order is not None or mask_text(name) == name else None,
         secret=number.encode() if number else None,
     )
 
@@ -121,7 +123,7 @@ def _shown(order: Order) -> Mapping[str, str]:
         "amount": format_amount(order.amount_minor) if order.amount_minor is not None else "",
         "tip": format_amount(order.tip_minor) if order.tip_minor else "",
         "card": masked(number) if number else "",
-        "original": order.original or (order.receipt.rrn if order.receipt is not None else ""),
+        "original": mask_text(order.original or "") or (order.receipt.rrn if order.receipt is not None else ""),
         "reference": order.reference,
     }
     return {name: value for name, value in said.items() if value}

@@ -304,6 +304,10 @@ def test_d16_a_settlement_says_that_it_waits_for_a_confirmation(staged: MakeStag
         ({"path": "/v2/health"}, 404, "no_such_path"),
         ({"path": "/v1/health"}, 405, "method_not_allowed"),
         ({"body": {"type": "void", "original": "s-9"}}, 404, "no_original"),
+        ({"body": {"type": "void", "original": CARD}}, 404, "no_such_transaction"),
+        ({"body": {"type": "void", "original": f"x{CARD}"}}, 404, "no_original"),
+        ({"path": f"{ORDERS}/{CARD}/confirm", "body": {}}, 404, "no_such_transaction"),
+        ({"path": f"{ORDERS}/x{CARD}/confirm", "body": {}}, 404, "no_original"),
         ({"body": {"type": "refund", "original": "s-9", "amount": "1.00"}}, 404, "no_original"),
     ],
 )
