@@ -13,7 +13,7 @@ from posd.journal.contract import RecordView
 Key = tuple[str, int, int]
 """Terminal, the host's batch number, STAN."""
 
-STANDING = frozenset({"approved", "voided"})
+STANDING = frozenset({"approved", "voided", "completed", "adjusted"})
 
 
 @dataclass
@@ -33,7 +33,7 @@ def requests(records: Iterable[RecordView]) -> dict[Key, Ours]:
     by_key: dict[Key, Ours] = {}
     for row in records:
         said = json.loads(row.payload)
-        if row.kind == "authorisation_started":
+        if row.kind in ("authorisation_started", "advice_stored"):
             ours = Ours(said["request_id"], said["kind"], said["amount_minor"])
             key = (row.tid, said["batch_number"], said["stan"])
             assert key not in by_key, f"two requests went out as {key}"
@@ -48,6 +48,10 @@ def _follow(ours: Ours, kind: str, said: dict[str, Any]) -> None:
     match kind:
         case "approved" | "declined":
             ours.status = kind
+        case "advice_acknowledged" | "advice_settled":
+            ours.status = "approved"
+        case "advice_refused" | "advice_cancelled" | "advice_resolved":
+            ours.status = kind.removeprefix("advice_")
         case "outcome_unknown" if ours.status == "sent":
             ours.status = "unknown"
         case "reversal_owed" | "reversal_reopened":

@@ -176,10 +176,11 @@ def _refuse_unauthenticated(event: e.TransactionRequested) -> None:
     """D28: who gives money back or types a number in is known by a MAC on this very message.
 
     A void is neither: it gives back what the open batch took, to the card that it came from, whose number is compared.
+    A tip is for a card of the open batch, compared too.
     """
     kind = KINDS[event.kind]
-    void = kind.original is not None and kind.original.takes_back and kind.original.known
-    typed_in = event.entry_mode.startswith(MANUAL_ENTRY) and not void
+    compared = kind.original is not None and kind.original.known
+    typed_in = event.entry_mode.startswith(MANUAL_ENTRY) and not compared
     if kind.gives_money or typed_in:
         what = f"a {event.kind.value}" if kind.gives_money else "manual entry"
         raise Unusable(Refusal.NOT_AUTHENTICATED, f"{what} needs the terminal's MAC (D28)")
