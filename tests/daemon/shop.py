@@ -153,6 +153,15 @@ class Runner:
 
     def sells(self, amount: int = 1000, code: str | None = "00", kind: TxnKind = TxnKind.SALE) -> RequestId:
         """A sale that the host answers with `code`; None: it does not, and the reply limit passes."""
+        of = self.asks(amount, kind)
+        if code is None:
+            self.keeps_silent()
+        else:
+            self.answers(code)
+        return of
+
+    def asks(self, amount: int, kind: TxnKind) -> RequestId:
+        """The terminal asks, or tells of what has happened."""
         number = next(self._numbers)
         of = request_id(number, self.state.tid)
         self.happen(
@@ -171,11 +180,11 @@ class Runner:
                 received_s=self.clock.mono,
             )
         )
-        if code is None:
-            self.keeps_silent()
-        else:
-            self.answers(code)
         return of
+
+    def tells(self, amount: int = 400) -> RequestId:
+        """An offline sale: stored, and not delivered yet."""
+        return self.asks(amount, TxnKind.OFFLINE_SALE)
 
     def keeps_silent(self) -> "Runner":
         """The host does not answer what is in flight."""
