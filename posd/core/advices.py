@@ -138,6 +138,7 @@ def store(draft: "Draft", event: TransactionRequested, original: Transaction | N
             reference=event.reference,
             tip_minor=event.tip_minor,
             invoice=event.invoice,
+            foreign=original is not None and original.foreign,
         )
     )
     rules = draft.rules.kinds[event.kind].original

@@ -74,6 +74,7 @@ def _stored(state: State, record: r.AdviceStored, at_ms: int) -> State:
         reference=record.reference,
         tip_minor=record.tip_minor,
         invoice=record.invoice,
+        of_foreign=record.foreign,
     )
     return replace(
         state,

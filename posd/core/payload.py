@@ -16,7 +16,7 @@ from posd.core.state import State
 from posd.core.station import StationRecord
 from posd.errors import StorageFailed
 
-FOLD_VERSION = 12
+FOLD_VERSION = 13
 """Goes up whenever `fold.apply` or the shape of the state changes: older snapshots are then not used (D33)."""
 
 VERSIONS: dict[str, int] = {
@@ -24,7 +24,7 @@ VERSIONS: dict[str, int] = {
     "approved": 2,
     "declined": 2,
     "reversal_stuck": 2,
-    "advice_stored": 2,
+    "advice_stored": 3,
 }
 """Record name -> version, for those that are not at version 1."""
 
@@ -33,6 +33,7 @@ UPCASTS: dict[tuple[str, int], Callable[[dict[str, Any]], dict[str, Any]]] = {
     ("authorisation_started", 2): lambda old: {**old, "reference": "", "tip_minor": 0, "confirm": False},  # D16
     ("authorisation_started", 3): lambda old: {**old, "invoice": 0},  # reference 2.4
     ("advice_stored", 1): lambda old: {**old, "invoice": 0},
+    ("advice_stored", 2): lambda old: {**old, "foreign": False},
     ("approved", 1): lambda old: {**old, "approved_minor": None},  # D15
     ("declined", 1): lambda old: {**old, "unmaced": False},  # D10
     ("reversal_stuck", 1): lambda old: {**old, "because": ""},

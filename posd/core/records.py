@@ -291,7 +291,7 @@ class OriginalRefusedInAdvance(Struct, frozen=True):
 class AdviceStored(Struct, frozen=True):
     """A terminal told of what has happened: the fact is ours to deliver from here on, and counts.
 
-    `stan` is its number towards the host for as long as it lives.
+    `stan` is its number towards the host for as long as it lives. `foreign`: it is of the group of what it refers to.
     """
 
     request_id: RequestId
@@ -309,6 +309,7 @@ class AdviceStored(Struct, frozen=True):
     reference: str
     tip_minor: Minor
     invoice: int = 0
+    foreign: bool = False
 
 
 class AmountReplaced(Struct, frozen=True):

@@ -126,6 +126,7 @@ class Transaction(Struct, frozen=True):
     `reference` and `tip_minor` are a till's; `confirm`: its approval has to be confirmed, or it is reversed (D16).
     `replaced_by`: an adjustment or tip whose amount counts in place of this one, or a void because of which neither
     counts. `invoice`: the terminal's number of it (reference 2.4), 0 where the dialect has none.
+    `of_foreign`: an advice about what is in the foreign group.
     """
 
     request_id: RequestId
@@ -154,6 +155,7 @@ class Transaction(Struct, frozen=True):
     found_out: "FoundOut | None" = None
     replaced_by: RequestId | None = None
     invoice: int = 0
+    of_foreign: bool = False
     reference: str = ""
     tip_minor: Minor = Minor(0)
     confirm: bool = False
@@ -165,9 +167,12 @@ class Transaction(Struct, frozen=True):
 
     @property
     def foreign(self) -> bool:
-        """In the foreign group of the totals: the answer named a scheme, and not CUP (reference 1.5, 1.6)."""
+        """In the foreign group of the totals: the answer named a scheme, and not CUP (reference 1.5, 1.6).
+
+        Of an advice whose answer named none, or that has none yet: as what it is about.
+        """
         scheme = (self.facts.scheme or "").strip() if self.facts else ""
-        return scheme not in ("", "CUP")
+        return scheme != "CUP" if scheme else self.of_foreign
 
 
 HISTORY_MAX = 16

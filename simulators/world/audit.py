@@ -28,10 +28,26 @@ BECOMES = {
     "reversal_retry_wanted": "owed",
     "reversal_resolved": "resolved",
     "refund_in_doubt": "in doubt",
+    "advice_acknowledged": "approved",
+    "advice_settled": "approved",
+    "advice_refused": "refused",
+    "advice_cancelled": "cancelled",
+    "advice_resolved": "resolved",
 }
 """What each record makes of its request; None: nothing new."""
 
-TROUBLES = frozenset({"reversal_carried_over", "reversal_owed", "reversal_conflict", "late_answer", "refund_in_doubt"})
+TROUBLES = frozenset(
+    {
+        "reversal_carried_over",
+        "reversal_owed",
+        "reversal_conflict",
+        "late_answer",
+        "refund_in_doubt",
+        "advice_carried_over",
+        "advice_refused",
+        "advice_resolved",
+    }
+)
 """What may put a batch out of balance."""
 
 OPEN = frozenset({"owed", "stuck", "conflict"})
@@ -52,6 +68,7 @@ class Known:
     code: str = ""
     doubted: bool = False
     evidence: str = ""
+    advice: bool = False
 
 
 @dataclass(slots=True)
@@ -86,7 +103,7 @@ class Ledger:
 
     def _take(self, record: RecordView, payload: Mapping[str, Any]) -> None:
         match record.kind:
-            case "authorisation_started":
+            case "authorisation_started" | "advice_stored":
                 known = Known(
                     payload["request_id"],
                     record.tid,
@@ -95,6 +112,8 @@ class Ledger:
                     payload["kind"],
                     payload["amount_minor"],
                 )
+                if record.kind == "advice_stored":
+                    known.status, known.advice = "stored", True
                 self.requests[known.request_id] = known
             case "settlement_begun":
                 self._begun[record.tid] = (record.at_ms, payload["due_ms"])
@@ -117,6 +136,13 @@ class Ledger:
             return
         if record.kind in TROUBLES:
             self._troubles.setdefault(record.tid, []).append(f"{record.kind} {known.stan}")
+        if record.kind == "advice_attempted":
+            known.batch = payload["batch_number"]
+        if record.kind == "advice_settled":
+            known.evidence = payload["how"]
+        if record.kind == "advice_acknowledged" and payload["after_silence"]:
+            # 94 names no scheme: it stands in the domestic group until somebody says otherwise (reference 1.6)
+            self._troubles.setdefault(record.tid, []).append(f"acknowledged by 94: {known.stan}")
         if record.kind == "declined":
             known.code = payload["facts"]["code"]
         if record.kind == "refund_in_doubt":
@@ -168,13 +194,15 @@ def _entries(books: Books) -> dict[tuple[str, int, int], Entry]:
 def _one(stage: Stage, known: Known, entry: Entry | None, books: Books, unmaced_declines: bool) -> None:
     """One request here and there."""
     stage.count(f"posd: {known.status}")
-    counts = entry is not None and entry.counts
+    counts = entry is not None and entry.went_through and known.kind != "balance"
     there = "nothing" if entry is None else entry.state.value
     what = f"{known.request_id} (STAN {known.stan}, batch {known.batch}) is {known.status} here and {there} there"
     if entry is not None and known.kind != "balance" and entry.requested_minor != known.amount:
         stage.violate(f"{what}, with another amount")
     if known.status == "sent":
         stage.violate(f"{what}: nothing became of it")
+    elif known.advice:
+        _advice(stage, known, counts, what)
     elif known.status == "approved" and not counts and known.kind != "balance":
         stage.violate(what)
     elif known.kind == "refund" and known.status in ("reversed", "owed", "stuck", "conflict", "unknown", "resolved"):
@@ -188,6 +216,20 @@ def _one(stage: Stage, known: Known, entry: Entry | None, books: Books, unmaced_
             stage.count("suspect: a refund after the totals")  # they agreed without it; its answer was lost
         else:
             stage.violate(what)
+
+
+def _advice(stage: Stage, known: Known, there: bool, what: str) -> None:
+    """The host has it, unless it said no; and nobody took it back from it."""
+    if known.status == "stored":
+        stage.violate(f"{what}: it was never delivered")
+    elif known.status == "approved" and not there:
+        if known.evidence != "upload":  # it took the record of what it lacks: its people have to book it
+            stage.violate(what)
+        stage.count("an advice that only the upload told")
+    elif known.status == "cancelled" and there:
+        stage.violate(f"{what}: it was taken back before it left")
+    elif known.status == "refused" and there:
+        stage.violate(f"{what}: the host has what it refused")
 
 
 def _denied_then_approved(known: Known, books: Books) -> bool:
@@ -209,11 +251,12 @@ def _told(stage: Stage, key: str, view: View, known: Known | None, agent: Agent)
         return
     match view:
         case View.APPROVED | View.REFUSED_TO_TAKE_BACK:
-            fits = status == "approved" or (view is View.REFUSED_TO_TAKE_BACK and status != "sent")
+            advised = known is not None and known.advice and status != "cancelled"
+            fits = status == "approved" or advised or (view is View.REFUSED_TO_TAKE_BACK and status != "sent")
         case View.DECLINED | View.FAILED if known is not None and known.kind == "refund" and known.doubted:
             fits = status != "sent"  # found out after the terminal was told
         case View.DECLINED | View.FAILED | View.TAKEN_BACK:
-            fits = status not in ("approved", "sent")
+            fits = status not in ("approved", "sent", "stored", "refused")
         case View.FORGOTTEN:
             fits = True
         case View.ASKING:

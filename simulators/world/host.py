@@ -23,6 +23,7 @@ from simulators.world.witness import Witness
 HEADER_BYTES = 6
 THINKING_S = (0.01, 0.3)
 REFUSALS = {
+    "0100": ("05", "51", "61", "91", "96", "99", "77", "A0", "30", "10"),
     "0200": ("05", "51", "61", "91", "96", "99", "77", "A0", "30", "10", "94"),
     "0220": ("05", "61", "91", "96", "99", "77", "A0", "30"),
     "0400": ("96", "91", "06", "A0", "77", "30"),
@@ -32,7 +33,7 @@ REFUSALS = {
     "0820": ("96",),
 }
 """What it may refuse with. Never 12, 25 or 94 to a reversal or an upload: that would deny money that moved; nor 94 to
-a refund, whose repeat it would prove (D14)."""
+a refund or an advice, whose repeat it would prove (D14)."""
 
 WRONG_STAN_BY = 500_000
 WRONG_BITS = 3
@@ -88,7 +89,7 @@ class Host:
                 self._move_batch(message.get(41))
             if stage.chance(faults.refuse) and message.mti in REFUSALS:
                 refuse = stage.random.choice(REFUSALS[message.mti])
-            elif stage.chance(faults.unclear) and message.mti in ("0200", "0220"):
+            elif stage.chance(faults.unclear) and message.mti in ("0100", "0200", "0220"):
                 say = stage.random.choice(UNCLEAR)
         return self.acquirer.handle(message, body, stage.now_ms, refuse=refuse, say=say)
 
@@ -121,7 +122,7 @@ class Host:
 
         def witness() -> None:
             message = answer.message
-            if message is not None and message.mti in ("0210", "0230") and answer.code in APPROVE_CODES:
+            if message is not None and message.mti in ("0110", "0210", "0230") and answer.code in APPROVE_CODES:
                 self.witness.good_approvals.add((answer.tid or "", answer.stan))
 
         return witness

@@ -124,6 +124,9 @@ def _rules(random: Random) -> dict[str, Any]:
         "settle_hold_max_s": random.choice((0.0, 60.0, 900.0)),
         "sign_in_after_close": random.random() < 0.8,
         "refund_repeat": random.random() < 0.4,
+        "advice_stored_max": random.choice((1, 3, 10)),
+        "advice_attempts_max": random.choice((1, 2, 4)),
+        "advice_retry": random.choice((Gaps(5.0, 300.0), Gaps(1.0, 30.0))),
     }
 
 
@@ -134,4 +137,6 @@ def _behaviour(random: Random) -> Behaviour:
         repeat_after_close=random.choice(("77", "zero")),
         unbalance=random.choice(("none",) * 12 + ("domestic", "foreign", "both")),
         mac_declines=random.random() < 0.5,
+        repeat_advice=random.choice(("94", "94", "same")),
+        late_advice=random.choice(("book", "book", "77")),
     )

@@ -12,7 +12,7 @@ from posd.core import events as e
 from posd.core.answers import ExchangeKind
 from posd.core.rules import Rules
 from posd.core.schedule import newest_due_ms, next_due_ms
-from posd.core.state import ReversalStatus, SettlementPhase, State, TxnStatus
+from posd.core.state import AdviceStatus, ReversalStatus, SettlementPhase, State, TxnStatus
 from posd.daemon.lane import Happened
 from posd.profiles.contract import Terminal
 from posd.profiles.unionpay.profile import Knobs, UnionPay
@@ -305,6 +305,7 @@ class World:
     def _person_comes(self) -> None:
         """Says of an unconfirmed settlement, and of refunds in doubt, what the host's books say (D13, D20)."""
         self._refunds_are_looked_up()
+        self._late_advices_are_settled()
         for tid, lane in self.machine.lanes.items():
             state = lane.engine.state
             if state.settlement.phase is SettlementPhase.UNCONFIRMED and state.exchange is None:
@@ -312,6 +313,16 @@ class World:
                 self.stage.say("person", f"batch {state.batch.number} of {tid} is closed: {closed}")
                 self.machine.offer(tid, Happened(e.DecideSettlement("c3", "person", "asked the bank", closed)))
         self.stage.after(PERSON_COMES_S, self._person_comes)
+
+    def _late_advices_are_settled(self) -> None:
+        """What a host will not have for a batch that is closed is between the people of the shop and of the bank."""
+        for tid, lane in self.machine.lanes.items():
+            state = lane.engine.state
+            for advice in state.undelivered_advices():
+                late = advice.status is AdviceStatus.STUCK and advice.request_id in state.closed
+                if late and state.exchange is None:
+                    event = e.ResolveAdvice("c5", "person", "agreed with the bank", advice.request_id)
+                    self.machine.offer(tid, Happened(event))
 
     def _closed_there(self, tid: str, number: int) -> bool:
         """Whether the host closed it, or will never close it: it went on with a number of its own instead (D7)."""
@@ -354,6 +365,8 @@ class World:
         busy = state.exchange is not None and state.exchange.kind is not ExchangeKind.ECHO
         if busy or state.settlement.phase is not SettlementPhase.OPEN:
             self.stage.violate(f"{tid} is not at rest: {state.exchange}, {state.settlement.phase}")
+        if state.undelivered_advices():
+            self.stage.violate(f"{tid} still has to deliver {list(state.advices)} on a perfect day")
         if state.in_doubt():
             self.stage.violate(f"{tid}: refunds in doubt that nobody could end: {state.in_doubt()}")
         if not state.session.signed_in:

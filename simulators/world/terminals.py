@@ -12,6 +12,8 @@ from enum import StrEnum
 from posd.framing.tpdu import Envelope, join, split
 from posd.iso8583.message import Message
 from posd.iso8583.unionpay import UNIONPAY
+from simulators.host.kinds import Kind
+from simulators.terminal import matrix
 from simulators.terminal.core import CardInHand, Sent
 from simulators.terminal.core import Terminal as Core
 from simulators.world.stage import HOST_ZONE_MS, Stage
@@ -25,6 +27,9 @@ LATE_S = (0.5, 120.0)
 AGAIN_S = (1.0, 40.0)
 OFF_S = (3_600.0, 3 * 86_400.0)
 REPEATS_MAX = 3
+ONE_OF_THE_OTHERS = 0.66
+"""Of the requests of a day, what is above this is a hold, its end, or an advice."""
+
 GIVES_UP_TAKING_BACK = frozenset({"06", "64", "40", "30", "97", "03"})
 """Answers to a 0400 that no repeat will change: a person is called."""
 
@@ -279,6 +284,20 @@ class Agent:
             yield Wait(stage.random.uniform(*AGAIN_S))
         self._believe(key, View.FORGOTTEN)
 
+    def tell(self, sent: Sent) -> Script:
+        """What has happened already: told until it is acknowledged; taken back at times, before it may have left."""
+        stage, key = self.stage, self.key(sent)
+        self.views[key] = View.ASKING
+        stage.say(f"term {self.tid[-1]}", f"{sent.do} {key} {sent.message.get(4)}")
+        for _ in range(REPEATS_MAX):
+            hasty = not self.quiet and stage.chance(stage.faults.impatient)
+            reply = yield Ask(sent, stage.random.uniform(*IMPATIENCE_S) if hasty else PATIENCE_S)
+            if reply is not None and self._understood(sent, key, reply):
+                yield from self._understood_it(sent, key, reply[0].get(39))
+                return
+            yield Wait(stage.random.uniform(*AGAIN_S))
+        self._believe(key, View.FORGOTTEN)
+
     def close_batch(self) -> Script:
         """Its own 0500, uploads and end (D25)."""
         sent = self.core.settle()
@@ -299,7 +318,12 @@ class Agent:
 
     def voidable(self) -> list[int]:
         """Trace numbers of its approved sales."""
-        return [stan for stan, one in self.core.log.items() if one.approved and not one.credit]
+        return self.approved(Kind.SALE)
+
+    def approved(self, *kinds: Kind) -> list[int]:
+        """Trace numbers of what was approved of these kinds, and not adjusted since."""
+        log = self.core.log.items()
+        return [stan for stan, one in log if one.approved and not one.replaced and one.kind in kinds]
 
 
 def random_day(agent: Agent, cards: tuple[CardInHand, ...], requests: int, until_ms: int) -> Script:
@@ -320,7 +344,9 @@ def _something(agent: Agent, cards: tuple[CardInHand, ...]) -> Script:
         yield from _odd(agent, cards)
         return
     card, amount, roll = stage.random.choice(cards), stage.random.randrange(1, 200_000), stage.random.random()
-    if roll < 0.12 and agent.voidable():
+    if roll >= ONE_OF_THE_OTHERS:
+        yield from _another_kind(agent, card, amount)
+    elif roll < 0.12 and agent.voidable():
         yield from agent.request(core.void(stage.random.choice(agent.voidable())))
     elif roll < 0.16:
         yield from agent.ask_once(core.balance(card))
@@ -335,6 +361,35 @@ def _something(agent: Agent, cards: tuple[CardInHand, ...]) -> Script:
     else:
         late_s = stage.random.uniform(*LATE_S) if stage.chance(stage.faults.terminal_line / 4) else 0.0
         yield from agent.request(core.sale(card, amount), late_s)
+
+
+def _another_kind(agent: Agent, card: CardInHand, amount: int) -> Script:
+    """Holds and what ends them; what has happened without the host."""
+    random, core = agent.stage.random, agent.core
+    holds, advised = list(core.holds), agent.approved(Kind.OFFLINE_SALE, Kind.ADJUST)
+    match random.randrange(8):
+        case 0 | 1 if holds:
+            batch, stan = random.choice(holds)
+            held = core.holds[batch, stan].amount_minor
+            part = max(1, held * random.choice((20, 100, 100, 115, 120)) // 100)
+            made = matrix.complete if random.random() < 0.6 else matrix.complete_notice
+            sent = made(core, stan, part, batch)
+            yield from agent.request(sent) if made is matrix.complete else agent.tell(sent)
+        case 2 if holds:
+            batch, stan = random.choice(holds)
+            yield from agent.request(matrix.preauth_void(core, stan, batch))
+        case 3 if agent.approved(Kind.COMPLETION):
+            yield from agent.request(matrix.complete_void(core, random.choice(agent.approved(Kind.COMPLETION))))
+        case 4 if agent.voidable():
+            stan = random.choice(agent.voidable())
+            more = core.log[stan].amount_minor * random.choice((100, 110, 115)) // 100
+            yield from agent.tell(matrix.tip(core, stan, more))
+        case 5 if advised:
+            yield from agent.tell(matrix.adjust(core, random.choice(advised), random.randrange(1, 200_000)))
+        case 6 | 7:
+            yield from agent.tell(matrix.offline_sale(core, CardInHand(card.pan, card.expiry, "022"), amount, "777777"))
+        case _:
+            yield from agent.request(matrix.preauth(core, card, amount))
 
 
 def _odd(agent: Agent, cards: tuple[CardInHand, ...]) -> Script:

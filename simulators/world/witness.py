@@ -31,10 +31,11 @@ EXPLAINS = {
 }
 """The record that has to be durable before a message of each kind leaves, once for each time it leaves."""
 
-REMEMBERED = frozenset({"authorisation_started", "refund_resolved"})
+REMEMBERED = frozenset({"authorisation_started", "advice_stored", "refund_resolved"})
+ADVICE_IS_OVER = ("advice_acknowledged", "advice_refused", "advice_settled", "advice_cancelled", "advice_resolved")
 HEADER_BYTES = 6
 
-TAKEN_BACK = ("reversal_owed", "outcome_unknown", "original_refused_in_advance", "declined")
+TAKEN_BACK = ("reversal_owed", "outcome_unknown", "original_refused_in_advance", "declined", "advice_cancelled")
 """One of these has to be durable before a terminal's 0400 is answered 00 (D16, D17)."""
 
 Key = tuple[str, str, object]
@@ -87,7 +88,7 @@ class Witness:
                     pass
 
     def _remember(self, tid: str, kind: str, request_id: str, payload: dict[str, Any]) -> None:
-        if kind == "authorisation_started":
+        if kind in ("authorisation_started", "advice_stored"):
             self._authorised(tid, request_id, payload)
             if payload["kind"] == "refund":
                 self.refunds.add(request_id)
@@ -115,6 +116,9 @@ class Witness:
 
     def leaves_for_host(self, tid: str, message: fx.ToHost, outgoing: Outgoing) -> None:
         """A message is handed to the line."""
+        if isinstance(message.message, fx.SendAdvice):
+            self._advice_leaves(tid, message, outgoing)
+            return
         subject: object = message.request_id or outgoing.stan
         key: Key = (tid, EXPLAINS[message.kind], subject)
         self._left[key] += 1
@@ -130,6 +134,21 @@ class Witness:
                 self.stage.violate(f"{message.request_id} is a refund, and is reversed (D13)")
         if message.kind is ExchangeKind.TOTALS and isinstance(message.message, fx.SendTotals):
             self._asked_once(tid, message.message)
+
+    def _advice_leaves(self, tid: str, message: fx.ToHost, outgoing: Outgoing) -> None:
+        """An attempt: durable, not over yet, and without what must not be kept (reference 1.9, P5)."""
+        of = message.request_id
+        assert of is not None
+        key: Key = (tid, "advice_attempted", of)
+        self._left[key] += 1
+        self.left_ms[of] = self.stage.now_ms
+        if self._left[key] > self._records[key] or outgoing.frame not in self._frames:
+            self.stage.violate(f"{outgoing.mti} (advice) left before its record was durable (P1)")
+        if any(self._records[tid, kind, of] for kind in ADVICE_IS_OVER):
+            self.stage.violate(f"the advice {of} is over, and was sent again")
+        sent = UNIONPAY.decode(split(outgoing.frame, HEADER_BYTES)[1])
+        if any(sent.get(number) is not None for number in (35, 36, 52)):
+            self.stage.violate(f"the advice {of} carries a track or a PIN block")
 
     def _transaction_leaves(self, request_id: str, times: int, frame: bytes) -> None:
         """Once; a refund once more where the acquirer wants that, and never with a PIN block (D12, D13)."""
@@ -165,10 +184,12 @@ class Witness:
         if outgoing.mti == "0410" and code == "00":
             if not any(self._records[tid, kind, request_id] for kind in TAKEN_BACK):
                 self.stage.violate(f"a reversal of {request_id} was promised before it was durable (D16)")
-        elif outgoing.mti in ("0210", "0230") and code in APPROVE_CODES:
+        elif outgoing.mti in ("0110", "0210", "0230") and code in APPROVE_CODES:
             self._approval_is_true(tid, request_id)
 
     def _approval_is_true(self, tid: str, request_id: str) -> None:
+        if self._records[tid, "advice_stored", request_id]:
+            return  # the fact is ours to deliver: whether the host has it is the audit's business
         if not self._records[tid, "approved", request_id] and request_id not in self.resolved:
             self.stage.violate(f"{request_id} was told approved before that was durable (P1)")
         if request_id in self.resolved:
