@@ -184,10 +184,13 @@ def cannot_encode(draft: "Draft", of: RequestId, because: str) -> None:
     draft.wait(due_key(of), draft.rules.stuck_retry_s)
 
 
-def late(draft: "Draft", txn: Transaction, approval: bool) -> None:
-    """An answer that nobody waited for: an attempt is repeated with its own number, so it changes nothing but this."""
-    if approval and draft.state.advices[txn.request_id].status is AdviceStatus.REFUSED:
-        draft.alert("late_approval", request_id=txn.request_id, status=txn.status.value)
+def late(draft: "Draft", txn: Transaction, answer: HostAnswer) -> None:
+    """An answer that nobody waited for any more: an approval says that the host has it after all."""
+    advice = draft.state.advices[txn.request_id]
+    in_flight = draft.state.exchange is not None and draft.state.exchange.request_id == txn.request_id
+    open_still = advice.status in UNDELIVERED or advice.status is AdviceStatus.REFUSED
+    if open_still and not in_flight and judge(answer, draft.rules).worth is Worth.APPROVED:
+        _acknowledged(draft, advice, answer.facts, after_silence=False)
 
 
 def _transaction_of(state: State, of: RequestId) -> Transaction:

@@ -3,7 +3,7 @@
     status     unanswered  exhausted  acknowledged  refused  settled  retry  cancelled  resolved
     owed       OWED        STUCK      DONE          REFUSED  DONE     OWED   CANCELLED  RESOLVED
     stuck      STUCK       -          DONE          REFUSED  DONE     OWED   CANCELLED  RESOLVED
-    refused    -           -          -             -        DONE     -      -          RESOLVED
+    refused    -           -          DONE          -        DONE     -      -          RESOLVED
     done       -           -          -             -        -        -      -          -
     cancelled  -           -          -             -        -        -      -          -
     resolved   -           -          -             -        -        -      -          -
@@ -13,7 +13,7 @@
 - How it is delivered, and what the host's answers mean, is in advice_delivery.py.
 - What is not delivered within the hold counts in its batch all the same, and is carried over under its old number
   (D19). Totals that agree say that the host has it; so does the upload when it takes it. What was refused goes into the
-  upload too.
+  upload too. A record that the upload refuses says nothing of an attempt before it: what was owed goes on.
 - The terminal may take it back until it has left (D17); a person may end it, with a reason, and then it counts no more.
 - While a batch is being closed nothing is stored: the terminal waits, or asks again.
 """
@@ -79,6 +79,7 @@ TABLE: dict[tuple[AdviceStatus, Input], AdviceStatus] = {
     (_S.STUCK, _I.RETRY): _S.OWED,
     (_S.STUCK, _I.CANCELLED): _S.CANCELLED,
     (_S.STUCK, _I.RESOLVED): _S.RESOLVED,
+    (_S.REFUSED, _I.ACKNOWLEDGED): _S.DONE,
     (_S.REFUSED, _I.SETTLED): _S.DONE,
     (_S.REFUSED, _I.RESOLVED): _S.RESOLVED,
 }
@@ -214,14 +215,6 @@ def settled(draft: "Draft", of: RequestId, how: Settled) -> None:
     original = draft.state.find(txn.original) if txn.original is not None else None
     if original is not None and original.replaced_by == of:
         settled(draft, original.request_id, how)
-
-
-def not_uploaded(draft: "Draft", items: tuple[RequestId, ...], code: str) -> None:
-    """The host refused these in the upload too: they are not sent again (D21)."""
-    for of in items:
-        advice = draft.state.advices.get(of)
-        if advice is not None and advice.status in UNDELIVERED:
-            refused(draft, of, code)
 
 
 def undelivered_in_batch(state: State) -> list[Advice]:

@@ -195,7 +195,7 @@ def _late(draft: Draft, answer: HostAnswer) -> None:
     verdict = judge(answer, draft.rules)
     draft.record(r.LateAnswer(txn.request_id, answer.facts.code, verdict.approval_seen, answer.kind.value))
     if txn.request_id in draft.state.advices:
-        advice_delivery.late(draft, txn, verdict.approval_seen)
+        advice_delivery.late(draft, txn, answer)
     elif draft.rules.kinds[txn.kind].in_doubt:
         refunds.late(draft, txn, answer)
     elif verdict.approval_seen or (verdict.worth is Worth.UNKNOWN and txn.status is TxnStatus.REVERSED):

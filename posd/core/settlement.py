@@ -282,7 +282,7 @@ def totals_answered(draft: "Draft", answer: HostAnswer) -> None:
     settlement = draft.state.settlement
     host, code = answer.host_totals, answer.facts.code
     rules = draft.rules.close
-    empty = host is not None and host.totals == Totals() and settlement.totals != Totals()
+    empty = host is not None and host.totals == Totals() and _host_has_some(draft)
     told_otherwise = draft.state.session.host_batch not in (None, draft.state.batch.number)
     closed = code == SEEN_BEFORE or (code == SIGN_IN_FIRST and (settlement.unanswered > 0 or told_otherwise))
     closed |= code in rules.batch_gone and settlement.unanswered > 0
@@ -304,6 +304,12 @@ def totals_answered(draft: "Draft", answer: HostAnswer) -> None:
             _say_out_of_balance(draft)
         elif rules.agreed_closes:
             close(draft, CloseOutcome.AGREED, "")
+
+
+def _host_has_some(draft: "Draft") -> bool:
+    """Something of this batch was acknowledged: a host that says "nothing" speaks of another batch."""
+    every = draft.state.transactions.values()
+    return any(txn.status is TxnStatus.APPROVED and counts(txn, draft.rules) for txn in every)
 
 
 def _say_out_of_balance(draft: "Draft") -> None:

@@ -82,7 +82,6 @@ def upload_answered(draft: "Draft", answer: HostAnswer) -> None:
 def _set_aside(draft: "Draft", code: str) -> None:
     """D21: the upload goes on without these, the close is out of balance."""
     items = _next_items(draft)
-    advices.not_uploaded(draft, items, code)
     draft.record(r.UploadSetAside(items, draft.state.settlement.uploaded + len(items), code))
     draft.at_once(SETTLE)
     draft.alert("upload_set_aside", items=len(items), code=code)

@@ -138,6 +138,8 @@ class Ledger:
             self._troubles.setdefault(record.tid, []).append(f"{record.kind} {known.stan}")
         if record.kind == "advice_attempted":
             known.batch = payload["batch_number"]
+        if record.kind == "advice_refused":
+            known.code = payload["code"]
         if record.kind == "advice_settled":
             known.evidence = payload["how"]
         if record.kind == "advice_acknowledged" and payload["after_silence"]:
@@ -229,7 +231,9 @@ def _advice(stage: Stage, known: Known, there: bool, what: str) -> None:
     elif known.status == "cancelled" and there:
         stage.violate(f"{what}: it was taken back before it left")
     elif known.status == "refused" and there:
-        stage.violate(f"{what}: the host has what it refused")
+        if known.code != "94":  # on a first attempt that is no proof, even if the line doubled it (D14)
+            stage.violate(f"{what}: the host has what it refused")
+        stage.count("suspect: an advice that was answered 94 at once")
 
 
 def _denied_then_approved(known: Known, books: Books) -> bool:

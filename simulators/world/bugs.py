@@ -11,7 +11,17 @@ from typing import Any
 
 from msgspec import structs
 
-from posd.core import engine, refunds, reversals, settlement, transactions, verdict
+from posd.core import (
+    advice_delivery,
+    advices,
+    engine,
+    refunds,
+    reversals,
+    settlement,
+    totals,
+    transactions,
+    verdict,
+)
 from posd.core import events as e
 from posd.core import records as r
 from posd.core.answers import AnswerFacts, MacCheck
@@ -24,7 +34,7 @@ from posd.daemon.lane import Lane, Step
 from posd.journal.contract import RecordRow, Row
 from posd.profiles.unionpay import data, seal
 from posd.profiles.unionpay.profile import UnionPay
-from posd.values import Tid
+from posd.values import Stan, Tid
 from simulators.world import machine as machines
 from simulators.world.faults import Faults
 from simulators.world.machine import Machine
@@ -215,6 +225,48 @@ def taking_back_is_promised_only() -> AbstractContextManager[None]:
     return _patched(reversals, "requested_by_terminal", promise)
 
 
+def advice_taken_for_done() -> AbstractContextManager[None]:
+    """After its attempts an advice is taken for delivered."""
+    stuck = advice_delivery._stuck
+
+    def done(draft: Any, advice: Any, because: str) -> None:
+        stuck(draft, advice, because)
+        draft.record(r.AdviceAcknowledged(advice.request_id, AnswerFacts("00"), False))
+
+    return _patched(advice_delivery, "_stuck", done)
+
+
+def advice_with_a_new_number() -> AbstractContextManager[None]:
+    """Each attempt of an advice is a new request to the host."""
+    transaction_of = advice_delivery._transaction_of
+
+    def renumbered(state: State, of: Any) -> Any:
+        txn = transaction_of(state, of)
+        again = state.advices[of].attempts > 1
+        return structs.replace(txn, stan=Stan(txn.stan + 500_000)) if again else txn
+
+    return _patched(advice_delivery, "_transaction_of", renumbered)
+
+
+def advice_promised_back_only() -> AbstractContextManager[None]:
+    """A terminal takes an advice back, is answered 00, and it is delivered all the same."""
+
+    def promise(draft: Any, event: e.ReversalRequested, txn: Any) -> None:
+        draft.answer(ToTerminal(event.reply_to, Result(AnswerFacts("00"), event.original)))
+
+    return _patched(advices, "taken_back", promise)
+
+
+def adjusted_counts_twice() -> AbstractContextManager[None]:
+    """What was adjusted still counts, beside its adjustment."""
+    counts = totals.counts
+
+    def both(txn: Any, rules: Any) -> bool:
+        return counts(structs.replace(txn, replaced_by=None), rules)
+
+    return _patched(totals, "counts", both)
+
+
 def refund_reversed() -> AbstractContextManager[None]:
     """A refund without an answer is reversed like a sale."""
     kinds = {kind: structs.replace(rules, reversible=True, in_doubt=False) for kind, rules in data.KINDS.items()}
@@ -270,6 +322,10 @@ BUGS: Mapping[str, Bug] = {
     "card_number_in_the_clear": Bug(card_number_in_the_clear),
     "snapshot_without_reversals": Bug(snapshot_without_reversals, faults=replace(ROUGH, kill=0.02)),
     "tombstones_ignored": Bug(tombstones_ignored, faults=Faults(odd=0.5)),
+    "advice_taken_for_done": Bug(advice_taken_for_done, faults=replace(ROUGH, lose=0.4)),
+    "advice_with_a_new_number": Bug(advice_with_a_new_number, faults=replace(ROUGH, lose=0.4)),
+    "advice_promised_back_only": Bug(advice_promised_back_only, faults=Faults(takes_back=0.7)),
+    "adjusted_counts_twice": Bug(adjusted_counts_twice),
     "refund_reversed": Bug(refund_reversed, faults=replace(ROUGH, lose=0.3)),
     "refund_sent_until_answered": Bug(refund_sent_until_answered, faults=replace(ROUGH, lose=0.4)),
     "doubt_ends_as_approved": Bug(doubt_ends_as_approved, faults=replace(ROUGH, lose=0.3)),

@@ -43,6 +43,7 @@ from tests.core.playbook import (
     told,
     unbalanced,
     void,
+    zeros,
 )
 
 TRANSACTION, TOTALS = ExchangeKind.TRANSACTION, ExchangeKind.TOTALS
@@ -293,14 +294,25 @@ def test_killed_while_it_is_on_its_way_it_is_repeated() -> None:
     assert status(play) is AdviceStatus.DONE
 
 
-def test_a_late_answer_changes_nothing_but_is_told_if_it_contradicts() -> None:
+@pytest.mark.parametrize("first", [None, "94", "14"])
+def test_a_late_approval_says_that_the_host_has_it(first: str | None) -> None:
+    """A frame that the line doubled is answered 00 and 94: whichever comes first, the host has the advice."""
     play = stored() >> sale(2) >> answered() << on_its_way(1)
     stan = play.txn(1, OFFLINE).stan
+    if first is None:
+        play.wait(30)
+    else:
+        play >> answered(first)
+    play >> late(TRANSACTION, stan, mac=MacCheck.BAD) << not_recorded(r.AdviceAcknowledged)
+    play >> late(TRANSACTION, stan) << recorded(r.LateAnswer) << recorded(r.AdviceAcknowledged)
+    assert (status(play), play.txn(1, OFFLINE).status) == (AdviceStatus.DONE, TxnStatus.APPROVED)
+
+
+def test_a_late_refusal_changes_nothing() -> None:
+    play = stored() >> sale(2) >> answered() << on_its_way(1)
     play.wait(30)
-    play >> late(TRANSACTION, stan) << recorded(r.LateAnswer) << not_alerted
+    play >> late(TRANSACTION, play.txn(1, OFFLINE).stan, "14") << not_alerted
     assert status(play) is AdviceStatus.OWED
-    refused = stored() >> sale(2) >> answered() >> answered("14")
-    refused >> late(TRANSACTION, refused.txn(1, OFFLINE).stan) << alerted("late_approval")
 
 
 def test_d7_until_it_has_left_it_is_of_the_open_batchs_number() -> None:
@@ -466,11 +478,15 @@ def test_what_was_refused_is_uploaded_too() -> None:
     assert status(play) is AdviceStatus.DONE
 
 
-def test_d21_refused_in_the_upload_it_is_not_sent_again() -> None:
+def test_d21_refused_in_the_upload_it_goes_on_under_its_old_number() -> None:
+    """What the upload refuses says nothing of an attempt that may have arrived: only an answer to the advice does."""
     play = carried() >> unbalanced() >> answered()
     for _ in range(RULES.settle_attempts_max):
         play.until_sent(UPLOAD) >> answered("14")
-    assert (status(play, 2), play.state.settlement.phase) == (AdviceStatus.REFUSED, SettlementPhase.TRAILER)
+    assert (status(play, 2), play.state.settlement.phase) == (AdviceStatus.STUCK, SettlementPhase.TRAILER)
+    play >> answered() >> signed_in()
+    play.until_sent(TRANSACTION) << on_its_way(2) >> answered("94")
+    assert status(play, 2) is AdviceStatus.DONE
 
 
 def test_d19_after_the_close_it_goes_on_under_its_old_number() -> None:
@@ -505,6 +521,18 @@ def test_an_adjustment_that_was_uploaded_ends_what_it_replaced() -> None:
     play >> unbalanced() << sent(UPLOAD, transactions=(play.txn(2, "adjust"),), original=play.txn(1, OFFLINE))
     play >> answered()
     assert (status(play, 2, "adjust"), status(play, 1)) == (AdviceStatus.DONE, AdviceStatus.DONE)
+
+
+def test_d20_a_host_that_has_nothing_may_say_so_twice() -> None:
+    """All that we count is what it never acknowledged: zeros on a repeat say nothing of a closed batch."""
+    play = stored(settle_hold_max_s=0.0) >> SETTLE_NOW >> signed_in() << on_its_way(1)
+    play.wait(30)
+    play.until_sent(TOTALS)
+    play.wait(30)
+    play.until_sent(TOTALS) >> zeros() << sent(UPLOAD)
+    some = settling(after_sales(1))
+    some.wait(30)
+    some.until_sent(TOTALS) >> zeros() << recorded(r.SettlementUnconfirmed)
 
 
 def test_d23_a_settlement_with_advices_is_not_deferred() -> None:
