@@ -9,6 +9,7 @@ from typing import Literal
 
 from simulators.host.faults import Rule
 from simulators.host.settings import Behaviour
+from simulators.terminal import matrix
 from simulators.terminal.core import CardInHand
 from simulators.world.faults import Faults
 from simulators.world.plan import Cards, Day, Plan
@@ -58,6 +59,28 @@ def refund(agent: Agent, cards: Cards, until_ms: int) -> Script:
     yield from agent.refund(cards[0], 2_000)
 
 
+def hold(agent: Agent, cards: Cards, until_ms: int) -> Script:
+    """A hold, captured in part."""
+    yield from agent.sign_in()
+    yield from agent.request(matrix.preauth(agent.core, cards[0], 10_000))
+    yield Wait(BREAK_S)
+    for batch, stan in list(agent.core.holds):
+        yield from agent.request(matrix.complete(agent.core, stan, 9_000, batch))
+
+
+def advices(agent: Agent, cards: Cards, until_ms: int) -> Script:
+    """A sale with a tip; an offline sale that is adjusted; an approval that lets one of them follow; the rest waits."""
+    yield from sale(agent, cards, until_ms)
+    for stan in agent.voidable()[:1]:
+        yield from agent.tell(matrix.tip(agent.core, stan, 13_000))
+    card = CardInHand(cards[0].pan, cards[0].expiry, "022")
+    told = matrix.offline_sale(agent.core, card, 5_000, "777777")
+    yield from agent.tell(told)
+    yield Wait(BREAK_S)
+    yield from agent.tell(matrix.adjust(agent.core, told.stan, 4_500))
+    yield from _sell(agent, cards[0], 700)
+
+
 def small_shop(agent: Agent, cards: Cards, until_ms: int) -> Script:
     """A sale with every kind of card, and a void."""
     yield from _shop(agent, cards, len(cards))
@@ -95,6 +118,11 @@ SCRIPTED: Mapping[str, ScriptedDay] = {
     "refund": ScriptedDay(_plan(refund), "agreed", "out_of_balance"),
     "lost answer to a refund": ScriptedDay(_plan(refund, Rule(do="lose_answer", mti="0220", nth=1)), "out_of_balance"),
     "lost refund": ScriptedDay(_plan(refund, Rule(do="lose_request", mti="0220", nth=1)), "agreed"),
+    "hold": ScriptedDay(_plan(hold), "agreed", "empty"),
+    "lost answer to a completion": ScriptedDay(_plan(hold, Rule(do="lose_answer", mti="0200", nth=1)), "empty"),
+    "advices": ScriptedDay(_plan(advices), "agreed"),
+    "lost answer to an advice": ScriptedDay(_plan(advices, Rule(do="lose_answer", mti="0220", nth=1)), "agreed"),
+    "advices with upload": ScriptedDay(_plan(advices, unbalance="both"), "out_of_balance"),
     "balanced": ScriptedDay(_plan(small_shop), "agreed"),
     "unbalanced with upload": ScriptedDay(_plan(busy_shop, unbalance="both"), "out_of_balance"),
 }

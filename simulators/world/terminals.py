@@ -382,8 +382,8 @@ def _another_kind(agent: Agent, card: CardInHand, amount: int) -> Script:
             yield from agent.request(matrix.complete_void(core, random.choice(agent.approved(Kind.COMPLETION))))
         case 4 if agent.voidable():
             stan = random.choice(agent.voidable())
-            more = core.log[stan].amount_minor * random.choice((100, 110, 115)) // 100
-            yield from agent.tell(matrix.tip(core, stan, more))
+            sold = core.log[stan].amount_minor  # a tip of nothing would leave no trace in any totals
+            yield from agent.tell(matrix.tip(core, stan, sold + max(1, sold * random.choice((5, 10, 15)) // 100)))
         case 5 if advised:
             yield from agent.tell(matrix.adjust(core, random.choice(advised), random.randrange(1, 200_000)))
         case 6 | 7:

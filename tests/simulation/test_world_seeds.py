@@ -47,7 +47,7 @@ def test_two_processes_come_to_the_same() -> None:
 
 def test_a_broken_promise_ends_with_exit_status_1() -> None:
     """What CI goes by, from a worker process too."""
-    words = [sys.executable, "-m", "simulators.world", "--seeds", "1..2", "--jobs", "2", "--bug", "day_closed_twice"]
+    words = [sys.executable, "-m", "simulators.world", "--seeds", "1..10", "--jobs", "2", "--bug", "day_closed_twice"]
     done = subprocess.run(words, cwd=Path(__file__).parents[2], capture_output=True, text=True, check=False)
     assert done.returncode == 1, done.stderr
     assert "closed twice" in done.stdout
@@ -69,6 +69,12 @@ def test_the_troubles_do_happen() -> None:
         "sign_in_failed",
         "refund_in_doubt",
         "refund_did_not_happen",
+        "advice_acknowledged",
+        "advice_carried_over",
+        "advice_refused",
+        "advice_settled",
+        "advice_stuck",
+        "posd: cancelled",
         "host: batch moved",
         "host_batch_number_changed",
         "closed: agreed",
