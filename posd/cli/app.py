@@ -98,7 +98,7 @@ def status(config: Config = DEFAULT, tid: TidOption = None, as_json: Json = Fals
 
     When something needs a person, the exit status is 1.
     """
-    from posd.cli.speech import chosen
+    from posd.cli.lang import chosen
     from posd.cli.status import status_command
 
     return status_command(config, tid, as_json, chosen(lang))
@@ -110,8 +110,8 @@ def routes(config: Config = DEFAULT, as_json: Json = False, lang: Lang = None) -
 
     Which one is in use, since when, when it was last good, what went wrong. When one is not up, the exit status is 1.
     """
+    from posd.cli.lang import chosen
     from posd.cli.routes import routes_command
-    from posd.cli.speech import chosen
 
     return routes_command(config, as_json, chosen(lang))
 
@@ -147,9 +147,9 @@ def settle(
     Leaving cancels nothing. With --show or --slip, what became of a settlement; with --approve, let one that is above
     the maximum begin; with --decide, say what became of an unconfirmed one.
     """
+    from posd.cli.lang import chosen
     from posd.cli.settle import approve_command, decide_command, settle_command
     from posd.cli.settlement import show_command, slip_command
-    from posd.cli.speech import chosen
 
     if sum((show, slip, approve, decide is not None)) > 1:
         raise ConfigError("settle: give one of --show, --slip, --approve and --decide")
@@ -191,7 +191,7 @@ def check(
     is 1.
     """
     from posd.cli.check import check_command
-    from posd.cli.speech import chosen
+    from posd.cli.lang import chosen
 
     return check_command(config, day, tid, as_json, chosen(lang))
 

@@ -11,8 +11,8 @@ from pathlib import Path
 from posd.cli import exit_status
 from posd.cli.asking import open_journal, settings_at
 from posd.cli.close_words import cause, day, event, label
+from posd.cli.lang import Lang
 from posd.cli.screen import Progress, paint, print_json, printable, table
-from posd.cli.speech import Lang
 from posd.cli.status import duration, moment
 from posd.daemon.control_socket import ControlFailed, NoDaemon, call
 from posd.daemon.views import View

@@ -6,7 +6,9 @@ The English of events and suspects is the daemon's (daemon/words.py); here is wh
 from collections.abc import Mapping
 from typing import Any
 
-from posd.cli.speech import OUTCOMES, PHASES, Lang
+from posd.cli.lang import Lang
+from posd.cli.reason_words import reason
+from posd.cli.speech import OUTCOMES, PHASES
 from posd.daemon.views import View
 
 LABELS: Mapping[str, tuple[str, str]] = {
@@ -256,4 +258,4 @@ def event(lang: Lang, shown: View) -> str:
     text += label(lang, "attempt", attempt=facts["attempt"]) if facts.get("attempt", 1) > 1 else ""
     text += label(lang, "by", by=facts["by"]) if facts.get("by") else ""
     why = facts.get("because") or facts.get("reason") or facts.get("why")
-    return f"{text}：{why}" if why else text
+    return f"{text}：{reason(lang, str(why))}" if why else text

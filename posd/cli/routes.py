@@ -4,8 +4,9 @@ from pathlib import Path
 
 from posd.cli import exit_status
 from posd.cli.asking import ask, settings_at
+from posd.cli.lang import Lang
 from posd.cli.screen import print_json, printable, table
-from posd.cli.speech import ROUTE_STATES, Lang, say
+from posd.cli.speech import ROUTE_STATES, say
 from posd.cli.status import duration, moment
 from posd.daemon.views import View
 

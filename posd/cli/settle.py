@@ -11,8 +11,10 @@ from typing import Any
 
 from posd.cli import exit_status
 from posd.cli.asking import settings_at, user
+from posd.cli.lang import Lang
+from posd.cli.reason_words import reason
 from posd.cli.screen import paint, print_json, printable
-from posd.cli.speech import Lang, doing, outcome, say
+from posd.cli.speech import doing, outcome, say
 from posd.cli.status import amount
 from posd.daemon.control_socket import call
 from posd.daemon.views import View
@@ -85,7 +87,7 @@ def _ended(terminal: View, lang: Lang) -> str:
     close = terminal["close"]
     if close is None:
         name = terminal["outcome"] if terminal["outcome"] in ("nothing", "postponed", "held", "waits") else "refused"
-        return printable(say(lang, name, tid=terminal["tid"], reason=terminal["reason"]))
+        return printable(say(lang, name, tid=terminal["tid"], reason=reason(lang, terminal["reason"])))
     text = outcome(lang, close)
     if close["carried_over"]:
         text = f"{text}; {say(lang, 'carried_over', count=close['carried_over'])}"

@@ -8,9 +8,9 @@ from pathlib import Path
 from posd.cli import exit_status
 from posd.cli.asking import open_journal, settings_at
 from posd.cli.close_words import advice, conclusion, event, known, label, reversal, suspicion
+from posd.cli.lang import Lang
 from posd.cli.screen import Progress, paint, print_json, printable, table
 from posd.cli.slip import slip
-from posd.cli.speech import Lang
 from posd.cli.status import moment
 from posd.core.schedule import local
 from posd.daemon.clock import SystemClock

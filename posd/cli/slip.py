@@ -4,8 +4,8 @@ Chinese characters take two columns each. Pure; nothing in a report is unmasked,
 """
 
 from posd.cli.close_words import conclusion, label
+from posd.cli.lang import Lang
 from posd.cli.screen import columns, printable
-from posd.cli.speech import Lang
 from posd.cli.status import moment
 from posd.daemon.views import View
 

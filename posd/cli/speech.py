@@ -1,39 +1,15 @@
 """What `posd status` and `posd settle` say to the people of a shop, in English and in Chinese. Data, and two lookups.
 
-The daemon's own words are English; here is what they are in Chinese, by their codes. Texts of the engine that have no
-code (the reason of a single failure) stay in English.
+The daemon's own words are English; here is what they are in Chinese, by their codes. Reasons of a known shape have
+Chinese words too (reason_words.py); a text of no known shape stays in English.
 """
 
-import os
 from collections.abc import Mapping
-from enum import StrEnum
 from typing import Any
 
+from posd.cli.lang import Lang
+from posd.cli.reason_words import reason
 from posd.daemon.views import View
-from posd.errors import ConfigError
-
-
-class Lang(StrEnum):
-    """The languages that a shop may choose."""
-
-    EN = "en"
-    ZH = "zh"
-
-
-def preferred() -> Lang:
-    """The language of the user's locale."""
-    locale = next((value for name in ("LC_ALL", "LC_MESSAGES", "LANG") if (value := os.environ.get(name))), "")
-    return Lang.ZH if locale.lower().startswith("zh") else Lang.EN
-
-
-def chosen(name: str | None) -> Lang:
-    """The language of that name; None: that of the locale. Raises ConfigError."""
-    if name is None:
-        return preferred()
-    if name not in list(Lang):
-        raise ConfigError(f"--lang takes {' or '.join(Lang)}")
-    return Lang(name)
-
 
 TEXTS: Mapping[str, tuple[str, str]] = {
     "running": (
@@ -70,9 +46,18 @@ TEXTS: Mapping[str, tuple[str, str]] = {
     "reversals": ("REVERSALS", "冲正"),
     "settlement": ("SETTLEMENT", "结算"),
     "last_close": ("LAST CLOSE", "上次结算"),
-    "signed_in": ("signed in", "已签到"),
-    "signed_out": ("not signed in", "未签到"),
-    "fenced": ("fenced", "已隔离"),
+    "host_signed_in": ("signed in", "已签到"),
+    "host_signed_out": ("not signed in", "未签到"),
+    "host_no_line": ("no line", "线路断开"),
+    "host_keys_wrong": ("KEYS DO NOT FIT", "密钥不符"),
+    "host_not_running": ("not running", "未运行"),
+    "host_fenced": ("fenced", "已隔离"),
+    "door_tcp": ("door for terminals {where}: ", "终端接入 {where}："),
+    "door_serial": ("door for a terminal {where}: ", "终端串口 {where}："),
+    "door_till": ("door for tills {where}: ", "收银机接入 {where}："),
+    "door_is_up": ("open, {connected} connected", "已开放，已连接 {connected} 个"),
+    "door_is_full": ("FULL, {connected} of {most} connected", "已满，已连接 {connected}/{most} 个"),
+    "door_is_down": ("DOWN ({why})", "中断（{why}）"),
     "empty": ("nothing in the journal yet", "流水中尚无记录"),
     "in_totals": ("{count} ({counted} to settle)", "{count} 笔（{counted} 笔待结算）"),
     "amount": ("{amount} ({count})", "{amount}（{count} 笔）"),
@@ -179,6 +164,13 @@ FINDINGS: Mapping[str, str] = {
     "link_down": "主机线路断开：{why}",
     "route_down": "线路 {name} 中断：{why}；当前使用：{by}",
     "daemon_down": "posd 未运行：无法交易、冲正和结算；以下内容来自流水",
+    "door_down": "接入口 {where} 中断：{why}；终端无法接入",
+    "door_full": "接入口 {where} 已满（上限 {most}），自 {since} 起已拒绝 {count} 次连接，最近 {last}",
+    "door_was_full": "接入口 {where} 曾满（上限 {most}），自 {since} 起拒绝过 {count} 次连接，最近 {last}",
+    "keys_wrong": "密钥与主机不符，更正前无法交易：{why}",
+    "request_key_reused": "收银机或终端用已用过的请求号发来另一笔交易，已拒绝（{count} 次，最近 {last}）",
+    "answered_from_a_closed_batch": "终端重复询问已结算批次的交易，已按原结果应答（{count} 次，最近 {last}）",
+    "host_batch_number_was_closed_by_us": "主机给出的批次号本机已结算过（{count} 次，最近 {last}）",
     "disk_nearly_full": "磁盘将满：拒绝新消费，冲正与结算继续",
     "clock_unsynchronised": "本机时钟没有校时服务",
 }
@@ -194,6 +186,13 @@ TO_DO: Mapping[str, str] = {
     "signed_out": "posd 会自动重新签到",
     "link_down": "posd 会自动重新连接",
     "route_down": "请检查该线路；恢复后 posd 会自动切回",
+    "door_down": "请检查接线或转接器；恢复后 posd 会自动重新打开",
+    "door_full": "请查明占用连接的设备，或调大 {setting}.connections_max 后重启 posd",
+    "door_was_full": "请查明占用连接的设备，或调大 {setting}.connections_max 后重启 posd",
+    "keys_wrong": "请与收单行核对该终端的 TMK（tmk_file）、host.sign_in 和 host.mak，更正后重启 posd",
+    "request_key_reused": "每笔交易须用新的请求号（或流水号），请联系收银机维护方",
+    "answered_from_a_closed_batch": "若本意是新交易，则并未成交：请检查终端的流水号",
+    "host_batch_number_was_closed_by_us": "请向收单行确认主机当前批次；已结算批次见 posd settle --show",
     "daemon_down": "请启动：systemctl start posd 或 posd run",
     "disk_nearly_full": "请清理 state_dir 所在磁盘（见 journal.free_bytes_min）",
     "clock_unsynchronised": "请启用校时服务，如 systemd-timesyncd 或 chrony",
@@ -246,8 +245,10 @@ def finding(lang: Lang, found: View) -> tuple[str, str]:
     code, facts = found["code"], found["facts"]
     if lang is Lang.EN or code not in FINDINGS:
         return found["text"], found["to_do"]
-    blocked = [BLOCKERS.get(blocker["code"], blocker["text"]) for blocker in facts.get("blocked_by", [])]
-    shown = {**facts, "why": "；".join(blocked) or facts.get("why", "")}
+    blocked = [
+        BLOCKERS.get(blocker["code"]) or reason(lang, blocker["text"]) for blocker in facts.get("blocked_by", [])
+    ]
+    shown = {**facts, "why": "；".join(blocked) or reason(lang, facts.get("why", ""))}
     if "outcome" in shown:
         shown["outcome"] = OUTCOMES[shown["outcome"]]
     to_do = TO_DO[code].format(tid=found["tid"], **facts) if code in TO_DO else found["to_do"]

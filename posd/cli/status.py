@@ -4,8 +4,10 @@ from pathlib import Path
 
 from posd.cli import exit_status
 from posd.cli.asking import ask, settings_at
+from posd.cli.lang import Lang
+from posd.cli.reason_words import reason
 from posd.cli.screen import paint, print_json, printable, table
-from posd.cli.speech import Lang, finding, phase, say, short_outcome
+from posd.cli.speech import finding, phase, say, short_outcome
 from posd.daemon.views import View
 
 MINUTE_S, HOUR_S, DAY_S = 60, 3_600, 86_400
@@ -35,6 +37,8 @@ def status_command(config: Path, tid: str | None, as_json: bool, lang: Lang) -> 
 
 def _show(said: View, lang: Lang) -> None:
     print(_posd(said["posd"], lang))
+    for door in said["posd"]["doors"]:
+        print(printable(_door(door, lang)))
     print()
     alerted = {found["tid"] for found in said["findings"] if found["level"] == "alert"}
     terminals = said["terminals"]
@@ -52,10 +56,19 @@ def _posd(posd: View, lang: Lang) -> str:
     if not posd["running"]:
         return say(lang, "stopped", version=posd["version"])
     if not posd["link_up"]:
-        line = say(lang, "line_down", why=posd["link_why"])
+        line = say(lang, "line_down", why=reason(lang, posd["link_why"]))
     else:
         line = say(lang, "line_up_by", route=posd["route"]) if posd["route"] else say(lang, "line_up")
     return printable(say(lang, "running", version=posd["version"], up=duration(posd["up_s"], lang), line=line))
+
+
+def _door(door: View, lang: Lang) -> str:
+    """One door in a line: where, whether it is open, and how many are inside."""
+    name = say(lang, f"door_{door['kind']}", where=door["where"])
+    if door["state"] == "down":
+        return f"{name}{say(lang, 'door_is_down', why=reason(lang, door['why']))}"
+    facts = {"connected": door["connected"], "most": door["connections_max"]}
+    return f"{name}{say(lang, 'door_is_full' if door['state'] == 'full' else 'door_is_up', **facts)}"
 
 
 def duration(seconds: int, lang: Lang) -> str:
@@ -71,10 +84,9 @@ def _row(terminal: View, lang: Lang) -> list[str]:
     if terminal.get("empty"):
         return [terminal["tid"], say(lang, "empty"), *[""] * (len(HEADS) - 2)]
     counted = terminal["transactions"]
-    host = "fenced" if terminal["fenced"] else "signed_in" if terminal["signed_in"] else "signed_out"
     return [
         terminal["tid"],
-        say(lang, host),
+        say(lang, f"host_{terminal['host']}"),
         f"{terminal['batch']['number']:06d}",
         say(lang, "in_totals", count=counted["count"], counted=counted["in_totals"]),
         amount(terminal["totals"], "debit", lang),

@@ -58,12 +58,16 @@ class Connections:
         numbers: Iterator[int],
     ) -> None:
         self._listener, self._numbers = listener, numbers
-        self._connections_max, self._frame_bytes_max = connections_max, frame_bytes_max
+        self._frame_bytes_max = frame_bytes_max
         self._idle_timeout_s = idle_timeout_s
+        self.connections_max = connections_max
         self._connections: dict[str, _Connection] = {}
         self._refusing: set[asyncio.Task[None]] = set()
         self.refused = 0
         """Connections turned away because there were too many."""
+        self.refused_first_s: float | None = None
+        self.refused_last_s: float | None = None
+        """When, on the loop's clock."""
 
     def __len__(self) -> int:
         """How many terminals are connected now."""
@@ -74,8 +78,10 @@ class Connections:
 
     def accept(self, channel: Channel) -> asyncio.Task[None] | None:
         """Serve one more; the task ends with the connection. None: there are too many, it is turned away."""
-        if len(self._connections) >= self._connections_max:
+        if len(self._connections) >= self.connections_max:
             self.refused += 1
+            self.refused_last_s = asyncio.get_running_loop().time()
+            self.refused_first_s = self.refused_first_s or self.refused_last_s
             refusal = spawn(channel.close(), "terminal door refusal")
             self._refusing.add(refusal)
             refusal.add_done_callback(self._refusing.discard)

@@ -15,12 +15,14 @@ from posd.core.engine import Engine
 from posd.core.settlement import CLOSING
 from posd.core.state import ReversalStatus, SettlementPhase, State
 from posd.daemon.control_socket import ControlFailed, Reply, Request
+from posd.daemon.door_view import DoorShown, door_findings, doors_view
+from posd.daemon.findings import link_down, machine_trouble
+from posd.daemon.lately import Lately
 from posd.daemon.log import log
 from posd.daemon.logmask import mask_text
 from posd.daemon.questions import FLAGGED, MEANINGS, QUESTIONS, Seen, answer, checked, chosen, find_one, version
 from posd.daemon.route_facts import RouteShown
 from posd.daemon.route_view import active_route, route_findings, routes_view
-from posd.daemon.terminal_view import link_down, machine_trouble
 from posd.daemon.views import Around, View, reversal_view
 from posd.daemon.watch import Watched, watch
 from posd.errors import ConfigError
@@ -58,6 +60,8 @@ class RunnerAt(Protocol):
     def lane(self) -> LaneAt: ...
     @property
     def fenced(self) -> str: ...
+    @property
+    def lately(self) -> Lately: ...
     async def command(self, event: e.Command) -> CommandDone: ...
     async def wait_change(self) -> None: ...
 
@@ -81,6 +85,8 @@ class DaemonAt(Protocol):
     def link_why(self) -> str: ...
     @property
     def routes(self) -> Sequence[RouteShown]: ...
+    @property
+    def doors(self) -> Sequence[DoorShown]: ...
     @property
     def started_at_ms(self) -> int: ...
     @property
@@ -141,6 +147,7 @@ class Control:
             fenced=runner.fenced,
             meanings=MEANINGS,
             flagged=FLAGGED,
+            alerted=runner.lately.all(),
         )
 
     def posd(self) -> View:
@@ -148,6 +155,8 @@ class Control:
         daemon = self._daemon
         down = [] if daemon.link_up else [link_down(daemon.link_why)]
         routes = routes_view(daemon.routes, self._zone())
+        doors = doors_view(daemon.doors, daemon.clock.now(), self._zone())
+        machine = map(machine_trouble, daemon.troubles)
         return {
             "running": True,
             "version": version(),
@@ -156,7 +165,8 @@ class Control:
             "link_why": daemon.link_why,
             "route": active_route(routes),
             "routes": routes,
-            "findings": [*down, *route_findings(routes), *map(machine_trouble, self._daemon.troubles)],
+            "doors": doors,
+            "findings": [*down, *route_findings(routes), *door_findings(doors), *machine],
         }
 
     def _zone(self) -> str:

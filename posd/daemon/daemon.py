@@ -14,6 +14,7 @@ from typing import Any, Protocol
 from posd.core import events as e
 from posd.daemon.clock import SystemClock, synchronised
 from posd.daemon.control_socket import ControlServer
+from posd.daemon.door_view import DoorShown
 from posd.daemon.doors import Doors
 from posd.daemon.lane import Happened
 from posd.daemon.log import alert, log
@@ -54,6 +55,8 @@ class Broken(PosdError):
 
 class TillService(Protocol):
     """The JSON door (daemon/till_service.py)."""
+
+    def shown(self) -> list[DoorShown]: ...
 
     async def start(self) -> None: ...
 
@@ -117,6 +120,11 @@ class Daemon:
     def routes(self) -> list[RouteShown]:
         """Every route to the host, the best first."""
         return self._link.shown()
+
+    @property
+    def doors(self) -> list[DoorShown]:
+        """Every door for terminals and tills."""
+        return [*self._doors.shown(), *(self.till.shown() if self.till is not None else ())]
 
     def stop(self) -> None:
         """Ask for the orderly end, as SIGTERM does; `live` returns when it is over."""

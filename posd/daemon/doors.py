@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from posd.daemon.connections import Connections
+from posd.daemon.door_view import DoorShown
 
 
 class Door(Protocol):
@@ -15,6 +16,9 @@ class Door(Protocol):
     @property
     def where(self) -> str:
         """For a log."""
+
+    def shown(self) -> DoorShown:
+        """How it is, for those who ask."""
 
     async def start(self) -> None:
         """Open it. Raises ConfigError when that can never succeed as things are configured."""
@@ -36,6 +40,10 @@ class Doors:
     def where(self) -> list[str]:
         """For a log."""
         return [door.where for door in self._doors]
+
+    def shown(self) -> list[DoorShown]:
+        """How each is, for those who ask."""
+        return [door.shown() for door in self._doors]
 
     async def start(self) -> None:
         for door in self._doors:

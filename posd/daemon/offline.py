@@ -14,6 +14,7 @@ from posd.core.state import State, Transaction
 from posd.daemon.assemble import JOURNAL_FOLDER, profile_of
 from posd.daemon.batch_rows import STARTED, alone
 from posd.daemon.day_check import check_day
+from posd.daemon.findings import daemon_down
 from posd.daemon.questions import (
     FLAGGED,
     MEANINGS,
@@ -33,7 +34,6 @@ from posd.daemon.recover import fold
 from posd.daemon.route_view import configured_routes
 from posd.daemon.rules import rules_of
 from posd.daemon.settlement_report import settlement_report
-from posd.daemon.terminal_view import daemon_down
 from posd.daemon.views import Around, View, transaction_view
 from posd.errors import ConfigError
 from posd.journal.contract import StoredRecord
@@ -80,7 +80,7 @@ class OfflineJournal:
         if verb == "txn.list" and "batch" in given:
             return self.of_batch(given)
         posd = {"running": False, "version": version(), "up_s": None, "link_up": None, "link_why": "", "route": None}
-        posd["routes"] = self._routes
+        posd |= {"routes": self._routes, "doors": []}
         everything = {} if verb == "routes" else self._everything(given.get("tid"))
         said = answer_question(verb, given, everything, {**posd, "findings": [daemon_down()]})
         if verb == "txn.show" and said["transaction"] is None:

@@ -14,8 +14,9 @@ from typing import Any
 from posd.core.state import UNENDED, AdviceStatus, State, Transaction, TxnStatus
 from posd.daemon import views
 from posd.daemon.advice_views import advice_view
+from posd.daemon.findings import ALERT, findings
 from posd.daemon.route_choice import Health
-from posd.daemon.terminal_view import ALERT, findings, terminal_view
+from posd.daemon.terminal_view import terminal_view
 from posd.daemon.views import Around, View
 from posd.errors import ConfigError
 from posd.profiles.unionpay.codes import CODES

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 from posd.core.schedule import local
 from posd.daemon import words
+from posd.daemon.findings import NOTE, finding_of
 from posd.daemon.route_choice import Health
 from posd.daemon.route_facts import RouteShown
-from posd.daemon.terminal_view import NOTE, finding_of
 from posd.daemon.views import View
 from posd.settings import HostSettings
 

@@ -14,6 +14,7 @@ from posd.core import events as e
 from posd.core.payload import FOLD_VERSION, dump_state
 from posd.daemon.fence import BUGS, because
 from posd.daemon.lane import FromTerminal, Happened, Item, Lane, Step
+from posd.daemon.lately import Lately
 from posd.daemon.log import alert, log
 from posd.daemon.replies import approval_of, connection_of
 from posd.daemon.till_orders import FromTill
@@ -174,6 +175,8 @@ class LaneRunner(Runner):
         self._late, self._late_for_s = 0, 0.0
         self._rows_since_snapshot = 0
         self._commands: dict[str, asyncio.Future[fx.CommandDone]] = {}
+        self.lately = Lately()
+        """What was alerted about this terminal, for `posd status`."""
 
     async def command(self, event: e.Command) -> fx.CommandDone:
         """A person's command, once for each command id: asked again, it gives the first answer (D36)."""
@@ -223,6 +226,8 @@ class LaneRunner(Runner):
 
     def _effect(self, effect: fx.Effect) -> None:
         super()._effect(effect)
+        if isinstance(effect, fx.Alert):
+            self.lately.note(effect.event, self._now().wall_ms, str(effect.facts.get("request_id", "")))
         if isinstance(effect, fx.CommandDone):
             waiting = self._commands.get(effect.command_id)
             if waiting is not None and not waiting.done():

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from posd.addresses import SerialAddress
 from posd.daemon.backoff import Backoff
 from posd.daemon.connections import Connections, DoorListener
+from posd.daemon.door_view import DoorShown
 from posd.daemon.log import log
 from posd.daemon.tasks import end, spawn
 from posd.errors import ConfigError
@@ -47,6 +48,11 @@ class SerialDoor:
     def where(self) -> str:
         """For a log."""
         return str(self._address)
+
+    def shown(self) -> DoorShown:
+        """How it is, for those who ask."""
+        there = len(self.connections)
+        return DoorShown("serial", self.where, there > 0, "" if there else self._down_because, there, 1)
 
     async def start(self) -> None:
         """Open the line, or begin to wait for it where nothing is plugged in yet.

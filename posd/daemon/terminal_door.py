@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from posd.addresses import Address
 from posd.daemon.connections import Connections, DoorListener
+from posd.daemon.door_view import DoorShown
 from posd.errors import ConfigError
 from posd.transport.contract import Channel, Listener
 from posd.transport.tcp import listen_tcp
@@ -47,6 +48,13 @@ class TerminalDoor:
     def where(self) -> str:
         """For a log."""
         return str(Address(self._host, self.port))
+
+    def shown(self) -> DoorShown:
+        """How it is, for those who ask."""
+        inside = self.connections
+        up = self._door is not None
+        refused = (inside.refused, inside.refused_first_s, inside.refused_last_s)
+        return DoorShown("tcp", self.where, up, "", len(inside), inside.connections_max, *refused)
 
     async def start(self) -> None:
         """Open the door. Raises ConfigError naming the address when it cannot be had."""

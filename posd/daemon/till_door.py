@@ -14,6 +14,7 @@ from pathlib import Path
 
 from posd.addresses import Address
 from posd.daemon.control_socket import bind_unix
+from posd.daemon.door_view import DoorShown
 from posd.daemon.tasks import end, spawn
 from posd.daemon.terminal_door import BIND_HINT_OTHER, BIND_HINTS
 from posd.daemon.till_http import Handler, HttpConnection, HttpRequest, hang_up
@@ -52,12 +53,24 @@ class TillDoor:
         self._connections: dict[asyncio.Task[None], HttpConnection] = {}
         self._refusing: set[asyncio.Task[None]] = set()
         self._inode = 0
+        self._inside: dict[str, set[asyncio.Task[None]]] = {}
+        self._turned_away: dict[str, tuple[int, float, float]] = {}
 
     @property
     def port(self) -> int:
         """The TCP port as bound; 0: there is none."""
         ports = [server.sockets[0].getsockname()[1] for server in self._servers if self._is_tcp(server)]
         return int(ports[0]) if ports else 0
+
+    def shown(self) -> list[DoorShown]:
+        """How its socket and its port are, for those who ask."""
+        found = []
+        for where, inside in self._inside.items():
+            refused = self._turned_away.get(where, (0, None, None))
+            found.append(
+                DoorShown("till", where, bool(self._servers), "", len(inside), self._connections_max, *refused)
+            )
+        return found
 
     @staticmethod
     def _is_tcp(server: asyncio.Server) -> bool:
@@ -68,7 +81,7 @@ class TillDoor:
         if self._socket is not None:
             listening = bind_unix(self._socket, "till socket")
             self._inode = self._socket.stat().st_ino
-            accept = self._accepting(self._handler)
+            accept = self._accepting(self._handler, str(self._socket))
             self._servers.append(
                 await asyncio.start_unix_server(accept, sock=listening, limit=BUFFER_BYTES, backlog=BACKLOG_CONNECTIONS)
             )
@@ -77,7 +90,7 @@ class TillDoor:
 
     async def _tcp(self, address: Address) -> asyncio.Server:
         assert self._token is not None, "config.py demands a token"
-        accept = self._accepting(with_token(self._handler, self._token))
+        accept = self._accepting(with_token(self._handler, self._token), str(address))
         try:
             return await asyncio.start_server(
                 accept, address.host, address.port, limit=BUFFER_BYTES, backlog=BACKLOG_CONNECTIONS
@@ -108,7 +121,10 @@ class TillDoor:
                     self._socket.unlink()
         self._servers.clear()
 
-    def _turn_away(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def _turn_away(self, where: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        now_s = asyncio.get_running_loop().time()
+        count, first_s, _ = self._turned_away.get(where, (0, now_s, now_s))
+        self._turned_away[where] = (count + 1, first_s, now_s)
         if len(self._refusing) >= REFUSING_MAX:
             writer.transport.abort()
             return
@@ -116,12 +132,12 @@ class TillDoor:
         self._refusing.add(task)
         task.add_done_callback(self._refusing.discard)
 
-    def _accepting(self, handler: Handler) -> Accept:
-        mine: set[asyncio.Task[None]] = set()  # strangers on TCP must not keep the socket's clients out
+    def _accepting(self, handler: Handler, where: str) -> Accept:
+        mine = self._inside[where] = set()  # strangers on TCP must not keep the socket's clients out
 
         def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             if len(mine) >= self._connections_max:
-                self._turn_away(reader, writer)
+                self._turn_away(where, reader, writer)
                 return
             connection = HttpConnection(reader, writer, handler, self._now_s)
             task = spawn(connection.serve(), "till connection")

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from posd.daemon.control import Control
+from posd.daemon.door_view import DoorShown
 from posd.daemon.router import Lanes
 from posd.daemon.till_api import Place, TillApi
 from posd.daemon.till_door import TillDoor
@@ -47,6 +48,10 @@ class TillService:
     async def start(self) -> None:
         """Open the door. Raises ConfigError."""
         await self.door.start()
+
+    def shown(self) -> list[DoorShown]:
+        """How the doors for tills are, for those who ask."""
+        return self.door.shown()
 
     def stop_accepting(self) -> None:
         """Nobody new, and nothing more is sent; what is under way is finished."""

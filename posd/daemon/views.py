@@ -18,6 +18,7 @@ from posd.core.schedule import local
 from posd.core.state import Reversal, ReversalStatus, State, Transaction, TxnStatus
 from posd.core.totals import counts
 from posd.daemon import words
+from posd.daemon.lately import Alerted
 from posd.values import Now, format_amount
 
 View = dict[str, Any]
@@ -28,7 +29,7 @@ class Around:
     """What is true around a state. `running`: a daemon holds it; else the journal was read, and the line is unknown.
 
     `meanings`: response code -> what it means, in the dialect's words. `flagged`: codes of approvals with a
-    reservation.
+    reservation. `alerted`: what was alerted of this terminal since the start.
     """
 
     rules: Rules
@@ -40,6 +41,7 @@ class Around:
     fenced: str = ""
     meanings: Mapping[str, str] = field(default_factory=dict)
     flagged: frozenset[str] = frozenset()
+    alerted: tuple[Alerted, ...] = ()
 
     def when(self, wall_ms: int | None) -> str | None:
         """A moment in the terminal's zone: '2026-03-02T23:00:00+08:00'."""

@@ -20,11 +20,13 @@ from posd.core.answers import (
     MacCheck,
     Totals,
 )
-from posd.core.effects import CommandDone
+from posd.core.effects import Alert, CommandDone
 from posd.core.engine import Engine
 from posd.core.fold import opened
 from posd.core.payload import dump_record, record_name, record_version
 from posd.core.rules import Gaps, Rules, TxnKind
+from posd.daemon.door_view import DoorShown
+from posd.daemon.lately import Lately
 from posd.daemon.route_facts import RouteShown
 from posd.journal.contract import RecordRow
 from posd.profiles.unionpay.codes import classify
@@ -80,6 +82,7 @@ class Runner:
     def __init__(self, clock: Hands, tid: Tid = TID, rules: Rules = RULES, remember: Remember = lambda rows: None):
         self.clock, self._remember = clock, remember
         self.fenced = ""
+        self.lately = Lately()
         self.commands: dict[str, CommandDone] = {}
         self.asked: list[Any] = []
         self.effects: list[Any] = []
@@ -112,6 +115,9 @@ class Runner:
         self._keep(self.state.tid, draft.records)
         self.lane.engine.adopt(draft)
         self.effects += draft.effects
+        for effect in draft.effects:
+            if isinstance(effect, Alert):
+                self.lately.note(effect.event, self.clock.wall, str(effect.facts.get("request_id", "")))
         self._changed.set()
         self._changed = asyncio.Event()
         return draft.effects
@@ -234,6 +240,7 @@ class Shop:
     link_up: bool = True
     link_why: str = ""
     routes: list[RouteShown] = field(default_factory=list)
+    doors: list[DoorShown] = field(default_factory=list)
     troubles: list[str] = field(default_factory=list)
     started_at_ms: int = field(default_factory=lambda: wall_ms("2026-03-02 09:00:00"))
 

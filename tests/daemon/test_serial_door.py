@@ -117,10 +117,13 @@ def test_a_door_waits_for_an_adapter_that_comes_later(tmp_path: Path) -> None:
         async with asyncio.timeout(LIMIT_S):
             await door.start()
             await asyncio.sleep(0.05)
+            assert not door.shown().up
+            assert door.shown().why.endswith("no such file or directory")
             cable.plug()
             port = terminal(cable)
             port.write(with_length(b"here I am"))
             assert (await heard.expect("frame"))[1] == b"here I am"
+            assert (door.shown().up, door.shown().why, door.shown().connected) == (True, "", 1)
             port.close()
             await door.stop()
             cable.unplug()

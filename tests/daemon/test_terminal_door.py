@@ -146,6 +146,10 @@ def test_one_too_many_is_turned_away_and_the_others_stay() -> None:
         assert await one_frame(newest) is None
         assert door.connections.refused == 1
         assert len(door.connections) == CONNECTIONS_MAX
+        shown = door.shown()
+        assert (shown.up, shown.connected, shown.refused) == (True, CONNECTIONS_MAX, 1)
+        assert shown.refused_first_s == shown.refused_last_s
+        assert shown.refused_last_s is not None
         for terminal in inside:
             terminal.send(with_length(b"here"))
             await heard.expect("frame")

@@ -384,6 +384,8 @@ def test_too_many_connections_are_turned_away_and_the_others_served(staged: Make
         assert (await till.ask("GET", "/v1/health")).status == 503
         assert (await till.ask("GET", "/v1/health", connection=first)).status == 200
         assert (await till.ask("GET", "/v1/health", headers=BEARER, tcp=True)).status == 200  # each has its own count
+        by_socket, by_tcp = (door for door in stage.daemon.doors if door.kind == "till")
+        assert (by_socket.up, by_socket.connected, by_socket.refused, by_tcp.refused) == (True, 1, 1, 0)
         first.close()
 
     run(staged, story, {"connections_max": 1})
