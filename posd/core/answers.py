@@ -47,7 +47,11 @@ class MacCheck(StrEnum):
 
 
 class AnswerFacts(Struct, frozen=True):
-    """What the terminal is told again, now or when it asks again: plain values, none of them card data."""
+    """What the terminal is told again, now or when it asks again: plain values, none of them card data.
+
+    `icc`: what the issuer says to the chip, hexadecimal; `scripts`: how many scripts are in it. `scheme` and `remarks`
+    are what the host says to be printed, as it came (a dialect's own characters).
+    """
 
     code: str
     rrn: Rrn | None = None
@@ -59,6 +63,9 @@ class AnswerFacts(Struct, frozen=True):
     parties: str | None = None
     balances: str | None = None
     scheme: str | None = None
+    icc: str | None = None
+    scripts: int = 0
+    remarks: str | None = None
 
 
 class GroupCount(Struct, frozen=True):

@@ -8,7 +8,7 @@ from enum import StrEnum
 from msgspec import Struct
 
 from posd.core.answers import AnswerFacts, ExchangeKind, GroupResult, Totals
-from posd.core.state import Transaction
+from posd.core.state import ChipResult, Transaction
 from posd.values import BatchNumber, Minor, RequestId, Stan
 
 
@@ -74,11 +74,12 @@ class SendTransaction(Struct, frozen=True):
 
 
 class SendReversal(Struct, frozen=True):
-    """0400 for `transaction`, with `reason` in field 39."""
+    """0400 for `transaction`, with `reason` in field 39; `icc`: what the terminal told of the chip since."""
 
     transaction: Transaction
     original: Transaction | None
     reason: str
+    icc: str = ""
 
 
 class SendAdvice(Struct, frozen=True):
@@ -114,6 +115,16 @@ class SendUpload(Struct, frozen=True):
     more: bool = False
 
 
+class SendChipDetail(Struct, frozen=True):
+    """0320 with what a chip did in one transaction. `balanced`: both groups of the totals agree."""
+
+    stan: Stan
+    batch_number: BatchNumber
+    transaction: Transaction
+    result: ChipResult
+    balanced: bool
+
+
 class SendTrailer(Struct, frozen=True):
     """The end message (UnionPay 0320, NAC 0500/960000, which says the `totals` again)."""
 
@@ -133,6 +144,7 @@ HostMessage = (
     | SendAdvice
     | SendTotals
     | SendUpload
+    | SendChipDetail
     | SendTrailer
 )
 

@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from posd.core.answers import ExchangeKind, HostAnswer, Totals
 from posd.core.rules import TxnKind
+from posd.core.state import ChipEnd
 from posd.values import CardRef, Minor, RequestId, Stan
 
 
@@ -94,6 +95,8 @@ class TransactionRequested(Struct, frozen=True):
     """The part of the amount that is a tip."""
     invoice: int = 0
     """The terminal's invoice number (reference 2.4, field 62); 0 where the dialect has none."""
+    chip: bool = False
+    """It carries what a chip said."""
     from_till: bool = False
     """It came through the JSON door: its approval may have to be confirmed (D16)."""
 
@@ -112,6 +115,8 @@ class ReversalRequested(Struct, frozen=True):
     amount_minor: Minor
     reason: str
     reply_to: str
+    icc: str = ""
+    """What it tells of the chip, hexadecimal, without card data."""
 
 
 class TerminalSignInRequested(Struct, frozen=True):
@@ -144,13 +149,15 @@ class TerminalTotalsGiven(Struct, frozen=True):
 class UploadedItem(Struct, frozen=True):
     """One transaction as the terminal's own upload tells it. `card`: the keyed digest of its number, if it was told.
 
-    `foreign`: the group that the terminal counted it in; None: the message does not say.
+    `foreign`: the group that the terminal counted it in; None: the message does not say. `chip`: it tells how the chip
+    ended it, and is no record of money.
     """
 
     terminal_stan: Stan
     amount_minor: Minor
     card: str | None = None
     foreign: bool | None = None
+    chip: ChipEnd | None = None
 
 
 class TerminalUploaded(Struct, frozen=True):

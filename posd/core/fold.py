@@ -21,6 +21,7 @@ from posd.core.state import (
     TERMINAL_KEYS_MAX,
     TOMBSTONES_MAX,
     Batch,
+    ChipEnd,
     Exchange,
     Session,
     SettlementPhase,
@@ -69,6 +70,9 @@ def apply(state: State, record: r.Record, at_ms: int) -> State:
             return _refused(state, record)
         case r.TerminalClosed() | r.TerminalItemsCompared() | r.TerminalUploadEnded():
             return replace(state, terminal_upload=terminal_close.told(state.terminal_upload, record))
+        case r.ChipEndTold():
+            told = ChipEnd(record.result, record.code, record.icc)
+            return change_txn(state, record.request_id, lambda txn: replace(txn, chip_end=told))
         case r.OriginalRefusedInAdvance():
             return replace(state, tombstones=(*state.tombstones, record.request_id)[-TOMBSTONES_MAX:])
         case _:
@@ -192,6 +196,7 @@ def _started(state: State, record: r.AuthorisationStarted, at_ms: int) -> State:
         tip_minor=record.tip_minor,
         confirm=record.confirm,
         invoice=record.invoice,
+        chip=record.chip,
     )
     return replace(
         state,

@@ -55,7 +55,7 @@ def apply_reversal(state: State, record: ReversalRecord, at_ms: int) -> State:
 
 def _owed(state: State, record: r.ReversalOwed, at_ms: int) -> State:
     of = record.request_id
-    owed = Reversal(of, record.why, record.reason, at_ms)
+    owed = Reversal(of, record.why, record.reason, at_ms, icc=record.icc)
     state = replace(state, reversals={**state.reversals, of: owed})
     return confirmed(change_txn(_count_again(state, of), of, lambda txn: replace(txn, why=record.why)), of)
 

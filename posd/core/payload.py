@@ -16,26 +16,42 @@ from posd.core.state import State
 from posd.core.station import StationRecord
 from posd.errors import StorageFailed
 
-FOLD_VERSION = 13
+FOLD_VERSION = 14
 """Goes up whenever `fold.apply` or the shape of the state changes: older snapshots are then not used (D33)."""
 
 VERSIONS: dict[str, int] = {
-    "authorisation_started": 4,
-    "approved": 2,
-    "declined": 2,
+    "authorisation_started": 5,
+    "approved": 3,
+    "declined": 3,
+    "refund_resolved": 2,
+    "reversal_owed": 2,
     "reversal_stuck": 2,
     "advice_stored": 3,
+    "advice_acknowledged": 2,
 }
 """Record name -> version, for those that are not at version 1."""
+
+
+def _with_facts(old: dict[str, Any]) -> dict[str, Any]:
+    """An answer that says nothing to a chip and nothing to be printed; a refund may be resolved without one (D13)."""
+    facts = old.get("facts")
+    return {**old, "facts": {**facts, "icc": None, "scripts": 0, "remarks": None}} if isinstance(facts, dict) else old
+
 
 UPCASTS: dict[tuple[str, int], Callable[[dict[str, Any]], dict[str, Any]]] = {
     ("authorisation_started", 1): lambda old: {**old, "partial_asked": False},  # D15
     ("authorisation_started", 2): lambda old: {**old, "reference": "", "tip_minor": 0, "confirm": False},  # D16
     ("authorisation_started", 3): lambda old: {**old, "invoice": 0},  # reference 2.4
+    ("authorisation_started", 4): lambda old: {**old, "chip": False},
+    ("advice_acknowledged", 1): lambda old: _with_facts(old),
     ("advice_stored", 1): lambda old: {**old, "invoice": 0},
     ("advice_stored", 2): lambda old: {**old, "foreign": False},
     ("approved", 1): lambda old: {**old, "approved_minor": None},  # D15
+    ("approved", 2): lambda old: _with_facts(old),
     ("declined", 1): lambda old: {**old, "unmaced": False},  # D10
+    ("declined", 2): lambda old: _with_facts(old),
+    ("refund_resolved", 1): lambda old: _with_facts(old),
+    ("reversal_owed", 1): lambda old: {**old, "icc": ""},
     ("reversal_stuck", 1): lambda old: {**old, "because": ""},
 }
 """(record name, version) -> the payload of the next version."""

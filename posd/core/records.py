@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from posd.core.answers import AnswerFacts, HostTotals, Totals
 from posd.core.rules import TxnKind, Why
-from posd.core.state import CloseOutcome, Evidence, Settled, SettlementCause
+from posd.core.state import ChipResult, CloseOutcome, Evidence, Settled, SettlementCause
 from posd.values import BatchNumber, CardRef, Minor, RequestId, Stan, Tid
 
 
@@ -112,6 +112,7 @@ class AuthorisationStarted(Struct, frozen=True):
     tip_minor: Minor = Minor(0)
     confirm: bool = False
     invoice: int = 0
+    chip: bool = False
 
 
 class Approved(Struct, frozen=True):
@@ -197,11 +198,15 @@ class AnswerHandedOver(Struct, frozen=True):
 
 
 class ReversalOwed(Struct, frozen=True):
-    """A reversal is owed until it is acknowledged or a named person ends it."""
+    """A reversal is owed until it is acknowledged or a named person ends it.
+
+    `icc`: what the terminal's own reversal told of the chip, hexadecimal, without card data.
+    """
 
     request_id: RequestId
     why: Why
     reason: str
+    icc: str = ""
 
 
 class ReversalAttempted(Struct, frozen=True):
@@ -567,6 +572,8 @@ class ItemDifference(StrEnum):
     AMOUNT = "amount"
     CARD = "card"
     GROUP = "group"
+    COUNTED_HERE = "counted_here"
+    """Its chip refused it, and our books have it approved."""
 
 
 class ItemDiffers(Struct, frozen=True):
@@ -577,6 +584,16 @@ class ItemDiffers(Struct, frozen=True):
     theirs_minor: Minor
     ours_minor: Minor | None
     request_id: RequestId | None
+
+
+class ChipEndTold(Struct, frozen=True):
+    """How a chip ended a transaction, as its terminal tells in its own close: its result, with the dialect's code for
+    it, and its last words (hexadecimal, without card data)."""
+
+    request_id: RequestId
+    result: ChipResult
+    code: str
+    icc: str
 
 
 class TerminalItemsCompared(Struct, frozen=True):
@@ -666,4 +683,5 @@ Record = (
     | TerminalClosed
     | TerminalItemsCompared
     | TerminalUploadEnded
+    | ChipEndTold
 )

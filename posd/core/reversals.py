@@ -105,7 +105,7 @@ def attempt(draft: "Draft", reversal: Reversal) -> None:
     txn = _transaction_of(draft, reversal.request_id)
     original = draft.state.find(txn.original) if txn.original else None
     draft.record(r.ReversalAttempted(reversal.request_id, reversal.attempts + 1, reversal.reason))
-    draft.send(ExchangeKind.REVERSAL, SendReversal(txn, original, reversal.reason), reversal.request_id)
+    draft.send(ExchangeKind.REVERSAL, SendReversal(txn, original, reversal.reason, reversal.icc), reversal.request_id)
 
 
 def answered(draft: "Draft", reversal: Reversal, answer: HostAnswer) -> None:
@@ -221,9 +221,15 @@ def requested_by_terminal(draft: "Draft", event: ReversalRequested) -> None:
     else:
         doubtful = txn.status is TxnStatus.DECLINED and txn.unmaced  # D10: nobody signed that decline
         if txn.status in (TxnStatus.SENT, TxnStatus.APPROVED) or doubtful:
-            draft.record(r.ReversalOwed(txn.request_id, Why.TERMINAL, event.reason))
+            draft.record(r.ReversalOwed(txn.request_id, _why_asked(draft, event, txn), event.reason, event.icc))
             _taken_back(draft, txn)
         draft.answer(ToTerminal(event.reply_to, Result(AnswerFacts("00"), event.original)))
+
+
+def _why_asked(draft: "Draft", event: ReversalRequested, txn: Transaction) -> Why:
+    """The chip may refuse what the host has approved: then that is uploaded too (reference 1.7, record type 6)."""
+    by_chip = event.reason == draft.rules.reversal_reasons.get(Why.REFUSED_BY_CHIP)
+    return Why.REFUSED_BY_CHIP if by_chip and txn.chip and txn.status is TxnStatus.APPROVED else Why.TERMINAL
 
 
 def _taken_back(draft: "Draft", txn: Transaction) -> None:

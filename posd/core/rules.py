@@ -94,7 +94,8 @@ class KindRules(Struct, frozen=True):
     refer.
 
     `in_doubt`: an unknown outcome is neither reversed nor forgotten (D13). `advice`: it tells of what has happened
-    already; it is answered as soon as it is durable, and then ours to deliver (advices.py).
+    already; it is answered as soon as it is durable, and then ours to deliver (advices.py). `certified`: what a chip
+    did in it is uploaded, whether the totals agree or not (chips.py).
     """
 
     reversible: bool
@@ -105,6 +106,7 @@ class KindRules(Struct, frozen=True):
     upload: Upload = Upload.SHARED
     advice: bool = False
     has_amount: bool = True
+    certified: bool = False
 
     @property
     def takes_back(self) -> bool:

@@ -31,13 +31,13 @@
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from posd.core import advice_delivery, advices, confirmations, limits, refunds
+from posd.core import advice_delivery, advices, chips, confirmations, limits, refunds
 from posd.core import records as r
 from posd.core.answers import AnswerClass, ExchangeKind, GroupResult, HostAnswer, Totals
 from posd.core.effects import BatchEnded, SendTotals
 from posd.core.reversals import due_key
 from posd.core.schedule import DAY_MS, host_wall_ms, newest_due_ms
-from posd.core.state import CloseOutcome, Reversal, Settlement, SettlementCause, SettlementPhase, TxnStatus
+from posd.core.state import CloseOutcome, Reversal, Settlement, SettlementCause, SettlementPhase, Transaction, TxnStatus
 from posd.core.totals import counts, to_upload, totals_of
 from posd.core.verdict import SEEN_BEFORE
 from posd.errors import InvariantBroken
@@ -152,9 +152,7 @@ def _first_money_ms(draft: "Draft") -> int | None:
     """
     owed = {reversal.request_id for reversal in _owed_in_batch(draft)}
     every = draft.state.transactions.values()
-    first = next(  # D13: of a refund in doubt only the host's totals tell
-        (t for t in every if t.status is TxnStatus.IN_DOUBT or t.request_id in owed or counts(t, draft.rules)), None
-    )
+    first = next((t for t in every if t.request_id in owed or _is_to_settle(draft, t)), None)
     if first is None:
         return None
     facts = first.facts
@@ -164,8 +162,14 @@ def _first_money_ms(draft: "Draft") -> int | None:
     return first.at_ms if host_ms is None else host_ms
 
 
+def _is_to_settle(draft: "Draft", txn: Transaction) -> bool:
+    """Money, a refund in doubt (D13: only the host's totals tell), or what a chip did (it is always uploaded)."""
+    in_doubt = txn.status is TxnStatus.IN_DOUBT
+    return in_doubt or counts(txn, draft.rules) or chips.result_of(draft.state, txn) is not None
+
+
 def nothing_to_settle(draft: "Draft") -> bool:
-    """No money in the open batch and nothing owed in it."""
+    """No money in the open batch, nothing owed in it, and no chip to tell of."""
     return _first_money_ms(draft) is None
 
 
@@ -296,7 +300,8 @@ def totals_answered(draft: "Draft", answer: HostAnswer) -> None:
     elif host is None:
         _retry_totals(draft, "the host answered without totals", "")
     else:
-        draft.record(r.TotalsAnswered(host, to_upload(draft.state.transactions.values(), host, draft.rules)))
+        items = to_upload(draft.state.transactions.values(), host, draft.rules)
+        draft.record(r.TotalsAnswered(host, (*items, *chips.to_upload(draft.state))))
         refunds.reconcile(draft, host)
         advices.reconcile(draft, host)
         draft.at_once(SETTLE)

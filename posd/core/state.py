@@ -107,6 +107,23 @@ class Settled(StrEnum):
     TOTALS = "totals"
 
 
+class ChipResult(StrEnum):
+    """How the chip ended a transaction that the host approved (reference 1.7, record types 5 and 6)."""
+
+    ACCEPTED = "accepted"
+    REFUSED = "refused"
+    UNPROVEN = "unproven"
+    """It accepted, although it could not prove that the approval was its issuer's."""
+
+
+class ChipEnd(Struct, frozen=True):
+    """What the terminal told of the end: the dialect's code for it, and the chip's last words (hexadecimal)."""
+
+    result: ChipResult
+    code: str
+    icc: str
+
+
 class FoundOut(Struct, frozen=True):
     """What ended a doubt: it happened or not, how that is known, and who said so where a person did."""
 
@@ -126,7 +143,8 @@ class Transaction(Struct, frozen=True):
     `reference` and `tip_minor` are a till's; `confirm`: its approval has to be confirmed, or it is reversed (D16).
     `replaced_by`: an adjustment or tip whose amount counts in place of this one, or a void because of which neither
     counts. `invoice`: the terminal's number of it (reference 2.4), 0 where the dialect has none.
-    `of_foreign`: an advice about what is in the foreign group.
+    `of_foreign`: an advice about what is in the foreign group. `chip`: a chip took part, and what it did is uploaded;
+    `chip_end`: what its terminal told of it.
     """
 
     request_id: RequestId
@@ -159,6 +177,8 @@ class Transaction(Struct, frozen=True):
     reference: str = ""
     tip_minor: Minor = Minor(0)
     confirm: bool = False
+    chip: bool = False
+    chip_end: ChipEnd | None = None
 
     @property
     def counted_minor(self) -> Minor:
@@ -196,7 +216,8 @@ class Reversal(Struct, frozen=True):
     """A reversal that is or was owed for the transaction `request_id`.
 
     `reason` is what the next attempt says in field 39. `unanswered` counts attempts of ours that no answer followed:
-    only then may 12 and 25 acknowledge what was approved (D11). `unsayable`: why it cannot be encoded (D1).
+    only then may 12 and 25 acknowledge what was approved (D11). `unsayable`: why it cannot be encoded (D1). `icc`:
+    what the terminal's own reversal told of the chip.
     """
 
     request_id: RequestId
@@ -216,6 +237,7 @@ class Reversal(Struct, frozen=True):
     resolved_reason: str | None = None
     history: tuple[Attempt, ...] = ()
     unsayable: str = ""
+    icc: str = ""
 
 
 class Advice(Struct, frozen=True):

@@ -1,8 +1,9 @@
 """The terminal's own close: compared with our books of its batch, item by item, and a reason to settle ours (D25).
 
 Its 0500 is answered at once from our books; its upload messages are accepted, each item once, and every difference is
-recorded and alerted; after its end message what our books hold beside is named. It must never move money: the acquirer
-is settled with from our books, not from the terminal's.
+recorded and alerted; after its end message what our books hold beside is named. What it tells of chips is no record of
+money, and is kept for our own upload. It must never move money: the acquirer is settled with from our books, not from
+the terminal's.
 """
 
 from typing import TYPE_CHECKING
@@ -14,7 +15,15 @@ from posd.core.answers import AnswerFacts, GroupResult, Totals
 from posd.core.effects import Result, TotalsResult, ToTerminal
 from posd.core.events import TerminalTotalsGiven, TerminalUploaded, UploadedItem
 from posd.core.settlement import nothing_to_settle
-from posd.core.state import SettlementCause, SettlementPhase, State, TerminalUpload, Transaction
+from posd.core.state import (
+    ChipResult,
+    SettlementCause,
+    SettlementPhase,
+    State,
+    TerminalUpload,
+    Transaction,
+    TxnStatus,
+)
 from posd.core.totals import counts, totals_of
 from posd.values import Stan
 
@@ -43,6 +52,7 @@ def uploaded(draft: "Draft", event: TerminalUploaded) -> None:
     fresh = [item for item in event.items if item.terminal_stan not in before.seen]
     if fresh:
         _compare(draft, batch, fresh)
+        _note_chips(draft, batch, fresh)
     if event.stated is not None and not before.ended:
         _end(draft, batch, event.stated)
     draft.answer(ToTerminal(event.reply_to, Result(AnswerFacts("00"))))
@@ -100,9 +110,26 @@ def _compare(draft: "Draft", terminal_batch: int, items: list[UploadedItem]) -> 
         )
 
 
+def _note_chips(draft: "Draft", terminal_batch: int, items: list[UploadedItem]) -> None:
+    """How its chips ended: what of it has not left yet is uploaded so."""
+    books = _books(draft.state, terminal_batch)
+    settlement = draft.state.settlement
+    left = settlement.items[: settlement.uploaded + settlement.in_flight]
+    for item in items:
+        txn = books.get(item.terminal_stan)
+        if item.chip is None or txn is None or not txn.chip or txn.request_id in left:
+            continue
+        if txn.request_id in draft.state.transactions:
+            draft.record(r.ChipEndTold(txn.request_id, item.chip.result, item.chip.code, item.chip.icc))
+
+
 def _difference(draft: "Draft", item: UploadedItem, txn: Transaction | None) -> r.ItemDiffers | None:
     if txn is None:
         what = r.ItemDifference.UNKNOWN_HERE
+    elif item.chip is not None:
+        if not _contradicts(draft, item.chip.result, txn):
+            return None
+        what = r.ItemDifference.COUNTED_HERE
     elif not counts(txn, draft.rules):
         what = r.ItemDifference.NOT_COUNTED_HERE
     elif txn.counted_minor != item.amount_minor:
@@ -117,6 +144,11 @@ def _difference(draft: "Draft", item: UploadedItem, txn: Transaction | None) -> 
     return r.ItemDiffers(
         item.terminal_stan, what, item.amount_minor, ours_minor, txn.request_id if txn is not None else None
     )
+
+
+def _contradicts(draft: "Draft", result: ChipResult, txn: Transaction) -> bool:
+    """The customer went without what our books call approved: its reversal never came here."""
+    return result is ChipResult.REFUSED and txn.status is TxnStatus.APPROVED
 
 
 def _end(draft: "Draft", terminal_batch: int, stated: int) -> None:

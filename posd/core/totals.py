@@ -43,10 +43,13 @@ def _add(group: GroupCount, side: Side, minor: int) -> GroupCount:
 
 
 def to_upload(transactions: Iterable[Transaction], host: HostTotals, rules: Rules) -> tuple[RequestId, ...]:
-    """The items of the groups that the host did not call balanced, oldest first."""
+    """The items of the groups that the host did not call balanced, oldest first; chips are told apart (chips.py)."""
     wanted = {False: host.domestic is not GroupResult.BALANCED, True: host.foreign is not GroupResult.BALANCED}
     return tuple(
         txn.request_id
         for txn in transactions
-        if counts(txn, rules) and wanted[txn.foreign] and rules.kinds[txn.kind].upload is not Upload.NONE
+        if counts(txn, rules)
+        and wanted[txn.foreign]
+        and not txn.chip
+        and rules.kinds[txn.kind].upload is not Upload.NONE
     )

@@ -220,6 +220,7 @@ def send_next(draft: "Draft") -> None:
             reference=event.reference,
             tip_minor=event.tip_minor,
             confirm=_to_be_confirmed(draft, event),
+            chip=event.chip and draft.rules.kinds[event.kind].certified,
             invoice=event.invoice,
         )
     )

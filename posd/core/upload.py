@@ -2,6 +2,7 @@
 
 - Each upload is eight items from a durable cursor, in doubt repeated with its own number; only an acknowledgement moves
   the cursor. An item refused again and again is set aside, and the close is out of balance (D21).
+- What a chip did comes last, a message for each, whether the totals agree or not (chips.py).
 - 94 means done only after an attempt that went unanswered (D14).
 - The end message says 207 if the totals agreed and 202 if not; its acknowledgement closes the batch, once. Where it
   says the totals again (rules.CloseRules), its code says whether the books agree after the upload.
@@ -9,10 +10,10 @@
 
 from typing import TYPE_CHECKING
 
-from posd.core import advices, originals
+from posd.core import advices, chips, originals
 from posd.core import records as r
 from posd.core.answers import AnswerClass, ExchangeKind, HostAnswer, Totals
-from posd.core.effects import SendTrailer, SendUpload
+from posd.core.effects import SendChipDetail, SendTrailer, SendUpload
 from posd.core.rules import Upload
 from posd.core.settlement import SETTLE, balanced, close, sign_in_first
 from posd.core.state import CloseOutcome, Settled, SettlementPhase
@@ -30,16 +31,25 @@ def upload_next(draft: "Draft") -> None:
     repeat = settlement.in_flight > 0 and settlement.stan is not None
     stan = settlement.stan if repeat and settlement.stan is not None else _own_stan(draft, items)
     draft.record(r.UploadSent(stan, settlement.uploaded, len(items), settlement.asked + 1))
+    draft.send(ExchangeKind.UPLOAD, _message(draft, stan, items))
+
+
+def _message(draft: "Draft", stan: Stan, items: tuple[RequestId, ...]) -> SendUpload | SendChipDetail:
+    settlement, number = draft.state.settlement, draft.state.batch.number
+    first = draft.state.transactions[items[0]]
+    if first.chip:
+        result = chips.result_of(draft.state, first)
+        assert result is not None, "only what a chip ended is uploaded as its detail"
+        return SendChipDetail(stan, number, first, result, balanced(settlement))
     transactions = tuple(draft.state.transactions[item] for item in items)
-    original = draft.state.find(transactions[0].original) if transactions[0].original else None
-    root = originals.root_of(draft.state, draft.rules, transactions[0])
+    original = draft.state.find(first.original) if first.original else None
+    root = originals.root_of(draft.state, draft.rules, first)
     more = settlement.uploaded + len(items) < len(settlement.items)
-    number = draft.state.batch.number
-    draft.send(ExchangeKind.UPLOAD, SendUpload(stan, number, transactions, original, root, more))
+    return SendUpload(stan, number, transactions, original, root, more)
 
 
 def _next_items(draft: "Draft") -> tuple[RequestId, ...]:
-    """Up to eight, or one alone where its kind goes in a message of its own; what was sent is repeated as it was."""
+    """Up to eight, or one alone where it goes in a message of its own; what was sent is repeated as it was."""
     settlement = draft.state.settlement
     count = settlement.in_flight or draft.rules.upload_records_max
     items = settlement.items[settlement.uploaded : settlement.uploaded + count]
@@ -50,7 +60,8 @@ def _next_items(draft: "Draft") -> tuple[RequestId, ...]:
 
 
 def _alone(draft: "Draft", item: RequestId) -> bool:
-    return draft.rules.kinds[draft.state.transactions[item].kind].upload is Upload.ALONE
+    txn = draft.state.transactions[item]
+    return txn.chip or draft.rules.kinds[txn.kind].upload is Upload.ALONE
 
 
 def _own_stan(draft: "Draft", items: tuple[RequestId, ...]) -> Stan:

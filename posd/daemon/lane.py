@@ -297,7 +297,7 @@ class Lane:
     def _cards(self, message: fx.HostMessage) -> Mapping[RequestId, CardData]:
         """The facts of the cards that this message speaks of: from memory, else opened from the journal (D1)."""
         match message:
-            case fx.SendReversal(transaction=txn) | fx.SendAdvice(transaction=txn):
+            case fx.SendReversal(transaction=txn) | fx.SendAdvice(transaction=txn) | fx.SendChipDetail(transaction=txn):
                 return self._facts_of((txn,))
             case fx.SendUpload(transactions=transactions):
                 return self._facts_of(transactions)

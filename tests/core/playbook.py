@@ -49,7 +49,7 @@ def advice(original: OriginalRules | None = None, side: Side = Side.DEBIT) -> Ki
 
 RULES = Rules(
     kinds={
-        TxnKind.SALE: KindRules(reversible=True, side=Side.DEBIT),
+        TxnKind.SALE: KindRules(reversible=True, side=Side.DEBIT, certified=True),
         TxnKind.VOID: KindRules(True, Side.CREDIT, OriginalRules(frozenset({TxnKind.SALE}), takes_back=True)),
         TxnKind.BALANCE: KindRules(reversible=False, side=Side.NEITHER, has_amount=False),
         TxnKind.REFUND: KindRules(
@@ -60,7 +60,7 @@ RULES = Rules(
             in_doubt=True,
             upload=Upload.ALONE,
         ),
-        TxnKind.PREAUTH: KindRules(True, Side.NEITHER),
+        TxnKind.PREAUTH: KindRules(True, Side.NEITHER, certified=True),
         TxnKind.PREAUTH_VOID: KindRules(
             True, Side.NEITHER, OriginalRules(frozenset({TxnKind.PREAUTH}), known=False, takes_back=True)
         ),
@@ -352,6 +352,26 @@ def swiped(number: int, amount: int = 1000) -> Fed:
         return replace(asked, tracks_encrypted=True, leaves_once=True)
 
     return event
+
+
+def with_chip(fed: Fed) -> Fed:
+    """The same, with what a chip said."""
+
+    def event(play: Playbook) -> e.Event:
+        asked = fed(play) if callable(fed) else fed
+        assert isinstance(asked, e.TransactionRequested)
+        return replace(asked, chip=True, entry_mode="051")
+
+    return event
+
+
+def chip_sale(number: int, amount: int = 1000) -> Fed:
+    return with_chip(sale(number, amount))
+
+
+def chip_refused(number: int, amount: int = 1000, icc: str = "") -> e.ReversalRequested:
+    """The terminal's own 0400 with the reason that says that the chip refused after the approval."""
+    return replace(taken_back(number, amount), reason="96", icc=icc)
 
 
 def refund(number: int, amount: int = 1000, once: bool = False, reply: str = "") -> Fed:

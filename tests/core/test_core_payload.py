@@ -25,6 +25,7 @@ GOLDEN_FILES = (
     "till.v3.jsonl",
     "terminal_close.v1.jsonl",
     "advices.v3.jsonl",
+    "chips.v5.jsonl",
 )
 
 
@@ -42,7 +43,7 @@ def folded(name: str) -> State:
     return state
 
 
-@pytest.mark.parametrize("name", ["v1", "refunds.v2", "till.v3", "terminal_close.v1", "advices.v3"])
+@pytest.mark.parametrize("name", ["v1", "refunds.v2", "till.v3", "terminal_close.v1", "advices.v3", "chips.v5"])
 def test_d34_a_golden_journal_folds_to_its_golden_state(name: str) -> None:
     """Never change the golden journals: a record whose shape changes gets a new version and an upcast."""
     assert payload.load_state((GOLDEN / f"{name}.state.json").read_text()) == folded(f"{name}.jsonl")

@@ -113,13 +113,21 @@ def write_configuration(folder: Path, settings: dict[str, Any]) -> Path:
     return path
 
 
-def host_settings(tids: Sequence[str], faults: Sequence[dict[str, Any]], **behaviour: Any) -> HostSettings:
+def host_settings(
+    tids: Sequence[str],
+    faults: Sequence[dict[str, Any]],
+    card: dict[str, Any] | None = None,
+    parameters: dict[str, Any] | None = None,
+    **behaviour: Any,
+) -> HostSettings:
+    known = {"balance": "100000.00", "expiry": EXPIRY, **(card or {})}
     return HostSettings.model_validate(
         {
             "terminals": [{"tid": tid, "mid": MID, "tmk": TMK} for tid in tids],
-            "cards": [{"pan": pan, "balance": "100000.00", "expiry": EXPIRY} for pan in (CARD, OTHER_CARD)],
+            "cards": [{"pan": pan, **known} for pan in (CARD, OTHER_CARD)],
             "faults": list(faults),
             "behaviour": behaviour,
+            "parameters": parameters or {},
         }
     )
 
@@ -175,6 +183,10 @@ class Stage:
     faults: tuple[dict[str, Any], ...] = ()
     change: dict[str, Any] = field(default_factory=dict)
     behaviour: dict[str, Any] = field(default_factory=dict)
+    card: dict[str, Any] = field(default_factory=dict)
+    """What the host's cards have beside balance and expiry."""
+    parameters: dict[str, Any] = field(default_factory=dict)
+    """What the host has to download."""
     slow_s: float = 0.0
     routes: int = 1
     """Ports of the one host; with several, posd has as many routes, named r0, r1 …"""
@@ -192,7 +204,7 @@ class Stage:
 
     async def open(self) -> None:
         write_keys(self.folder, self.tids)
-        acquirer = host_settings(self.tids, self.faults, **self.behaviour)
+        acquirer = host_settings(self.tids, self.faults, self.card, self.parameters, **self.behaviour)
         self.acquirer = Acquirer(acquirer, 1)
         self.host = HostServer(self.acquirer, Faults(acquirer.faults, 1), emit=self._hear, web=self.web)
         more = [("127.0.0.1", 0)] * (self.routes - 1)

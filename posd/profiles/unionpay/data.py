@@ -120,7 +120,7 @@ _CHIP = Upload.NONE
 
 KINDS: Mapping[TxnKind, KindRules] = MappingProxyType(
     {
-        TxnKind.SALE: KindRules(True, _DEBIT),
+        TxnKind.SALE: KindRules(True, _DEBIT, certified=True),
         TxnKind.VOID: KindRules(True, _CREDIT, _voids(TxnKind.SALE)),
         TxnKind.BALANCE: KindRules(False, _NEITHER, has_amount=False, upload=_CHIP),
         TxnKind.REFUND: KindRules(
@@ -131,16 +131,16 @@ KINDS: Mapping[TxnKind, KindRules] = MappingProxyType(
             in_doubt=True,
             upload=Upload.ALONE,
         ),
-        TxnKind.PREAUTH: KindRules(True, _NEITHER, upload=_CHIP),
+        TxnKind.PREAUTH: KindRules(True, _NEITHER, upload=_CHIP, certified=True),
         TxnKind.PREAUTH_VOID: KindRules(True, _NEITHER, _voids(TxnKind.PREAUTH, known=False), upload=_CHIP),
         TxnKind.COMPLETION: KindRules(
             True, _DEBIT, _of(TxnKind.PREAUTH, known=False, percent_min=0, percent_max=COMPLETION_PERCENT_MAX)
         ),
         TxnKind.COMPLETION_VOID: KindRules(True, _CREDIT, _voids(TxnKind.COMPLETION)),
         # Reference 1.6 names the designated load on neither side: account and purse are the same holder's.
-        TxnKind.EC_LOAD: KindRules(True, _NEITHER, upload=_CHIP),
-        TxnKind.EC_CASH_LOAD: KindRules(True, _CREDIT, upload=_CHIP),
-        TxnKind.EC_TRANSFER_LOAD: KindRules(True, _DEBIT, upload=_CHIP),
+        TxnKind.EC_LOAD: KindRules(True, _NEITHER, upload=_CHIP, certified=True),
+        TxnKind.EC_CASH_LOAD: KindRules(True, _CREDIT, upload=_CHIP, certified=True),
+        TxnKind.EC_TRANSFER_LOAD: KindRules(True, _DEBIT, upload=_CHIP, certified=True),
         TxnKind.EC_CASH_LOAD_VOID: KindRules(True, _DEBIT, _voids(TxnKind.EC_CASH_LOAD), upload=_CHIP),
         TxnKind.COMPLETION_NOTICE: _advice(
             _DEBIT, _of(TxnKind.PREAUTH, known=False, percent_min=0, percent_max=COMPLETION_PERCENT_MAX)

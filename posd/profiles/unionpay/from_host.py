@@ -15,9 +15,11 @@ from posd.core.answers import (
 )
 from posd.core.state import Session
 from posd.errors import KeyTrouble, MalformedMessage
+from posd.iso8583.masking import mask_long_numbers
 from posd.iso8583.message import Message
 from posd.iso8583.subfields import Field48Totals, Field60, GroupTotals
 from posd.profiles.contract import Arrived, Terminal
+from posd.profiles.unionpay import chip
 from posd.profiles.unionpay.codes import classify
 from posd.profiles.unionpay.data import (
     ANSWER_KINDS,
@@ -91,8 +93,8 @@ def _class_of(kind: ExchangeKind, code: str) -> AnswerClass:
 
 
 def _facts(message: Message, code: str) -> AnswerFacts:
-    scheme = message.get(63)
-    rrn = message.get(37)
+    printed, rrn = message.get(63), message.get(37)
+    icc, scripts = chip.from_issuer(message.get(55))
     return AnswerFacts(
         code=code,
         rrn=Rrn(rrn) if rrn is not None else None,
@@ -103,7 +105,10 @@ def _facts(message: Message, code: str) -> AnswerFacts:
         acquirer=message.get(32),
         parties=message.get(44),
         balances=message.get(54),
-        scheme=scheme[:3] if scheme else None,
+        scheme=printed[:3] if printed else None,
+        icc=icc,
+        scripts=scripts,
+        remarks=mask_long_numbers(printed[3:]) if printed and printed[3:] else None,
     )
 
 

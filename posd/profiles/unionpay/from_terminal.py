@@ -8,15 +8,14 @@ from collections.abc import Callable
 
 from posd.core import events as e
 from posd.core.effects import Refusal
-from posd.core.rules import KindRules, TxnKind
+from posd.core.rules import TxnKind
 from posd.core.state import Session
 from posd.errors import MalformedMessage
-from posd.iso8583.emv_tags import SHOWN_TAGS
 from posd.iso8583.message import Message
 from posd.iso8583.subfields import Field60, Field61
-from posd.iso8583.tlv import build, parse
 from posd.profiles.contract import Arrived, ReadRequest, Terminal
-from posd.profiles.unionpay import terminal_close
+from posd.profiles.reading import kept_icc
+from posd.profiles.unionpay import chip, terminal_close
 from posd.profiles.unionpay.data import (
     CURRENCY,
     ECHO,
@@ -140,7 +139,7 @@ class RequestReader:
             raise Unusable(Refusal.MALFORMED, f"field {field} is too short to be encrypted")
         if encrypted and (field := said_wrongly(message, terminal, session, self._keying)) is not None:
             raise Unusable(Refusal.MALFORMED, f"field 53 says that field {field} is encrypted, and it is not")
-        shown = _card(message, encrypted, KINDS[kind])
+        shown = _card(message, encrypted)
         card = with_number(shown, terminal, session, self._keying)
         row, named = MATRIX[kind], _named(kind, message)
         options = self._options(field_60)
@@ -161,6 +160,7 @@ class RequestReader:
             partial_asked=self._partial_approval and field_60.partial_approval == PARTIAL_ALLOWED,
             leaves_once=card.pin_block is not None or encrypted or encrypts,
             tracks_encrypted=encrypted,
+            chip=card.icc is not None,
         )
         return ReadRequest(event, card)
 
@@ -194,7 +194,7 @@ def _management(message: Message, reply_to: str) -> e.Event:
     return kinds[code](reply_to)
 
 
-def _card(message: Message, encrypted: bool, kind: KindRules) -> CardData:
+def _card(message: Message, encrypted: bool) -> CardData:
     card = CardData(
         pan=message.get(2),
         expiry=message.get(14),
@@ -203,21 +203,13 @@ def _card(message: Message, encrypted: bool, kind: KindRules) -> CardData:
         sequence=message.get(23),
         pin_block=message.get(52),
         icc=message.get(55),
-        kept_icc=_kept(message.get(55)) if kind.advice else None,
+        kept_icc=kept_icc(message.get(55)),
         entry_mode=message.get(22),
         encrypted=encrypted,
     )
     if card.pan is None and card.track2 is None and card.track3 is None:
         raise Unusable(Refusal.MALFORMED, "there is no card: fields 2, 35 and 36 are absent")
     return card
-
-
-def _kept(icc: str | None) -> str | None:
-    """Field 55 as an advice may keep it: only tags that are known to hold no card data (P5)."""
-    if icc is None:
-        return None
-    elements = [(tag, value) for tag, value in parse(bytes.fromhex(icc)) if tag in SHOWN_TAGS]
-    return build(elements).hex().upper() or None
 
 
 def _fingerprint(message: Message, card: CardData, digest_key: bytes, what: str) -> str:
@@ -272,6 +264,7 @@ def _reversal(message: Message, terminal: Terminal, reply_to: str) -> e.Event:
         amount_minor=Minor(int(_need(message, 4))),
         reason=reason if reason in REASONS else "98",
         reply_to=reply_to,
+        icc=chip.told_in_reversal(message),
     )
 
 

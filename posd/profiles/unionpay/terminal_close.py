@@ -1,10 +1,13 @@
 """The messages of the terminal's own close, as events: totals, upload in every form, end (reference 1.6, 1.7)."""
 
+from msgspec.structs import replace
+
 from posd.core import events as e
 from posd.core.answers import GroupCount, Totals
 from posd.errors import MalformedMessage
 from posd.iso8583.message import Message
 from posd.iso8583.subfields import Field48End, Field48Totals, Field48Upload, Field60, GroupTotals
+from posd.profiles.unionpay import chip
 from posd.profiles.unionpay.data import END_BALANCED, END_UNBALANCED
 from posd.security.cards import keyed_digest
 from posd.values import Minor, Stan
@@ -20,8 +23,13 @@ def totals_given(message: Message, reply_to: str) -> e.TerminalTotalsGiven:
 
 
 def uploaded(message: Message, digest_key: bytes, reply_to: str) -> e.TerminalUploaded:
-    """A 0320: up to eight magnetic records, one transaction as a whole message, or the end. Raises MalformedMessage."""
+    """A 0320: up to eight magnetic records, one transaction as a whole message, what a chip did in one, or the end.
+
+    Raises MalformedMessage.
+    """
     field_60, text = Field60.parse(_need(message, 60)), message.get(48)
+    if field_60.code in chip.CHIP_DETAILS:
+        return e.TerminalUploaded(field_60.batch, reply_to, (_chip_detail(message, digest_key),))
     if field_60.code in (END_BALANCED, END_UNBALANCED):
         return e.TerminalUploaded(field_60.batch, reply_to, stated=Field48End.parse(_need(message, 48)).count)
     if text is not None:
@@ -43,6 +51,12 @@ def _alone(message: Message, digest_key: bytes) -> e.UploadedItem:
     pan = message.get(2)
     card = keyed_digest(digest_key, pan) if pan is not None else None
     return e.UploadedItem(Stan(int(_need(message, 11))), Minor(int(_need(message, 4))), card)
+
+
+def _chip_detail(message: Message, digest_key: bytes) -> e.UploadedItem:
+    """Record types 5 and 6: what a chip did in one transaction."""
+    end, foreign = chip.told_end(message)
+    return replace(_alone(message, digest_key), foreign=foreign, chip=end)
 
 
 def _batch(message: Message) -> int:

@@ -11,6 +11,7 @@ from posd.errors import CannotEncode
 from posd.iso8583.message import Message
 from posd.iso8583.subfields import Field48End, Field48Totals, Field48Upload, Field60, Field61, GroupTotals, UploadRecord
 from posd.profiles.contract import Material, Terminal
+from posd.profiles.unionpay import chip
 from posd.profiles.unionpay.data import (
     CURRENCY,
     ECHO,
@@ -69,6 +70,8 @@ def build(
             return _message("0500", terminal, fields)
         case fx.SendUpload():
             return _upload(message, terminal, material)
+        case fx.SendChipDetail():
+            return _message("0320", terminal, _chip_detail(message, material.cards))
         case fx.SendTrailer():
             code = END_BALANCED if message.balanced else END_UNBALANCED
             fields = {
@@ -164,6 +167,8 @@ def _reversal(message: fx.SendReversal, terminal: Terminal, material: Material) 
         fields[23] = card.sequence
     if approval := _approval_code(txn, message.original):
         fields[38] = approval
+    if not row.reversal_61 and (icc := chip.in_reversal(card.kept_icc, message.icc)):
+        fields[55] = icc
     if row.reversal_61:
         # Its own batch and trace, not those of its original.
         fields[61] = Field61(txn.batch_number, txn.stan).format().ljust(row.reversal_61, "0")
@@ -233,6 +238,26 @@ def _stored(txn: Transaction, original: Transaction | None, cards: Mapping[Reque
         fields |= _original_fields(txn, row, original)
     given = NamedOriginal.parse(txn.options)[1].fields()
     fields |= {field: value for field, value in given.items() if field in row.given}
+    return {field: value for field, value in fields.items() if value}
+
+
+def _chip_detail(message: fx.SendChipDetail, cards: Mapping[RequestId, CardData]) -> dict[int, str]:
+    """Record types 5 and 6 (reference 1.7): what the chip said, with how it ended; 60.6 and 60.7 are left out."""
+    txn, card = message.transaction, cards.get(message.transaction.request_id)
+    if card is None or card.number is None:
+        raise CannotEncode(f"0320: the card number of {txn.request_id} cannot be read; see the vault's data keys")
+    options = NamedOriginal.parse(txn.options)[0]
+    code = chip.code_of(message.result, message.balanced)
+    fields = {
+        2: card.number,
+        4: f"{txn.counted_minor:012d}",
+        11: _trace(txn.stan),
+        22: txn.entry_mode,
+        23: card.sequence,
+        55: chip.final(card.kept_icc, txn, message.result),
+        60: Field60("00", message.batch_number, code, options[3:5]).format(),
+        62: chip.detail(txn, message.result),
+    }
     return {field: value for field, value in fields.items() if value}
 
 

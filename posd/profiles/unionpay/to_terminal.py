@@ -83,7 +83,8 @@ def _told(facts: AnswerFacts) -> dict[int, str]:
         39: facts.code,
         44: facts.parties,
         54: facts.balances,
-        63: facts.scheme,
+        55: facts.icc,
+        63: f"{facts.scheme or ''}{facts.remarks or ''}" or None,
     }
     return {field: value for field, value in told.items() if value is not None}
 

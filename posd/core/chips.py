@@ -1,0 +1,28 @@
+"""What a chip did after the host's approval, and what of it is uploaded (reference 1.7, record types 5 and 6).
+
+- An approval stands as accepted by the chip, until its terminal says otherwise: by its own reversal (the chip refused),
+  or in its own close. Such details are uploaded whether the totals agree or not, a message for each.
+- What a terminal tells in its own close is used until the detail has left; from then on it is repeated as it was.
+- It must never move money: a refused approval is undone by its reversal, and by nothing here.
+"""
+
+from posd.core.rules import Why
+from posd.core.state import ChipResult, State, Transaction, TxnStatus
+from posd.values import RequestId
+
+
+def result_of(state: State, txn: Transaction) -> ChipResult | None:
+    """How the chip ended it, as far as it is known; None: there is nothing to upload of it."""
+    if not txn.chip:
+        return None
+    if txn.status is TxnStatus.APPROVED:
+        return txn.chip_end.result if txn.chip_end is not None else ChipResult.ACCEPTED
+    reversal = state.reversals.get(txn.request_id)
+    return ChipResult.REFUSED if reversal is not None and reversal.why is Why.REFUSED_BY_CHIP else None
+
+
+def to_upload(state: State) -> tuple[RequestId, ...]:
+    """Of the open batch: what the chips accepted, then what they did not, each oldest first."""
+    found = [(result_of(state, txn), of) for of, txn in state.transactions.items()]
+    accepted = [of for result, of in found if result is ChipResult.ACCEPTED]
+    return (*accepted, *(of for result, of in found if result not in (None, ChipResult.ACCEPTED)))
