@@ -1,7 +1,8 @@
 """Card data in memory: what a request brought, masked in every form but its own attributes.
 
-Track data, PIN block and chip data live here until the request is sent and never touch a disk (P5). What may
-be kept, sealed, are the facts that a reversal needs: number, expiry, sequence, entry mode. It must never
+Track data, PIN block and what a chip says of its card live here until the request is sent and never touch a disk
+(P5). What may be kept, sealed, are the facts that a reversal or an upload needs: number, expiry, sequence, entry mode,
+and the tags of a chip that hold no card data. It must never
 show more of a number than its first six and last four digits.
 """
 
@@ -29,8 +30,8 @@ class CardData(Guarded):
     """What one request brought of a card; each part as text of its field, or None where the field was absent.
 
     `pan` field 2, digits. `expiry` field 14, YYMM. `track2`, `track3` fields 35 and 36 with `=`. `sequence`
-    field 23. `pin_block`, `icc` fields 52 and 55, hexadecimal. `entry_mode` field 22, 3 digits. `kept_icc`: what an
-    advice may keep of field 55, hexadecimal: no tag that holds card data. `encrypted`: the tracks came encrypted in
+    field 23. `pin_block`, `icc` fields 52 and 55, hexadecimal. `entry_mode` field 22, 3 digits. `kept_icc`: what may be
+    kept of field 55, hexadecimal: no tag that holds card data. `encrypted`: the tracks came encrypted in
     part (reference 1.12).
     """
 

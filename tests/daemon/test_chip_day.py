@@ -79,8 +79,8 @@ def test_an_unbalanced_day_of_all_kinds_with_a_kill_amid_the_details(staged: Mak
         await stage.terminal().do({"do": "sign_in"})
         chips = [await step(stage, "sale", amount=f"{n}.00") for n in range(1, 5)]
         assert {one["outcome"] for one in chips} == {"approved"}
-        await stage.sale("5.00")
         await step(stage, "offline_sale", amount="6.00", entry="012")
+        await stage.sale("5.00")
         await stage.until(lambda: not stage.state().undelivered_advices())
         await stage.terminal().do({"do": "chip_refusal", "of_stan": chips[0]["stan"]})
         await stage.until(lambda: not stage.state().unended_reversals())
@@ -170,9 +170,6 @@ def test_a_reversal_of_a_chip_sale_without_an_answer_has_the_five_tags(staged: M
         await stage.start()
         await stage.terminal().do({"do": "sign_in"})
         assert (await step(stage, "sale", amount="9.00"))["code"] == "98"
-        await stage.until(
-            lambda: all(r.status is ReversalStatus.ACKNOWLEDGED for r in stage.state().reversals.values())
-        )
         await stage.until(lambda: bool(stage.state().reversals) and not stage.state().unended_reversals())
         terminal = stage.acquirer.dump()["terminals"][0]
         assert terminal["conformance"] == []
