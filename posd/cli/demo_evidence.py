@@ -10,6 +10,7 @@ from pathlib import Path
 
 from posd.cli.demo_facts import (
     APPROVED,
+    DECLINED,
     IN_DOUBT,
     KINDS,
     NOBODY,
@@ -86,6 +87,8 @@ def _apply(ledger: Ledger, kind: str, facts: Json) -> None:
         case "approved" | "declined":
             found.status, answer = kind, facts["facts"]
             found.code, found.rrn, found.scheme = answer["code"], answer["rrn"], answer["scheme"] or ""
+        case "not_sent":
+            found.status = DECLINED
         case "outcome_unknown":
             found.status = OPEN
             found.whys.append(facts["why"])

@@ -22,6 +22,7 @@ from posd.security.machine import load_machine_key
 OUTCOMES = {
     TxnStatus.APPROVED: APPROVED,
     TxnStatus.DECLINED: DECLINED,
+    TxnStatus.NOT_SENT: DECLINED,
     TxnStatus.REVERSED: REVERSED,
     TxnStatus.IN_DOUBT: IN_DOUBT,
     TxnStatus.NOT_DONE: NOT_DONE,

@@ -27,6 +27,7 @@ COLOURS = {
     "stored": "yellow",
     "refused": "red",
     "cancelled": "yellow",
+    "not_sent": "yellow",
     "sent": "yellow",
     "reversed": "yellow",
     "resolved": "yellow",

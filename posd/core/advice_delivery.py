@@ -157,7 +157,7 @@ def _acknowledged(draft: "Draft", advice: Advice, facts: AnswerFacts, after_sile
 def lost(draft: "Draft", advice: Advice, why: Why) -> None:
     """No answer will be taken any more for the attempt in flight."""
     draft.end_exchange()
-    _failed(draft, r.AdviceUnanswered(advice.request_id, why, None, may_have_arrived=True))
+    _failed(draft, r.AdviceUnanswered(advice.request_id, why, None, may_have_arrived=why is not Why.NOT_SENT))
 
 
 def _failed(draft: "Draft", record: r.AdviceUnanswered) -> None:

@@ -35,6 +35,7 @@ CAUSE_OF_WHY: dict[Why, Cause] = {
     Why.RESTART: Cause.OURS,
     Why.TERMINAL: Cause.TERMINAL,
     Why.NOT_CONFIRMED: Cause.TERMINAL,
+    Why.NOT_SENT: Cause.LINE,
 }
 """A silent host on a line that stands is the host's; one on a line that is down is the line's, which comes first."""
 

@@ -96,6 +96,9 @@ def _take(draft: Draft, event: e.Event) -> None:
         case e.ExchangeLost():
             if event.token == draft.agenda.exchange_token:
                 _lost(draft, Why.LINK, f"its connection was lost: {event.why}")
+        case e.NeverLeft():
+            if event.token == draft.agenda.exchange_token:
+                _never_left(draft, event.why)
         case e.HostAnswered():
             _host_answered(draft, event.answer)
         case e.HostUnreadable():
@@ -260,6 +263,16 @@ def _lost(draft: Draft, why: Why, detail: str) -> None:
             upload.lost(draft, exchange.kind, detail)
         case _:
             assert_never(exchange.kind)
+
+
+def _never_left(draft: Draft, because: str) -> None:
+    """What is in flight is not: the line is certain that no byte of it has left (D2)."""
+    exchange = draft.state.exchange
+    assert exchange is not None, "a token belongs to an exchange"
+    if exchange.kind is ExchangeKind.TRANSACTION and _advice(draft, exchange.request_id) is None:
+        transactions.never_left(draft, _transaction(draft, exchange), because)
+    else:
+        _lost(draft, Why.NOT_SENT, because)
 
 
 def _encoding_failed(draft: Draft, event: e.EncodingFailed) -> None:

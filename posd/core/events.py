@@ -37,6 +37,13 @@ class ExchangeLost(Struct, frozen=True):
     why: str
 
 
+class NeverLeft(Struct, frozen=True):
+    """Of the frame with this token no byte has left, and none will: the line is certain of it (D2)."""
+
+    token: str
+    why: str
+
+
 class HostAnswered(Struct, frozen=True):
     """An answer arrived, was decoded and had its MAC checked."""
 
@@ -287,6 +294,7 @@ Event = (
     | LinkUp
     | LinkDown
     | ExchangeLost
+    | NeverLeft
     | HostAnswered
     | HostUnreadable
     | TransactionRequested

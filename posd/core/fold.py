@@ -61,7 +61,7 @@ def apply(state: State, record: r.Record, at_ms: int) -> State:
             return replace(state, exchange=exchange, stan=after(state, record.stan))
         case r.EchoEnded() | r.SignOffEnded():
             return replace(state, exchange=None)
-        case r.AuthorisationStarted() | r.Approved() | r.Declined() | r.OutcomeUnknown() | r.LateAnswer():
+        case r.AuthorisationStarted() | r.Approved() | r.Declined() | r.OutcomeUnknown() | r.NotSent() | r.LateAnswer():
             return _transaction(state, record, at_ms)
         case r.AnswerHandedOver():
             state = confirmed(state, record.request_id)
@@ -138,7 +138,7 @@ def _keys_given(session: Session, generation: int) -> Session:
 
 def _transaction(
     state: State,
-    record: r.AuthorisationStarted | r.Approved | r.Declined | r.OutcomeUnknown | r.LateAnswer,
+    record: r.AuthorisationStarted | r.Approved | r.Declined | r.OutcomeUnknown | r.NotSent | r.LateAnswer,
     at_ms: int,
 ) -> State:
     match record:
@@ -160,6 +160,8 @@ def _transaction(
             txn = state.find(record.request_id)
             seen = record.approval_seen or (txn is not None and txn.approval_seen)
             return _answered(state, record, Input.UNKNOWN, why=record.why, approval_seen=seen)
+        case r.NotSent():
+            return _answered(state, record, Input.NOT_SENT)
         case r.LateAnswer():
             if not record.approval:
                 return state
@@ -168,7 +170,9 @@ def _transaction(
             assert_never(record)
 
 
-def _answered(state: State, record: r.Approved | r.Declined | r.OutcomeUnknown, what: Input, **facts: Any) -> State:
+def _answered(
+    state: State, record: r.Approved | r.Declined | r.OutcomeUnknown | r.NotSent, what: Input, **facts: Any
+) -> State:
     """The exchange is over, and this is what is known of the transaction now."""
     of = record.request_id
     return change_txn(end_exchange(state, of), of, lambda txn: replace(moved(txn, what), **facts))

@@ -111,6 +111,7 @@ def _after_answer(advice: Advice, record: Answered) -> Advice:
             return replace(
                 advice,
                 status=_to(advice, Input.UNANSWERED),
+                attempts=max(advice.attempts - (record.because is Why.NOT_SENT), 0),
                 unanswered=advice.unanswered + record.may_have_arrived,
                 last_code=record.code,
                 history=_ended(advice, record.code, record.because),

@@ -98,6 +98,7 @@ def _after_answer(reversal: Reversal, record: Answered) -> Reversal:
         return replace(
             reversal,
             status=_to(reversal, Input.UNANSWERED),
+            attempts=max(reversal.attempts - (record.because is Why.NOT_SENT), 0),
             unanswered=reversal.unanswered + (record.because in SILENT),
             reason=record.reason,
             history=_ended(reversal, because=record.because),

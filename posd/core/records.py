@@ -144,6 +144,13 @@ class OutcomeUnknown(Struct, frozen=True):
     detail: str = ""
 
 
+class NotSent(Struct, frozen=True):
+    """Of this request no byte has left, and none will: no money moved, and nothing is owed. Ends its exchange."""
+
+    request_id: RequestId
+    because: str
+
+
 class LateAnswer(Struct, frozen=True):
     """An answer to a transaction or reversal that was no longer waited for."""
 
@@ -629,6 +636,7 @@ Record = (
     | Approved
     | Declined
     | OutcomeUnknown
+    | NotSent
     | RefundInDoubt
     | RefundRepeated
     | RefundResolved

@@ -130,7 +130,7 @@ def late(draft: "Draft", txn: Transaction, answer: HostAnswer) -> None:
         refused = verdict.worth is Worth.DECLINED and answer.mac is MacCheck.GOOD and code != SEEN_BEFORE
         if refused and not txn.repeated and not txn.approval_seen:
             _found_out(draft, txn, r.RefundResolved(of, False, Evidence.LATE_ANSWER, facts=answer.facts))
-    elif txn.status in (TxnStatus.DECLINED, TxnStatus.NOT_DONE) and verdict.approval_seen:
+    elif txn.status in (TxnStatus.DECLINED, TxnStatus.NOT_DONE, TxnStatus.NOT_SENT) and verdict.approval_seen:
         draft.record(r.RefundInDoubt(of, Why.UNCONFIRMED, code, True, "an approval came after all"))
         draft.alert("refund_in_doubt", request_id=of, why=Why.UNCONFIRMED.value)
 

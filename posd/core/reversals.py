@@ -12,8 +12,9 @@
 - 00 acknowledges. 12 and 25 acknowledge only what the host was never seen to approve and whose batch is open, or what
   an unanswered attempt of ours may already have reversed (flagged); else the reversal is in *conflict* (D11).
 - A late approval after 12 or 25 opens it again (D11).
-- Attempts are durable and counted when they leave; a line that is down is not an attempt. After the limit it is
-  *stuck*: alerted, shown, still owed, retried slowly. Only an acknowledgement or a named person with a reason ends it.
+- Attempts are durable and counted when they leave; a line that is down, or takes nothing, is no attempt. After the
+  limit it is *stuck*: alerted, shown, still owed, retried slowly. Only an acknowledgement or a named
+  person with a reason ends it.
 - One that cannot be encoded is stuck at once: quick attempts would not help, and it must not stop the terminal (D1).
 - An answer may trigger one sign-in for each reversal; the second such answer counts as an attempt (D12).
 """
@@ -153,7 +154,8 @@ def _denied(draft: "Draft", reversal: Reversal, code: str) -> None:
 def lost(draft: "Draft", reversal: Reversal, why: Why) -> None:
     """No answer will be taken any more for the attempt in flight."""
     draft.end_exchange()
-    _failed(draft, r.ReversalUnanswered(reversal.request_id, why, _reason(draft, REASON_NO_ANSWER)))
+    reason = reversal.reason if why is Why.NOT_SENT else _reason(draft, REASON_NO_ANSWER)
+    _failed(draft, r.ReversalUnanswered(reversal.request_id, why, reason))
 
 
 def _failed(draft: "Draft", record: r.ReversalUnanswered | r.ReversalRefused) -> None:
@@ -187,7 +189,7 @@ def _reason(draft: "Draft", why: Why) -> str:
 def late_approval(draft: "Draft", txn: Transaction) -> None:
     """An approval came when nobody waited for it any more."""
     reversal = draft.state.reversals.get(txn.request_id)
-    if txn.status is TxnStatus.DECLINED and draft.rules.kinds[txn.kind].reversible:
+    if txn.status in (TxnStatus.DECLINED, TxnStatus.NOT_SENT) and draft.rules.kinds[txn.kind].reversible:
         draft.record(r.ReversalOwed(txn.request_id, Why.UNCONFIRMED, _reason(draft, Why.UNCONFIRMED)))
         draft.alert("late_approval", request_id=txn.request_id, status=txn.status.value)
     elif reversal is None or reversal.status is ReversalStatus.RESOLVED:

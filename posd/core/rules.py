@@ -46,6 +46,7 @@ class Why(StrEnum):
     RESTART = "restart"
     TERMINAL = "terminal"
     NOT_CONFIRMED = "not_confirmed"
+    NOT_SENT = "not_sent"
 
 
 class Side(StrEnum):

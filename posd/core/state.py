@@ -27,6 +27,7 @@ class TxnStatus(StrEnum):
     STORED = "stored"
     REFUSED = "refused"
     CANCELLED = "cancelled"
+    NOT_SENT = "not_sent"
 
 
 class ReversalStatus(StrEnum):

@@ -1,23 +1,26 @@
-"""One financial request: sent → approved | declined | unknown | in doubt.
+"""One financial request: sent → approved | declined | unknown | in doubt | not sent.
 
-    status     approved  declined  unknown  acknowledged  reopened  resolved  doubted   happened  missing   cancelled
-    sent       APPROVED  DECLINED  UNKNOWN  -             -         -         IN_DOUBT  -         -         -
-    approved   -         -         UNKNOWN  -             -         -         -         -         -         -
-    declined   -         -         UNKNOWN  -             -         -         IN_DOUBT  -         -         -
-    unknown    -         -         UNKNOWN  REVERSED      -         RESOLVED  -         -         -         -
-    reversed   -         -         -        -             UNKNOWN   -         -         -         -         -
-    resolved   -         -         -        -             -         -         -         -         -         -
-    in_doubt   APPROVED  -         -        -             -         -         IN_DOUBT  APPROVED  NOT_DONE  -
-    not_done   -         -         -        -             -         -         IN_DOUBT  -         -         -
-    stored     APPROVED  REFUSED   -        -             -         RESOLVED  -         -         -         CANCELLED
-    refused    APPROVED  -         -        -             -         RESOLVED  -         -         -         -
-    cancelled  -         -         -        -             -         -         -         -         -         -
+    status    approved declined unknown acknowledged reopened resolved doubted  happened missing  cancelled not_sent
+    sent      APPROVED DECLINED UNKNOWN -            -        -        IN_DOUBT -        -        -         NOT_SENT
+    approved  -        -        UNKNOWN -            -        -        -        -        -        -         -
+    declined  -        -        UNKNOWN -            -        -        IN_DOUBT -        -        -         -
+    unknown   -        -        UNKNOWN REVERSED     -        RESOLVED -        -        -        -         -
+    reversed  -        -        -       -            UNKNOWN  -        -        -        -        -         -
+    resolved  -        -        -       -            -        -        -        -        -        -         -
+    in_doubt  APPROVED -        -       -            -        -        IN_DOUBT APPROVED NOT_DONE -         -
+    not_done  -        -        -       -            -        -        IN_DOUBT -        -        -         -
+    stored    APPROVED REFUSED  -       -            -        RESOLVED -        -        -        CANCELLED -
+    refused   APPROVED -        -       -            -        RESOLVED -        -        -        -         -
+    cancelled -        -        -       -            -        -        -        -        -        -         -
+    not_sent  -        -        UNKNOWN -            -        -        IN_DOUBT -        -        -         -
 
 - A request that the terminal sends again is answered from here, never sent again (D6, D12).
 - Time-out, lost line, bad MAC, unreadable or unconfirmed answer, restart and the terminal's own reversal are one fact:
   *unknown*. The terminal is told "failed" and, if the kind is reversible, a reversal is owed (D9).
 - An approved request becomes unknown only when the terminal takes it back (its own 0400); a declined one only when an
   approval comes after all: the customer must not be charged for what the terminal was told is refused.
+- A request of which the line says that no byte has left is *not sent*: nothing is owed, and the terminal is told so at
+  once. Only where the line is certain; should an approval come after all, it is treated like that of a declined one.
 - A refund is never reversed: without an outcome it is *in doubt*, until it is found out (refunds.py, D13).
 - A first attempt that is answered 94 used a number twice: failed, and alerted (D14).
 - Where a part may be approved, the totals use that part; a reversal carries what was requested (D15).
@@ -61,12 +64,14 @@ class Input(StrEnum):
     HAPPENED = "happened"
     MISSING = "missing"
     CANCELLED = "cancelled"
+    NOT_SENT = "not_sent"
 
 
 TABLE: dict[tuple[TxnStatus, Input], TxnStatus] = {
     (TxnStatus.SENT, Input.APPROVED): TxnStatus.APPROVED,
     (TxnStatus.SENT, Input.DECLINED): TxnStatus.DECLINED,
     (TxnStatus.SENT, Input.UNKNOWN): TxnStatus.UNKNOWN,
+    (TxnStatus.SENT, Input.NOT_SENT): TxnStatus.NOT_SENT,
     (TxnStatus.APPROVED, Input.UNKNOWN): TxnStatus.UNKNOWN,
     (TxnStatus.DECLINED, Input.UNKNOWN): TxnStatus.UNKNOWN,
     (TxnStatus.UNKNOWN, Input.UNKNOWN): TxnStatus.UNKNOWN,
@@ -86,6 +91,8 @@ TABLE: dict[tuple[TxnStatus, Input], TxnStatus] = {
     (TxnStatus.STORED, Input.CANCELLED): TxnStatus.CANCELLED,
     (TxnStatus.REFUSED, Input.APPROVED): TxnStatus.APPROVED,
     (TxnStatus.REFUSED, Input.RESOLVED): TxnStatus.RESOLVED,
+    (TxnStatus.NOT_SENT, Input.UNKNOWN): TxnStatus.UNKNOWN,
+    (TxnStatus.NOT_SENT, Input.DOUBTED): TxnStatus.IN_DOUBT,
 }
 
 
@@ -140,6 +147,8 @@ def _answer_from_state(draft: "Draft", txn: Transaction, reply_to: str) -> None:
     elif txn.status is TxnStatus.CANCELLED:
         refused = Refused(Refusal.REVERSED_IN_ADVANCE, "the terminal took it back before it left", txn.request_id)
         draft.answer(ToTerminal(reply_to, refused))
+    elif txn.status is TxnStatus.NOT_SENT:
+        draft.answer(ToTerminal(reply_to, Refused(Refusal.NOT_SENT, "it never left", txn.request_id)))
     elif txn.status is TxnStatus.APPROVED or (txn.status is TxnStatus.DECLINED and txn.facts is not None):
         facts = txn.facts or AnswerFacts("00")  # found out without an answer: then the word is ours (D13)
         draft.answer(ToTerminal(reply_to, Result(facts, txn.request_id, txn.approved_minor)))
@@ -304,6 +313,20 @@ def lost(draft: "Draft", txn: Transaction, why: Why, detail: str) -> None:
         draft.effects.append(ForgetCard(txn.request_id))
     else:
         _unknown(draft, txn, Verdict(Worth.UNKNOWN, why, detail), None)
+
+
+def never_left(draft: "Draft", txn: Transaction, because: str) -> None:
+    """The line is certain that the host cannot know of the request in flight: no outcome has to be undone (D2)."""
+    if txn.status is not TxnStatus.SENT:  # taken back meanwhile, or the repeat of a refund that did leave
+        lost(draft, txn, Why.LINK, because)
+        return
+    draft.end_exchange()
+    draft.record(r.NotSent(txn.request_id, because))
+    draft.note("not_sent", request_id=txn.request_id, because=because)
+    draft.set_repeat(None)
+    draft.effects.append(ForgetCard(txn.request_id))
+    for reply_to in draft.take_waiters(txn.request_id):
+        draft.answer(ToTerminal(reply_to, Refused(Refusal.NOT_SENT, because, txn.request_id)))
 
 
 def _unknown(draft: "Draft", txn: Transaction, verdict: Verdict, code: str | None) -> None:

@@ -99,13 +99,17 @@ class HostSide:
         self._lanes.tell_station(Routed(change.left, change.to, change.why, change.back))
 
     def withdrawn(self, token: str) -> None:
-        log.debug("frame_withdrawn", token=token)
+        """A lane that waits no more knows this token no more, and nothing follows."""
+        self._offer(token, e.NeverLeft(token, "the line could not take it"))
 
     def lost(self, token: str, why: str) -> None:
         """A lane that has its answer already knows this token no more, and nothing follows."""
+        self._offer(token, e.ExchangeLost(token, why))
+
+    def _offer(self, token: str, event: e.NeverLeft | e.ExchangeLost) -> None:
         runner = self._lanes.lanes.get(Tid(token.rpartition("#")[0]))
         if runner is not None:
-            runner.offer(Happened(e.ExchangeLost(token, why)))
+            runner.offer(Happened(event))
 
     def unreadable(self, error: MalformedMessage, length: int) -> None:
         self._lanes.tell_station(Garbage("host", length, str(error)))
@@ -191,16 +195,15 @@ class Exits:
         self.doors: Doors | None = None
         self.till: TillSide | None = None
 
-    def to_host(self, message: fx.ToHost, outgoing: Outgoing) -> None:
-        """A message that the line does not take has its reply limit, or the line's end, as any other."""
-        if self.link is None or not self.link.send(message.token, outgoing.frame, message.deadline_s):
-            of = {} if message.request_id is None else {"request_id": message.request_id}
-            log.warning("line_took_nothing", token=message.token, **of, kind=message.kind.value)
+    def to_host(self, message: fx.ToHost, outgoing: Outgoing) -> bool:
+        if self.link is not None and self.link.send(message.token, outgoing.frame, message.deadline_s):
+            return True
+        of = {} if message.request_id is None else {"request_id": message.request_id}
+        log.warning("line_took_nothing", token=message.token, **of, kind=message.kind.value)
+        return False
 
-    def withdraw(self, token: str) -> None:
-        """Nobody waits for this exchange any more."""
-        if self.link is not None:
-            self.link.withdraw(token)
+    def withdraw(self, token: str) -> bool:
+        return self.link is not None and self.link.withdraw(token)
 
     def to_terminal(self, connection: str, outgoing: Outgoing) -> bool:
         if outgoing.mti == ANSWER:

@@ -46,11 +46,11 @@ NEVER_MISSED = (e.Started, e.LinkUp, e.LinkDown)
 class Outlets(Protocol):
     """Where a step leads: bounded outboxes that never wait (D2)."""
 
-    def to_host(self, message: fx.ToHost, outgoing: Outgoing) -> None:
-        """Hand a message to the line."""
+    def to_host(self, message: fx.ToHost, outgoing: Outgoing) -> bool:
+        """Hand a message to the line; False: it takes nothing, so nothing of it will ever leave."""
 
-    def withdraw(self, token: str) -> None:
-        """Take a message back if the line has not got it."""
+    def withdraw(self, token: str) -> bool:
+        """Nobody waits for this exchange any more. True: no byte of it has left, and none will."""
 
     def to_terminal(self, connection: str, outgoing: Outgoing) -> bool:
         """Hand an answer to the door; False: nobody is there."""
@@ -85,7 +85,10 @@ class Runner:
         limit = INBOX_ITEMS_MAX if isinstance(item, FromTerminal | FromTill) else INBOX_ANSWERS_MAX
         if len(self._inbox) >= limit and not isinstance(event, NEVER_MISSED):
             return False
-        self._inbox.append(item)
+        if isinstance(event, e.NeverLeft):
+            self._inbox.appendleft(item)  # before a tick or a line's end, which would call its outcome unknown
+        else:
+            self._inbox.append(item)
         self.resting = False
         self._wake.set()
         return True
@@ -120,8 +123,8 @@ class Runner:
         """Hand over, never wait. Withdrawals come before what is sent, so no request follows its own reversal (D2)."""
         for effect in step.effects:
             self._effect(effect)
-        if step.to_host is not None:
-            self._outlets.to_host(*step.to_host)
+        if step.to_host is not None and not self._outlets.to_host(*step.to_host):
+            self.offer(Happened(e.NeverLeft(step.to_host[0].token, "the line takes nothing")))
         for answer, outgoing in step.to_terminal:
             handed = self._outlets.to_terminal(connection_of(answer.reply_to), outgoing)
             if handed and (request_id := approval_of(answer)) is not None:
@@ -201,6 +204,8 @@ class LaneRunner(Runner):
             await self._live_behind_fence(item)
             return
         try:
+            if (never_left := self._never_left()) is not None:
+                await super()._live_through(never_left)
             await super()._live_through(item)
         except BUGS as error:  # our bug, this terminal's fence (D4)
             self.fenced = because(error)
@@ -208,6 +213,17 @@ class LaneRunner(Runner):
             self.lane.forget_cards()
             self._refuse_commands()
             await self._live_behind_fence(item)
+
+    def _never_left(self) -> Happened | None:
+        """D2: at its reply limit a message is taken back from the line; what the line had not begun with is not sent,
+        and no unknown outcome."""
+        agenda = self.lane.engine.agenda
+        token, deadline_s = agenda.exchange_token, agenda.exchange_deadline_s
+        if token is None or deadline_s is None or deadline_s > self._now().monotonic_s:
+            return None
+        if not self._outlets.withdraw(token):
+            return None
+        return Happened(e.NeverLeft(token, "the line took none of it before the reply limit"))
 
     def _refuse_commands(self) -> None:
         for command_id, waiting in self._commands.items():

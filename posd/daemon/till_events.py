@@ -26,7 +26,15 @@ RETRY_MS = 2_000
 """After so long a client comes back."""
 
 KINDS = frozenset(
-    {"authorisation_started", "approved", "declined", "outcome_unknown", "request_refused", "answer_handed_over"}
+    {
+        "authorisation_started",
+        "approved",
+        "declined",
+        "outcome_unknown",
+        "not_sent",
+        "request_refused",
+        "answer_handed_over",
+    }
     | {"reversal_owed", "reversal_attempted", "reversal_acknowledged", "reversal_stuck", "reversal_conflict"}
     | {"reversal_reopened", "reversal_resolved", "late_answer"}
     | {"refund_in_doubt", "refund_repeated", "refund_resolved"}

@@ -30,6 +30,7 @@ TRANSACTION: Mapping[TxnStatus, str] = {
     TxnStatus.STORED: "done at the terminal, and not delivered to the host yet",
     TxnStatus.REFUSED: "done at the terminal, but the host will not have it",
     TxnStatus.CANCELLED: "taken back by the terminal before it left",
+    TxnStatus.NOT_SENT: "not sent: the line took none of it, no money moved",
 }
 
 TO_CONFIRM = "approved with a reservation: have the issuer confirm it (the acquirer says how)"
@@ -138,6 +139,7 @@ WHY: Mapping[Why, str] = {
     Why.RESTART: "posd was restarted before the answer",
     Why.TERMINAL: "the terminal asked for the reversal",
     Why.NOT_CONFIRMED: "the till did not confirm the approval in time",
+    Why.NOT_SENT: "the line took none of it, so it never left",
 }
 
 ROUTE: Mapping[Health, str] = {

@@ -17,6 +17,7 @@ BECOMES = {
     "approved": "approved",
     "declined": "declined",
     "outcome_unknown": "unknown",
+    "not_sent": "not sent",
     "reversal_owed": "owed",
     "reversal_needs_sign_in": "owed",
     "reversal_unanswered": None,
@@ -209,7 +210,7 @@ def _one(stage: Stage, known: Known, entry: Entry | None, books: Books, unmaced_
         stage.violate(what)
     elif known.kind == "refund" and known.status in ("reversed", "owed", "stuck", "conflict", "unknown", "resolved"):
         stage.violate(f"{what}: a refund is never reversed (D13)")
-    elif known.status in ("declined", "reversed", "unknown", "not done") and counts:
+    elif known.status in ("declined", "reversed", "unknown", "not done", "not sent") and counts:
         if known.status == "declined" and unmaced_declines:
             stage.count("suspect: a decline without MAC")  # D10: the knob accepts this, the batch is out of balance
         elif known.status == "reversed" and _denied_then_approved(known, books):

@@ -97,21 +97,24 @@ class Line:
 
     # --- towards the host ------------------------------------------------------------------------------------------
 
-    def send(self, tid: str, message: fx.ToHost, outgoing: Outgoing, wait_s: float) -> None:
-        """Take a frame that has to leave within `wait_s` or never (D2)."""
+    def send(self, tid: str, message: fx.ToHost, outgoing: Outgoing, wait_s: float) -> bool:
+        """Take a frame that has to leave within `wait_s` or never (D2); False: nothing of it will leave."""
         if not self.up:
             self.stage.say("line", f"took nothing: {outgoing.mti}")
-            return
+            return False
         waiting = _Waiting(tid, message, outgoing, self.stage.now_ms + round(wait_s * 1000))
         self._outbox.append(waiting)
         if not self.quiet and self.stage.chance(self.stage.faults.stall):
             self._stall()
         if not self._stalled:
             self._flush()
+        return True
 
-    def withdraw(self, token: str) -> None:
-        """Take a frame back if the line has not taken it."""
+    def withdraw(self, token: str) -> bool:
+        """Take a frame back if the line has not taken it; True: it had not."""
+        before = len(self._outbox)
         self._outbox = [waiting for waiting in self._outbox if waiting.message.token != token]
+        return len(self._outbox) < before
 
     def _stall(self) -> None:
         connection = self._connection

@@ -271,7 +271,8 @@ class Machine:
             message, outgoing = step.to_host
             self.stage.say(f"posd {tid[-1]}", f"-> host {outgoing.mti} {message.kind} {outgoing.stan or ''}")
             self.witness.leaves_for_host(tid, message, outgoing)
-            self.line.send(tid, message, outgoing, message.deadline_s - self.now().monotonic_s)
+            if not self.line.send(tid, message, outgoing, message.deadline_s - self.now().monotonic_s):
+                self._inbox.appendleft((tid, Happened(e.NeverLeft(message.token, "the line takes nothing"))))
             self.point("after sending")
         for answer, encoded in step.to_terminal:
             self.stage.say(f"posd {tid[-1]}", f"-> terminal {encoded.mti} {_told(answer)}")
@@ -305,6 +306,15 @@ class Machine:
         if by_chance or self.points == self.kill_at:
             raise Killed(f"killed at point {self.points}, {where}")
 
+    def _take_back(self, tid: Tid) -> None:
+        """At its reply limit the line is asked for a message: what it had not taken never left (D2)."""
+        agenda = self.lanes[tid].engine.agenda
+        token, deadline_s = agenda.exchange_token, agenda.exchange_deadline_s
+        if token is None or deadline_s is None or deadline_s > self.now().monotonic_s:
+            return
+        if self.line.withdraw(token):
+            self.offer(tid, Happened(e.NeverLeft(token, "the line took none of it")))
+
     def _set_alarm(self, tid: Tid) -> None:
         """Wake the lane at its next deadline, which must lie in the future (D4, house rule 3)."""
         lane, now = self.lanes[tid], self.now()
@@ -318,6 +328,7 @@ class Machine:
 
         def ring() -> None:
             if self.alive and boot == self._boot and self._alarms[tid] == number:
+                self._take_back(tid)
                 self.offer(tid, Happened(e.Tick()))
 
         self.stage.after(deadline_s - now.monotonic_s + 0.001, ring)

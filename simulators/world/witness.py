@@ -35,7 +35,14 @@ REMEMBERED = frozenset({"authorisation_started", "advice_stored", "refund_resolv
 ADVICE_IS_OVER = ("advice_acknowledged", "advice_refused", "advice_settled", "advice_cancelled", "advice_resolved")
 HEADER_BYTES = 6
 
-TAKEN_BACK = ("reversal_owed", "outcome_unknown", "original_refused_in_advance", "declined", "advice_cancelled")
+TAKEN_BACK = (
+    "reversal_owed",
+    "outcome_unknown",
+    "original_refused_in_advance",
+    "declined",
+    "advice_cancelled",
+    "not_sent",
+)
 """One of these has to be durable before a terminal's 0400 is answered 00 (D16, D17)."""
 
 Key = tuple[str, str, object]

@@ -91,6 +91,7 @@ RULES = Rules(
         Why.RESTART: "98",
         Why.TERMINAL: "96",
         Why.NOT_CONFIRMED: "98",
+        Why.NOT_SENT: "98",
     },
     reversal_retry=Gaps(5.0, 300.0),
     advice_retry=Gaps(5.0, 300.0),

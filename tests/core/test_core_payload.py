@@ -26,6 +26,7 @@ GOLDEN_FILES = (
     "terminal_close.v1.jsonl",
     "advices.v3.jsonl",
     "chips.v5.jsonl",
+    "not_sent.v1.jsonl",
 )
 
 
@@ -43,7 +44,9 @@ def folded(name: str) -> State:
     return state
 
 
-@pytest.mark.parametrize("name", ["v1", "refunds.v2", "till.v3", "terminal_close.v1", "advices.v3", "chips.v5"])
+@pytest.mark.parametrize(
+    "name", ["v1", "refunds.v2", "till.v3", "terminal_close.v1", "advices.v3", "chips.v5", "not_sent.v1"]
+)
 def test_d34_a_golden_journal_folds_to_its_golden_state(name: str) -> None:
     """Never change the golden journals: a record whose shape changes gets a new version and an upcast."""
     assert payload.load_state((GOLDEN / f"{name}.state.json").read_text()) == folded(f"{name}.jsonl")

@@ -52,6 +52,8 @@ def _follow(ours: Ours, kind: str, said: dict[str, Any]) -> None:
             ours.status = "approved"
         case "advice_refused" | "advice_cancelled" | "advice_resolved":
             ours.status = kind.removeprefix("advice_")
+        case "not_sent":
+            ours.status = "not sent"
         case "outcome_unknown" if ours.status == "sent":
             ours.status = "unknown"
         case "reversal_owed" | "reversal_reopened":

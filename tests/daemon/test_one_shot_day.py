@@ -4,7 +4,7 @@ import asyncio
 import json
 from collections.abc import Callable
 
-from posd.core.state import ReversalStatus
+from posd.core.state import ReversalStatus, TxnStatus
 from tests.daemon.stage import SECOND, TID, Stage, play
 
 MakeStage = Callable[..., Stage]
@@ -71,11 +71,31 @@ def test_d2_a_connection_that_ends_without_an_answer_is_reversed_before_the_repl
     play(staged(tids=(TID, SECOND), faults=faults, change=patient), story)
 
 
-def test_a_host_that_goes_away_uses_up_no_attempts(staged: MakeStage) -> None:
+def test_d2_a_sale_without_a_connection_is_not_sent_and_owes_nothing(staged: MakeStage) -> None:
     async def story(stage: Stage) -> None:
         await stage.start()
         stage.hang_up()
-        assert (await stage.sale("5.00"))["outcome"] != "approved"
+        assert (await stage.sale("5.00"))["code"] == "91"
+        await stage.until(lambda: not stage.daemon.link_up)
+        assert [txn.status for txn in stage.state().transactions.values()] == [TxnStatus.NOT_SENT]
+        assert not stage.state().unended_reversals()
+        await stage.host._listen("127.0.0.1", stage.host_port)
+        await stage.until(lambda: stage.daemon.link_up)
+        assert (await stage.sale("6.00"))["outcome"] == "approved"
+        assert not stage.received("0400")
+        await stage.end()
+        assert stage.differences() == []
+
+    play(staged(change=ONE_SHOT), story)
+
+
+def test_a_host_that_goes_away_uses_up_no_attempts(staged: MakeStage) -> None:
+    async def story(stage: Stage) -> None:
+        await stage.start()
+        selling = asyncio.create_task(stage.sale("5.00"))
+        await stage.until(lambda: stage.received("0200"))
+        stage.hang_up()
+        assert (await selling)["code"] == "98"
         await stage.until(lambda: not stage.daemon.link_up)
         (reversal,) = stage.state().unended_reversals()
         assert (reversal.status, reversal.attempts) == (ReversalStatus.OWED, 0)
@@ -87,7 +107,8 @@ def test_a_host_that_goes_away_uses_up_no_attempts(staged: MakeStage) -> None:
         await stage.end()
         assert stage.differences() == []
 
-    play(staged(change=ONE_SHOT), story)
+    faults = ({"mti": "0200", "amount": "5.00", "do": "lose_answer"},)
+    play(staged(faults=faults, change=ONE_SHOT), story)
 
 
 def test_d11_an_approval_that_comes_after_its_reversal_was_denied_is_heard(staged: MakeStage) -> None:

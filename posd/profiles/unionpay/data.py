@@ -209,6 +209,7 @@ REVERSAL_REASONS: Mapping[Why, str] = MappingProxyType(
         Why.RESTART: "98",
         Why.TERMINAL: "98",
         Why.NOT_CONFIRMED: "98",
+        Why.NOT_SENT: "98",
         Why.MAC: "A0",
         Why.UNREADABLE: "06",
         Why.UNCONFIRMED: "06",
