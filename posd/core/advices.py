@@ -13,7 +13,8 @@
 - How it is delivered, and what the host's answers mean, is in advice_delivery.py.
 - What is not delivered within the hold counts in its batch all the same, and is carried over under its old number
   (D19). Totals that agree say that the host has it; so does the upload when it takes it. What was refused goes into the
-  upload too. A record that the upload refuses says nothing of an attempt before it: what was owed goes on.
+  upload too, but stays refused: a person has to look. A record that the upload refuses says nothing of an attempt
+  before it: what was owed goes on.
 - The terminal may take it back until it has left (D17); a person may end it, with a reason, and then it counts no more.
 - While a batch is being closed nothing is stored: the terminal waits, or asks again.
 """
@@ -204,11 +205,12 @@ def reconcile(draft: "Draft", host: HostTotals) -> None:
 
 
 def settled(draft: "Draft", of: RequestId, how: Settled) -> None:
-    """The host has it, and with it what it replaces."""
+    """The host has it, and with it what it replaces. Of what it refused, only its totals say that."""
     advice, txn = draft.state.advices.get(of), draft.state.find(of)
     if advice is None or txn is None:
         return
-    if advice.status in UNDELIVERED or advice.status is AdviceStatus.REFUSED:
+    agreed = advice.status is AdviceStatus.REFUSED and how is Settled.TOTALS
+    if advice.status in UNDELIVERED or agreed:
         draft.record(r.AdviceSettled(of, how))
         draft.at_once(due_key(of))
         draft.note("advice_settled", request_id=of, how=how.value)

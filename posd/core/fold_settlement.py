@@ -10,7 +10,9 @@ from posd.core.answers import ExchangeKind, Totals
 from posd.core.edits import after
 from posd.core.state import (
     EARLIER_MAX,
+    UNDELIVERED,
     UNENDED,
+    AdviceStatus,
     Batch,
     CloseOutcome,
     Exchange,
@@ -20,6 +22,9 @@ from posd.core.state import (
     State,
 )
 from posd.values import BatchNumber, Stan
+
+WANT_SOMEBODY = UNDELIVERED | {AdviceStatus.REFUSED}
+"""Advices that are not over: the host has to take them, or a person has to look."""
 
 DueRecord = r.SettlementWanted | r.SettlementPostponed | r.SettlementBegun
 WaitRecord = r.SettlementDeferred | r.SettlementHeld | r.SettlementApproved
@@ -212,7 +217,7 @@ def _next_batch(state: State, close: LastClose, number: BatchNumber, at_ms: int)
     skipped = close.outcome is CloseOutcome.EMPTY
     phase = _phase(state, settlements.Input.SKIPPED if skipped else settlements.Input.CLOSED)
     owed = {of for of, rev in state.reversals.items() if rev.status in UNENDED}
-    owed |= {advice.request_id for advice in state.undelivered_advices()}
+    owed |= {advice.request_id for advice in state.advices.values() if advice.status in WANT_SOMEBODY}
     owed |= {txn.request_id for txn in state.in_doubt()}
     settled = [of for of in state.closed if of not in owed]
     forgotten = set(settled[: max(len(settled) - EARLIER_MAX, 0)])

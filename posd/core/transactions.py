@@ -169,8 +169,9 @@ def _refusal(draft: "Draft", event: TransactionRequested) -> tuple[Refusal, str]
     kind = draft.rules.kinds[event.kind]
     if event.request_id in draft.state.tombstones:
         return Refusal.REVERSED_IN_ADVANCE, "the terminal reversed this request before it came"  # D17
-    if event.request_id in draft.state.refused:
-        return Refusal(draft.state.refused[event.request_id]), "this request was refused before"  # D6
+    earlier = draft.state.refused.get(event.request_id)
+    if earlier is not None and not (kind.advice and earlier in NOT_NOW):
+        return Refusal(earlier), "this request was refused before"  # D6
     if event.has_pin and not draft.rules.pin_allowed:
         return Refusal.NOT_SUPPORTED, "PIN entry is refused for this terminal by its configuration"
     under_our_keys = draft.rules.keys_expected and (event.has_pin or event.tracks_encrypted)
@@ -187,6 +188,10 @@ def _refusal(draft: "Draft", event: TransactionRequested) -> tuple[Refusal, str]
     if not (kind.takes_back or kind.replaces) and limits.full(draft, kind.side):
         return Refusal.BATCH_FULL, "the batch is full: it has to be settled first"  # D22
     return None
+
+
+NOT_NOW = frozenset({Refusal.NOT_SENT, Refusal.BUSY, Refusal.BATCH_FULL, Refusal.BLOCKED, Refusal.FENCED})
+"""What an advice may be told more than once: it has happened, and its terminal tells it until somebody takes it."""
 
 
 def _confirm_earlier(draft: "Draft") -> None:

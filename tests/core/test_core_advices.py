@@ -472,10 +472,38 @@ def test_d21_it_is_uploaded_alone_and_done_when_the_host_takes_it() -> None:
     assert not [out for out in play.sent[-5:] if isinstance(out.message, SendAdvice)]
 
 
-def test_what_was_refused_is_uploaded_too() -> None:
+def test_what_was_refused_is_uploaded_too_and_a_person_has_to_look() -> None:
+    """A record that was taken says nothing of money: it stays refused over any number of batches (1.9)."""
     play = draining(stored()) << on_its_way(1) >> answered("14") << sent(TOTALS)
     play >> unbalanced() << sent(UPLOAD, transactions=(play.txn(1, OFFLINE),)) >> answered()
-    assert status(play) is AdviceStatus.DONE
+    assert status(play) is AdviceStatus.REFUSED
+    play >> answered() >> signed_in()
+    play >> e.ResolveAdvice("c", "anna", "paid by transfer", request_id(1, OFFLINE)) << done()
+    agreed = draining(stored()) << on_its_way(1) >> answered("14") << sent(TOTALS)
+    agreed >> answered("", host_totals=host_totals(agreed)) << recorded(r.AdviceSettled, how=Settled.TOTALS)
+
+
+def test_d33_what_a_person_has_to_look_at_is_not_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("posd.core.fold_settlement.EARLIER_MAX", 0)
+    play = draining(stored()) << on_its_way(1) >> answered("14") << sent(TOTALS)
+    play >> unbalanced() >> answered() >> answered() >> signed_in()
+    for number in (2, 3, 4):
+        play = closed(play >> sale(number) >> answered()) >> signed_in()
+    assert status(play) is AdviceStatus.REFUSED
+    assert request_id(2, "sale") not in play.state.closed
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_an_advice_that_could_not_be_taken_now_is_taken_later(times: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has happened: a refusal for a while must not be one for ever, as it is for a request that moves money (D6)."""
+    monkeypatch.setattr("posd.core.limits.COUNT_REFUSE", 2)
+    play = stored(2)
+    for _ in range(times):
+        play >> offline_sale(3) << told("offline_sale-3", Refusal.BATCH_FULL)
+    monkeypatch.setattr("posd.core.limits.COUNT_REFUSE", 950)
+    play >> offline_sale(3) << told("offline_sale-3", "00")
+    play >> sale(4, amount=0) << told("sale-4", Refusal.AMOUNT_INVALID)
+    play >> sale(4, amount=0) << told("sale-4", Refusal.AMOUNT_INVALID)
 
 
 def test_d21_refused_in_the_upload_it_goes_on_under_its_old_number() -> None:
