@@ -4,6 +4,7 @@ Changes nothing on disk, and opens no port: whether one is taken shows only at t
 """
 
 import os
+import pwd
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -25,13 +26,13 @@ def check_environment(settings: Settings, document: Document | None = None) -> l
     try:
         load_machine_key(settings.machine_key_file)
     except ConfigError as error:
-        found.append((("machine_key_file",), str(error), ""))
+        found.append((("machine_key_file",), *_parts(error)))
     found += _certificate_trouble(settings)
     for number, terminal in enumerate(settings.terminals):
         try:
             load_tmk(terminal.tmk_file, terminal.tid, SM4 if settings.host.sign_in == SM4_SIGN_IN else DES)
         except ConfigError as error:
-            found.append((("terminals", number, "tmk_file"), str(error), ""))
+            found.append((("terminals", number, "tmk_file"), *_parts(error)))
     found += [(("state_dir",), *problem) for problem in _folder_problem(settings.state_dir)]
     found += [(("control_socket",), *problem) for problem in _folder_problem(settings.control_socket.parent)]
     if settings.till.socket is not None:
@@ -40,11 +41,17 @@ def check_environment(settings: Settings, document: Document | None = None) -> l
         try:
             load_token(settings.till.token_file)
         except ConfigError as error:
-            found.append((("till", "token_file"), str(error), ""))
+            found.append((("till", "token_file"), *_parts(error)))
     found += _device_problems(settings)
     if document is None:
         return [Problem("", 0, 0, shown_path(place), what, hint) for place, what, hint in found]
     return [document.problem(place, what, hint) for place, what, hint in found]
+
+
+def _parts(error: ConfigError) -> tuple[str, str]:
+    """What is wrong, and what to do."""
+    what, _, hint = str(error).partition("; ")
+    return what, hint
 
 
 def _certificate_trouble(settings: Settings) -> Iterator[tuple[Place, str, str]]:
@@ -58,7 +65,7 @@ def _certificate_trouble(settings: Settings) -> Iterator[tuple[Place, str, str]]
             client_context(tls.ca_file, tls.certificate_file, tls.key_file)
         except ConfigError as error:
             at: Place = ("host", "routes", number) if settings.host.routes else ("host",)
-            yield (*at, "tls"), str(error), ""
+            yield (*at, "tls"), *_parts(error)
 
 
 def _device_problems(settings: Settings) -> Iterator[tuple[Place, str, str]]:
@@ -83,14 +90,23 @@ def device_problem(address: object) -> list[tuple[str, str]]:
 
 
 def _folder_problem(folder: Path) -> list[tuple[str, str]]:
-    user = f"user id {os.geteuid()}"
+    user = _user()
     existing = next(parent for parent in (folder, *folder.parents) if parent.exists())
     if not existing.is_dir():
         return [(f"{existing} is a file, not a folder", "give another path, or move the file away")]
     if not os.access(existing, os.W_OK | os.X_OK):
         done = "written to" if existing == folder else "made"
-        return [(f"{folder} cannot be {done} by {user}", f"run: chown posd {existing}, or run posd as its owner")]
+        give = f"chown {user} {folder}" if existing == folder else f"install -d -m 700 -o {user} {folder}"
+        return [(f"{folder} cannot be {done} by user {user}", f"as root: {give}; or give a folder of your own")]
     return []
+
+
+def _user() -> str:
+    """Who asks, by name where there is one."""
+    try:
+        return pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:
+        return str(os.geteuid())
 
 
 def is_encrypted(route: Route) -> bool:

@@ -8,6 +8,7 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
+from posd.cli.try_start import start_problems
 from posd.config import load_document
 from posd.config_machine import check_environment
 from posd.yamlmarks import ConfigProblems, Problem
@@ -27,7 +28,7 @@ def check_config_command(path: Path, as_json: bool) -> int:
         print(json.dumps([asdict(problem) for problem in problems], ensure_ascii=False, indent=2))
     elif problems:
         for problem in problems:
-            print(problem, file=sys.stderr)
+            print(f"posd: {problem}", file=sys.stderr)
     else:
         print(f"{path}: good")
     return EXIT_BAD if problems else EXIT_GOOD
@@ -38,4 +39,4 @@ def _problems(path: Path) -> list[Problem]:
         settings, document = load_document(path)
     except ConfigProblems as error:
         return list(error.problems)
-    return sorted(check_environment(settings, document))
+    return sorted({*check_environment(settings, document), *start_problems(settings, document)})

@@ -115,7 +115,8 @@ def _never_wait_for_readers(descriptor: int) -> None:
 
 
 def _say(error: PosdError, status: int) -> int:
-    print(f"posd: {error}", file=sys.stderr)
+    for line in str(error).splitlines():
+        print(f"posd: {line}", file=sys.stderr)
     return status
 
 

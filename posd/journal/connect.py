@@ -16,6 +16,7 @@ from typing import Any
 import apsw
 
 from posd.errors import ConfigError, StorageFailed
+from posd.journal.anchor import ANCHOR_FILE, read_anchor
 from posd.journal.chain import JOURNAL_ID_BYTES, Chain
 from posd.journal.contract import Head
 
@@ -104,6 +105,8 @@ def open_writer(path: Path, vfs: str | None = None) -> apsw.Connection:
 def open_reader(path: Path, vfs: str | None = None) -> apsw.Connection:
     """A read-only connection. Raises ConfigError: no journal, not ours, newer. Raises StorageFailed."""
     if not path.is_file() or path.stat().st_size == 0:
+        if lost := rows_lost(path):
+            raise StorageFailed(lost)
         raise ConfigError(f"journal: {path}: there is no journal here yet")
     with storage(f"opening {path}"), ExitStack() as undo:
         try:
@@ -118,6 +121,21 @@ def open_reader(path: Path, vfs: str | None = None) -> apsw.Connection:
             raise ConfigError(f"journal: {path}: there is no journal here yet")
         undo.pop_all()
     return connection
+
+
+def rows_lost(path: Path) -> str:
+    """Why a journal that is not there is damage: its anchor knows rows of it (D31). Empty: there never was one."""
+    anchor = path.with_name(ANCHOR_FILE)
+    try:
+        known = read_anchor(anchor).head.sequence
+    except StorageFailed as error:
+        return f"journal: {path}: missing or empty (0 rows); {error}" if anchor.exists() else ""
+    if known == 0:
+        return ""
+    return (
+        f"journal: {path}: missing or empty (0 rows), but the anchor knows row {known}: the journal was lost; "
+        "restore the newest journal with its anchor"
+    )
 
 
 def _require_ours(connection: apsw.Connection, path: Path) -> None:

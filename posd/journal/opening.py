@@ -18,6 +18,7 @@ from posd.journal.connect import (
     open_writer,
     read_identity,
     require_engine,
+    rows_lost,
     storage,
 )
 from posd.journal.contract import Head, Sealer
@@ -97,5 +98,7 @@ def _require_both_or_none(folder: Path) -> None:
             raise StorageFailed(f"journal: {anchor}: the anchor is missing; restore it with its journal")
         with storage("making the anchor"):
             create_anchor(anchor, Head(0, bytes(LINK_BYTES)))
-    elif not written and (known := read_anchor(anchor).head.sequence) > 0:
-        raise StorageFailed(f"journal: {journal}: missing or empty (0 rows), but the anchor knows row {known}")
+    elif not written:
+        read_anchor(anchor)
+        if lost := rows_lost(journal):
+            raise StorageFailed(lost)

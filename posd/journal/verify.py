@@ -25,6 +25,7 @@ from posd.journal.connect import (
     read_head,
     read_identity,
     read_link,
+    rows_lost,
     storage_failed,
 )
 from posd.journal.contract import Head
@@ -206,6 +207,9 @@ def verify(folder: Path, chain_key: bytes) -> Report:
     """
     chain = Chain(chain_key)
     anchor, anchor_says = _anchor(folder / ANCHOR_FILE)  # read before the head: it lags, never leads
+    if lost := _lost(folder / JOURNAL_FILE):
+        known = anchor.head.sequence if anchor is not None else None
+        return Report(0, Head(0, b""), known, (*anchor_says, Finding(None, lost)))
     connection = open_reader(folder / JOURNAL_FILE)
     try:
         identity = read_identity(connection)
@@ -226,6 +230,11 @@ def verify(folder: Path, chain_key: bytes) -> Report:
         return Report(fold.rows, head, anchor.head.sequence if anchor else None, tuple(found))
     finally:
         connection.close()
+
+
+def _lost(path: Path) -> str:
+    """Why a missing or empty journal is damage; empty: it is there, or there never was one."""
+    return "" if path.is_file() and path.stat().st_size > 0 else rows_lost(path)
 
 
 def _anchor(path: Path) -> tuple[AnchorReading | None, list[Finding]]:

@@ -392,7 +392,7 @@ def test_check_config_says_all_and_returns_2(tmp_path: Path, capsys: pytest.Capt
     assert check_config_command(path, as_json=False) == 2
     out, err = capsys.readouterr()
     assert out == ""
-    assert [line.split(": ")[1] for line in err.splitlines()] == ["machine_key_file", "terminals[0].tmk_file"]
+    assert [line.split(": ")[2] for line in err.splitlines()] == ["machine_key_file", "terminals[0].tmk_file"]
     _write(tmp_path, SMALL.replace("version", "versoin"))
     assert check_config_command(path, as_json=True) == 2
     found = json.loads(capsys.readouterr().out)

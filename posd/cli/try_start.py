@@ -1,0 +1,184 @@
+"""What the start would refuse, tried without harm: ports, the service user's rights, room for the ballast, the journal.
+
+A port is bound for a moment and never listened on; nothing is written, nothing is connected to but our own control
+socket. What `posd run` finds out by itself is not tried again by it.
+"""
+
+import os
+import pwd
+import socket
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from posd.addresses import Address
+from posd.daemon.control_socket import ControlFailed, NoDaemon, call
+from posd.daemon.offline import journal_folder
+from posd.daemon.terminal_door import BIND_HINT_OTHER, BIND_HINTS
+from posd.errors import ConfigError, PosdError
+from posd.journal.anchor import ANCHOR_FILE
+from posd.journal.chain import Chain
+from posd.journal.connect import JOURNAL_FILE, open_reader, read_identity
+from posd.journal.verify import require_key
+from posd.security.machine import load_machine_key
+from posd.settings import Settings
+from posd.yamlmarks import Document, Place, Problem
+
+Found = tuple[Place, str, str]
+"""Where, what, and what to do."""
+
+
+def start_problems(settings: Settings, document: Document) -> list[Problem]:
+    """What would keep posd from starting here as things are now."""
+    user = service_user(settings)
+    found = [*_ports(settings), *_rights(settings, user, Path(document.file)), *_ballast(settings), *_journal(settings)]
+    return [document.problem(*one) for one in found]
+
+
+# --- ports -----------------------------------------------------------------------------------------------------------
+
+
+def _ports(settings: Settings) -> Iterator[Found]:
+    wanted: list[tuple[Place, Address]] = []
+    for number, address in enumerate(settings.door.listen):
+        if isinstance(address, Address):
+            several = len(settings.door.listen) > 1
+            wanted.append((("door", "listen", number) if several else ("door", "listen"), address))
+    if settings.till.listen is not None:
+        wanted.append((("till", "listen"), settings.till.listen))
+    ours: set[str] | None = None
+    for place, address in wanted:
+        error = _bind(address)
+        if error is None:
+            continue
+        ours = _held_by_posd(settings) if ours is None else ours
+        if str(address) in ours:
+            continue  # this very posd runs already
+        why = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror or str(error)
+        hint = BIND_HINTS.get(error.errno or 0, BIND_HINT_OTHER)
+        yield place, f"{address} cannot be listened on: {why.lower()}", hint
+
+
+def _bind(address: Address) -> OSError | None:
+    """Why the address cannot be had; as the start would ask for it."""
+    try:
+        family, kind, protocol, _, where = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind, protocol) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(where)
+    except OSError as error:
+        return error
+    return None
+
+
+def _held_by_posd(settings: Settings) -> set[str]:
+    """The doors of the posd that answers on our control socket; empty: none does."""
+    with suppress(NoDaemon, ControlFailed, PosdError):
+        said = call(settings.control_socket, "status", {})
+        return {str(door["where"]) for door in said["posd"].get("doors", ())}
+    return set()
+
+
+# --- the user of the service ----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """Whom posd will run as. `guessed`: it is whoever owns the machine key, because root asks."""
+
+    uid: int
+    name: str
+    groups: frozenset[int]
+    guessed: bool
+
+
+def service_user(settings: Settings) -> User:
+    """Who asks; where that is root, the owner of the machine key, which is the service's own."""
+    uid = os.geteuid()
+    guessed = False
+    if uid == 0:
+        with suppress(OSError):
+            uid = settings.machine_key_file.stat().st_uid
+            guessed = uid != 0
+    try:
+        known = pwd.getpwuid(uid)
+        groups = frozenset(os.getgrouplist(known.pw_name, known.pw_gid))
+        return User(uid, known.pw_name, groups, guessed)
+    except KeyError:
+        return User(uid, f"user id {uid}", frozenset(), guessed)
+
+
+def _rights(settings: Settings, user: User, config: Path) -> Iterator[Found]:
+    """Only where root asks for somebody else: for the one who asks, the kernel has answered already."""
+    if not user.guessed:
+        return
+    secrets: list[tuple[Place, Path]] = [
+        (("terminals", number, "tmk_file"), one.tmk_file) for number, one in enumerate(settings.terminals)
+    ]
+    if settings.till.token_file is not None:
+        secrets.append((("till", "token_file"), settings.till.token_file))
+    for place, file in secrets:
+        if file.exists() and not _may(file, user, os.R_OK):
+            hint = f"run: chown {user.name} {file}"
+            yield place, f"{file} cannot be read by {user.name}, who owns the machine key", hint
+    if not _may(config, user, os.R_OK):
+        yield (), f"{config} cannot be read by {user.name}, who owns the machine key", f"run: chmod 644 {config}"
+    folders: list[tuple[Place, Path]] = [(("state_dir",), settings.state_dir)]
+    folders.append((("control_socket",), settings.control_socket.parent))
+    if settings.till.socket is not None:
+        folders.append((("till", "socket"), settings.till.socket.parent))
+    for place, folder in folders:
+        existing = next(parent for parent in (folder, *folder.parents) if parent.exists())
+        if existing == folder and not _may(folder, user, os.W_OK | os.X_OK):
+            hint = f"run: chown {user.name} {folder}"
+            yield place, f"{folder} cannot be written to by {user.name}, who owns the machine key", hint
+
+
+def _may(path: Path, user: User, wanted: int) -> bool:
+    """By owner, group and others, as the kernel would say without capabilities; ACLs are not looked at."""
+    status = path.stat()
+    shift = 6 if status.st_uid == user.uid else 3 if status.st_gid in user.groups else 0
+    return status.st_mode >> shift & wanted == wanted
+
+
+# --- disk and journal -------------------------------------------------------------------------------------------------
+
+
+def _ballast(settings: Settings) -> Iterator[Found]:
+    """A ballast, or a floor, that the whole disk cannot hold (D32): it would never be held, or nothing ever sold."""
+    folder = next(parent for parent in (settings.state_dir, *settings.state_dir.parents) if parent.exists())
+    status = os.statvfs(folder)
+    whole = status.f_blocks * status.f_frsize
+    journal = settings.journal
+    if journal.free_bytes_min >= whole:
+        what = f"{journal.free_bytes_min} bytes shall stay free, but the disk of {folder} has {whole} in all"
+        yield ("journal", "free_bytes_min"), what, "new sales would always be refused: lower it"
+    elif journal.ballast_bytes + journal.free_bytes_min > whole:
+        what = f"{journal.ballast_bytes} bytes and free_bytes_min do not fit the disk of {folder}, which has {whole}"
+        yield ("journal", "ballast_bytes"), what, "lower it: owed reversals would have no room when the disk is full"
+
+
+def _journal(settings: Settings) -> Iterator[Found]:
+    """A journal that is there must be ours, whole at its beginning, and of this machine key."""
+    file = journal_folder(settings) / JOURNAL_FILE
+    try:
+        key = load_machine_key(settings.machine_key_file)
+    except ConfigError:
+        return  # said already
+    try:
+        if not journal_folder(settings).is_dir() or not any(journal_folder(settings).iterdir()):
+            return  # the first start makes it
+        connection = open_reader(file)
+        try:
+            if not file.with_name(ANCHOR_FILE).exists():
+                what = f"{file.with_name(ANCHOR_FILE)}: the anchor of the journal is missing"
+                yield ("state_dir",), what, "restore it with its journal"
+            require_key(connection, Chain(key.derive("chain")), read_identity(connection))
+        finally:
+            connection.close()
+    except PosdError as error:
+        what, _, hint = str(error).partition("; ")
+        yield ("state_dir",), what, hint
+    except PermissionError:
+        yield ("state_dir",), f"{file.parent} cannot be read", "check as the user that runs posd, or as root"
