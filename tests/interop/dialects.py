@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 from posd.core.rules import TxnKind
 from posd.core.state import Session
@@ -15,8 +16,15 @@ from posd.values import Tid
 from tests.interop.written import Dialect
 
 VECTORS = Path(__file__).parents[2] / "posd" / "vectors"
-UNIONPAY_ROWS = json.loads((VECTORS / "unionpay.json").read_text(encoding="utf-8"))["messages"]
-NAC_ROWS = json.loads((VECTORS / "nac.json").read_text(encoding="utf-8"))["messages"]
+
+
+def rows(dialect: str) -> list[dict[str, Any]]:
+    """The golden messages of every file of a dialect."""
+    files = sorted(VECTORS.glob(f"{dialect}*.json"))
+    return [row for file in files for row in json.loads(file.read_text(encoding="utf-8"))["messages"]]
+
+
+UNIONPAY_ROWS, NAC_ROWS = rows("unionpay"), rows("nac")
 KEYS = next(row["fields"]["62"] for row in UNIONPAY_ROWS if row["name"] == "B2")
 
 TERMINAL = Terminal(

@@ -6,22 +6,22 @@ What a message is made of is said once for all dialects; a `Dialect` says how it
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import cycle
-from typing import get_args
+
+from msgspec.structs import replace
 
 from posd.core import effects as fx
 from posd.core.answers import AnswerFacts, GroupCount, GroupResult, Totals
 from posd.core.rules import TxnKind, Upload
-from posd.core.state import Session, Transaction, TxnStatus
+from posd.core.state import ChipResult, Session, Transaction, TxnStatus
 from posd.iso8583.message import Message
 from posd.profiles.contract import Material, Outgoing, Profile, Terminal
 from posd.security.cards import CardData
 from posd.values import BatchNumber, Minor, Now, RequestId, Rrn, Stan
-from tests.interop.kinds import TRANSACTIONAL, words
+from tests.interop.kinds import words
 
 NOW = Now(1_795_000_000_000, 1000.0)
 BATCH = BatchNumber(8)
 CHIP = "9F2608A1B2C3D4E5F607189F2701809F3602001E9F3704DEADBEEF95050000000800"
-SCRIPT_RESULT = "9F3602001EDF31050100000000"
 SHORT = "622588012345678"
 
 CARDS: Mapping[str, CardData] = {
@@ -36,9 +36,7 @@ CARDS: Mapping[str, CardData] = {
         track3=f"99{SHORT}=1561560500050000000000000000214000000000000=0=000000000",
         entry_mode="022",
     ),
-    "chip": CardData(
-        pan="6225880123456789", expiry="3012", sequence="001", icc=CHIP, entry_mode="052", kept_icc=SCRIPT_RESULT
-    ),
+    "chip": CardData(pan="6225880123456789", expiry="3012", sequence="001", icc=CHIP, entry_mode="052", kept_icc=CHIP),
     "contactless": CardData(track2="6225880123456789=30122010000012345678", sequence="002", icc=CHIP, entry_mode="072"),
 }
 
@@ -139,16 +137,27 @@ def shared_upload(dialect: Dialect) -> tuple[str, fx.HostMessage, Material]:
 TOTALS = Totals(GroupCount(17345, 2, 12345, 1), GroupCount(999_999_999_999, 999, 1, 1))
 
 
-def of_management() -> dict[type, fx.HostMessage]:
-    """One of each that is no transaction."""
+def of_management() -> list[fx.HostMessage]:
+    """One of each that moves no money; of the end message both."""
     stan = Stan(999_999)
-    return {
-        fx.SendSignIn: fx.SendSignIn(stan, BATCH),
-        fx.SendSignOff: fx.SendSignOff(stan, BATCH),
-        fx.SendEcho: fx.SendEcho(BATCH),
-        fx.SendTotals: fx.SendTotals(stan, BATCH, TOTALS),
-        fx.SendTrailer: fx.SendTrailer(stan, BATCH, 3, balanced=False, totals=TOTALS),
-    }
+    return [
+        fx.SendSignIn(stan, BATCH),
+        fx.SendSignOff(stan, BATCH),
+        fx.SendEcho(BATCH),
+        fx.SendTotals(stan, BATCH, TOTALS),
+        fx.SendTrailer(stan, BATCH, 3, balanced=False, totals=TOTALS),
+        fx.SendTrailer(stan, BATCH, 0, balanced=True, totals=TOTALS),
+    ]
+
+
+def of_chips(dialect: Dialect) -> Iterator[tuple[str, fx.HostMessage, Material]]:
+    """What a chip did, however it ended and whether the totals agree or not."""
+    card = CARDS["chip"]
+    for number, result in enumerate(ChipResult, 1):
+        txn = replace(transaction(dialect, TxnKind.SALE, card, number), chip=True)
+        for balanced in (True, False):
+            message = fx.SendChipDetail(Stan(number), BATCH, txn, result, balanced)
+            yield f"chip detail, {result}", message, material(dialect, txn, card)
 
 
 def to_host(dialect: Dialect) -> Iterator[Written]:
@@ -162,10 +171,12 @@ def to_host(dialect: Dialect) -> Iterator[Written]:
         yield encoded(name, message, needs)
     if dialect.name == "unionpay":
         yield encoded(*shared_upload(dialect))
-    of_class = of_management()
-    for cls in get_args(fx.HostMessage):
-        if cls not in TRANSACTIONAL and words(cls) not in dialect.absent and cls in of_class:
-            yield encoded(words(cls), of_class[cls], Material({}, {}))
+    for message in of_management():
+        if words(type(message)) not in dialect.absent:
+            yield encoded(words(type(message)), message, Material({}, {}))
+    if "chip detail" not in dialect.absent:
+        for name, message, needs in of_chips(dialect):
+            yield encoded(name, message, needs)
 
 
 def to_terminal(dialect: Dialect) -> Iterator[Written]:
