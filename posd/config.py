@@ -15,7 +15,9 @@ from posd.iso8583.unionpay import PIN_BLOCK_BYTES
 from posd.security.des import KEY_BYTES_SINGLE
 from posd.security.keys import DES, SM4, layout_of
 from posd.security.mac import ALGORITHMS
+from posd.security.secretfile import credentials_folder
 from posd.settings import (
+    CREDENTIALS,
     FOLDER,
     AdviceRetry,
     ReconnectSettings,
@@ -47,7 +49,7 @@ def load(path: Path) -> Settings:
 def load_document(path: Path) -> tuple[Settings, Document]:
     """As `load`, with the document, so that later findings can name their line too."""
     document = read_document(path)
-    settings = document.validate(Settings, {FOLDER: path.resolve().parent})
+    settings = document.validate(Settings, {FOLDER: path.resolve().parent, CREDENTIALS: credentials_folder()})
     problems = [
         *_header_length(settings, document),
         *_keys(settings, document),

@@ -32,6 +32,11 @@ from posd.yamlmarks import did_you_mean
 FOLDER = "folder"
 """The key of the validation context under which relative paths find their folder."""
 
+CREDENTIALS = "credentials"
+"""The key of the validation context for the service manager's folder: a Path, or None outside of a service."""
+
+CREDENTIAL = "credential:"
+
 SECONDS_MAX = 604_800.0
 FRAME_BYTES_MIN = 128
 FRAME_BYTES_MAX = 65_535
@@ -108,10 +113,28 @@ def _path(text: object, info: ValidationInfo) -> Path:
         return text
     if not isinstance(text, str) or not text or "\0" in text:
         raise ValueError("must be a path; write where the file is")
-    if re.fullmatch(r"[0-9A-Fa-f]{16,64}", text):
+    if re.fullmatch(r"[0-9A-Fa-f]{16,64}", text.removeprefix(CREDENTIAL)):
         raise ValueError("looks like a key; write the path of a file that holds the key, never the key itself")
-    folder = (info.context or {}).get(FOLDER)
-    return Path(folder) / text if isinstance(folder, Path) else Path(text)
+    context = info.context or {}
+    folder = context.get(FOLDER)
+    folder = folder if isinstance(folder, Path) else Path()
+    if text.startswith(CREDENTIAL):
+        return _credential(text.removeprefix(CREDENTIAL), context.get(CREDENTIALS), folder)
+    return folder / text
+
+
+def _credential(name: str, given: object, folder: Path) -> Path:
+    """Where the service manager put the credential (systemd.exec(5), LoadCredential=).
+
+    Outside of the service the file that the unit makes it of: LoadCredential=keys:FOLDER/keys gives the file
+    keys/machine.key the name keys_machine.key.
+    """
+    if re.fullmatch(r"[A-Za-z0-9@:_-][A-Za-z0-9@:._-]{0,254}", name, re.ASCII) is None:
+        raise ValueError("not the name of a credential; write credential:keys_machine.key")
+    if isinstance(given, Path):
+        return given / name
+    beside, _, file = name.partition("_")
+    return folder / beside / file if file else folder / name
 
 
 def _socket(path: Path) -> Path:

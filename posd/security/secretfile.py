@@ -80,7 +80,7 @@ def _open_private(path: Path, what: str) -> int:
         # O_NONBLOCK: a FIFO at the path must not hang the start
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError as error:
-        raise ConfigError(f"{what}: {path}: {_reason(error)}; create it, mode 0600 and owned by posd's user") from None
+        raise ConfigError(f"{what}: {path}: {_reason(error)}; {_remedy(path)}") from None
     try:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
@@ -93,11 +93,25 @@ def _open_private(path: Path, what: str) -> int:
     return descriptor
 
 
+def credentials_folder() -> Path | None:
+    """Where the service manager put what it was told to hand over (systemd.exec(5)); None outside of a service."""
+    folder = os.environ.get("CREDENTIALS_DIRECTORY")
+    return Path(folder) if folder else None
+
+
+def _is_credential(path: Path) -> bool:
+    folder = credentials_folder()
+    return folder is not None and path.is_relative_to(folder)
+
+
 def _forbidden_bits(path: Path) -> int:
-    credentials = os.environ.get("CREDENTIALS_DIRECTORY")
-    if credentials and path.is_relative_to(credentials):
-        return OPEN_TO_OTHERS_BUT_ACL_MASK
-    return OPEN_TO_OTHERS
+    return OPEN_TO_OTHERS_BUT_ACL_MASK if _is_credential(path) else OPEN_TO_OTHERS
+
+
+def _remedy(path: Path) -> str:
+    if _is_credential(path):
+        return "the service was not given it: put the file where LoadCredential= of the unit looks, and restart"
+    return "create it, mode 0600 and owned by posd's user"
 
 
 def _reason(error: OSError) -> str:

@@ -10,6 +10,11 @@ import pytest
 from posd.config import load, shipped
 
 UNIT = shipped("systemd/posd.service")
+TEMPLATE = shipped("systemd/posd@.service")
+EXPOSURE_MAX = 15
+"""Tenths of what `systemd-analyze security` counts."""
+
+with_systemd = pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="no systemd-analyze here")
 
 
 @pytest.fixture(scope="module")
@@ -58,11 +63,38 @@ def test_a_shop_that_is_off_line_starts(unit: configparser.ConfigParser) -> None
     assert "Requires" not in unit["Unit"]
 
 
-@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="no systemd here")
-def test_systemd_understands_it() -> None:
-    """It exits 0 on unknown keys, so what counts is what it says."""
-    done = subprocess.run(
-        ["systemd-analyze", "verify", "--man=no", str(UNIT)], capture_output=True, text=True, check=False
-    )
-    complaints = [line for line in done.stderr.splitlines() if UNIT.name in line and "not executable" not in line]
-    assert complaints == []
+def directives(unit: Path) -> list[str]:
+    return [line for line in unit.read_text().splitlines() if line and not line.startswith("#")]
+
+
+def test_an_instance_differs_from_the_only_one_by_its_name_alone() -> None:
+    renamed = [line.replace("posd-%i", "posd").replace(" (%i)", "") for line in directives(TEMPLATE)]
+    assert renamed == directives(UNIT)
+
+
+def test_keys_come_as_credentials_of_root(unit: configparser.ConfigParser) -> None:
+    assert unit["Service"]["LoadCredential"] == "keys:/etc/posd/keys"
+    sealed = directives(shipped("systemd/posd-sealed-keys.conf"))
+    assert sealed == ["[Service]", "LoadCredential=", "LoadCredentialEncrypted=keys:/etc/posd/sealed"]
+
+
+def test_d24_the_clock_is_guarded(unit: configparser.ConfigParser) -> None:
+    assert unit["Service"]["ProtectClock"] == "yes"
+
+
+@with_systemd
+@pytest.mark.parametrize("file", [UNIT, TEMPLATE], ids=lambda file: file.name)
+def test_systemd_understands_it(file: Path, tmp_path: Path) -> None:
+    """It exits 0 on unknown keys, so what counts is that it says nothing."""
+    copy = tmp_path / file.name
+    copy.write_text(file.read_text().replace("/opt/posd/bin/posd", "/bin/true"))
+    done = subprocess.run(["systemd-analyze", "verify", "--man=no", copy], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@with_systemd
+@pytest.mark.parametrize("file", [UNIT, TEMPLATE], ids=lambda file: file.name)
+def test_it_exposes_little(file: Path) -> None:
+    command = ["systemd-analyze", "security", "--no-pager", "--offline=yes", f"--threshold={EXPOSURE_MAX}", str(file)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout[-200:] + done.stderr
