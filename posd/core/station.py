@@ -9,13 +9,12 @@ from dataclasses import dataclass, field
 
 from msgspec import Struct
 
+from posd.core.allowance import Allowance
 from posd.core.effects import Alert, Effect, Note
 from posd.values import Now
 
 STATION = "station"
 """What stands in the journal where a lane's rows have their TID."""
-
-MINUTE_S = 60.0
 
 NETWORK_MANAGEMENT = "8"
 """The second digit of the MTI of sign-ins, echoes and the like: no money hangs on them."""
@@ -78,7 +77,10 @@ class Station:
     """Volatile: nothing has to be remembered over a restart."""
 
     unreadable_per_minute_max: int
-    _windows: dict[str, tuple[float, int, int]] = field(default_factory=dict)
+    _allowance: Allowance = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._allowance = Allowance(self.unreadable_per_minute_max)
 
     def line(self, up: bool, why: str) -> tuple[StationRecord, Effect]:
         """The line changed."""
@@ -95,7 +97,7 @@ class Station:
     ) -> tuple[StationRecord, Effect] | None:
         """An answer that no lane waits for, and no lane could. What could be about money is always kept; of echoes and
         the like (class 8) only so many a minute: a storm of them must not fill the disk (D32). None: only counted."""
-        unsaid = self._unsaid(NETWORK_MANAGEMENT, now) if mti[1:2] == NETWORK_MANAGEMENT else 0
+        unsaid = self._allowance.unsaid(NETWORK_MANAGEMENT, now) if mti[1:2] == NETWORK_MANAGEMENT else 0
         if unsaid is None:
             return None
         facts: dict[str, str | int] = {"mti": mti, "their_tid": tid or "-", "stan": stan or 0, "because": because}
@@ -104,19 +106,8 @@ class Station:
 
     def unreadable(self, peer: str, length: int, because: str, now: Now) -> tuple[StationRecord, Effect] | None:
         """Unreadable input; None: this peer's minute is used up, it is only counted (D32)."""
-        unsaid = self._unsaid(peer, now)
+        unsaid = self._allowance.unsaid(peer, now)
         if unsaid is None:
             return None
         facts: dict[str, str | int] = {"peer": peer, "bytes": length, "because": because, "unsaid": unsaid}
         return InputUnreadable(peer, length, because, unsaid), Note("input_unreadable", facts)
-
-    def _unsaid(self, what: str, now: Now) -> int | None:
-        """How many of these were only counted since the last that was said; None: so is this one."""
-        started_s, said, unsaid = self._windows.get(what, (now.monotonic_s, 0, 0))
-        if now.monotonic_s - started_s >= MINUTE_S:
-            started_s, said = now.monotonic_s, 0
-        if said >= self.unreadable_per_minute_max:
-            self._windows[what] = (started_s, said, unsaid + 1)
-            return None
-        self._windows[what] = (started_s, said + 1, 0)
-        return unsaid

@@ -162,7 +162,8 @@ def _assemble(settings: Settings, clock: SystemClock, machine_key: MachineKey, s
         rules = rules_of(settings, settings.terminals[number], profile)
         recovered = _recovered(settings, store, terminal, clock)
         highest = store.highest_request(terminal.tid)
-        lane = Lane(terminal, Engine(rules, recovered.state), profile, digest_key, store.secret, highest)
+        engine, unasked_max = Engine(rules, recovered.state), settings.journal.unreadable_per_minute_max
+        lane = Lane(terminal, engine, profile, digest_key, store.secret, highest, unasked_max)
         table.lanes[terminal.tid] = LaneRunner(
             lane, writer, exits, clock.now, recovered.fenced, recovered.snapshot_sequence
         )

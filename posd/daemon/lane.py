@@ -15,6 +15,7 @@ from msgspec.structs import replace
 
 from posd.core import effects as fx
 from posd.core import events as e
+from posd.core.allowance import Allowance
 from posd.core.draft import Draft
 from posd.core.engine import Engine
 from posd.core.payload import dump_record, record_name, record_version
@@ -95,6 +96,7 @@ class Lane:
 
     `sealed_facts` opens the journal's sealed card facts of a request (or None). `highest_request`: the greatest id of
     this terminal's requests in the journal, as Store.highest_request tells it; None: not known.
+    `unasked_per_minute_max`: answers that nobody waits for and that change nothing are kept so often a minute (D32).
     """
 
     def __init__(
@@ -105,16 +107,19 @@ class Lane:
         digest_key: bytes,
         sealed_facts: Callable[[str], bytes | None],
         highest_request: str | None = None,
+        unasked_per_minute_max: int = 10,
     ) -> None:
         self.terminal, self.engine, self.profile = terminal, engine, profile
         self._digest_key, self._sealed_facts = digest_key, sealed_facts
         self._own_requests, self._highest_request = f"{terminal.tid}/", highest_request
         self._memory = _Memory()
+        self._unasked = Allowance(unasked_per_minute_max)
         self.no_sales_because = ""
         """Why nothing new is sent, but for voids (D32); empty: nothing is in the way."""
 
     def steps(self, item: Item, now: Now) -> Iterator[Step]:
         """What follows from one item of the inbox. Raises InvariantBroken: the lane has to be fenced (D4)."""
+        awaited = isinstance(item, FromHost) and self._is_awaited(item.arrived)
         event = self._read(item, now)
         if event is None:
             return
@@ -125,9 +130,28 @@ class Lane:
             except CannotEncode as error:
                 event = draft.cannot_encode(str(error))  # D1: this draft is forgotten, what led to it is not
                 continue
-            yield self._step(draft, outgoing)
+            if not isinstance(item, FromHost) or awaited or self._is_kept(draft):
+                yield self._step(draft, outgoing)
+            else:
+                self._memory.riding.pop()
             return
         raise InvariantBroken(f"more than {UNSAYABLE_MAX} messages in a row cannot be encoded")
+
+    def _is_awaited(self, arrived: Arrived) -> bool:
+        exchange = self.engine.state.exchange
+        return exchange is not None and self.profile.answer_key(arrived) == (exchange.kind, exchange.stan)
+
+    def _is_kept(self, draft: Draft) -> bool:
+        """Of an answer that nobody waits for: whatever changes something or leads to something; else so many a minute.
+
+        What is not kept is as if it had never come: a host in a loop must fill neither the disk nor the log (D32).
+        """
+        if draft.to_host is not None or draft.to_terminal or draft.state != self.engine.state:
+            return True
+        unsaid = self._unasked.unsaid("host", draft.now)
+        if unsaid:
+            draft.note("answers_not_kept", unsaid=unsaid)
+        return unsaid is not None
 
     def adopt(self, step: Step) -> None:
         """The step's rows are durable: it is true."""
@@ -195,9 +219,7 @@ class Lane:
 
     def _host_event(self, arrived: Arrived) -> e.Event:
         key = self.profile.answer_key(arrived)
-        exchange = self.engine.state.exchange
-        awaited = exchange is not None and key == (exchange.kind, exchange.stan)
-        echoed = self._memory.echoed if awaited else None
+        echoed = self._memory.echoed if self._is_awaited(arrived) else None
         try:
             answer = self.profile.read_answer(arrived, self.terminal, self.engine.state.session, echoed)
         except MalformedMessage as error:

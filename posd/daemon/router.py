@@ -142,7 +142,9 @@ class HostSide:
         kind: ExchangeKind | None
         stan: Stan | None
         kind, stan = self._lanes.profile.answer_key(partial) or (None, None)
-        runner.offer(Happened(e.HostUnreadable(str(error), kind, stan)))
+        exchange = runner.lane.engine.state.exchange
+        if exchange is not None and (exchange.kind, exchange.stan) == (kind, stan):
+            runner.offer(Happened(e.HostUnreadable(str(error), kind, stan)))
 
 
 class DoorSide:

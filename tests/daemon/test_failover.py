@@ -162,10 +162,10 @@ def test_d11_a_late_approval_by_the_line_that_was_left_is_journalled(staged: Mak
         assert stage.differences() == []
 
     faults: tuple[dict[str, Any], ...] = (
-        {"mti": "0200", "amount": "6.66", "do": "delay", "ms": 1500},
+        {"mti": "0200", "amount": "6.66", "do": "delay", "ms": 3000},
         {"mti": "0400", "do": "lose_answer", "times": 1},
     )
-    change = {"host": {"reply_timeout_s": 1, "failover": {"silent_limits": 1, "good_for_s": 30}}}
+    change = {"host": {"reply_timeout_s": 2, "failover": {"silent_limits": 1, "good_for_s": 30}}}
     play(staged(routes=2, faults=faults, change=change), story)
 
 

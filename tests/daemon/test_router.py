@@ -275,6 +275,31 @@ def test_d3_a_terminal_that_floods_is_told_to_wait_and_others_are_served(staged:
     play(staged(tids=(TID, SECOND)), story)
 
 
+@pytest.mark.parametrize("mti", ["0210", "0410", "0330", "0510"])
+def test_d32_answers_that_nobody_waits_for_do_not_fill_the_journal(staged: MakeStage, mti: str) -> None:
+    """A host in a loop: 3,000 answers that match nothing of the terminal's; what changes something is always kept."""
+
+    async def story(stage: Stage) -> None:
+        await stage.start()
+        assert (await stage.sale("1.00"))["outcome"] == "approved"
+        rows, lines = len(stage.rig.durable), len(stage.log.getvalue().splitlines())
+        (connection,) = stage.host._connections.values()
+        stray = {3: "000000", 11: "000999", 39: "00", 41: TID, 42: MID, 60: "22000001000"}
+        frame = bytes.fromhex("6000000003603100310100") + stage.acquirer.codec.encode(Message(mti, stray))
+        lived = stage.daemon.lanes[Tid(TID)].lived_through
+        for _ in range(100):
+            connection.writer.write((len(frame).to_bytes(2, "big") + frame) * 30)
+            await asyncio.sleep(0.01)
+        await stage.until(lambda: stage.daemon.lanes[Tid(TID)].lived_through >= lived + 3000, 20)
+        assert (await stage.sale("2.00"))["outcome"] == "approved"
+        assert len(stage.rig.durable) - rows <= 4 + 8, "the minute's limit, and the sale"
+        assert len(stage.log.getvalue().splitlines()) - lines < 20
+        await stage.end()
+        assert stage.differences() == []
+
+    play(staged(change={"journal": {"unreadable_per_minute_max": 4}}), story)
+
+
 def _echo(client: TerminalClient) -> tuple[str, dict[int, str]]:
     message = client.terminal.echo().message
     return message.mti, dict(message.fields)
