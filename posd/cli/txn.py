@@ -141,6 +141,7 @@ def _lines(txn: View) -> list[tuple[str, str]]:
         ("why unknown", txn["why_unknown"]),
         ("terminal has it", given),
         ("in the totals", "yes" if txn["in_totals"] else "no"),
+        ("delivery", txn["delivery"]),
         ("original", txn["original"] or ""),
         ("adjusted by", txn["replaced_by"] or ""),
         ("found out", txn["found_out"]),

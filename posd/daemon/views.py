@@ -90,6 +90,7 @@ def transaction_view(txn: Transaction, state: State, around: Around) -> View:
         "found_out": _found_out(txn),
         "flagged": is_flagged(txn, around),
         "replaced_by": txn.replaced_by,
+        "delivery": _delivery(txn, state),
         "to_do": _to_do(txn, around),
         "in_totals": counts(txn, around.rules),
         "reversal": reversal_view(reversal, state, around) if reversal else None,
@@ -99,6 +100,12 @@ def transaction_view(txn: Transaction, state: State, around: Around) -> View:
 def is_flagged(txn: Transaction, around: Around) -> bool:
     """Approved with a reservation (reference 1.13, A2 and A4 to A6)."""
     return txn.status is TxnStatus.APPROVED and txn.facts is not None and txn.facts.code in around.flagged
+
+
+def _delivery(txn: Transaction, state: State) -> str:
+    """Where an advice stands with the host; empty: it is none."""
+    advice = state.advices.get(txn.request_id)
+    return words.ADVICE[advice.status] if advice is not None else ""
 
 
 def _to_do(txn: Transaction, around: Around) -> str:

@@ -27,7 +27,9 @@ def test_without_a_daemon_the_journal_says_the_same(posd: Posd, place: Any) -> N
     assert (view["request_id"], view["status"]) == (of, "owed")
     shown = json.loads(posd("txn", "show", of, "--json").out)["transaction"]
     assert (shown["status"], shown["in_totals"]) == ("stored", True)
-    assert "not delivered to the host yet" in posd("txn", "show", of).out
+    said = posd("txn", "show", of).out
+    assert "not delivered to the host yet" in said
+    assert "owed: posd delivers it after the next approval" in said
     assert of in posd("txn", "list", "--status", "stored").out
 
 

@@ -16,8 +16,8 @@ from posd.core import events as e
 from posd.core import records as r
 from posd.core.answers import ExchangeKind, GroupCount, GroupResult, HostTotals, MacCheck, Totals
 from posd.core.confirmations import still_open
-from posd.core.effects import ForgetCard, Refused, Result, SendTransaction
-from posd.core.rules import OnStuck, Rules, UnmacedDecline
+from posd.core.effects import ForgetCard, Refused, Result, SendAdvice, SendTransaction
+from posd.core.rules import OnStuck, Rules, TxnKind, UnmacedDecline
 from posd.core.state import UNENDED, SettlementPhase, TxnStatus
 from posd.values import CardRef, Minor, RequestId, Stan
 from tests.core.playbook import (
@@ -28,6 +28,9 @@ from tests.core.playbook import (
     balance,
     host_totals,
     late,
+    offline_sale,
+    preauth,
+    refers,
     refund,
     request_id,
     rules,
@@ -54,6 +57,16 @@ BACK = st.integers(min_value=0, max_value=4)
 AMOUNTS = st.sampled_from([1000, 1000, 2000])
 CARDS = st.sampled_from([CARD, CARD, OTHER_CARD])
 KINDS = st.sampled_from(list(ExchangeKind))
+NAMING = [
+    TxnKind.ADJUST,
+    TxnKind.TIP,
+    TxnKind.COMPLETION,
+    TxnKind.COMPLETION_NOTICE,
+    TxnKind.PREAUTH_VOID,
+    TxnKind.COMPLETION_VOID,
+]
+WORDS = ["retry", "resolve", "closed", "not closed", "happened", "did not happen", "tell", "end"]
+TAKEN_BACK = ["sale", "sale", "void", "refund", "offline_sale", "tip", "preauth", "completion"]
 RESULTS = st.sampled_from(list(GroupResult))
 SHOPS = st.builds(
     rules,
@@ -68,6 +81,9 @@ SHOPS = st.builds(
     refund_repeat=st.booleans(),
     partial_approval=st.booleans(),
     confirm_within_s=st.sampled_from([0.0, 60.0]),
+    advice_stored_max=st.sampled_from([1, 3]),
+    advice_attempts_max=st.sampled_from([1, 4]),
+    settle_hold_max_s=st.sampled_from([0.0, 900.0]),
 )
 
 
@@ -84,6 +100,7 @@ class Days(RuleBasedStateMachine):
         self.taken_back: set[RequestId] = set()
         self.owed: set[RequestId] = set()
         self.doubts: set[RequestId] = set()
+        self.advised: set[RequestId] = set()
 
     # --- what happens --------------------------------------------------------------------------------------------
 
@@ -130,6 +147,12 @@ class Days(RuleBasedStateMachine):
                     self.owed.discard(record.request_id)
                 case r.TotalsAsked(attempt=1):
                     assert not still_open(self.play.state), "the totals wait for what is to be confirmed (D16)"
+                case r.AdviceStored():
+                    self.advised.add(record.request_id)
+                case r.AdviceAcknowledged() | r.AdviceSettled() | r.AdviceRefused():
+                    self.advised.discard(record.request_id)
+                case r.AdviceCancelled() | r.AdviceResolved():
+                    self.advised.discard(record.request_id)
                 case r.RefundInDoubt():
                     self.doubts.add(record.request_id)
                 case r.RefundResolved() | r.Approved():
@@ -191,7 +214,26 @@ class Days(RuleBasedStateMachine):
         self.numbers += back == 0
         self.feed(refund(self.number(back), amount, once, self.reply()))
 
-    @rule(back=BACK, what=st.sampled_from(["sale", "sale", "void", "refund"]), amount=AMOUNTS)
+    @rule(back=BACK, amount=AMOUNTS)
+    def an_offline_sale_perhaps_a_repeat(self, back: int, amount: int) -> None:
+        self.numbers += back == 0
+        event: Any = offline_sale(self.number(back), amount)
+        self.feed(replace(event(self.play), reply_to=self.reply()))
+
+    @rule(of=BACK, kind=st.sampled_from(NAMING), amount=AMOUNTS)
+    def what_names_another(self, of: int, kind: TxnKind, amount: int) -> None:
+        number = self.number(of)
+        self.numbers += 1
+        event: Any = refers(kind, self.numbers, number, amount)
+        self.feed(replace(event(self.play), reply_to=self.reply()))
+
+    @rule(amount=AMOUNTS)
+    def a_hold(self, amount: int) -> None:
+        self.numbers += 1
+        event: Any = preauth(self.numbers, amount)
+        self.feed(replace(event(self.play), reply_to=self.reply()))
+
+    @rule(back=BACK, what=st.sampled_from(TAKEN_BACK), amount=AMOUNTS)
     def a_terminals_reversal(self, back: int, what: str, amount: int) -> None:
         self.feed(replace(taken_back(self.number(back), amount, what), reply_to=self.reply()))
 
@@ -304,13 +346,16 @@ class Days(RuleBasedStateMachine):
 
     # A person ----------------------------------------------------------------------------------------------------
 
-    @rule(what=st.sampled_from(["retry", "resolve", "closed", "not closed", "happened", "did not happen"]))
+    @rule(what=st.sampled_from(WORDS))
     def a_person(self, what: str) -> None:
+        told = list(self.play.state.advices) or [request_id(1, "offline_sale")]
         unended, doubts = self.play.state.unended_reversals(), self.play.state.in_doubt()
         refunded = doubts[0].request_id if doubts else request_id(1, "refund")
         commands: dict[str, Any] = {
             "retry": e.RetryReversals("c", "anna", None),
             "resolve": e.ResolveReversal("c", "anna", "why not", unended[0].request_id if unended else request_id(1)),
+            "tell": e.RetryAdvices("c", "anna", None),
+            "end": e.ResolveAdvice("c", "anna", "why not", told[0]),
             "closed": e.DecideSettlement("c", "anna", "why not", True),
             "not closed": e.DecideSettlement("c", "anna", "why not", False),
             "happened": e.ResolveRefund("c", "anna", "why not", refunded, True),
@@ -349,11 +394,32 @@ class Days(RuleBasedStateMachine):
 
     @invariant()
     def no_request_is_sent_twice(self) -> None:
-        """But a refund in doubt, once more, where the shop says so (D13)."""
-        sent = Counter(x.request_id for x in self.play.sent if x.kind is ExchangeKind.TRANSACTION)
+        """But a refund in doubt, once more, where the shop says so (D13); an advice, until it is acknowledged."""
+        left = [x for x in self.play.sent if x.kind is ExchangeKind.TRANSACTION]
+        sent = Counter(x.request_id for x in left if isinstance(x.message, SendTransaction))
         repeated = {record.request_id for record in self.play.every(r.RefundRepeated)}
         assert not [of for of, times in sent.items() if times > 1 + (of in repeated)]
         assert not repeated or self.play.rules.refund_repeat
+
+    @invariant()
+    def what_has_happened_is_never_dropped_nor_reversed(self) -> None:
+        state = self.play.state
+        assert {advice.request_id for advice in state.undelivered_advices()} == self.advised
+        assert not state.advices.keys() & state.reversals.keys()
+        numbers = Counter(x.message.transaction.stan for x in self._advices())
+        assert len(numbers) == len({x.request_id for x in self._advices()}), "each has its own number, for ever"
+
+    def _advices(self) -> list[Any]:
+        return [x for x in self.play.sent if isinstance(x.message, SendAdvice)]
+
+    @invariant()
+    def what_was_adjusted_counts_once(self) -> None:
+        every = {**self.play.state.closed, **self.play.state.transactions}
+        for txn in every.values():
+            if txn.replaced_by is not None and txn.replaced_by in every:
+                assert every[txn.replaced_by].status not in (TxnStatus.CANCELLED, TxnStatus.RESOLVED) or (
+                    every[txn.replaced_by].replaced_by is not None
+                )
 
     @invariant()
     def a_refund_in_doubt_is_never_dropped_nor_reversed(self) -> None:
@@ -408,8 +474,10 @@ class Days(RuleBasedStateMachine):
 class Walk:
     """A long day by seed: the same happenings as above, most of them good, drawn with weights."""
 
-    def __init__(self, seed: int, with_refunds: bool = True, with_tills: bool = False) -> None:
-        self.with_refunds, self.with_tills = with_refunds, with_tills
+    def __init__(
+        self, seed: int, with_refunds: bool = True, with_tills: bool = False, with_advices: bool = False
+    ) -> None:
+        self.with_refunds, self.with_tills, self.with_advices = with_refunds, with_tills, with_advices
         self.draw = random.Random(seed)
         self.days = Days()
         pick = self.draw.choice
@@ -426,6 +494,8 @@ class Walk:
             refund_repeat=with_refunds and pick([True, False]),
             partial_approval=with_refunds and pick([True, False]),
         )
+        if with_advices:
+            shop = replace(shop, advice_stored_max=pick([1, 3, 10]), advice_attempts_max=pick([1, 4]))
         self.days.open(shop=replace(shop, confirm_within_s=60.0 if with_tills else 0.0), ready=True)
 
     def run(self, steps: int) -> None:
@@ -492,6 +562,14 @@ class Walk:
                 (16, lambda: days.a_tills_sale_perhaps_a_repeat(pick([0, 0, 0, back]), amount)),
                 (12, lambda: days.a_till_confirms(back)),
             ]
+        if self.with_advices:
+            happenings += [
+                (12, lambda: days.an_offline_sale_perhaps_a_repeat(pick([0, 0, 0, back]), amount)),
+                (12, lambda: days.what_names_another(back, pick(NAMING), amount)),
+                (6, lambda: days.a_hold(amount)),
+                (3, lambda: days.a_terminals_reversal(back, pick(["offline_sale", "tip", "completion"]), amount)),
+                (2, lambda: days.a_person(pick(["tell", "tell", "end"]))),
+            ]
         weights, actions = zip(*happenings, strict=True)
         self.draw.choices(actions, weights)[0]()
 
@@ -503,6 +581,8 @@ CHECKS = [
     Days.no_card_is_kept_longer_than_needed,
     Days.a_batch_is_closed_once,
     Days.a_refund_in_doubt_is_never_dropped_nor_reversed,
+    Days.what_has_happened_is_never_dropped_nor_reversed,
+    Days.what_was_adjusted_counts_once,
 ]
 
 FAILED_ONCE = (1101, 1109, 1306)
@@ -512,6 +592,11 @@ FAILED_ONCE = (1101, 1109, 1306)
 @pytest.mark.parametrize("seed", range(SEEDS))
 def test_a_long_day_by_seed(seed: int) -> None:
     Walk(seed).run(STEPS)
+
+
+@pytest.mark.parametrize("seed", range(SEEDS // 2))
+def test_a_long_day_with_advices_by_seed(seed: int) -> None:
+    Walk(seed, with_advices=True).run(STEPS)
 
 
 @pytest.mark.parametrize("seed", range(SEEDS // 2))

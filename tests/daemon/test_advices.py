@@ -8,8 +8,10 @@ import pytest
 
 from posd.core import events as e
 from posd.core.state import AdviceStatus, CloseOutcome, Settled
+from posd.daemon.recover import owes
 from tests.daemon.stage import CARD, EXPIRY, Stage, play
 from tests.daemon.test_preauth import MakeStage, at_host, held, nothing_was_odd, said, settled
+from tests.daemon.test_settlement_report import kinds, report
 
 CARD_IN_HAND: dict[str, Any] = {"card": CARD, "expiry": EXPIRY}
 Told = Callable[[Stage], Any]
@@ -213,3 +215,31 @@ def test_a_person_ends_an_advice_that_the_host_will_not_have(staged: MakeStage) 
         assert stage.state().last_close.totals.domestic.debit_minor == 100
 
     play(staged(faults=({"mti": "0220", "do": "refuse", "code": "14"},)), story)
+
+
+def test_d19_a_carried_over_advice_stands_in_the_report_with_its_fate(staged: MakeStage) -> None:
+    async def story(stage: Stage) -> None:
+        await an_offline_sale(stage)
+        await stage.sale("1.00")
+        assert await settled(stage) is CloseOutcome.OUT_OF_BALANCE
+        shown = report(stage)
+        (carried,) = shown["carried_over"]
+        assert (carried["kind"], carried["amount"], carried["advice"]) == ("offline_sale", "4.00", "done")
+        assert "advice_carried_over" in kinds(shown)
+        assert [(one["why"], one["fits"]) for one in shown["suspects"]] == [("advice_owed", True)]
+        assert [one["fate"] for one in shown["items"]] == ["uploaded", "uploaded"]
+
+    short = {"settlement": {"hold_max_s": 0.2}, "advice": {"retry": {"first_s": 0.1, "max_s": 0.2}}}
+    play(staged(faults=({"mti": "0220", "do": "lose_request"},), change=short), story)
+
+
+def test_d35_a_terminal_that_has_advices_to_deliver_is_not_configured_away(staged: MakeStage) -> None:
+    async def story(stage: Stage) -> None:
+        await an_offline_sale(stage)
+        assert owes(stage.state(), stage.daemon.lanes[stage.state().tid].lane.engine.rules) == (
+            "1 advice(s) are not delivered"
+        )
+        assert await settled(stage) is CloseOutcome.AGREED
+        assert owes(stage.state(), stage.daemon.lanes[stage.state().tid].lane.engine.rules) == ""
+
+    play(staged(), story)

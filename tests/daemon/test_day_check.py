@@ -116,6 +116,14 @@ def test_a_day_without_sales_is_empty(day: Day) -> None:
     assert day.asked(date(2026, 2, 27))["status"] == "empty", "the terminal was not there yet"
 
 
+def test_a_day_with_nothing_but_advices_is_not_empty(day: Day) -> None:
+    """Delivered or not, what a terminal told is money to settle."""
+    day.runner.tells(400)
+    day.at("2026-03-03 08:00:00")
+    moment = day.moment(running=False)
+    assert (moment["status"], moment["at_stake"]["amount"]) == ("forgotten", "4.00")
+
+
 def test_money_that_came_after_the_due_moment_was_not_forgotten(day: Day) -> None:
     day.says(DaemonStopped("told to stop"))
     day.at("2026-03-03 08:00:00").says(DaemonStarted("0.1.0"))
