@@ -47,6 +47,8 @@ def _dispatch(args: list[str]) -> int:
         return _run(args[1:])
     from posd.cli.app import run_command_line
 
+    if args == ["--version"]:
+        args = ["version"]
     return run_command_line(args)
 
 

@@ -6,11 +6,10 @@ Only the host, or a named person with a reason, ends an advice; nothing here doe
 from pathlib import Path
 
 from posd.cli import exit_status
-from posd.cli.asking import ask, settings_at, user
+from posd.cli.asking import ask, command, settings_at, user
 from posd.cli.reversals import last_answer
 from posd.cli.screen import note, paint, print_json, printable, table
 from posd.cli.status import moment
-from posd.daemon.control_socket import call
 from posd.daemon.views import View
 from posd.errors import ConfigError
 
@@ -67,7 +66,7 @@ def retry_command(config: Path, request_id: str | None, tid: str | None, by: str
     if request_id is not None and tid is not None:
         raise ConfigError("advices retry: give an id or --tid, not both")
     asked = {"id": request_id, "tid": tid, "by": by or user()}
-    said = call(settings.control_socket, "advices.retry", {name: text for name, text in asked.items() if text})
+    said = command(settings, "advices.retry", asked)
     if as_json:
         print_json(said)
     elif not said["done"]:
@@ -79,7 +78,7 @@ def retry_command(config: Path, request_id: str | None, tid: str | None, by: str
 
 def resolve_command(config: Path, request_id: str, by: str, reason: str, as_json: bool) -> int:
     """A person ends an advice: who, and why."""
-    said = call(settings_at(config).control_socket, "advices.resolve", {"id": request_id, "by": by, "reason": reason})
+    said = command(settings_at(config), "advices.resolve", {"id": request_id, "by": by, "reason": reason})
     if as_json:
         print_json(said)
     else:

@@ -6,17 +6,19 @@ do.
 
 import os
 import pwd
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from posd.cli.screen import Progress, note
 from posd.config import load
 from posd.daemon.clock import SystemClock
+from posd.daemon.command_args import require_good
 from posd.daemon.control_socket import NoDaemon, call
 from posd.daemon.offline import OfflineJournal
 from posd.daemon.questions import no_terminal
 from posd.daemon.views import View
+from posd.errors import StorageFailed
 from posd.settings import Settings
 from posd.values import Tid
 
@@ -39,6 +41,34 @@ def ask(settings: Settings, verb: str, args: Mapping[str, Any]) -> View:
         note(f"no daemon answers on {settings.control_socket}; this is what the journal says")
     with Progress("reading the journal", "records") as progress, open_journal(settings, progress) as journal:
         return journal.answer(verb, given)
+
+
+def command(
+    settings: Settings,
+    verb: str,
+    args: Mapping[str, Any],
+    on_progress: Callable[[dict[str, Any]], None] | None = None,
+) -> View:
+    """Have the daemon do what `verb` says.
+
+    Raises ConfigError for misuse, whether a daemon runs or not; NoDaemon, ControlFailed.
+    """
+    given = require_good(verb, {name: value for name, value in args.items() if value is not None})
+    try:
+        return call(settings.control_socket, verb, given, on_progress=on_progress)
+    except NoDaemon:
+        if "id" in given:
+            _require_known(settings, given["id"])
+        raise
+
+
+def _require_known(settings: Settings, name: str) -> None:
+    """Raises ConfigError when the journal can say that no daemon would know this transaction either."""
+    try:
+        with open_journal(settings) as journal:
+            journal.show(name)
+    except StorageFailed:
+        return
 
 
 def open_journal(settings: Settings, progress: Progress | None = None) -> OfflineJournal:

@@ -15,9 +15,12 @@ from posd.cli import exit_status
 from posd.cli.asking import settings_at
 from posd.cli.screen import Progress, paint, print_json, print_json_line, printable, table
 from posd.daemon.offline import journal_folder
+from posd.daemon.questions import no_terminal
 from posd.journal.reader import JournalReader
 from posd.journal.verify import Report, verify
 from posd.security.machine import load_machine_key
+from posd.settings import Settings
+from posd.values import Tid
 
 SHOWN_ROWS = 50
 """What `show` shows when no limit is given: the newest."""
@@ -46,7 +49,8 @@ class Filters:
 def show_command(config: Path, filters: Filters, limit: int | None, as_json: bool) -> int:
     """The newest rows that fit (with `after`: the first ones after it), oldest first."""
     count = limit or SHOWN_ROWS
-    with _reader(config) as reader:
+    settings = settings_at(config)
+    with _reader(settings, filters) as reader:
         if filters.after is None:
             rows = [row.as_dict() for row in reader.merged(**asdict(filters), limit=count, newest_first=True)][::-1]
         else:
@@ -61,7 +65,7 @@ def show_command(config: Path, filters: Filters, limit: int | None, as_json: boo
 
 def export_command(config: Path, filters: Filters, limit: int | None) -> int:
     """Every row that fits as a JSON line, oldest first."""
-    with Progress("exporting", "rows") as progress, _reader(config) as reader:
+    with Progress("exporting", "rows") as progress, _reader(settings_at(config), filters) as reader:
         for count, row in enumerate(reader.merged(**asdict(filters), limit=limit), start=1):
             print_json_line(as_document(row.as_dict()))
             progress.tell(count)
@@ -81,8 +85,14 @@ def verify_command(config: Path, as_json: bool) -> int:
     return exit_status.GOOD if report.intact else exit_status.FINDINGS
 
 
-def _reader(config: Path) -> JournalReader:
-    return JournalReader(journal_folder(settings_at(config)))
+def _reader(settings: Settings, filters: Filters) -> JournalReader:
+    """Raises ConfigError: there is no journal, or neither it nor the configuration knows the terminal."""
+    reader = JournalReader(journal_folder(settings))
+    known = {Tid(one.tid): one for one in settings.terminals}
+    if filters.tid is None or filters.tid in known or next(reader.merged(tid=filters.tid, limit=1), None) is not None:
+        return reader
+    reader.close()
+    raise no_terminal(filters.tid, known)
 
 
 def _report(report: Report) -> dict[str, Any]:

@@ -6,10 +6,9 @@ Only an acknowledgement, or a named person with a reason, ends a reversal; nothi
 from pathlib import Path
 
 from posd.cli import exit_status
-from posd.cli.asking import ask, settings_at, user
+from posd.cli.asking import ask, command, settings_at, user
 from posd.cli.screen import note, paint, print_json, printable, table
 from posd.cli.status import moment
-from posd.daemon.control_socket import call
 from posd.daemon.views import View
 from posd.errors import ConfigError
 
@@ -72,7 +71,7 @@ def retry_command(config: Path, request_id: str | None, tid: str | None, by: str
     if request_id is not None and tid is not None:
         raise ConfigError("reversals retry: give an id or --tid, not both")
     asked = {"id": request_id, "tid": tid, "by": by or user()}
-    said = call(settings.control_socket, "reversals.retry", {name: text for name, text in asked.items() if text})
+    said = command(settings, "reversals.retry", asked)
     if as_json:
         print_json(said)
     elif not said["done"]:
@@ -85,7 +84,7 @@ def retry_command(config: Path, request_id: str | None, tid: str | None, by: str
 def resolve_command(config: Path, request_id: str, by: str, reason: str, as_json: bool) -> int:
     """A person ends a reversal: who, and why."""
     settings = settings_at(config)
-    said = call(settings.control_socket, "reversals.resolve", {"id": request_id, "by": by, "reason": reason})
+    said = command(settings, "reversals.resolve", {"id": request_id, "by": by, "reason": reason})
     if as_json:
         print_json(said)
     else:

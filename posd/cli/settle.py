@@ -10,13 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from posd.cli import exit_status
-from posd.cli.asking import settings_at, user
+from posd.cli.asking import command, settings_at, user
 from posd.cli.lang import Lang
 from posd.cli.reason_words import reason
 from posd.cli.screen import paint, print_json, printable
 from posd.cli.speech import doing, outcome, say
 from posd.cli.status import amount
-from posd.daemon.control_socket import call
 from posd.daemon.views import View
 from posd.errors import ConfigError
 
@@ -28,7 +27,7 @@ def settle_command(config: Path, tid: str | None, by: str | None, as_json: bool,
     settings = settings_at(config, tid)
     asked: dict[str, Any] = {"by": by or user(), **({"tid": tid} if tid else {})}
     try:
-        said = call(settings.control_socket, "settle", asked, on_progress=lambda line: _tell(line, lang))
+        said = command(settings, "settle", asked, lambda line: _tell(line, lang))
     except KeyboardInterrupt:
         print(f"posd: {say(lang, 'leaving')}", file=sys.stderr)
         raise
@@ -50,7 +49,7 @@ def decide_command(
         raise ConfigError("settle: --decide needs --by NAME and --reason TEXT: who found out, and how")
     settings = settings_at(config, tid)
     asked = {"closed": DECISIONS[decision], "by": by, "reason": reason, **({"tid": tid} if tid else {})}
-    said = call(settings.control_socket, "settle.decide", asked)
+    said = command(settings, "settle.decide", asked)
     if as_json:
         print_json(said)
     else:
@@ -66,7 +65,7 @@ def approve_command(
         raise ConfigError("settle: --approve needs --by NAME and --reason TEXT: who looked at it, and why it may go on")
     settings = settings_at(config, tid)
     given: dict[str, Any] = {"tid": tid, "batch": batch, "by": by, "reason": reason}
-    said = call(settings.control_socket, "settle.approve", {name: value for name, value in given.items() if value})
+    said = command(settings, "settle.approve", given)
     if as_json:
         print_json(said)
     else:

@@ -7,12 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from posd.cli import exit_status
-from posd.cli.asking import ask, open_journal, settings_at
+from posd.cli.asking import ask, command, open_journal, settings_at
 from posd.cli.journal import summary
 from posd.cli.reversals import last_answer
 from posd.cli.screen import note, pairs, print_json, printable, table
 from posd.cli.status import moment
-from posd.daemon.control_socket import call
 from posd.daemon.views import View
 from posd.errors import ConfigError, PosdError
 from posd.settings import Settings
@@ -94,7 +93,7 @@ def resolve_command(config: Path, name: str, happened: str, by: str, reason: str
     if happened not in HAPPENED:
         raise ConfigError(f"txn resolve: --happened is {' or '.join(HAPPENED)}")
     asked = {"id": name, "happened": HAPPENED[happened], "by": by, "reason": reason}
-    said = call(settings_at(config).control_socket, "txn.resolve", asked)
+    said = command(settings_at(config), "txn.resolve", asked)
     if as_json:
         print_json(said)
     else:

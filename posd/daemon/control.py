@@ -14,12 +14,12 @@ from posd.core.effects import CommandDone
 from posd.core.engine import Engine
 from posd.core.settlement import CLOSING
 from posd.core.state import ReversalStatus, SettlementPhase, State
+from posd.daemon.command_args import COMMANDS, who, why
 from posd.daemon.control_socket import ControlFailed, Reply, Request
 from posd.daemon.door_view import DoorShown, door_findings, doors_view
 from posd.daemon.findings import link_down, machine_trouble
 from posd.daemon.lately import Lately
 from posd.daemon.log import log
-from posd.daemon.logmask import mask_text
 from posd.daemon.questions import FLAGGED, MEANINGS, QUESTIONS, Seen, answer, checked, chosen, find_one, version
 from posd.daemon.route_facts import RouteShown
 from posd.daemon.route_view import active_route, route_findings, routes_view
@@ -28,22 +28,7 @@ from posd.daemon.watch import Watched, watch
 from posd.errors import ConfigError
 from posd.values import Now, RequestId, Tid
 
-COMMANDS: Mapping[str, Mapping[str, type]] = {
-    "reversals.retry": {"id": str, "tid": str, "by": str},
-    "reversals.resolve": {"id": str, "by": str, "reason": str},
-    "advices.retry": {"id": str, "tid": str, "by": str},
-    "advices.resolve": {"id": str, "by": str, "reason": str},
-    "txn.resolve": {"id": str, "happened": bool, "by": str, "reason": str},
-    "settle": {"tid": str, "by": str},
-    "settle.decide": {"tid": str, "closed": bool, "by": str, "reason": str},
-    "settle.approve": {"tid": str, "batch": int, "by": str, "reason": str},
-}
-"""Verb -> its arguments."""
-
 VERBS = (*QUESTIONS, *COMMANDS)
-
-NAME_CHARACTERS_MAX = 64
-REASON_CHARACTERS_MAX = 500
 
 
 class LaneAt(Protocol):
@@ -195,7 +180,7 @@ class Control:
     async def _resolve(self, request: Request) -> View:
         """By a named person with a reason; nothing else but the host's acknowledgement ends a reversal."""
         given = checked(request.verb, request.args, COMMANDS[request.verb])
-        by, reason = _by(request, given, mandatory=True), _reason(request.verb, given)
+        by, reason = _by(request, given, mandatory=True), why(request.verb, given)
         state, _, txn = find_one(request.verb, given.get("id", ""), self.everything())
         text = await self._command(
             state.tid, e.ResolveReversal(f"{request.id}:{state.tid}", by, reason, txn.request_id)
@@ -223,7 +208,7 @@ class Control:
     async def _resolve_advice(self, request: Request) -> View:
         """By a named person with a reason: it is delivered no more and counts no more."""
         given = checked(request.verb, request.args, COMMANDS[request.verb])
-        by, reason = _by(request, given, mandatory=True), _reason(request.verb, given)
+        by, reason = _by(request, given, mandatory=True), why(request.verb, given)
         state, _, txn = find_one(request.verb, given.get("id", ""), self.everything())
         text = await self._command(state.tid, e.ResolveAdvice(f"{request.id}:{state.tid}", by, reason, txn.request_id))
         log.info("advice_resolved", request_id=txn.request_id, by=by, reason=reason, uid=request.uid)
@@ -232,7 +217,7 @@ class Control:
     async def _resolve_refund(self, request: Request) -> View:
         """A person says whether a refund in doubt happened (D13)."""
         given = checked(request.verb, request.args, COMMANDS[request.verb])
-        by, reason = _by(request, given, mandatory=True), _reason(request.verb, given)
+        by, reason = _by(request, given, mandatory=True), why(request.verb, given)
         if "happened" not in given:
             raise ConfigError(f"{request.verb}: say 'happened': true if the host did the refund, false if not")
         state, _, txn = find_one(request.verb, given.get("id", ""), self.everything())
@@ -244,7 +229,7 @@ class Control:
     async def _decide(self, request: Request) -> View:
         """A person says whether the host closed a batch that is unconfirmed (D20)."""
         given = checked(request.verb, request.args, COMMANDS[request.verb])
-        by, reason = _by(request, given, mandatory=True), _reason(request.verb, given)
+        by, reason = _by(request, given, mandatory=True), why(request.verb, given)
         if "closed" not in given:
             raise ConfigError(f"{request.verb}: say 'closed': true if the host closed the batch, false if not")
         tid = self._only_one(request.verb, given.get("tid"), _undecided, "unconfirmed or failing")
@@ -255,7 +240,7 @@ class Control:
     async def _approve(self, request: Request) -> View:
         """A named person lets a settlement above the maximum begin, once (D23)."""
         given = checked(request.verb, request.args, COMMANDS[request.verb])
-        by, reason = _by(request, given, mandatory=True), _reason(request.verb, given)
+        by, reason = _by(request, given, mandatory=True), why(request.verb, given)
         tid = self._only_one(request.verb, given.get("tid"), _held, "held")
         batch = given.get("batch")
         text = await self._command(tid, e.ApproveSettlement(f"{request.id}:{tid}", by, reason, batch))
@@ -308,20 +293,4 @@ def _by(request: Request, given: Mapping[str, Any], *, mandatory: bool) -> str:
     """Who wants it; the user of the client where no name is asked for."""
     if not mandatory and not given.get("by", "").strip():
         return f"uid {request.uid}"
-    return _text(request.verb, "by", given, NAME_CHARACTERS_MAX, "the name of the person who decides")
-
-
-def _reason(verb: str, given: Mapping[str, Any]) -> str:
-    return _text(verb, "reason", given, REASON_CHARACTERS_MAX, "why, in words that an auditor understands")
-
-
-def _text(verb: str, name: str, given: Mapping[str, Any], longest: int, what: str) -> str:
-    """A text that will be kept for ever: one line, not empty, never a card number. Raises ConfigError."""
-    text = str(given.get(name, "")).strip()
-    if not text:
-        raise ConfigError(f"{verb}: {name!r} is missing: {what}")
-    if len(text) > longest or not text.isprintable():
-        raise ConfigError(f"{verb}: {name!r} must be one line of at most {longest} characters")
-    if mask_text(text) != text:
-        raise ConfigError(f"{verb}: {name!r} looks as if it held a card number; leave it out")
-    return text
+    return who(request.verb, given)

@@ -55,6 +55,10 @@ class ControlFailed(PosdError):
     """The daemon refused the request, or went away before it answered; the text is the daemon's own."""
 
 
+class Misused(ControlFailed, ConfigError):
+    """The daemon says that what was asked cannot be asked so: an argument is wrong. Exit status 2."""
+
+
 class _BadRequest(PosdError):
     def __init__(self, request_id: str | None, text: str) -> None:
         super().__init__(text)
@@ -151,7 +155,8 @@ class ControlServer:
             async for reply in self._handler(request):
                 _write(writer, request.id, reply)
         except PosdError as error:
-            _write(writer, request.id, Reply("error", {"error": str(error)}))
+            misuse = {"misuse": True} if isinstance(error, ConfigError) else {}
+            _write(writer, request.id, Reply("error", {"error": str(error), **misuse}))
 
 
 def call(
@@ -194,7 +199,9 @@ def _read_answer(line: bytes, wish: str) -> tuple[str, dict[str, Any]]:
     except (ValueError, KeyError, TypeError, RecursionError):
         raise ControlFailed("posd answered with a line that is no answer; are both of one version?") from None
     if kind == "error" and answered in (wish, None):
-        raise ControlFailed(str(data.get("error", data)) if isinstance(data, dict) else str(data))
+        said = data if isinstance(data, dict) else {"error": data}
+        failure = Misused if said.get("misuse") is True else ControlFailed
+        raise failure(str(said.get("error", said)))
     if version != VERSION or answered != wish or not isinstance(data, dict):
         raise ControlFailed(f"posd answered in version {version!r}, this command speaks {VERSION}; use one version")
     return str(kind), data

@@ -14,6 +14,7 @@ from posd.core import fold_settlement
 from posd.core.answers import GroupResult
 from posd.core.events import LinkDown, SettleNow, Tick
 from posd.daemon.questions import version
+from tests.cli.conftest import Served
 from tests.daemon.shop import OTHER_TID, TID
 
 Posd = Callable[..., Any]
@@ -185,7 +186,7 @@ def test_approve_says_what_is_held_when_the_terminal_is_not_named(
     posd: Posd, place: Any, served: Any, held: None
 ) -> None:
     ran = posd(*APPROVE)
-    assert ran.status == 3
+    assert ran.status == 2
     assert f"say which terminal with 'tid'; held: {TID}" in ran.err
     said = json.loads(posd(*APPROVE, "--tid", TID, "--json").out)
     assert said == {"tid": TID, "text": "approved by Li Na; the settlement begins"}
@@ -310,7 +311,7 @@ def test_resolve_without_a_name_or_a_reason_is_misuse(posd: Posd, place: Any, se
     of = place.runner.sticks()
     assert posd("reversals", "resolve", of, "--reason", "r").status == 2
     assert posd("reversals", "resolve", of, "--by", "Wang").status == 2
-    assert posd("reversals", "resolve", of, "--by", " ", "--reason", "r").status == 3
+    assert posd("reversals", "resolve", of, "--by", " ", "--reason", "r").status == 2
     assert place.runner.asked == []
 
 
@@ -354,6 +355,38 @@ def test_an_older_batch_comes_from_the_journal_beside_the_daemon(
     ran = posd("txn", "show", of)
     assert (ran.status, ran.err) == (0, "")
     assert "11.11" in ran.out
+
+
+SAID_WRONG = [
+    ["reversals", "resolve", "nope", "--by", "Li", "--reason", "r"],
+    ["reversals", "resolve", "nope", "--by", " ", "--reason", "r"],
+    ["reversals", "retry", "nope"],
+    ["reversals", "retry", "--tid", "99999999"],
+    ["txn", "resolve", "nope", "--happened", "yes", "--by", "Li", "--reason", "r"],
+    ["txn", "show", "nope"],
+    ["txn", "list", "--status", "nope"],
+    ["settle", "--approve", "--by", "Li\nNa", "--reason", "r"],
+    ["settle", "--decide", "closed", "--by", "L" * 65, "--reason", "r"],
+    ["settle", "--by", "6228480000000000017"],
+    ["journal", "show", "--tid", "99999999"],
+    ["journal", "export", "--tid", "99999999"],
+]
+
+
+@pytest.mark.parametrize("args", SAID_WRONG)
+def test_misuse_is_misuse_whether_a_daemon_runs(posd: Posd, place: Any, args: list[str]) -> None:
+    place.runner.sells()
+    down = posd(*args)
+    with Served(place):
+        up = posd(*args)
+    assert (down.status, up.status) == (2, 2), (down.err, up.err)
+    assert place.runner.asked == []
+
+
+def test_what_is_right_but_needs_a_daemon_is_a_failure(posd: Posd, place: Any) -> None:
+    of = place.runner.sticks()
+    for args in (["reversals", "retry", of], ["reversals", "resolve", of, "--by", "Li", "--reason", "r"], ["settle"]):
+        assert posd(*args).status == 3, args
 
 
 def test_a_transaction_that_nobody_knows_is_misuse(posd: Posd, place: Any, served: Any) -> None:
@@ -423,6 +456,7 @@ def test_check_config_and_version_and_decode(posd: Posd, place: Any) -> None:
     assert posd("check-config", str(place.config)).status == 0
     assert posd("check-config", str(place.folder / "none.yaml")).status == 2
     assert posd("version").out == f"posd {version()}\n"
+    assert posd("--version").out == posd("version").out
     assert json.loads(posd("version", "--json").out) == {"posd": version()}
     assert posd("decode", "--test-data", "zz").status == 2
     assert posd("decode", "--test-data", "0800").status == 1

@@ -34,7 +34,7 @@ def test_d13_resolve_without_a_name_a_reason_or_a_word_is_misuse(posd: Posd, pla
     assert posd("txn", "resolve", of, "--by", "Wang", "--reason", "r").status == 2
     assert posd("txn", "resolve", of, "--happened", "maybe", "--by", "Wang", "--reason", "r").status == 2
     assert posd("txn", "resolve", of, "--happened", "yes", "--by", "Wang").status == 2
-    assert posd("txn", "resolve", of, "--happened", "yes", "--by", " ", "--reason", "r").status == 3
+    assert posd("txn", "resolve", of, "--happened", "yes", "--by", " ", "--reason", "r").status == 2
     assert place.runner.state.in_doubt()
 
 
