@@ -12,22 +12,28 @@ from msgspec import Struct
 from posd.core.answers import ExchangeKind, HostAnswer
 from posd.core.effects import HostMessage, ToTerminal
 from posd.core.events import Event
-from posd.core.rules import KindRules, TxnKind, Why
+from posd.core.rules import CloseRules, KindRules, TxnKind, Why
 from posd.core.state import Session, Transaction
 from posd.framing.tpdu import Envelope
 from posd.iso8583.message import Message
+from posd.profiles.codes import Code
 from posd.security.cards import CardData
 from posd.security.keys import Tmk
 from posd.values import Minor, Now, Quiet, RequestId, Rrn, Stan, Tid
 
 
 class Terminal(Struct, frozen=True):
-    """A terminal as its acquirer knows it. `mac_required`: its own messages must carry a MAC (D28)."""
+    """A terminal as its acquirer knows it. `mac_required`: its own messages must carry a MAC (D28).
+
+    `tmk`: its master key; in a dialect without working keys the key of its MAC, empty where there is none.
+    `unsigned_accepted`: what D28 wants a MAC for is taken without one.
+    """
 
     tid: Tid
     mid: str
     tmk: Tmk
     mac_required: bool
+    unsigned_accepted: bool = False
 
 
 class Arrived(Quiet, frozen=True):
@@ -105,10 +111,18 @@ class Order(Quiet, frozen=True):
 
 
 class Profile(Protocol):
-    """A dialect, configured for one acquirer."""
+    """A dialect, configured for one acquirer.
+
+    `codes`: field 39. `has_keys`: a sign-in brings working keys. `tells_batch`: requests of a terminal name its batch.
+    """
 
     kinds: Mapping[TxnKind, KindRules]
     reversal_reasons: Mapping[Why, str]
+    codes: Mapping[str, Code]
+    close: CloseRules
+    has_keys: bool
+    tells_batch: bool
+    upload_records_max: int
 
     def arrive(self, frame: bytes) -> Arrived:
         """Read a frame (without length) of either side. Raises MalformedMessage."""
@@ -153,3 +167,6 @@ class Profile(Protocol):
 
     def masked(self, message: Message) -> Mapping[str, str]:
         """What may be shown of a message."""
+
+    def keys_trouble(self, terminal: Terminal, session: Session) -> str:
+        """Why the held keys of a session cannot be used any more; empty: they can."""

@@ -5,34 +5,16 @@ reversal reads some codes differently (D11): that is the reversal's affair, not 
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
 
 from posd.core.answers import AnswerClass
+from posd.profiles.codes import Code as Code
 
 _APPROVE = AnswerClass.APPROVE
 _PARTIAL = AnswerClass.APPROVE_PARTIAL
 _DECLINE = AnswerClass.DECLINE
 _SIGN_IN = AnswerClass.ACT_AND_RETRY
 _UNSURE = AnswerClass.UNCONFIRMED
-
-
-@dataclass(frozen=True, slots=True)
-class Code:
-    """One response code.
-
-    `operator_class`: A success, B may retry, C no retry, D operator must act, E system failure, or empty.
-    `alarm`: something of ours is wrong (merchant, format, registration). `flag`: an approval to be
-    confirmed with the issuer.
-    """
-
-    code: str
-    meaning_en: str
-    meaning_zh: str
-    operator_class: str
-    answer_class: AnswerClass
-    alarm: bool = False
-    flag: bool = False
 
 
 _ROWS = (

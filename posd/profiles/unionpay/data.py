@@ -219,6 +219,9 @@ REVERSAL_REASONS: Mapping[Why, str] = MappingProxyType(
 )
 """Field 39 of a 0400 (reference 1.10)."""
 
+MAGNETIC_RECORDS_MAX = 8
+"""In one upload message (reference 1.7)."""
+
 REASONS = frozenset(REVERSAL_REASONS.values())
 
 PAN_IN_REVERSAL = frozenset({"01", "05", "07", "95", "96", "98"})

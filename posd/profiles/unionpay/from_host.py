@@ -18,9 +18,9 @@ from posd.errors import KeyTrouble, MalformedMessage
 from posd.iso8583.masking import mask_long_numbers
 from posd.iso8583.message import Message
 from posd.iso8583.subfields import Field48Totals, Field60, GroupTotals
+from posd.profiles.codes import Code
 from posd.profiles.contract import Arrived, Terminal
 from posd.profiles.unionpay import chip
-from posd.profiles.unionpay.codes import classify
 from posd.profiles.unionpay.data import (
     ANSWER_KINDS,
     ATTENTION,
@@ -55,7 +55,12 @@ def answer_key(message: Message) -> tuple[ExchangeKind, Stan | None] | None:
 
 
 def read_answer(
-    arrived: Arrived, terminal: Terminal, session: Session, echoed: Mapping[int, str] | None, keying: Keying
+    arrived: Arrived,
+    terminal: Terminal,
+    session: Session,
+    echoed: Mapping[int, str] | None,
+    keying: Keying,
+    codes: Mapping[str, Code],
 ) -> HostAnswer:
     """Raises MalformedMessage when this is no answer of the dialect."""
     message = arrived.message
@@ -65,7 +70,7 @@ def read_answer(
     kind, stan = key
     code = message.get(39) or ""
     keys, trouble = _keys(message, terminal, keying) if kind is ExchangeKind.SIGN_IN else (None, "")
-    answer_class = _class_of(kind, code)
+    answer_class = _class_of(kind, code, codes)
     attention = arrived.envelope.header.hex()[5:6] or "0"
     return HostAnswer(
         kind=kind,
@@ -86,10 +91,11 @@ def read_answer(
     )
 
 
-def _class_of(kind: ExchangeKind, code: str) -> AnswerClass:
+def _class_of(kind: ExchangeKind, code: str, codes: Mapping[str, Code]) -> AnswerClass:
     if not code and kind is ExchangeKind.TOTALS:
         return AnswerClass.APPROVE  # a 0510 usually has no field 39 (reference 1.6)
-    return classify(code)
+    row = codes.get(code)
+    return AnswerClass.UNCONFIRMED if row is None else row.answer_class  # D9
 
 
 def _facts(message: Message, code: str) -> AnswerFacts:

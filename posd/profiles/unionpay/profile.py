@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from posd.core.answers import ExchangeKind, HostAnswer
 from posd.core.effects import HostMessage, Refusal, ToTerminal
-from posd.core.rules import KindRules, TxnKind, Why
+from posd.core.rules import CloseRules, KindRules, TxnKind, Why
 from posd.core.state import Session, Transaction
 from posd.errors import KeyTrouble, MalformedMessage
 from posd.framing.tpdu import Envelope, split
@@ -13,12 +13,21 @@ from posd.iso8583.codec import Codec
 from posd.iso8583.masking import masked_fields
 from posd.iso8583.message import Message
 from posd.iso8583.unionpay import PIN_BLOCK_BYTES, UNIONPAY, unionpay_spec
+from posd.profiles.codes import Code
 from posd.profiles.contract import Arrived, Material, Order, Outgoing, ReadRequest, Terminal
 from posd.profiles.unionpay import from_host, to_host, to_terminal
-from posd.profiles.unionpay.data import KINDS, MAC_COVERED, NO_SECURITY_CONTROL, REFUSALS, REVERSAL_REASONS
+from posd.profiles.unionpay.codes import CODES
+from posd.profiles.unionpay.data import (
+    KINDS,
+    MAC_COVERED,
+    MAGNETIC_RECORDS_MAX,
+    NO_SECURITY_CONTROL,
+    REFUSALS,
+    REVERSAL_REASONS,
+)
 from posd.profiles.unionpay.from_terminal import RequestReader
 from posd.profiles.unionpay.order import read_order
-from posd.profiles.unionpay.seal import Keying, host_mak, pack, terminal_mak
+from posd.profiles.unionpay.seal import Keying, host_mak, keys_of, pack, terminal_mak
 from posd.profiles.unionpay.tracks import with_encrypted_tracks
 from posd.security.keys import SM4, layout_of
 from posd.security.mac import ALGORITHMS, DEFAULT, Output, mac_of
@@ -50,9 +59,13 @@ class UnionPay:
 
     kinds: Mapping[TxnKind, KindRules] = KINDS
     reversal_reasons: Mapping[Why, str] = REVERSAL_REASONS
+    close = CloseRules()
+    has_keys = True
+    tells_batch = True
+    upload_records_max = MAGNETIC_RECORDS_MAX
 
-    def __init__(self, knobs: Knobs) -> None:
-        self.knobs = knobs
+    def __init__(self, knobs: Knobs, codes: Mapping[str, Code] = CODES) -> None:
+        self.knobs, self.codes = knobs, codes
         usual = knobs.sm4_pin_block_bytes == PIN_BLOCK_BYTES
         self._codec = UNIONPAY if usual else Codec(unionpay_spec(pin_block_bytes=knobs.sm4_pin_block_bytes))
         self._envelope = Envelope(knobs.tpdu, b"", knobs.header)
@@ -84,7 +97,7 @@ class UnionPay:
     def read_answer(
         self, arrived: Arrived, terminal: Terminal, session: Session, echoed: Mapping[int, str] | None
     ) -> HostAnswer:
-        return from_host.read_answer(arrived, terminal, session, echoed, self._keying)
+        return from_host.read_answer(arrived, terminal, session, echoed, self._keying, self.codes)
 
     def read_request(
         self,
@@ -117,6 +130,14 @@ class UnionPay:
 
     def masked(self, message: Message) -> Mapping[str, str]:
         return masked_fields(message)
+
+    def keys_trouble(self, terminal: Terminal, session: Session) -> str:
+        """As when the TMK is no longer the one that they came under."""
+        try:
+            keys_of(terminal, session, self._keying)
+        except KeyTrouble as error:
+            return str(error)
+        return ""
 
     def _terminal_mak(self, request: Arrived, answer: Message, terminal: Terminal, session: Session) -> bytes | None:
         """A terminal with a MAC of its own gets one back (D28), but for the word that it has to sign in.

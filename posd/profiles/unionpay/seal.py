@@ -5,20 +5,18 @@ from dataclasses import dataclass
 
 from posd.core.state import Session
 from posd.errors import CannotEncode, KeyTrouble
-from posd.framing.tpdu import Envelope, join
-from posd.iso8583.codec import MAC_BYTES, Codec, replace_mac
+from posd.framing.tpdu import Envelope
+from posd.iso8583.codec import Codec
 from posd.iso8583.masking import masked_fields
 from posd.iso8583.message import Message
 from posd.profiles.contract import Arrived, Outgoing, Terminal
+from posd.profiles.packing import mac_fits, packed
 from posd.profiles.unionpay.data import MAC_COVERED
 from posd.security.keys import LAYOUTS, Layout, WorkingKeys, unwrap
-from posd.security.mac import Mac, ecb_mac, matches
-from posd.values import Rrn, Stan
+from posd.security.mac import Mac, ecb_mac
 
 ECHOED = (3, 4, 11, 41, 42)
 """What an answer must repeat of its request (reference 1.8, "Response checks")."""
-
-NO_MAC_YET = "00" * MAC_BYTES
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,30 +58,13 @@ def terminal_mak(arrived: Arrived, terminal: Terminal, session: Session, keying:
 
 def pack(codec: Codec, envelope: Envelope, message: Message, mak: bytes | None, mac: Mac = ecb_mac) -> Outgoing:
     """A frame; with a MAC if `mak` is given. Raises CannotEncode naming the field."""
-    if mak is not None:
-        body = codec.encode(message.with_({64: NO_MAC_YET}))
-        body = replace_mac(body, mac(mak, body[:-MAC_BYTES]))
-    else:
-        body = codec.encode(message)
-    number = message.get(2)
-    return Outgoing(
-        frame=join(envelope, body),
-        mti=message.mti,
-        masked=masked_fields(message),
-        echoed={field: value for field in ECHOED if (value := message.get(field)) is not None},
-        stan=_stan(message),
-        rrn=_rrn(message.fields),
-        batch=_batch(message.fields),
-        pan=number.encode() if number else None,
-    )
+    batch = _batch(message.fields)
+    return packed(codec, envelope, message, mak, mac, masked=masked_fields, echoed=ECHOED, batch=batch)
 
 
 def mac_is_good(arrived: Arrived, mak: bytes | None, mac: Mac) -> bool | None:
     """Whether the MAC fits; None: there is none."""
-    received = arrived.message.get(64)
-    if received is None:
-        return None
-    return mak is not None and matches(mac, mak, arrived.body[:-MAC_BYTES], bytes.fromhex(received))
+    return mac_fits(arrived, mak, mac)
 
 
 def host_mak(terminal: Terminal, session: Session, keying: Keying, mti: str) -> bytes | None:
@@ -97,16 +78,6 @@ def host_mak(terminal: Terminal, session: Session, keying: Keying, mti: str) -> 
     if mak is None:
         raise CannotEncode(f"{mti}: there is no MAC key; sign in first")
     return mak
-
-
-def _stan(message: Message) -> Stan | None:
-    text = message.get(11)
-    return Stan(int(text)) if text is not None else None
-
-
-def _rrn(fields: Mapping[int, str]) -> Rrn | None:
-    text = fields.get(37)
-    return Rrn(text) if text is not None else None
 
 
 def _batch(fields: Mapping[int, str]) -> int | None:

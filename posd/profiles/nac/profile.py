@@ -1,0 +1,123 @@
+"""The NAC / Hypercom dialect, configured for one acquirer (reference, Profile 2)."""
+
+from collections.abc import Mapping
+
+from posd.core.answers import ExchangeKind, HostAnswer
+from posd.core.effects import HostMessage, Refusal, ToTerminal
+from posd.core.rules import KindRules, TxnKind, Why
+from posd.core.state import Session, Transaction
+from posd.errors import CannotEncode, MalformedMessage
+from posd.framing.tpdu import Envelope, split
+from posd.iso8583.codec import Codec
+from posd.iso8583.message import Message
+from posd.iso8583.nac import HEADER_BYTES, VariablePad, nac_spec
+from posd.iso8583.nac_masking import masked_nac_fields
+from posd.profiles.codes import Code
+from posd.profiles.contract import Arrived, Material, Order, Outgoing, ReadRequest, Terminal
+from posd.profiles.nac import from_host, to_host, to_terminal
+from posd.profiles.nac.codes import CODES
+from posd.profiles.nac.data import CLOSE_RULES, MAC_COVERED, REVERSAL_REASONS, kinds_of
+from posd.profiles.nac.from_terminal import RequestReader
+from posd.profiles.nac.knobs import Knobs
+from posd.profiles.nac.order import read_order
+from posd.profiles.packing import mac_fits, packed
+from posd.security.mac import Mac, ecb_mac, mac_of
+from posd.values import Now, Stan
+
+NO_MAC = "none"
+
+
+class Nac:
+    """The profile; see `posd.profiles.contract.Profile` for what each method promises."""
+
+    reversal_reasons: Mapping[Why, str] = REVERSAL_REASONS
+    close = CLOSE_RULES
+    has_keys = False
+    tells_batch = False
+    upload_records_max = 1
+
+    def __init__(self, knobs: Knobs, codes: Mapping[str, Code] = CODES) -> None:
+        self.knobs, self.codes = knobs, codes
+        self.kinds: Mapping[TxnKind, KindRules] = kinds_of(knobs.voids)
+        self._codec = Codec(nac_spec(pad=VariablePad(knobs.pad), ascii_wire=knobs.ascii_wire))
+        self._envelope = Envelope(knobs.tpdu, b"", b"")
+        self._mac: Mac | None = None if knobs.mac_algorithm == NO_MAC else mac_of(knobs.mac_algorithm)
+        self._reader = RequestReader(self.kinds, self._mac)
+
+    def arrive(self, frame: bytes) -> Arrived:
+        """Raises MalformedMessage; `Unreadable` with what could be read, where something could."""
+        envelope, body = split(frame, HEADER_BYTES)
+        if envelope.lri and not self.knobs.lri_accepted:
+            raise MalformedMessage("an LRI block; allow it with host.lri: accept", field="LRI", offset=5)
+        return Arrived(envelope, body, self._codec.decode(body))
+
+    def answer_key(self, arrived: Arrived) -> tuple[ExchangeKind, Stan | None] | None:
+        return from_host.answer_key(arrived.message)
+
+    def encode(self, message: HostMessage, terminal: Terminal, session: Session, material: Material) -> Outgoing:
+        built = to_host.build(message, terminal, material, self.knobs)
+        return self._pack(self._envelope, built, terminal, _batch_of(message))
+
+    def read_answer(
+        self, arrived: Arrived, terminal: Terminal, session: Session, echoed: Mapping[int, str] | None
+    ) -> HostAnswer:
+        return from_host.read_answer(arrived, terminal.tmk.key, self._mac, self.codes, echoed)
+
+    def read_request(
+        self,
+        arrived: Arrived,
+        terminal: Terminal,
+        session: Session,
+        digest_key: bytes,
+        reply_to: str,
+        received_s: float,
+    ) -> ReadRequest:
+        return self._reader.read(arrived, terminal, digest_key, reply_to, received_s)
+
+    def read_order(
+        self, order: Order, original: Transaction | None, digest_key: bytes, reply_to: str, received_s: float
+    ) -> ReadRequest:
+        return read_order(order, original, self.kinds, digest_key, reply_to, received_s)
+
+    def encode_answer(
+        self, request: Arrived, answer: ToTerminal, terminal: Terminal, session: Session, now: Now
+    ) -> Outgoing:
+        built = to_terminal.build(request.message, answer, session, now, self.knobs.zone)
+        signed = self._mac is not None and mac_fits(request, terminal.tmk.key, self._mac)
+        return self._pack(request.envelope.answered(), built, terminal if signed else None, None)
+
+    def refuse(self, envelope: Envelope, message: Message, refusal: str, now: Now) -> Outgoing | None:
+        if not to_terminal.wants_an_answer(message.mti):
+            return None
+        built = to_terminal.refusal(message, Refusal(refusal), Session(), now, self.knobs.zone)
+        return self._pack(envelope.answered(), built, None, None)
+
+    def masked(self, message: Message) -> Mapping[str, str]:
+        return masked_nac_fields(message)
+
+    def keys_trouble(self, terminal: Terminal, session: Session) -> str:
+        """There are no working keys that could be wrong."""
+        return ""
+
+    def _pack(self, envelope: Envelope, message: Message, terminal: Terminal | None, batch: int | None) -> Outgoing:
+        """`terminal`: whose key signs it, where this acquirer wants a MAC; None: unsigned."""
+        signs = self._mac is not None and terminal is not None and message.mti in MAC_COVERED
+        key = terminal.tmk.key if signs and terminal is not None else None
+        if key == b"":
+            raise CannotEncode(f"{message.mti}: this terminal has no MAC key; write its tmk_file")
+        return packed(
+            self._codec,
+            envelope,
+            message,
+            key,
+            self._mac or ecb_mac,
+            masked=masked_nac_fields,
+            echoed=from_host.ECHOED,
+            batch=batch,
+        )
+
+
+def _batch_of(message: HostMessage) -> int | None:
+    """No financial message says its batch: our own number of it."""
+    transaction = getattr(message, "transaction", None)
+    return transaction.batch_number if transaction is not None else getattr(message, "batch_number", None)
