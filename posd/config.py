@@ -9,7 +9,9 @@ from datetime import time
 from pathlib import Path
 
 from posd.addresses import AnyAddress, HttpAddress, SerialAddress
+from posd.bank import load_bank
 from posd.config_machine import is_encrypted
+from posd.dialects import NAC, UNIONPAY, UNIONPAY_ONLY
 from posd.errors import ConfigError, KeyTrouble
 from posd.iso8583.unionpay import PIN_BLOCK_BYTES
 from posd.security.des import KEY_BYTES_SINGLE
@@ -34,6 +36,7 @@ DAY_S = 86_400
 LINE_MESSAGE_BYTES = 1_024
 """A long message with field 55: what a serial line is reckoned with."""
 
+NO_MAC = "none"
 HALF_DAY_S = DAY_S // 2
 """A settlement less than this before the cut-over is meant to precede it; else it would follow it."""
 
@@ -49,8 +52,13 @@ def load(path: Path) -> Settings:
 def load_document(path: Path) -> tuple[Settings, Document]:
     """As `load`, with the document, so that later findings can name their line too."""
     document = read_document(path)
-    settings = document.validate(Settings, {FOLDER: path.resolve().parent, CREDENTIALS: credentials_folder()})
+    folder = path.resolve().parent
+    _lay_bank_under(document, folder)
+    settings = document.validate(Settings, {FOLDER: folder, CREDENTIALS: credentials_folder()})
     problems = [
+        *_of_the_other_dialect(settings, document),
+        *_terminal_keys(settings, document),
+        *_unsigned(settings, document),
         *_header_length(settings, document),
         *_keys(settings, document),
         *_routes(settings, document),
@@ -83,6 +91,73 @@ def shipped(name: str) -> Path:
     raise ConfigError(f"{name}: does not ship with this posd; install it again")
 
 
+def _lay_bank_under(document: Document, folder: Path) -> None:
+    """What the bank's file says of `host`, under what this one says itself. Raises ConfigProblems."""
+    host = document.value.get("host") if isinstance(document.value, dict) else None
+    if not isinstance(host, dict) or not isinstance(name := host.get("profile_file"), str) or not name:
+        return
+    bank, knobs = load_bank(folder / name)
+    if host.get("profile", bank.base) != bank.base:
+        what = f"is for profile: {bank.base}"
+        raise ConfigProblems([document.problem(("host", "profile_file"), what, f"write profile: {bank.base}")])
+    host["profile"] = bank.base
+    for name, value in knobs.items():
+        own = host.get(name)
+        host[name] = {**value, **own} if isinstance(value, dict) and isinstance(own, dict) else host.get(name, value)
+
+
+def _of_the_other_dialect(settings: Settings, document: Document) -> list[Problem]:
+    """What this dialect has not is a mistake, not something to ignore."""
+    host, given = settings.host, document.paths()
+    wrong = sorted(UNIONPAY_ONLY) if host.profile == NAC else ["nac"]
+    problems = [
+        document.problem(("host", name), f"has no meaning with profile: {host.profile}", "remove it")
+        for name in wrong
+        if ("host", name) in given
+    ]
+    if host.profile == UNIONPAY and host.mac_algorithm == NO_MAC:
+        what = "every UnionPay host wants a MAC"
+        problems.append(document.problem(("host", "mac_algorithm"), what, "write mac_algorithm: unionpay-ecb"))
+    if host.profile == NAC and host.nac.wire == "ascii" and host.mac_algorithm != NO_MAC:
+        what = "the ASCII wire carries no MAC"
+        problems.append(document.problem(("host", "nac", "wire"), what, "write wire: bcd, or mac_algorithm: none"))
+    return problems
+
+
+def _terminal_keys(settings: Settings, document: Document) -> list[Problem]:
+    """A terminal needs its key where anything is signed or unwrapped with it."""
+    host = settings.host
+    if host.profile == NAC and host.mac_algorithm == NO_MAC:
+        return [
+            document.problem(
+                ("terminals", number, "mac"), "there is no MAC with mac_algorithm: none", "write mac: none"
+            )
+            for number, terminal in enumerate(settings.terminals)
+            if terminal.mac == "required"
+        ]
+    return [
+        document.problem(("terminals", number, "tmk_file"), "the setting is missing", "see the example")
+        for number, terminal in enumerate(settings.terminals)
+        if terminal.tmk_file is None
+    ]
+
+
+def _unsigned(settings: Settings, document: Document) -> list[Problem]:
+    """D28: refunds and typed numbers without a MAC come in by a line of this machine only, where somebody said so."""
+    problems = []
+    for number, terminal in enumerate(settings.terminals):
+        place: Place = ("terminals", number, "unsigned")
+        if terminal.unsigned == "refuse":
+            continue
+        if settings.host.profile == UNIONPAY:
+            what = "is for profile: nac; a UnionPay terminal signs its requests"
+            problems.append(document.problem(place, what, "remove it"))
+        elif not all(address.is_local for address in settings.door.listen):
+            what = f"door.listen ({document.place(('door', 'listen'))}) can be reached from other machines"
+            problems.append(document.problem(place, what, "write unsigned: refuse, or listen on 127.0.0.1"))
+    return problems
+
+
 def _header_length(settings: Settings, document: Document) -> list[Problem]:
     host = settings.host
     if len(host.header) == 2 * host.header_bytes:
@@ -97,12 +172,16 @@ def _header_length(settings: Settings, document: Document) -> list[Problem]:
 def _keys(settings: Settings, document: Document) -> list[Problem]:
     """The keys that a sign-in brings must be those that the MAC wants."""
     host = settings.host
+    if host.profile == NAC:
+        return []
     mac, sign_in = f"host.mac_algorithm ({host.mac_algorithm})", f"host.sign_in ({host.sign_in})"
     where = document.place(("host", "sign_in"))
     try:
         layout = layout_of(host.sign_in, host.mak, host.sm4_key_block)
     except KeyTrouble as error:
         return [document.problem(("host", "mak"), str(error), "write mak: single, or sign_in: 003 or 004")]
+    if host.mac_algorithm == NO_MAC:
+        return []  # said elsewhere
     algorithm = ALGORITHMS[host.mac_algorithm]
     if algorithm.sm4 and layout.cipher is not SM4:
         what = f"wants SM4 keys, but {sign_in}, {where}, brings DES keys"

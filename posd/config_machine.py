@@ -9,8 +9,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from posd.addresses import HttpAddress, SerialAddress, TlsAddress
+from posd.dialects import NAC
 from posd.errors import ConfigError
 from posd.security.keys import DES, SM4, SM4_SIGN_IN, load_tmk
+from posd.security.mac import ALGORITHMS
 from posd.security.machine import load_machine_key
 from posd.security.token import load_token
 from posd.settings import Route, Settings
@@ -28,11 +30,7 @@ def check_environment(settings: Settings, document: Document | None = None) -> l
     except ConfigError as error:
         found.append((("machine_key_file",), *_parts(error)))
     found += _certificate_trouble(settings)
-    for number, terminal in enumerate(settings.terminals):
-        try:
-            load_tmk(terminal.tmk_file, terminal.tid, SM4 if settings.host.sign_in == SM4_SIGN_IN else DES)
-        except ConfigError as error:
-            found.append((("terminals", number, "tmk_file"), *_parts(error)))
+    found += _key_troubles(settings)
     found += [(("state_dir",), *problem) for problem in _folder_problem(settings.state_dir)]
     found += [(("control_socket",), *problem) for problem in _folder_problem(settings.control_socket.parent)]
     if settings.till.socket is not None:
@@ -52,6 +50,24 @@ def _parts(error: ConfigError) -> tuple[str, str]:
     """What is wrong, and what to do."""
     what, _, hint = str(error).partition("; ")
     return what, hint
+
+
+def _key_troubles(settings: Settings) -> Iterator[tuple[Place, str, str]]:
+    """Key files that cannot be read, or are not of the length that the MAC wants."""
+    host = settings.host
+    own_mac = host.profile == NAC and host.mac_algorithm != "none"
+    for number, terminal in enumerate(settings.terminals):
+        if terminal.tmk_file is None:
+            continue
+        place: Place = ("terminals", number, "tmk_file")
+        try:
+            tmk = load_tmk(terminal.tmk_file, terminal.tid, SM4 if host.sign_in == SM4_SIGN_IN else DES)
+        except ConfigError as error:
+            yield place, *_parts(error)
+            continue
+        if own_mac and len(tmk.key) not in ALGORITHMS[host.mac_algorithm].key_bytes:
+            wanted = " or ".join(str(2 * length) for length in ALGORITHMS[host.mac_algorithm].key_bytes)
+            yield place, f"{host.mac_algorithm} wants a key of {wanted} hexadecimal digits", "ask the acquirer"
 
 
 def _certificate_trouble(settings: Settings) -> Iterator[tuple[Place, str, str]]:

@@ -27,6 +27,7 @@ from pydantic import (
 
 from posd.addresses import Address as Address
 from posd.addresses import AnyAddress, HostAddress, SerialAddress, parse_address, parse_host, parse_tcp
+from posd.dialects import ON_STUCK_DEFAULT, UNIONPAY, NacSettings, with_defaults
 from posd.yamlmarks import did_you_mean
 
 FOLDER = "folder"
@@ -242,6 +243,7 @@ IpAddressText = Annotated[str, AfterValidator(_ip_address)]
 
 
 ConnectionMode = Literal["persistent", "one_shot"]
+MacAlgorithm = Literal["unionpay-ecb", "x9.9", "x9.19", "3des-cbc", "9606", "sm4-ecb", "sm4-cbc", "none"]
 
 
 class Section(BaseModel):
@@ -330,7 +332,9 @@ class Route:
 class HostSettings(Section):
     """The acquirer and its dialect's knobs (reference, "Dialect knobs")."""
 
-    profile: Literal["unionpay"] = "unionpay"
+    profile: Literal["unionpay", "nac"] = "unionpay"
+    profile_file: PathOrNone = None
+    nac: NacSettings = NacSettings()
     address: HostAddressText | None = None
     tls: TlsSettings = TlsSettings()
     http: HttpSettings = HttpSettings()
@@ -349,7 +353,7 @@ class HostSettings(Section):
     lri: Literal["accept", "refuse"] = "accept"
     sign_in: Literal["001", "003", "004", "006"] = "004"
     mak: Literal["single", "double"] = "single"
-    mac_algorithm: Literal["unionpay-ecb", "x9.9", "x9.19", "3des-cbc", "9606", "sm4-ecb", "sm4-cbc"] = "unionpay-ecb"
+    mac_algorithm: MacAlgorithm = "unionpay-ecb"
     mac_output: Literal["usual", "hex", "raw"] = "usual"
     sm4_key_block: Literal["with_tdk", "without_tdk"] = "with_tdk"
     sm4_security_digit: SecurityDigit = "6"
@@ -364,6 +368,11 @@ class HostSettings(Section):
     ] = ("00", "12", "25")
     operator: Operator = "01 "
     frame_bytes_max: FrameBytes = 4_096
+
+    @model_validator(mode="before")
+    @classmethod
+    def _as_in_its_dialect(cls, data: object) -> object:
+        return with_defaults(data)
 
     def every_route(self) -> tuple[Route, ...]:
         """The ways to the acquirer, the best first: `routes`, or the one that `address` is."""
@@ -471,8 +480,9 @@ class TerminalSettlement(Section):
 class TerminalSettings(Section):
     tid: Tid
     mid: Mid
-    tmk_file: PathText
+    tmk_file: PathOrNone = None
     mac: Literal["none", "required"] = "none"
+    unsigned: Literal["refuse", "accept"] = "refuse"
     pin: Literal["passthrough", "refused"] = "passthrough"
     settlement: TerminalSettlement = TerminalSettlement()
 
@@ -502,6 +512,17 @@ class Settings(Section):
     settlement: SettlementSettings = SettlementSettings()
     journal: JournalSettings = JournalSettings()
     terminals: Annotated[tuple[TerminalSettings, ...], AfterValidator(_some)]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _stuck_as_in_its_dialect(cls, data: object) -> object:
+        if not isinstance(data, dict) or not isinstance(data.get("host"), dict):
+            return data
+        reversal = data.get("reversal", {})
+        if not isinstance(reversal, dict):
+            return data
+        default = ON_STUCK_DEFAULT.get(str(data["host"].get("profile", UNIONPAY)), "continue")
+        return {**data, "reversal": {"on_stuck": default, **reversal}}
 
     def schedule_of(self, terminal: TerminalSettings) -> Schedule:
         """The terminal's own settlement times and zone, or the common ones where it has none."""

@@ -27,6 +27,7 @@ from posd.daemon.clock import SystemClock
 from posd.daemon.control import Control
 from posd.daemon.control_socket import ControlServer
 from posd.daemon.daemon import Daemon
+from posd.daemon.dialect import profile_of as profile_of
 from posd.daemon.doors import Door, Doors
 from posd.daemon.lane import Lane
 from posd.daemon.linking import routes_of
@@ -40,13 +41,12 @@ from posd.daemon.serial_door import SerialDoor
 from posd.daemon.snapshots import keep_removed_near
 from posd.daemon.station_lane import StationLane
 from posd.daemon.terminal_door import TerminalDoor
-from posd.errors import ConfigError, KeyTrouble, PosdError
+from posd.errors import ConfigError, PosdError
 from posd.journal.opening import open_store
 from posd.journal.sqlite import SqliteStore
 from posd.journal.writer import Writer
 from posd.profiles.contract import Profile, Terminal
-from posd.profiles.unionpay.profile import Knobs, UnionPay
-from posd.security.keys import layout_of, load_tmk, unwrap
+from posd.security.keys import Tmk, load_tmk
 from posd.security.machine import MachineKey, load_machine_key
 from posd.security.vault import DataKeys
 from posd.settings import Settings, TerminalSettings
@@ -160,7 +160,7 @@ def _assemble(settings: Settings, clock: SystemClock, machine_key: MachineKey, s
     digest_key = machine_key.derive("digest")
     for number, terminal in enumerate(map(_terminal, settings.terminals)):
         rules = rules_of(settings, settings.terminals[number], profile)
-        recovered = _recovered(settings, store, terminal, clock)
+        recovered = _recovered(settings, store, terminal, profile, clock.now().wall_ms)
         highest = store.highest_request(terminal.tid)
         engine, unasked_max = Engine(rules, recovered.state), settings.journal.unreadable_per_minute_max
         lane = Lane(terminal, engine, profile, digest_key, store.secret, highest, unasked_max)
@@ -183,45 +183,20 @@ def _assemble(settings: Settings, clock: SystemClock, machine_key: MachineKey, s
     return daemon
 
 
-def _recovered(settings: Settings, store: SqliteStore, terminal: Terminal, clock: SystemClock) -> Recovered:
+def _recovered(settings: Settings, store: SqliteStore, terminal: Terminal, profile: Profile, at_ms: int) -> Recovered:
     """The state of a configured terminal, signed out if its TMK is no longer the one that its keys came under."""
-    at_ms = clock.now().wall_ms
-    recovered = recover(store, terminal.tid, at_ms)
+    recovered = recover(store, terminal.tid, at_ms, settings.host.nac.batch_number_first)
     if recovered.fenced:
         alert("lane_fenced", tid=terminal.tid, because=recovered.fenced)
         return recovered
-    session, host = recovered.state.session, settings.host
+    session = recovered.state.session
     if not session.signed_in or session.wrapped_keys is None:
         return recovered
-    try:
-        unwrap(terminal.tmk, session.wrapped_keys, layout_of(host.sign_in, host.mak, host.sm4_key_block))
-    except KeyTrouble as error:
-        alert("held_keys_do_not_open", tid=terminal.tid, because=str(error))
-        state = sign_out(store, recovered.state, f"the held keys do not open: {error}", at_ms)
+    if because := profile.keys_trouble(terminal, session):
+        alert("held_keys_do_not_open", tid=terminal.tid, because=because)
+        state = sign_out(store, recovered.state, f"the held keys do not open: {because}", at_ms)
         return replace(recovered, state=state)
     return recovered
-
-
-def profile_of(settings: Settings) -> Profile:
-    """The dialect that the settings name."""
-    host = settings.host
-    knobs = Knobs(
-        tpdu=bytes.fromhex(host.tpdu),
-        header=bytes.fromhex(host.header),
-        lri_accepted=host.lri == "accept",
-        sign_in=host.sign_in,
-        operator=host.operator,
-        zone=settings.settlement.zone,
-        partial_approval=host.partial_approval == "accept",
-        mak=host.mak,
-        mac_algorithm=host.mac_algorithm,
-        mac_output=host.mac_output,
-        sm4_key_block=host.sm4_key_block,
-        sm4_security_digit=host.sm4_security_digit,
-        sm4_pin_block_bytes=host.sm4_pin_block_bytes,
-        track_encryption=host.track_encryption == "yes",
-    )
-    return UnionPay(knobs)
 
 
 def _store(settings: Settings, machine_key: MachineKey) -> SqliteStore:
@@ -239,8 +214,9 @@ def _store(settings: Settings, machine_key: MachineKey) -> SqliteStore:
 
 
 def _terminal(terminal: TerminalSettings) -> Terminal:
-    tmk = load_tmk(terminal.tmk_file, terminal.tid)
-    return Terminal(Tid(terminal.tid), terminal.mid, tmk, terminal.mac == "required")
+    tmk = load_tmk(terminal.tmk_file, terminal.tid) if terminal.tmk_file is not None else Tmk(b"")
+    unsigned = terminal.unsigned == "accept"
+    return Terminal(Tid(terminal.tid), terminal.mid, tmk, terminal.mac == "required", unsigned)
 
 
 def _refuse_forgotten(settings: Settings, store: SqliteStore, rules: Rules) -> None:

@@ -20,12 +20,14 @@ from posd.daemon.door_view import DoorShown, door_findings, doors_view
 from posd.daemon.findings import link_down, machine_trouble
 from posd.daemon.lately import Lately
 from posd.daemon.log import log
-from posd.daemon.questions import FLAGGED, MEANINGS, QUESTIONS, Seen, answer, checked, chosen, find_one, version
+from posd.daemon.questions import QUESTIONS, Seen, answer, checked, chosen, find_one, version
 from posd.daemon.route_facts import RouteShown
 from posd.daemon.route_view import active_route, route_findings, routes_view
 from posd.daemon.views import Around, View, reversal_view
 from posd.daemon.watch import Watched, watch
 from posd.errors import ConfigError
+from posd.profiles.codes import flagged, meanings
+from posd.profiles.contract import Profile
 from posd.values import Now, RequestId, Tid
 
 VERBS = (*QUESTIONS, *COMMANDS)
@@ -36,6 +38,8 @@ class LaneAt(Protocol):
 
     @property
     def engine(self) -> Engine: ...
+    @property
+    def profile(self) -> Profile: ...
 
 
 class RunnerAt(Protocol):
@@ -130,8 +134,8 @@ class Control:
             link_up=self._daemon.link_up,
             link_why=self._daemon.link_why,
             fenced=runner.fenced,
-            meanings=MEANINGS,
-            flagged=FLAGGED,
+            meanings=meanings(runner.lane.profile.codes),
+            flagged=flagged(runner.lane.profile.codes),
             alerted=runner.lately.all(),
         )
 

@@ -16,8 +16,6 @@ from posd.daemon.batch_rows import STARTED, alone
 from posd.daemon.day_check import check_day
 from posd.daemon.findings import daemon_down
 from posd.daemon.questions import (
-    FLAGGED,
-    MEANINGS,
     NAMED_MAX,
     QUESTIONS,
     Everything,
@@ -38,6 +36,7 @@ from posd.daemon.views import Around, View, transaction_view
 from posd.errors import ConfigError
 from posd.journal.contract import StoredRecord
 from posd.journal.reader import JournalReader
+from posd.profiles.codes import flagged, meanings
 from posd.settings import Settings
 from posd.values import Now, RequestId, Tid
 
@@ -56,6 +55,7 @@ class OfflineJournal:
     def __init__(self, settings: Settings, now: Now, on_row: Callable[[int], None] = lambda count: None) -> None:
         self._now, self._on_row, self._rows = now, on_row, 0
         profile = profile_of(settings)
+        self._meanings, self._flagged = meanings(profile.codes), flagged(profile.codes)
         self._routes = configured_routes(settings.host)
         self._rules = {Tid(one.tid): rules_of(settings, one, profile) for one in settings.terminals}
         self._reader = JournalReader(journal_folder(settings))
@@ -108,7 +108,7 @@ class OfflineJournal:
 
     def _around(self, tid: Tid, fenced: str = "") -> Around:
         rules = self._rules.get(tid) or next(iter(self._rules.values()))  # one that was configured away meanwhile
-        return Around(rules, self._now, running=False, fenced=fenced, meanings=MEANINGS, flagged=FLAGGED)
+        return Around(rules, self._now, running=False, fenced=fenced, meanings=self._meanings, flagged=self._flagged)
 
     # --- what is too old for the states --------------------------------------------------------------------------
 

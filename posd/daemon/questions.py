@@ -19,7 +19,6 @@ from posd.daemon.route_choice import Health
 from posd.daemon.terminal_view import terminal_view
 from posd.daemon.views import Around, View
 from posd.errors import ConfigError
-from posd.profiles.unionpay.codes import CODES
 from posd.values import BATCH_NUMBER_MAX, Tid
 
 QUESTIONS: Mapping[str, Mapping[str, type]] = {
@@ -31,12 +30,6 @@ QUESTIONS: Mapping[str, Mapping[str, type]] = {
     "advices.list": {"tid": str, "ended": bool},
 }
 """Verb -> its arguments, none of them mandatory but txn.show's."""
-
-MEANINGS: Mapping[str, str] = {code: row.meaning_en for code, row in CODES.items()}
-"""Response code -> its meaning."""
-
-FLAGGED = frozenset(code for code, row in CODES.items() if row.flag)
-"""Codes of approvals that the issuer has to confirm."""
 
 TRANSACTIONS_MAX = 5_000
 """What one txn.list shows at most, the newest."""

@@ -34,10 +34,10 @@ class Recovered:
     snapshot_sequence: int = 0
 
 
-def recover(store: Store, tid: Tid, at_ms: int) -> Recovered:
-    """The state of a terminal; a new terminal gets its first record. Raises StorageFailed."""
+def recover(store: Store, tid: Tid, at_ms: int, number: int = 1) -> Recovered:
+    """The state of a terminal; a new terminal gets its first record, with batch `number`. Raises StorageFailed."""
     recovered = known(store, tid)
-    return recovered if recovered is not None else Recovered(_open(store, tid, at_ms))
+    return recovered if recovered is not None else Recovered(_open(store, tid, at_ms, BatchNumber(number)))
 
 
 def known(store: Store, tid: Tid) -> Recovered | None:
@@ -86,8 +86,8 @@ def _next(state: State | None, record: Record, at_ms: int) -> State:
     return opened(record, at_ms)
 
 
-def _open(store: Store, tid: Tid, at_ms: int) -> State:
-    record = LaneOpened(tid, Stan(1), BatchNumber(1))
+def _open(store: Store, tid: Tid, at_ms: int, number: BatchNumber) -> State:
+    record = LaneOpened(tid, Stan(1), number)
     store.write([[_row(tid, record, at_ms, record.batch_number)]])
     return opened(record, at_ms)
 

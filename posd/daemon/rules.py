@@ -11,6 +11,12 @@ def rules_of(settings: Settings, terminal: TerminalSettings, profile: Profile) -
     host, reversal, settlement = settings.host, settings.reversal, settings.settlement
     return Rules(
         kinds=profile.kinds,
+        close=profile.close,
+        keys_expected=profile.has_keys,
+        terminal_tells_batch=profile.tells_batch,
+        upload_records_max=profile.upload_records_max,
+        sign_in_needed=profile.has_keys or host.nac.logon == "required",
+        sign_in_after_close=profile.has_keys or host.nac.logon_after_close == "yes",
         due_times=schedule.at,
         zone=schedule.zone,
         reply_timeout_s=host.reply_timeout_s,

@@ -1,5 +1,6 @@
 """What a response code of field 39 is, in any dialect."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from posd.core.answers import AnswerClass
@@ -21,3 +22,13 @@ class Code:
     answer_class: AnswerClass
     alarm: bool = False
     flag: bool = False
+
+
+def meanings(codes: Mapping[str, Code]) -> Mapping[str, str]:
+    """Response code -> its meaning."""
+    return {code: row.meaning_en for code, row in codes.items()}
+
+
+def flagged(codes: Mapping[str, Code]) -> frozenset[str]:
+    """Codes of approvals that the issuer has to confirm."""
+    return frozenset(code for code, row in codes.items() if row.flag)

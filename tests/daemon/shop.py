@@ -31,6 +31,7 @@ from posd.daemon.route_facts import RouteShown
 from posd.journal.contract import RecordRow
 from posd.profiles.unionpay.codes import classify
 from posd.profiles.unionpay.data import KINDS, REVERSAL_REASONS
+from posd.profiles.unionpay.profile import Knobs, UnionPay
 from posd.values import BatchNumber, CardRef, Minor, Now, RequestId, Rrn, Stan, Tid
 
 TID = Tid("10000001")
@@ -74,6 +75,7 @@ class Hands:
 @dataclass
 class Lane:
     engine: Engine
+    profile: UnionPay = field(default_factory=lambda: UnionPay(Knobs()))
 
 
 class Runner:

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from posd.security.mac import Output
+
 
 @dataclass(frozen=True, slots=True)
 class Knobs:
@@ -16,5 +18,7 @@ class Knobs:
     more_follows: bool = False
     voids: str = "excluded"
     mac_algorithm: str = "none"
+    mac_output: Output = "usual"
     zone: str = "Asia/Shanghai"
     lri_accepted: bool = False
+    settle_with_reversal_owed: bool = False

@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping
 
+from msgspec.structs import replace
+
 from posd.core.answers import ExchangeKind, HostAnswer
 from posd.core.effects import HostMessage, Refusal, ToTerminal
 from posd.core.rules import KindRules, TxnKind, Why
@@ -14,6 +16,7 @@ from posd.iso8583.nac import HEADER_BYTES, VariablePad, nac_spec
 from posd.iso8583.nac_masking import masked_nac_fields
 from posd.profiles.codes import Code
 from posd.profiles.contract import Arrived, Material, Order, Outgoing, ReadRequest, Terminal
+from posd.profiles.difference import NO_DIFFERENCE, Difference
 from posd.profiles.nac import from_host, to_host, to_terminal
 from posd.profiles.nac.codes import CODES
 from posd.profiles.nac.data import CLOSE_RULES, MAC_COVERED, REVERSAL_REASONS, kinds_of
@@ -31,17 +34,18 @@ class Nac:
     """The profile; see `posd.profiles.contract.Profile` for what each method promises."""
 
     reversal_reasons: Mapping[Why, str] = REVERSAL_REASONS
-    close = CLOSE_RULES
     has_keys = False
     tells_batch = False
     upload_records_max = 1
 
-    def __init__(self, knobs: Knobs, codes: Mapping[str, Code] = CODES) -> None:
-        self.knobs, self.codes = knobs, codes
+    def __init__(self, knobs: Knobs, difference: Difference = NO_DIFFERENCE) -> None:
+        self.knobs, self._difference = knobs, difference
+        self.codes: Mapping[str, Code] = difference.with_codes(CODES)
+        self.close = replace(CLOSE_RULES, waits_for_reversals=not knobs.settle_with_reversal_owed)
         self.kinds: Mapping[TxnKind, KindRules] = kinds_of(knobs.voids)
         self._codec = Codec(nac_spec(pad=VariablePad(knobs.pad), ascii_wire=knobs.ascii_wire))
         self._envelope = Envelope(knobs.tpdu, b"", b"")
-        self._mac: Mac | None = None if knobs.mac_algorithm == NO_MAC else mac_of(knobs.mac_algorithm)
+        self._mac: Mac | None = None if knobs.mac_algorithm == NO_MAC else mac_of(knobs.mac_algorithm, knobs.mac_output)
         self._reader = RequestReader(self.kinds, self._mac)
 
     def arrive(self, frame: bytes) -> Arrived:
@@ -56,6 +60,7 @@ class Nac:
 
     def encode(self, message: HostMessage, terminal: Terminal, session: Session, material: Material) -> Outgoing:
         built = to_host.build(message, terminal, material, self.knobs)
+        built = self._difference.applied(message, built, material)
         return self._pack(self._envelope, built, terminal, _batch_of(message))
 
     def read_answer(

@@ -15,6 +15,7 @@ from posd.iso8583.message import Message
 from posd.iso8583.unionpay import PIN_BLOCK_BYTES, UNIONPAY, unionpay_spec
 from posd.profiles.codes import Code
 from posd.profiles.contract import Arrived, Material, Order, Outgoing, ReadRequest, Terminal
+from posd.profiles.difference import NO_DIFFERENCE, Difference
 from posd.profiles.unionpay import from_host, to_host, to_terminal
 from posd.profiles.unionpay.codes import CODES
 from posd.profiles.unionpay.data import (
@@ -64,8 +65,9 @@ class UnionPay:
     tells_batch = True
     upload_records_max = MAGNETIC_RECORDS_MAX
 
-    def __init__(self, knobs: Knobs, codes: Mapping[str, Code] = CODES) -> None:
-        self.knobs, self.codes = knobs, codes
+    def __init__(self, knobs: Knobs, difference: Difference = NO_DIFFERENCE) -> None:
+        self.knobs, self._difference = knobs, difference
+        self.codes: Mapping[str, Code] = difference.with_codes(CODES)
         usual = knobs.sm4_pin_block_bytes == PIN_BLOCK_BYTES
         self._codec = UNIONPAY if usual else Codec(unionpay_spec(pin_block_bytes=knobs.sm4_pin_block_bytes))
         self._envelope = Envelope(knobs.tpdu, b"", knobs.header)
@@ -89,6 +91,7 @@ class UnionPay:
 
     def encode(self, message: HostMessage, terminal: Terminal, session: Session, material: Material) -> Outgoing:
         built = to_host.build(message, terminal, material, self.knobs.sign_in, self.knobs.operator, self._control)
+        built = self._difference.applied(message, built, material)
         if self.knobs.track_encryption:
             built = with_encrypted_tracks(built, terminal, session, self._keying)
         mak = host_mak(terminal, session, self._keying, built.mti)
