@@ -7,6 +7,7 @@ belong to its request, or those that posd takes from the transaction.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
+from typing import assert_never
 
 from posd.core import effects as fx
 from posd.core.rules import TxnKind
@@ -14,7 +15,7 @@ from posd.iso8583.message import Message
 from posd.profiles.codes import Code
 from posd.profiles.contract import Material
 
-OTHER_MESSAGES = ("sign_in", "sign_off", "echo", "reversal", "totals", "upload", "end")
+OTHER_MESSAGES = ("sign_in", "sign_off", "echo", "reversal", "totals", "upload", "chip_detail", "end")
 MESSAGES = frozenset((*OTHER_MESSAGES, "every", *(kind.value for kind in TxnKind)))
 """The names that a bank's file may give: a kind of transaction, another message, or every one."""
 
@@ -85,7 +86,9 @@ def _name_of(message: fx.HostMessage) -> str:
             return "totals"
         case fx.SendUpload():
             return "upload"
+        case fx.SendChipDetail():
+            return "chip_detail"
         case fx.SendTrailer():
             return "end"
         case _:
-            return ""  # what a dialect says beside these is its own
+            assert_never(message)

@@ -9,11 +9,13 @@ from posd.core.answers import GroupResult
 from posd.core.events import SettleNow
 from posd.daemon.assemble import profile_of
 from posd.daemon.offline import OfflineJournal
-from posd.daemon.questions import MEANINGS, Seen, answer
+from posd.daemon.questions import Seen, answer
 from posd.daemon.rules import rules_of
 from posd.daemon.views import Around
 from posd.errors import ConfigError, StorageFailed
 from posd.journal.sqlite import SqliteStore
+from posd.profiles.codes import meanings
+from posd.profiles.unionpay.codes import CODES
 from posd.settings import Settings
 from posd.values import Tid
 from tests.daemon.shop import OTHER_TID, TID, Hands, Shop, a_shop, request_id
@@ -32,7 +34,7 @@ def live(settings: Settings, shop: Shop, verb: str, **args: Any) -> dict[str, An
     """What a daemon would say of the same states, but for what only a daemon knows."""
     profile = profile_of(settings)
     rules = rules_of(settings, settings.terminals[0], profile)
-    around = Around(rules, shop.clock.now(), running=False, meanings=MEANINGS)
+    around = Around(rules, shop.clock.now(), running=False, meanings=meanings(CODES))
     everything = {TID: Seen(shop.lanes[TID].state, around), Tid(OTHER_TID): Seen(None, around)}
     return answer(verb, args, everything, {"findings": []})
 

@@ -12,11 +12,13 @@ from posd.core.rules import Why
 from posd.core.state import CloseOutcome, ReversalStatus, SettlementPhase, State, TxnStatus
 from posd.daemon import words
 from posd.daemon.findings import findings
-from posd.daemon.questions import MEANINGS, Seen, answer
+from posd.daemon.questions import Seen, answer
 from posd.daemon.terminal_view import terminal_view
 from posd.daemon.views import Around, named, reversal_view, transaction_view
 from posd.errors import ConfigError
 from tests.daemon.shop import OTHER_TID, RULES, TID, Runner, Shop, a_shop, request_id, wall_ms
+
+MEANINGS = meanings(CODES)
 
 
 def around(shop: Shop, **more: object) -> Around:

@@ -27,6 +27,8 @@ def build(message: fx.HostMessage, terminal: Terminal, material: Material, knobs
             return _message("0800", terminal, knobs, {3: LOGON, 11: _trace(message.stan)})
         case fx.SendSignOff():
             raise CannotEncode("this dialect has no sign-off; write host.sign_off_after_close: no")
+        case fx.SendChipDetail():
+            raise CannotEncode("0320: here a chip's certificate comes from its terminal, as a message of its own")
         case fx.SendEcho():
             return Message("0800", {3: ECHO, 24: knobs.nii, 41: terminal.tid})
         case fx.SendTransaction():
