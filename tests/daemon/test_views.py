@@ -16,6 +16,8 @@ from posd.daemon.questions import Seen, answer
 from posd.daemon.terminal_view import terminal_view
 from posd.daemon.views import Around, named, reversal_view, transaction_view
 from posd.errors import ConfigError
+from posd.profiles.codes import meanings
+from posd.profiles.unionpay.codes import CODES
 from tests.daemon.shop import OTHER_TID, RULES, TID, Runner, Shop, a_shop, request_id, wall_ms
 
 MEANINGS = meanings(CODES)
