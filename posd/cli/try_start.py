@@ -113,12 +113,16 @@ def _rights(settings: Settings, user: User, config: Path) -> Iterator[Found]:
     """Only where root asks for somebody else: for the one who asks, the kernel has answered already."""
     if not user.guessed:
         return
-    secrets: list[tuple[Place, Path]] = [
-        (("terminals", number, "tmk_file"), one.tmk_file) for number, one in enumerate(settings.terminals)
+    readable: list[tuple[Place, Path]] = [
+        (("terminals", number, "tmk_file"), one.tmk_file)
+        for number, one in enumerate(settings.terminals)
+        if one.tmk_file is not None
     ]
+    if settings.host.profile_file is not None:
+        readable.append((("host", "profile_file"), settings.host.profile_file))
     if settings.till.token_file is not None:
-        secrets.append((("till", "token_file"), settings.till.token_file))
-    for place, file in secrets:
+        readable.append((("till", "token_file"), settings.till.token_file))
+    for place, file in readable:
         if file.exists() and not _may(file, user, os.R_OK):
             hint = f"run: chown {user.name} {file}"
             yield place, f"{file} cannot be read by {user.name}, who owns the machine key", hint
