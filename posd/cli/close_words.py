@@ -67,6 +67,8 @@ LABELS: Mapping[str, tuple[str, str]] = {
     "ec_transfer_load": ("EC transfer load", "电子现金非指定账户圈存"),
     "ec_cash_load_void": ("EC cash load void", "电子现金现金充值撤销"),
     "refund": ("refund", "退货"),
+    "script_result": ("script result", "脚本结果通知"),
+    "scripts": ("Issuer scripts without a result from the terminal:", "终端未报告结果的发卡方脚本："),
     "attempt": (", attempt {attempt}", "，第 {attempt} 次"),
     "by": (", by {by}", "，操作人 {by}"),
     "day": ("Business day {date} ({begin} to {end})", "营业日 {date}（{begin} 至 {end}）"),

@@ -61,6 +61,8 @@ def _lines(report: View, lang: Lang) -> list[str]:
         lines += ["", label(lang, "items", **counted), _transactions(report["items"], "fate", lang)]
     if report["carried_over"]:
         lines += ["", label(lang, "carried"), _transactions(report["carried_over"], "reversal", lang)]
+    if report["scripts_not_told"]:
+        lines += ["", label(lang, "scripts"), _transactions(report["scripts_not_told"], "status", lang)]
     if report["suspects"]:
         lines += ["", label(lang, "suspects"), _transactions(report["suspects"], "why", lang)]
     elif not report["good"] or any(row["differs"] for row in report["groups"]):
@@ -107,6 +109,8 @@ def _last_word(one: View, last: str, lang: Lang) -> str:
     match last:
         case "fate":
             return known(lang, one["fate"])
+        case "status":
+            return str(one["code"] or "")
         case "reversal":
             return advice(lang, one) if "advice" in one else reversal(lang, one)
         case _:

@@ -113,7 +113,7 @@ PHASES: Mapping[str, str] = {
     "open": "未结算",
     "draining": "结算中：正在完成冲正",
     "totals": "结算中：正在与主机对账",
-    "uploading": "结算中：对账不平，正在上送交易明细",
+    "uploading": "结算中：正在上送交易明细",
     "trailer": "结算中：正在结束批次",
     "unconfirmed": "结算中：无法确认主机是否已结算",
 }
@@ -149,6 +149,7 @@ FINDINGS: Mapping[str, str] = {
     "advices_refused": "{count} 笔离线交易被主机拒绝，请联系收单行核实",
     "advices_stuck": "{count} 笔离线交易多次上送未成功，仍会继续，请专人核实",
     "advices_owed": "{count} 笔离线交易待上送，posd 正在处理",
+    "scripts_not_told": "{count} 笔批准带有发卡方脚本，终端尚未报告脚本处理结果",
     "approvals_flagged": "{count} 笔批准须由发卡方确认",
     "reversals_stuck": "{count} 笔冲正多次发送未成功，仍会继续，请专人核实",
     "reversals_owed": "{count} 笔冲正待完成，posd 正在处理",

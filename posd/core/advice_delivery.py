@@ -6,6 +6,7 @@
 - 00 is done. 94 is done after an attempt that may have arrived, else the number was used twice: refused, and alerted
   (D14). No trustworthy answer is an attempt (D9); any other code is a refusal for good. An answer may trigger one
   sign-in for each advice, the second such answer counts as an attempt (D12).
+- The results of issuer scripts go at once, before reversals and requests (reference 1.7 and 1.10: scripts first).
 - When one has no answer the others wait with it, with growing gaps: the host is as silent for them.
 - After its attempts, or when it cannot be encoded, it is *stuck*: alerted, shown, still owed, retried slowly.
 """
@@ -34,6 +35,16 @@ def online_success(draft: "Draft") -> None:
         draft.agenda = replace(draft.agenda, advice_turn=True)
 
 
+def next_first(draft: "Draft") -> Advice | None:
+    """What goes before everything else: the results of issuer scripts (reference 1.7, step 1)."""
+    first = [one for one in draft.state.undelivered_advices() if _is_first(draft, one)]
+    return _least_tried(first, draft)
+
+
+def _is_first(draft: "Draft", advice: Advice) -> bool:
+    return draft.rules.kinds[_transaction_of(draft.state, advice.request_id).kind].first
+
+
 def next_urgent(draft: "Draft") -> Advice | None:
     """The advice that goes before the next request: the totals wait for it, or too many are stored."""
     every = draft.state.undelivered_advices()
@@ -58,7 +69,7 @@ def key_of(advice: Advice) -> str:
 def _is_urgent(draft: "Draft", advice: Advice) -> bool:
     if not _may_leave(draft.state, advice):
         return False
-    if _holds_the_totals(draft, advice) or _is_waited_for(draft, advice):
+    if _is_first(draft, advice) or _holds_the_totals(draft, advice) or _is_waited_for(draft, advice):
         return True
     return advice.status is AdviceStatus.OWED and _too_many(draft)
 
@@ -111,7 +122,7 @@ def all_at_once(draft: "Draft") -> None:
 
 def attempt_next(draft: "Draft") -> None:
     """Record the attempt, then it may leave. It is encoded anew each time, from sealed facts (D1)."""
-    advice = next_urgent(draft) or next_owed(draft)
+    advice = next_first(draft) or next_urgent(draft) or next_owed(draft)
     assert advice is not None
     txn = _transaction_of(draft.state, advice.request_id)
     # The number may have changed since it was stored: until it has left once, it is of the open batch (D7).

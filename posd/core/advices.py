@@ -27,6 +27,7 @@ from posd.core import records as r
 from posd.core.answers import AnswerFacts, GroupResult, HostTotals
 from posd.core.effects import ForgetCard, Refusal, Result, ToTerminal
 from posd.core.events import ReversalRequested, TransactionRequested
+from posd.core.rules import Side
 from posd.core.state import (
     UNDELIVERED,
     Advice,
@@ -110,7 +111,7 @@ def store_waiting(draft: "Draft") -> None:
         draft.drop_queued(event.request_id)
         original = originals.named(draft.state, draft.rules, event)
         refusal = originals.refusal(draft.state, draft.rules, event, original)
-        if refusal is None and event.card is None:
+        if refusal is None and event.card is None and not _reports(draft, event):
             refusal = Refusal.MALFORMED, "an advice needs a card number that can be read, field 2"
         if refusal is not None:
             for reply_to in draft.take_waiters(event.request_id):
@@ -118,6 +119,12 @@ def store_waiting(draft: "Draft") -> None:
         else:
             store(draft, event, original)
         draft.effects.append(ForgetCard(event.request_id))
+
+
+def _reports(draft: "Draft", event: TransactionRequested) -> bool:
+    """It tells of a transaction whose card is known."""
+    rules = draft.rules.kinds[event.kind].original
+    return rules is not None and rules.reports
 
 
 def store(draft: "Draft", event: TransactionRequested, original: Transaction | None) -> None:
@@ -197,11 +204,15 @@ def carry_over(draft: "Draft") -> None:
 
 
 def reconcile(draft: "Draft", host: HostTotals) -> None:
-    """Totals that agree with them say that the host has them. A group is not known before: both have to agree."""
+    """Totals that agree with them say that the host has them. A group is not known before: both have to agree.
+
+    Of what does not count in them they say nothing.
+    """
     if host.domestic is not GroupResult.BALANCED or host.foreign is not GroupResult.BALANCED:
         return
-    for of in draft.state.transactions:
-        settled(draft, of, Settled.TOTALS)
+    for of, txn in draft.state.transactions.items():
+        if draft.rules.kinds[txn.kind].side is not Side.NEITHER:
+            settled(draft, of, Settled.TOTALS)
 
 
 def settled(draft: "Draft", of: RequestId, how: Settled) -> None:

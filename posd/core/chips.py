@@ -3,10 +3,11 @@
 - An approval stands as accepted by the chip, until its terminal says otherwise: by its own reversal (the chip refused),
   or in its own close. Such details are uploaded whether the totals agree or not, a message for each.
 - What a terminal tells in its own close is used until the detail has left; from then on it is repeated as it was.
+- What an issuer's script did is the terminal's to tell (an advice): what it never tells is shown, and nothing invented.
 - It must never move money: a refused approval is undone by its reversal, and by nothing here.
 """
 
-from posd.core.rules import Why
+from posd.core.rules import TxnKind, Why
 from posd.core.state import ChipResult, State, Transaction, TxnStatus
 from posd.values import RequestId
 
@@ -19,6 +20,18 @@ def result_of(state: State, txn: Transaction) -> ChipResult | None:
         return txn.chip_end.result if txn.chip_end is not None else ChipResult.ACCEPTED
     reversal = state.reversals.get(txn.request_id)
     return ChipResult.REFUSED if reversal is not None and reversal.why is Why.REFUSED_BY_CHIP else None
+
+
+def unreported(state: State) -> list[Transaction]:
+    """Approvals of the open batch that brought issuer scripts, of whose results the terminal has told nothing."""
+    every = (*state.closed.values(), *state.transactions.values())
+    reported = {txn.original for txn in every if txn.kind is TxnKind.SCRIPT_RESULT}
+    return [txn for txn in state.transactions.values() if owes_a_report(txn) and txn.request_id not in reported]
+
+
+def owes_a_report(txn: Transaction) -> bool:
+    """An approval that stands and brought issuer scripts."""
+    return txn.status is TxnStatus.APPROVED and txn.facts is not None and txn.facts.scripts > 0
 
 
 def to_upload(state: State) -> tuple[RequestId, ...]:

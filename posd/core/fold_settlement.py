@@ -217,7 +217,8 @@ def _next_batch(state: State, close: LastClose, number: BatchNumber, at_ms: int)
     skipped = close.outcome is CloseOutcome.EMPTY
     phase = _phase(state, settlements.Input.SKIPPED if skipped else settlements.Input.CLOSED)
     owed = {of for of, rev in state.reversals.items() if rev.status in UNENDED}
-    owed |= {advice.request_id for advice in state.advices.values() if advice.status in WANT_SOMEBODY}
+    advised = [advice.request_id for advice in state.advices.values() if advice.status in WANT_SOMEBODY]
+    owed |= {*advised, *(txn.original for of in advised if (txn := state.find(of)) and txn.original)}
     owed |= {txn.request_id for txn in state.in_doubt()}
     settled = [of for of in state.closed if of not in owed]
     forgotten = set(settled[: max(len(settled) - EARLIER_MAX, 0)])

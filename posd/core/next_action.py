@@ -5,7 +5,8 @@ One exchange at a time, as the dialect demands. From the top:
 1. sign in, if signed out (after a close perhaps a sign-off first): nothing else is possible; or if the host wants it
    anew, but not amid point 2;
 2. the settlement's totals, upload and end message, once they have begun: nothing else until the batch is closed;
-3. an owed reversal whose time has come, or before the next request, or before the totals;
+3. the result of an issuer script; an owed reversal whose time has come, or before the next request, or before the
+   totals;
 4. the one repeat of a refund in doubt, where the acquirer wants it (refunds.py);
 5. an advice, where the totals wait for it or too many are stored (advice_delivery.py);
 6. the totals, when a begun settlement has drained (and there is still something to settle);
@@ -71,11 +72,12 @@ def next_step(draft: "Draft") -> Step | None:
         return None  # D20: the sign-in above may decide it, else a person does
     if state.session.renewal_wanted and draft.may(session.SIGN_IN):
         return Step.SIGN_IN
+    if advice_delivery.next_first(draft) is not None:
+        return Step.SEND_ADVICE
     if reversals.next_owed(draft, force=bool(draft.agenda.queue)) is not None:
         return Step.REVERSE
     if refunds.to_repeat(draft) is not None:
         return Step.REPEAT_REFUND
-    # The results of IC scripts (0620) come here, before the advices (reference 1.7, step 1).
     if advice_delivery.next_urgent(draft) is not None:
         return Step.SEND_ADVICE
     if phase is SettlementPhase.DRAINING and settlement.drained(draft) and draft.may(settlement.SETTLE):

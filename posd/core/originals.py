@@ -97,6 +97,8 @@ def refusal(state: State, rules: Rules, event: TransactionRequested, original: T
     wanted = rules.kinds[event.kind].original
     if wanted is None:
         return None
+    if wanted.reports:
+        return _not_there(wanted) if original is None else None
     if original is None:
         by_id = event.original is not None and event.original.request_id is not None
         return _not_there(wanted) if wanted.known or by_id else None
@@ -157,8 +159,15 @@ def _given_minor(state: State, of: RequestId, event: TransactionRequested) -> in
 def users_of(state: State, rules: Rules, of: RequestId) -> Iterator[Transaction]:
     """What has used this transaction, or may have: its void, its completion, its adjustment, its refunds."""
     for txn in (*state.transactions.values(), *state.closed.values()):
-        if txn.original == of and txn.status in STANDING and not _is_taken_back(state, rules, txn.request_id):
+        if txn.original != of or _only_reports(rules, txn):
+            continue
+        if txn.status in STANDING and not _is_taken_back(state, rules, txn.request_id):
             yield txn
+
+
+def _only_reports(rules: Rules, txn: Transaction) -> bool:
+    kind = rules.kinds[txn.kind].original
+    return kind is not None and kind.reports
 
 
 def _is_taken_back(state: State, rules: Rules, of: RequestId) -> bool:

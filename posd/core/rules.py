@@ -31,6 +31,7 @@ class TxnKind(StrEnum):
     EC_REFUND = "ec_refund"
     REFUND_VOID = "refund_void"
     CERTIFICATE = "certificate"
+    SCRIPT_RESULT = "script_result"
 
 
 class Why(StrEnum):
@@ -76,7 +77,8 @@ class OriginalRules(Struct, frozen=True):
     `takes_back`: it undoes its original; `uncounts`: then its original counts nowhere any more, nor does itself
     (reference 2.4), else both stay in the totals, on both sides. `replaces`: its amount counts in place of the
     original's (an adjustment).
-    `shared`: several may refer to one original, until its amount is used up (refunds).
+    `shared`: several may refer to one original, until its amount is used up (refunds). `reports`: it only tells what
+    became of its original, of any batch that we know: it uses nothing, and nothing can be in its way.
     `percent_min`, `percent_max`: its amount as a part of the original's; None: any.
     """
 
@@ -86,6 +88,7 @@ class OriginalRules(Struct, frozen=True):
     uncounts: bool = False
     replaces: bool = False
     shared: bool = False
+    reports: bool = False
     percent_min: int = 100
     percent_max: int | None = 100
 
@@ -96,7 +99,8 @@ class KindRules(Struct, frozen=True):
 
     `in_doubt`: an unknown outcome is neither reversed nor forgotten (D13). `advice`: it tells of what has happened
     already; it is answered as soon as it is durable, and then ours to deliver (advices.py). `certified`: what a chip
-    did in it is uploaded, whether the totals agree or not (chips.py).
+    did in it is uploaded, whether the totals agree or not (chips.py). `first`: an advice that goes before everything
+    else, reversals too (reference 1.7, step 1).
     """
 
     reversible: bool
@@ -108,6 +112,7 @@ class KindRules(Struct, frozen=True):
     advice: bool = False
     has_amount: bool = True
     certified: bool = False
+    first: bool = False
 
     @property
     def takes_back(self) -> bool:

@@ -273,6 +273,8 @@ def ask_totals(draft: "Draft") -> None:
             draft.record(r.ReversalCarriedOver(reversal.request_id))
             draft.alert("reversal_carried_over", request_id=reversal.request_id)
         advices.carry_over(draft)
+        if untold := chips.unreported(draft.state):
+            draft.alert("script_results_not_told", count=len(untold), request_id=untold[0].request_id)
         stan, totals = draft.state.stan, totals_of(draft.state.transactions.values(), draft.rules)
     else:
         stan, totals = settlement.stan, settlement.totals

@@ -101,6 +101,10 @@ def _money(view: View) -> Iterable[View]:
         to_do = f"posd txn list --tid {view['tid']} --status in_doubt; then: posd txn resolve ID --happened yes|no"
         yield finding_of("refunds_in_doubt", ALERT, text, to_do, count=len(doubts))
     yield from _advices(view)
+    if untold := view["scripts_not_told"]:
+        text = f"{len(untold)} approval(s) with issuer scripts, of whose results the terminal has not told anything"
+        to_do = f"posd txn show {untold[0]}; nothing is invented: look whether the terminal still owes them"
+        yield finding_of("scripts_not_told", NOTE, text, to_do, count=len(untold))
     if flagged := view["flagged_approvals"]:
         text = f"{len(flagged)} approval(s) with a reservation: the issuer has to confirm them"
         yield finding_of("approvals_flagged", NOTE, text, f"posd txn show {flagged[0]}", count=len(flagged))

@@ -9,9 +9,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from posd.core import chips
 from posd.core.answers import GroupCount, GroupResult, HostTotals, Totals
 from posd.core.fold import apply
 from posd.core.payload import load_record
+from posd.core.rules import TxnKind
 from posd.core.state import (
     UNDELIVERED,
     Advice,
@@ -106,7 +108,7 @@ def _report(reader: JournalReader, tid: Tid, batch: BatchRows, around: Around) -
         "due_at": around.when(settlement.due_ms),
         "begun_at": around.when(settlement.begun_at_ms),
         "closed_at": around.when(last.closed_at_ms) if last else None,
-        "transactions": len(started),
+        "transactions": sum(not _is_report(of, state) for of, state in states.items()),
         "ours": totals_view(ours),
         "host": totals_view(told) if (told := settlement.host and settlement.host.totals) else None,
         "groups": groups,
@@ -114,6 +116,7 @@ def _report(reader: JournalReader, tid: Tid, batch: BatchRows, around: Around) -
         "uploaded": sum(item["fate"] == "uploaded" for item in items),
         "set_aside": len(settlement.set_aside),
         "carried_over": _carried_over(reader, batch, around),
+        "scripts_not_told": _scripts_not_told(states, around),
         "suspects": list(_suspects(reader, states, settlement, groups, around)) if differs else [],
         "events": [_event(row, around) for row in batch.rows if row.kind in words.EVENT],
     }
@@ -200,6 +203,20 @@ def _shown(of: RequestId, state: State, around: Around) -> View:
     view = transaction_view(txn, state, around)
     counted = {"amount": format_amount(txn.counted_minor), "amount_minor": txn.counted_minor}  # D15
     return {**{name: view[name] for name in SHOWN}, **counted, "group": "foreign" if txn.foreign else "domestic"}
+
+
+def _is_report(of: RequestId, state: State) -> bool:
+    """It tells of a transaction, and is none itself."""
+    txn = state.find(of)
+    return txn is not None and txn.kind is TxnKind.SCRIPT_RESULT
+
+
+def _scripts_not_told(states: dict[RequestId, State], around: Around) -> list[View]:
+    """Approvals with issuer scripts, of whose results the terminal told nothing in this batch."""
+    every = {of: txn for of, state in states.items() if (txn := state.find(of)) is not None}
+    told = {txn.original for txn in every.values() if txn.kind is TxnKind.SCRIPT_RESULT}
+    owing = [of for of, txn in every.items() if chips.owes_a_report(txn) and of not in told]
+    return [_shown(of, states[of], around) for of in owing]
 
 
 def _carried_over(reader: JournalReader, batch: BatchRows, around: Around) -> list[View]:

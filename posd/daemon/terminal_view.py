@@ -5,7 +5,7 @@ Pure, like views.py: it reads an adopted state, decides nothing, shows nothing t
 
 from collections.abc import Iterable
 
-from posd.core import confirmations, limits, settlement
+from posd.core import chips, confirmations, limits, settlement
 from posd.core.advices import undelivered_in_batch
 from posd.core.draft import Draft
 from posd.core.limits import Wait
@@ -55,6 +55,7 @@ def terminal_view(state: State, around: Around) -> View:
         },
         "flagged_approvals": [txn.request_id for txn in transactions if is_flagged(txn, around)],
         "unconfirmed_approvals": list(state.unconfirmed),
+        "scripts_not_told": [txn.request_id for txn in chips.unreported(state)],
         "refunds_in_doubt": [txn.request_id for txn in state.in_doubt()],
         "settlement": settlement_view(state, around),
         "last_close": close_view(state.last_close, around) if state.last_close else None,

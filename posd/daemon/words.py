@@ -155,7 +155,7 @@ PHASE: Mapping[SettlementPhase, str] = {
     SettlementPhase.OPEN: "open",
     SettlementPhase.DRAINING: "settling: delivering what is owed",
     SettlementPhase.TOTALS: "settling: asking the host for its totals",
-    SettlementPhase.UPLOADING: "settling: the totals differ, uploading the transactions",
+    SettlementPhase.UPLOADING: "settling: uploading transactions",
     SettlementPhase.TRAILER: "settling: closing the batch",
     SettlementPhase.UNCONFIRMED: "settling: not known whether the host closed the batch",
 }

@@ -33,6 +33,8 @@ def requests(records: Iterable[RecordView]) -> dict[Key, Ours]:
     by_key: dict[Key, Ours] = {}
     for row in records:
         said = json.loads(row.payload)
+        if said.get("kind") == "script_result":
+            continue  # it moves no money, and the host keeps it with its original
         if row.kind in ("authorisation_started", "advice_stored"):
             ours = Ours(said["request_id"], said["kind"], said["amount_minor"])
             key = (row.tid, said["batch_number"], said["stan"])

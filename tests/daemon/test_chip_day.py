@@ -1,5 +1,6 @@
 """Days with chips through the whole daemon, before a host that keeps its own books and notes every deviation."""
 
+import asyncio
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -8,12 +9,13 @@ import pytest
 
 from posd.core import events as e
 from posd.core.state import CloseOutcome, SettlementPhase
+from posd.daemon.control_socket import call
 from posd.values import Tid
 from tests.daemon.stage import CARD, EXPIRY, TID, Stage, play
+from tests.simulators.counter import SCRIPT
 
 MakeStage = Callable[..., Stage]
 CHIP = {"entry": "051"}
-SCRIPT = "720F9F180400000001860684240000020101"
 DIFFERENCES = {"terminal_items_differ", "terminal_totals_differ", "terminal_upload_incomplete"}
 
 
@@ -178,3 +180,74 @@ def test_a_reversal_of_a_chip_sale_without_an_answer_has_the_five_tags(staged: M
         assert stage.differences() == []
 
     play(staged(faults=(lost,)), story)
+
+
+# --- issuer scripts --------------------------------------------------------------------------------------------------
+
+
+def script_of(stage: Stage, stan: int = 0) -> tuple[str, str]:
+    """What the host knows of the script of the first transaction, or of the one of this trace."""
+    entry = next(one for one in batch(stage)["transactions"] if stan in (0, one["stan"]))
+    return entry["script"], entry["script_result"]
+
+
+def test_d14_a_lost_answer_to_a_script_result_is_repeated_and_known(staged: MakeStage) -> None:
+    """D14: the terminal is answered at once; the host gets it before the next sale, and again until it answers."""
+    lost = {"mti": "0620", "nth": 1, "do": "lose_answer"}
+
+    async def story(stage: Stage) -> None:
+        await stage.start()
+        terminal = stage.terminal()
+        await terminal.do({"do": "sign_in"})
+        bought = await step(stage, "sale", amount="10.00")
+        assert bought["script"] is True, "the script reaches the chip"
+        assert (await terminal.do({"do": "script_result", "of_stan": bought["stan"]}))["code"] == "00"
+        await stage.until(lambda: not stage.state().undelivered_advices())
+        assert len(stage.received("0620")) == 2
+        assert script_of(stage) == ("reported", "2000000000")
+        assert await settled(stage) is CloseOutcome.AGREED
+        conforms(stage)
+        assert stage.acquirer.dump()["terminals"][0]["remarks"] == []
+        await stage.end()
+        assert stage.differences() == []
+
+    play(staged(card={"issuer_auth": True, "scripts": (SCRIPT,)}, faults=(lost,)), story)
+
+
+def test_d19_script_results_go_before_the_reversals_and_the_totals(staged: MakeStage) -> None:
+    async def story(stage: Stage) -> None:
+        await stage.start()
+        terminal = stage.terminal()
+        await terminal.do({"do": "sign_in"})
+        first, second = [await step(stage, "sale", amount=f"{n}.00") for n in (1, 2)]
+        stage.hang_up()
+        await stage.until(lambda: not stage.daemon.lanes[Tid(TID)].lane.engine.agenda.link_up)
+        assert (await terminal.do({"do": "chip_refusal", "of_stan": second["stan"]}))["code"] == "00"
+        assert (await terminal.do({"do": "script_result", "of_stan": first["stan"]}))["code"] == "00"
+        await stage.host.mend(stage.host_port)
+        await stage.until(lambda: not stage.state().undelivered_advices() and not stage.state().unended_reversals())
+        said = [one["mti"] for one in stage.said if one["event"] == "received" and one["mti"] in ("0620", "0400")]
+        assert said == ["0620", "0400"]
+        assert await settled(stage) is CloseOutcome.AGREED
+        conforms(stage)
+        await stage.end()
+        assert stage.differences() == []
+
+    play(staged(card={"scripts": (SCRIPT,)}), story)
+
+
+def test_a_terminal_that_never_tells_of_its_script_is_shown_and_nothing_is_invented(staged: MakeStage) -> None:
+    async def story(stage: Stage) -> None:
+        await stage.start()
+        await stage.terminal().do({"do": "sign_in"})
+        await step(stage, "sale", amount="10.00")
+        view = await asyncio.to_thread(call, stage.folder / "control.sock", "status", {})
+        (found,) = [one for one in view["findings"] if one["code"] == "scripts_not_told"]
+        assert found["facts"]["count"] == 1
+        assert await settled(stage) is CloseOutcome.AGREED
+        assert stage.received("0620") == []
+        assert "script_results_not_told" in stage.events()
+        assert script_of(stage)[0] == "sent"
+        await stage.end()
+
+    play(staged(card={"scripts": (SCRIPT,)}), story)

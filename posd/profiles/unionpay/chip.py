@@ -1,15 +1,23 @@
-"""Field 55, and field 62 of chip details: what goes on, what is kept, what is told again (reference 1.7, 1.10).
+"""Field 55, field 62 of chip details, and the result of issuer scripts: what goes on, is kept, is told again
+(reference 1.3, 1.7, 1.10).
 
 What is kept of a chip are the tags that are known to hold no card data (P5): nothing else is ever told again.
 """
 
 from collections.abc import Iterable
 
+from posd.core import events as e
+from posd.core.rules import TxnKind
 from posd.core.state import ChipEnd, ChipResult, Transaction
 from posd.errors import CannotEncode, MalformedMessage
 from posd.iso8583.message import Message
+from posd.iso8583.subfields import Field60, Field61
 from posd.iso8583.tlv import build, parse
-from posd.profiles.reading import kept_icc, need
+from posd.profiles.contract import ReadRequest
+from posd.profiles.reading import kept_icc, need, trace
+from posd.profiles.unionpay.data import CURRENCY, MATRIX, SCRIPT_NOTICE
+from posd.security.cards import CardData, keyed_digest
+from posd.values import Minor, RequestId, Stan
 
 REVERSAL_TAGS = ("95", "9F1E", "9F10", "9F36", "DF31")
 """Field 55 of a 0400 (reference 1.10)."""
@@ -21,7 +29,6 @@ ACCEPTED, REFUSED = bytes.fromhex("40"), bytes.fromhex("00")
 
 CHIP_DETAILS = frozenset({"203", "204", "205", "206"})
 DOMESTIC, FOREIGN = "00", "01"
-CURRENCY = "156"
 REFUSED_CODE, UNPROVEN_CODE = "11", "05"
 APPROVED_CHARS, FAILED_CHARS = 21, 23
 
@@ -103,6 +110,66 @@ def told_end(message: Message) -> tuple[ChipEnd, bool]:
     if result is None:
         raise MalformedMessage("an unknown kind of failed chip detail", field="62")
     return ChipEnd(result, code, kept_icc(message.get(55)) or ""), text[2:4] == FOREIGN
+
+
+# --- issuer scripts --------------------------------------------------------------------------------------------------
+
+
+def script_notice(message: Message, tid: str, digest_key: bytes, reply_to: str, received_s: float) -> ReadRequest:
+    """A terminal's 0620: what an issuer's script did to its chip. Raises MalformedMessage naming the field."""
+    field_60, named = Field60.parse(need(message, 60)), Field61.parse(need(message, 61))
+    if field_60.code != SCRIPT_NOTICE:
+        raise MalformedMessage(f"60.3 of a 0620 is {SCRIPT_NOTICE}", field="60.3")
+    need(message, 55)
+    number, amount = message.get(2), int(message.get(4) or "0")
+    card = CardData(
+        pan=number,
+        expiry=message.get(14),
+        sequence=message.get(23),
+        kept_icc=kept_icc(message.get(55)),
+        entry_mode=need(message, 22),
+    )
+    digest = keyed_digest(digest_key, number or "")
+    event = e.TransactionRequested(
+        request_id=RequestId(f"{tid}/{field_60.batch:06d}/{trace(message):06d}/{message.mti}/{need(message, 3)}"),
+        kind=TxnKind.SCRIPT_RESULT,
+        amount_minor=Minor(amount),
+        terminal_batch=field_60.batch,
+        terminal_stan=trace(message),
+        fingerprint=f"{amount}:{digest}:{named.batch:06d}{named.stan:06d}",
+        entry_mode=need(message, 22),
+        card=card.reference(digest_key),
+        original=e.OriginalPointer(message.get(37), named.batch, Stan(named.stan)),
+        has_pin=message.get(52) is not None,
+        reply_to=reply_to,
+        received_s=received_s,
+    )
+    return ReadRequest(event, card)
+
+
+def script_fields(txn: Transaction, original: Transaction | None, card: CardData) -> dict[int, str]:
+    """The 0620 to the host, but for fields 41 and 42: its original by our own batch and trace (reference 1.3, 1.4)."""
+    if original is None:
+        raise CannotEncode("0620: the transaction that brought the script is no longer known")
+    row, facts = MATRIX[original.kind], original.facts
+    date = facts.host_date if facts is not None else None
+    fields = {
+        2: card.number,
+        3: row.processing_code,
+        4: f"{txn.amount_minor:012d}" if txn.amount_minor else None,
+        11: f"{txn.stan:06d}",
+        14: card.expiry,
+        22: txn.entry_mode,
+        23: card.sequence,
+        25: row.condition_code,
+        37: facts.rrn if facts is not None else None,
+        38: facts.approval_code if facts is not None else None,
+        49: CURRENCY,
+        55: card.kept_icc,
+        60: Field60("00", txn.batch_number, SCRIPT_NOTICE).format(),
+        61: Field61(original.batch_number, original.stan, date or "0000").format(),
+    }
+    return {field: value for field, value in fields.items() if value}
 
 
 def _hex(tags: Iterable[tuple[str, bytes]]) -> str | None:

@@ -115,6 +115,13 @@ def _advice(side: Side, original: OriginalRules | None = None) -> KindRules:
     return KindRules(False, side, original, never_deferred=True, upload=Upload.ALONE, advice=True)
 
 
+_SCRIPTED = frozenset({TxnKind.SALE, TxnKind.BALANCE, TxnKind.PREAUTH}) | {
+    TxnKind.EC_LOAD,
+    TxnKind.EC_CASH_LOAD,
+    TxnKind.EC_TRANSFER_LOAD,
+}
+"""Where an issuer answers a chip, and may send scripts with it."""
+
 _DEBIT, _CREDIT, _NEITHER = Side.DEBIT, Side.CREDIT, Side.NEITHER
 _CHIP = Upload.NONE
 
@@ -150,6 +157,15 @@ KINDS: Mapping[TxnKind, KindRules] = MappingProxyType(
         TxnKind.TIP: _advice(_DEBIT, _replaces(TxnKind.SALE, TxnKind.OFFLINE_SALE, TxnKind.TIP)),
         TxnKind.EC_SALE: _advice(_DEBIT),
         TxnKind.EC_REFUND: _advice(_CREDIT),
+        TxnKind.SCRIPT_RESULT: KindRules(
+            False,
+            _NEITHER,
+            OriginalRules(_SCRIPTED, known=False, reports=True),
+            upload=_CHIP,
+            advice=True,
+            has_amount=False,
+            first=True,
+        ),
     }
 )
 """Reversible, totals, original, upload (reference 1.6, 1.7, 1.8, 1.10)."""
@@ -233,6 +249,7 @@ SERVED_BY: Mapping[str, tuple[str, ...]] = MappingProxyType({"004": ("004", "003
 BLOCK_003_BYTES = 40
 
 SIGN_OFF, ECHO = "002", "301"
+SCRIPT_NOTICE = "951"
 SETTLEMENT, END_UNBALANCED, END_BALANCED = "201", "202", "207"
 
 REFUSALS: Mapping[Refusal, str] = MappingProxyType(
@@ -270,6 +287,7 @@ ANSWER_KINDS: Mapping[str, ExchangeKind] = MappingProxyType(
         "0210": ExchangeKind.TRANSACTION,
         "0230": ExchangeKind.TRANSACTION,
         "0410": ExchangeKind.REVERSAL,
+        "0630": ExchangeKind.TRANSACTION,
         "0510": ExchangeKind.TOTALS,
         "0810": ExchangeKind.SIGN_IN,
     }

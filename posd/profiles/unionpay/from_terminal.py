@@ -85,7 +85,7 @@ class RequestReader:
         if message.get(42) != terminal.mid:
             raise Unusable(Refusal.UNKNOWN_TERMINAL, "field 42 is not this terminal's merchant")
         has_mac = message.get(64) is not None
-        asked = message.mti in ("0100", "0200", "0220", "0400") and (terminal.mac_required or has_mac)
+        asked = message.mti in ("0100", "0200", "0220", "0400", "0620") and (terminal.mac_required or has_mac)
         if asked and (not has_mac or terminal_mak(arrived, terminal, session, self._keying) is None):
             raise Unusable(Refusal.BAD_MAC, "the terminal's MAC is missing or wrong")  # D28
         return asked
@@ -110,6 +110,8 @@ class RequestReader:
                 return ReadRequest(_management(message, reply_to))
             case "0100" | "0200" | "0220":
                 return self._transaction(message, terminal, session, digest_key, reply_to, received_s)
+            case "0620":
+                return chip.script_notice(message, terminal.tid, digest_key, reply_to, received_s)
             case "0400":
                 return ReadRequest(_reversal(message, terminal, reply_to))
             case "0500":

@@ -56,6 +56,9 @@ def build(
             return _transaction(message, terminal, material, control)
         case fx.SendReversal():
             return _reversal(message, terminal, material)
+        case fx.SendAdvice() if message.transaction.kind is TxnKind.SCRIPT_RESULT:
+            card = material.cards.get(message.transaction.request_id, CardData())
+            return _message("0620", terminal, chip.script_fields(message.transaction, message.original, card))
         case fx.SendAdvice():
             txn, row = message.transaction, MATRIX[message.transaction.kind]
             return _message(row.mti, terminal, _stored(txn, message.original, material.cards))
