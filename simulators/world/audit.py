@@ -12,6 +12,8 @@ from posd.journal.contract import RecordView
 from simulators.host.books import Batch, BatchState, Books, Entry, Settlement
 from simulators.world.stage import Stage
 from simulators.world.terminals import Agent, View
+from simulators.world.till_audit import audit_tills
+from simulators.world.tills import Till
 
 BECOMES = {
     "approved": "approved",
@@ -70,6 +72,9 @@ class Known:
     doubted: bool = False
     evidence: str = ""
     advice: bool = False
+    confirm: bool = False
+    handed_over: bool = False
+    reference: str = ""
 
 
 @dataclass(slots=True)
@@ -113,6 +118,7 @@ class Ledger:
                     payload["kind"],
                     payload["amount_minor"],
                 )
+                known.confirm, known.reference = payload.get("confirm", False), payload["reference"]
                 if record.kind == "advice_stored":
                     known.status, known.advice = "stored", True
                 self.requests[known.request_id] = known
@@ -146,6 +152,8 @@ class Ledger:
         if record.kind == "advice_acknowledged" and payload["after_silence"]:
             # 94 names no scheme: it stands in the domestic group until somebody says otherwise (reference 1.6)
             self._troubles.setdefault(record.tid, []).append(f"acknowledged by 94: {known.stan}")
+        if record.kind == "answer_handed_over":
+            known.handed_over = True
         if record.kind == "declined":
             known.code = payload["facts"]["code"]
         if record.kind == "refund_in_doubt":
@@ -167,6 +175,7 @@ def audit(
     ledger: Ledger,
     books: Books,
     agents: Iterable[Agent],
+    tills: Iterable[Till],
     *,
     unmaced_declines: bool,
     forced: bool,
@@ -182,6 +191,7 @@ def audit(
     for agent in agents:
         for key, view in agent.views.items():
             _told(stage, key, view, ledger.requests.get(key), agent)
+    audit_tills(stage, ledger.requests, tills)
     _closes(stage, ledger, books, forced)
 
 

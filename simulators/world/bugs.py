@@ -6,7 +6,7 @@ length of a `with` and taken out again; nothing but the tests and `--bug` uses t
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 from msgspec import structs
@@ -35,9 +35,11 @@ from posd.journal.contract import RecordRow, Row
 from posd.profiles.unionpay import data, seal
 from posd.profiles.unionpay.profile import UnionPay
 from posd.values import Stan, Tid
+from simulators.world import bugs_tills as tills
 from simulators.world import machine as machines
 from simulators.world.faults import Faults
 from simulators.world.machine import Machine
+from simulators.world.planting import Bug, entry, patched
 
 HOUR_MS = 3_600_000
 
@@ -60,32 +62,6 @@ class CarelessMachine(Machine):
         Machine.append(self, tid, kept)
 
 
-@contextmanager
-def _patched(where: object, name: str, what: object) -> Iterator[None]:
-    before = getattr(where, name)
-    setattr(where, name, what)
-    try:
-        yield
-    finally:
-        setattr(where, name, before)
-
-
-@contextmanager
-def _entry(table: dict[Any, Any], key: object, what: object) -> Iterator[None]:
-    before = dict(table)
-    table[key] = what
-    try:
-        yield
-    finally:
-        table.clear()
-        table.update(before)
-
-
-@contextmanager
-def _nothing() -> Iterator[None]:
-    yield
-
-
 def reversal_dropped() -> AbstractContextManager[None]:
     """After its attempts a reversal is taken for done."""
     failed = reversals._failed
@@ -95,7 +71,7 @@ def reversal_dropped() -> AbstractContextManager[None]:
         if draft.state.reversals[record.request_id].status is ReversalStatus.STUCK:
             draft.record(r.ReversalAcknowledged(record.request_id, "00"))
 
-    return _patched(reversals, "_failed", forget)
+    return patched(reversals, "_failed", forget)
 
 
 @contextmanager
@@ -109,7 +85,7 @@ def late_approval_accepted() -> Iterator[None]:
             draft.record(r.Approved(txn.request_id, AnswerFacts("00")))
 
     key = (TxnStatus.REVERSED, transactions.Input.APPROVED)
-    with _patched(reversals, "late_approval", accept), _entry(transactions.TABLE, key, TxnStatus.APPROVED):
+    with patched(reversals, "late_approval", accept), entry(transactions.TABLE, key, TxnStatus.APPROVED):
         yield
 
 
@@ -120,7 +96,7 @@ def new_stan_on_totals_repeat() -> AbstractContextManager[None]:
         draft.state = structs.replace(draft.state, settlement=structs.replace(draft.state.settlement, stan=None))
         settlement.ask_totals(draft)
 
-    return _entry(engine._STEPS, EngineStep.ASK_TOTALS, ask)
+    return entry(engine._STEPS, EngineStep.ASK_TOTALS, ask)
 
 
 def day_closed_twice() -> AbstractContextManager[None]:
@@ -130,7 +106,7 @@ def day_closed_twice() -> AbstractContextManager[None]:
     def forget(draft: Any) -> int:
         return until(draft) - (0 if settlement.nothing_to_settle(draft) else 12 * HOUR_MS)
 
-    return _patched(settlement, "_satisfied_until_ms", forget)
+    return patched(settlement, "_satisfied_until_ms", forget)
 
 
 @contextmanager
@@ -147,7 +123,7 @@ def due_lost_at_restart() -> Iterator[None]:
     def since_start(draft: Any) -> int:
         return max(until(draft), started_ms.get(draft.state.tid, 0))
 
-    with _patched(engine, "_take", start), _patched(settlement, "_satisfied_until_ms", since_start):
+    with patched(engine, "_take", start), patched(settlement, "_satisfied_until_ms", since_start):
         yield
 
 
@@ -159,7 +135,7 @@ def approval_without_mac_accepted() -> Iterator[None]:
     def trust(answer: Any, *rest: Any) -> Any:
         return judge(structs.replace(answer, mac=MacCheck.GOOD) if answer.mac is MacCheck.ABSENT else answer, *rest)
 
-    with _patched(transactions, "judge", trust), _patched(reversals, "judge", trust):
+    with patched(transactions, "judge", trust), patched(reversals, "judge", trust):
         yield
 
 
@@ -171,13 +147,13 @@ def repeat_sent_again() -> AbstractContextManager[None]:
         txn = find(state, request_id)
         return None if txn is not None and txn.status in (TxnStatus.APPROVED, TxnStatus.DECLINED) else txn
 
-    return _patched(State, "find", blind)
+    return patched(State, "find", blind)
 
 
 def unknown_outcome_owes_nothing() -> AbstractContextManager[None]:
     """Who gets no answer shrugs."""
     kinds = {kind: structs.replace(rules, reversible=False) for kind, rules in data.KINDS.items()}
-    return _patched(UnionPay, "kinds", kinds)
+    return patched(UnionPay, "kinds", kinds)
 
 
 def restart_forgets() -> AbstractContextManager[None]:
@@ -193,17 +169,17 @@ def restart_forgets() -> AbstractContextManager[None]:
                 return
         lost(draft, why, detail)
 
-    return _patched(engine, "_lost", forget)
+    return patched(engine, "_lost", forget)
 
 
 def card_number_in_the_clear() -> AbstractContextManager[None]:
     """A message is journalled as it is."""
-    return _patched(seal, "masked_fields", lambda message: {str(n): value for n, value in message.fields.items()})
+    return patched(seal, "masked_fields", lambda message: {str(n): value for n, value in message.fields.items()})
 
 
 def snapshot_without_reversals() -> AbstractContextManager[None]:
     """A snapshot leaves out what is owed."""
-    return _patched(machines, "dump_state", lambda state: dump_state(structs.replace(state, reversals={})))
+    return patched(machines, "dump_state", lambda state: dump_state(structs.replace(state, reversals={})))
 
 
 def tombstones_ignored() -> AbstractContextManager[None]:
@@ -213,7 +189,7 @@ def tombstones_ignored() -> AbstractContextManager[None]:
     def ignore(draft: Any, event: Any) -> Any:
         return refusal(structs.replace(draft, state=structs.replace(draft.state, tombstones=(), refused={})), event)
 
-    return _patched(transactions, "_refusal", ignore)
+    return patched(transactions, "_refusal", ignore)
 
 
 def taking_back_is_promised_only() -> AbstractContextManager[None]:
@@ -222,7 +198,7 @@ def taking_back_is_promised_only() -> AbstractContextManager[None]:
     def promise(draft: Any, event: e.ReversalRequested) -> None:
         draft.answer(ToTerminal(event.reply_to, Result(AnswerFacts("00"), event.original)))
 
-    return _patched(reversals, "requested_by_terminal", promise)
+    return patched(reversals, "requested_by_terminal", promise)
 
 
 def advice_taken_for_done() -> AbstractContextManager[None]:
@@ -233,7 +209,7 @@ def advice_taken_for_done() -> AbstractContextManager[None]:
         stuck(draft, advice, because)
         draft.record(r.AdviceAcknowledged(advice.request_id, AnswerFacts("00"), False))
 
-    return _patched(advice_delivery, "_stuck", done)
+    return patched(advice_delivery, "_stuck", done)
 
 
 def advice_with_a_new_number() -> AbstractContextManager[None]:
@@ -245,7 +221,7 @@ def advice_with_a_new_number() -> AbstractContextManager[None]:
         again = state.advices[of].attempts > 1
         return structs.replace(txn, stan=Stan(txn.stan + 500_000)) if again else txn
 
-    return _patched(advice_delivery, "_transaction_of", renumbered)
+    return patched(advice_delivery, "_transaction_of", renumbered)
 
 
 def advice_promised_back_only() -> AbstractContextManager[None]:
@@ -254,7 +230,17 @@ def advice_promised_back_only() -> AbstractContextManager[None]:
     def promise(draft: Any, event: e.ReversalRequested, txn: Any) -> None:
         draft.answer(ToTerminal(event.reply_to, Result(AnswerFacts("00"), event.original)))
 
-    return _patched(advices, "taken_back", promise)
+    return patched(advices, "taken_back", promise)
+
+
+def advice_answered_94_is_done() -> AbstractContextManager[None]:
+    """94 is taken for "done" also on a first attempt, when it means that the number was used twice (D14)."""
+    answered = advice_delivery.answered
+
+    def take(draft: Any, advice: Any, answer: Any) -> None:
+        answered(draft, structs.replace(advice, unanswered=max(1, advice.unanswered)), answer)
+
+    return patched(advice_delivery, "answered", take)
 
 
 def adjusted_counts_twice() -> AbstractContextManager[None]:
@@ -264,18 +250,18 @@ def adjusted_counts_twice() -> AbstractContextManager[None]:
     def both(txn: Any, rules: Any) -> bool:
         return counts(structs.replace(txn, replaced_by=None), rules)
 
-    return _patched(totals, "counts", both)
+    return patched(totals, "counts", both)
 
 
 def refund_reversed() -> AbstractContextManager[None]:
     """A refund without an answer is reversed like a sale."""
     kinds = {kind: structs.replace(rules, reversible=True, in_doubt=False) for kind, rules in data.KINDS.items()}
-    return _patched(UnionPay, "kinds", kinds)
+    return patched(UnionPay, "kinds", kinds)
 
 
 def refund_sent_until_answered() -> AbstractContextManager[None]:
     """A refund in doubt is repeated as long as its terminal waits, not once."""
-    return _patched(refunds, "_may_repeat", _still_in_doubt)
+    return patched(refunds, "_may_repeat", _still_in_doubt)
 
 
 def _still_in_doubt(draft: Any, request_id: Any) -> bool:
@@ -293,16 +279,7 @@ def doubt_ends_as_approved() -> AbstractContextManager[None]:
             if txn.status is TxnStatus.IN_DOUBT:
                 draft.record(r.RefundResolved(txn.request_id, True, Evidence.RECONCILIATION))
 
-    return _patched(refunds, "reconcile", happened)
-
-
-@dataclass(frozen=True, slots=True)
-class Bug:
-    """`faults`: the troubles under which it shows."""
-
-    plant: Callable[[], AbstractContextManager[None]] = _nothing
-    machine: type[Machine] = Machine
-    faults: Faults = field(default_factory=Faults)
+    return patched(refunds, "reconcile", happened)
 
 
 ROUGH = Faults(lose=0.15, delay=0.1, duplicate=0.1, cut=0.05, terminal_line=0.1, impatient=0.1, refuse=0.1)
@@ -330,5 +307,14 @@ BUGS: Mapping[str, Bug] = {
     "refund_sent_until_answered": Bug(refund_sent_until_answered, faults=replace(ROUGH, lose=0.4)),
     "doubt_ends_as_approved": Bug(doubt_ends_as_approved, faults=replace(ROUGH, lose=0.3)),
     "taking_back_is_promised_only": Bug(taking_back_is_promised_only, faults=Faults(takes_back=0.4)),
+    "advice_answered_94_is_done": Bug(advice_answered_94_is_done, faults=Faults(reused=0.5)),
+    "confirmed_after_all": Bug(tills.confirmed_after_all, faults=Faults(till_late=0.5), adjust=tills.with_tills),
+    "till_key_forgotten_at_restart": Bug(
+        tills.till_key_forgotten_at_restart, faults=Faults(kill=0.02), adjust=tills.with_tills
+    ),
+    "totals_wait_for_nobody": Bug(
+        tills.totals_wait_for_nobody, faults=Faults(till_silent=0.8), adjust=tills.with_slow_tills
+    ),
+    "silence_confirms": Bug(tills.silence_confirms, faults=Faults(till_silent=0.5), adjust=tills.with_tills),
 }
 """At least one seed in twenty must catch each."""

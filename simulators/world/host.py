@@ -5,6 +5,7 @@ answers have wrong numbers or MACs. It never denies money that it moved: then no
 """
 
 from collections.abc import Callable
+from random import Random
 
 from posd.errors import MalformedMessage
 from posd.framing.tpdu import join, split
@@ -40,6 +41,7 @@ WRONG_BITS = 3
 """More than one: the one bit that the line may spoil must not mend it."""
 
 MOVES_BY = (1, 50)
+SEEN_BEFORE = "94"
 UNCLEAR = ("09", "68", "98", "ZZ")
 
 
@@ -52,6 +54,7 @@ class Host:
         self.quiet = False
         self.moved: set[str] = set()
         self._rules = Rules(rules, stage.seed)
+        self._random = Random(f"host {stage.seed}")
 
     def receive(self, frame: bytes, reply: Reply) -> None:
         """One frame of a terminal (of posd); its answer or answers go to `reply`."""
@@ -91,7 +94,16 @@ class Host:
                 refuse = stage.random.choice(REFUSALS[message.mti])
             elif stage.chance(faults.unclear) and message.mti in ("0100", "0200", "0220"):
                 say = stage.random.choice(UNCLEAR)
+            elif self._seems_reused(message):
+                refuse = SEEN_BEFORE
         return self.acquirer.handle(message, body, stage.now_ms, refuse=refuse, say=say)
+
+    def _seems_reused(self, message: Message) -> bool:
+        """94 to an advice that left once and is not in the books: never to a repeat, which it would prove (D14)."""
+        tid, stan = message.get(41) or "", int(message.get(11) or "0")
+        if (tid, stan) not in self.witness.first_attempts or self._random.random() >= self.stage.faults.reused:
+            return False
+        return not any(entry.stan == stan for entry in self.acquirer.books.terminals[tid].entries())
 
     def _move_batch(self, tid: str | None) -> None:
         """Some numbers further, for no reason that anybody here could know (D7)."""

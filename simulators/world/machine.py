@@ -19,6 +19,7 @@ from posd.core.state import State
 from posd.daemon.lane import FromHost, FromTerminal, Happened, Item, Lane, Step
 from posd.daemon.recover import NO_SNAPSHOT, fold, recover
 from posd.daemon.replies import approval_of, connection_of, reply_name
+from posd.daemon.till_orders import FromTill, Wish
 from posd.errors import MalformedMessage, StorageFailed
 from posd.framing.tpdu import split
 from posd.iso8583.codec import Unreadable
@@ -52,7 +53,7 @@ class PlainSealer:
 
 @dataclass(slots=True)
 class Machine:
-    """`to_terminal(connection, frame)` hands an answer to the door; False: nobody is there. `kill_at`: the one point
+    """`to_terminal(connection, frame)` hands an answer to a door; False: nobody is there. `kill_at`: the one point
     at which it is killed (numbered from 1); None: by chance. `fail_at`: the one commit that fails; is it durable?"""
 
     stage: Stage
@@ -97,6 +98,7 @@ class Machine:
             self._powered_ms = self.stage.now_ms
         self.stage.say("posd", f"starts ({self._boot})")
         self.alive = True
+        self.witness.confirming.booted()
         for tid, terminal in self.terminals.items():
             self.lanes[tid] = self._recovered(tid, terminal)
         self.line.on_up, self.line.on_frame = self._line_up, self._from_host
@@ -181,6 +183,12 @@ class Machine:
             assert arrived.tid is not None
             reply_to = reply_name(connection, self._frames)
             self.offer(arrived.tid, FromTerminal(arrived, reply_to, self.now().monotonic_s))
+
+    def from_till(self, tid: Tid, connection: str, wish: Wish, body: bytes) -> bool:
+        """A wish at the JSON door, read and checked; False: nobody is there."""
+        if self.alive:
+            self.offer(tid, FromTill(wish, body, reply_name(connection, 0), self.now().monotonic_s))
+        return self.alive
 
     def hung_up(self, connection: str) -> None:
         """A terminal's connection is gone."""

@@ -22,7 +22,7 @@ def live(seed: int, bug: str | None = None, *, traced: bool = False) -> Outcome:
         return run(seed, traced=traced)
     planted = BUGS[bug]
     with planted.plant():
-        return run(seed, planted.faults, machine=planted.machine, traced=traced)
+        return run(seed, planted.faults, machine=planted.machine, adjust=planted.adjust, traced=traced)
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from simulators.host.faults import Rule
 from simulators.host.settings import Behaviour
 from simulators.macs import USUAL, Keying
 from simulators.terminal.core import CardInHand
+from simulators.world.faults import aside
 from simulators.world.terminals import Agent, Script, random_day
 
 Cards = tuple[CardInHand, ...]
@@ -34,6 +35,10 @@ CARDS: Cards = (
 
 TERMINALS_MAX = 3
 
+TILLS_CHANCE = 0.4
+ORDERS = (2, 8)
+CONFIRM_WITHIN_S = (0.0, 15.0, 90.0, 900.0)
+
 DesMac = Literal["unionpay-ecb", "x9.9", "x9.19", "3des-cbc", "9606"]
 REQUESTS_MIN, REQUESTS_MAX = 3, 12
 
@@ -43,6 +48,7 @@ class Plan:
     """`rules`: what differs from the defaults of core.rules.Rules. `with_mac`: of each terminal, whether it signs its
     messages. `sign_in`: the layout of the host's keys; `terminals_sign_in`: the one that terminals ask for. `keying`:
     what terminals agreed on, the host in its `behaviour`; `encrypts_tracks`: whether posd does.
+    `orders`: how many each terminal's till places a day; 0: there are no tills.
     `host_rules`: faults at certain messages. `kill_at`: the numbered point at which the machine dies. `fail_at`: the
     numbered commit that fails, and whether its rows are durable all the same."""
 
@@ -57,6 +63,7 @@ class Plan:
     terminals_sign_in: str = "004"
     keying: Keying = USUAL
     encrypts_tracks: bool = False
+    orders: int = 0
     host_rules: tuple[Rule, ...] = ()
     kill_at: int | None = None
     fail_at: tuple[int, bool] | None = None
@@ -68,6 +75,7 @@ class Plan:
         beside = Random()
         beside.setstate(random.getstate())
         beside.seed(beside.getrandbits(64))  # what is drawn from it moves none of the draws below
+        tills = aside(random, "tills")
         requests = random.randint(REQUESTS_MIN, REQUESTS_MAX)
         rules, behaviour = _rules(random), _behaviour(random)
         if rules["unmaced_decline"] is UnmacedDecline.REVERSE:  # its host signs its declines
@@ -85,7 +93,15 @@ class Plan:
             terminals_sign_in="003" if sign_in != "001" and random.random() < 0.5 else sign_in,
             people=random.choice((0.0, 0.0, 0.5)),
         )
-        return plan.with_keys(beside)
+        return plan.with_keys(beside).with_tills(tills)
+
+    def with_tills(self, random: Random, chance: float = TILLS_CHANCE) -> Self:
+        """The same with tills at random, which have to confirm what is approved, or not (D16)."""
+        if random.random() >= chance:
+            return self
+        within_s = random.choice(CONFIRM_WITHIN_S)
+        orders = random.randint(*ORDERS)
+        return replace(self, orders=orders, rules={**self.rules, "confirm_within_s": within_s})
 
     def with_keys(self, random: Random) -> Self:
         """The same with a MAC and tracks at random; terminals encrypt theirs or not, whatever posd does."""

@@ -4,21 +4,22 @@
 machine.py for the order that posd's promises hang on, audit.py for what is held against it.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from random import Random
 
-from posd.core import events as e
 from posd.core.answers import ExchangeKind
+from posd.core.confirmations import still_open
 from posd.core.rules import Rules
 from posd.core.schedule import newest_due_ms, next_due_ms
-from posd.core.state import AdviceStatus, ReversalStatus, SettlementPhase, State, TxnStatus
-from posd.daemon.lane import Happened
+from posd.core.state import ReversalStatus, SettlementPhase, State, TxnStatus
+from posd.daemon.till_orders import TILL
 from posd.profiles.contract import Terminal
 from posd.profiles.unionpay.profile import Knobs, UnionPay
 from posd.security.keys import Tmk
 from posd.values import Tid
-from simulators.host.books import Batch, BatchState
+from simulators.host.books import Batch
 from simulators.host.settings import CardSettings, HostSettings, TerminalSettings
 from simulators.terminal.core import Terminal as Core
 from simulators.world.audit import Ledger, audit
@@ -26,9 +27,11 @@ from simulators.world.faults import Faults
 from simulators.world.host import Host
 from simulators.world.line import Line
 from simulators.world.machine import Machine
+from simulators.world.people import People
 from simulators.world.plan import CARDS, DOMESTIC, FOREIGN, PIN, Plan
 from simulators.world.stage import Stage
 from simulators.world.terminals import Agent, Script, View
+from simulators.world.tills import Till
 from simulators.world.witness import Witness
 
 MINUTE_MS, HOUR_MS, DAY_MS = 60_000, 3_600_000, 86_400_000
@@ -48,9 +51,6 @@ POWER_OFF_S = (60.0, 2.5 * 86_400.0)
 JUMPS_S = (1.0, 400.0, 3600.0, 86_400.0, 30 * 86_400.0)
 JUMP_LASTS_S = (60.0, 86_400.0)
 OUTAGE_S = (30.0, 4 * 3600.0)
-PERSON_COMES_S = 1800.0
-CERTAIN_MS = 15 * MINUTE_MS
-"""Nothing is under way for so long: from then on the bank can say what became of a request."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,11 +73,12 @@ def run(
     plan: Plan | None = None,
     traced: bool = False,
     machine: type[Machine] = Machine,
+    adjust: Callable[[Plan], Plan] = lambda plan: plan,
 ) -> Outcome:
-    """Live through one seed. Without `faults` and `plan` both are drawn from it."""
+    """Live through one seed. Without `faults` and `plan` both are drawn from it; `adjust` has the last word."""
     random = Random(f"plan {seed}")
     drawn_faults, drawn_plan = Faults.drawn(random), Plan.drawn(random)
-    world = World(seed, faults or drawn_faults, plan or drawn_plan, traced, machine)
+    world = World(seed, faults or drawn_faults, adjust(plan or drawn_plan), traced, machine)
     world.live()
     stage = world.stage
     return Outcome(
@@ -107,7 +108,10 @@ class World:
         self.host = Host(self.stage, self.witness, self._host_settings(), plan.host_rules)
         self.line = Line(self.stage, self.witness, self.host.receive)
         self.agents = {tid: self._agent(tid, number) for number, tid in enumerate(self.tids)}
+        self.witness.confirming.within_s = plan.rules.get("confirm_within_s", 0.0)
+        self.tills = {tid: self._till(tid) for tid in self.tids} if plan.orders else {}
         self.machine = self._machine(machine)
+        self._people = People(self.stage, self.machine, self.host, self.witness)
         self._power = True
         self._power_was_off = False
 
@@ -126,6 +130,17 @@ class World:
             lambda connection, frame: self.machine.from_terminal(connection, frame),
             lambda connection: self.machine.hung_up(connection),
             self.witness.pin_blocks,
+        )
+
+    def _till(self, tid: Tid) -> Till:
+        return Till(
+            self.stage,
+            tid,
+            tuple(card for card in CARDS if card.pin is None),
+            self.witness.confirming.within_s,
+            lambda connection, wish, body: self.machine.from_till(tid, connection, wish, body),
+            lambda connection: self.machine.hung_up(connection),
+            self.witness.confirming.said.add,
         )
 
     def _machine(self, machine: type[Machine]) -> Machine:
@@ -157,16 +172,22 @@ class World:
         return made
 
     def _to_terminal(self, connection: str, frame: bytes) -> bool:
-        agent = self.agents[Tid(connection.partition("#")[0])]
+        tid, _, number = connection.partition("#")
+        if number.startswith(TILL):
+            return self.tills[Tid(tid)].hear(connection, frame)
+        agent = self.agents[Tid(tid)]
         if connection == agent.connection:
             agent.hear(frame)
         return connection == agent.connection
 
     def _died(self) -> None:
-        for agent in self.agents.values():
-            agent.line_broke()
+        for asker in self._askers():
+            asker.line_broke()
         if self._power:
             self.stage.after(self.stage.random.uniform(*RESTART_S), self._boot)
+
+    def _askers(self) -> list[Agent | Till]:
+        return [*self.agents.values(), *self.tills.values()]
 
     def _boot(self) -> None:
         if self._power and not self.stage.violations:
@@ -185,6 +206,9 @@ class World:
             for agent in self.agents.values():
                 if agent.idle:
                     agent.play(self.plan.day(agent, CARDS, morning_ms + EVENING_MS))
+            for till in self.tills.values():
+                if till.idle:
+                    till.play(till.day(self.plan.orders, morning_ms + EVENING_MS))
             self.stage.run_until(morning_ms + DAY_MS - 1)
         self._peace()
         if not self.stage.violations:
@@ -196,7 +220,7 @@ class World:
             (faults.outages_a_day, self._outage),
             (faults.power_offs_a_day, self._power_off),
             (faults.clock_jumps_a_day, self._clock_jump),
-            (self.plan.people, self._person_acts),
+            (self.plan.people, self._people.act),
         )
         for rate, trouble in kinds:
             times = int(rate) + stage.chance(rate - int(rate))
@@ -243,27 +267,6 @@ class World:
 
         stage.after(stage.random.uniform(*JUMP_LASTS_S), right)
 
-    def _person_acts(self) -> None:
-        if self.stage.random.random() < 0.5:
-            self._refunds_are_looked_up()
-        tid = self.stage.random.choice(self.tids)
-        settle = self.stage.random.random() < 0.5
-        event = e.SettleNow("c1", "person") if settle else e.RetryReversals("c2", "person", None)
-        self.stage.say("person", type(event).__name__)
-        self.machine.offer(tid, Happened(event))
-
-    def _refunds_are_looked_up(self) -> None:
-        """A person says of each refund in doubt what the host's books say (D13)."""
-        for tid, lane in tuple(self.machine.lanes.items()):
-            for txn in lane.engine.state.in_doubt():
-                if self.stage.now_ms - self.witness.left_ms.get(txn.request_id, 0) > CERTAIN_MS:
-                    batch = self.host.acquirer.books.terminals[tid].find_batch(txn.batch_number)
-                    entry = batch.entries.get(txn.stan) if batch is not None else None
-                    happened = entry is not None and entry.counts
-                    self.stage.say("person", f"{txn.request_id} happened: {happened}")
-                    event = e.ResolveRefund("c4", "person", "asked the bank", txn.request_id, happened)
-                    self.machine.offer(tid, Happened(event))
-
     # --- peace -----------------------------------------------------------------------------------------------------
 
     def _peace(self) -> None:
@@ -271,14 +274,14 @@ class World:
         stage, machine = self.stage, self.machine
         stage.say("world", "peace")
         self.host.quiet = self.line.quiet = machine.quiet = True
-        for agent in self.agents.values():
-            agent.quiet = True
+        for asker in self._askers():
+            asker.quiet = True
         self._power, self.line.reachable, machine.clock_offset_ms = True, True, 0
         self._boot()
         machine.tick()
-        self._person_comes()
+        self._people.come()
         for _ in range(OFF_DAYS_MAX * 24):
-            if all(agent.idle for agent in self.agents.values()):
+            if all(asker.idle for asker in self._askers()):
                 break
             stage.run_until(stage.now_ms + HOUR_MS)
         stage.run_until(stage.now_ms + PEACE_MS)
@@ -302,37 +305,6 @@ class World:
     def _batches(self, tid: str) -> list[Batch]:
         return self.host.acquirer.books.terminals[tid].batches
 
-    def _person_comes(self) -> None:
-        """Says of an unconfirmed settlement, and of refunds in doubt, what the host's books say (D13, D20)."""
-        self._refunds_are_looked_up()
-        self._late_advices_are_settled()
-        for tid, lane in self.machine.lanes.items():
-            state = lane.engine.state
-            if state.settlement.phase is SettlementPhase.UNCONFIRMED and state.exchange is None:
-                closed = self._closed_there(tid, state.batch.number)
-                self.stage.say("person", f"batch {state.batch.number} of {tid} is closed: {closed}")
-                self.machine.offer(tid, Happened(e.DecideSettlement("c3", "person", "asked the bank", closed)))
-        self.stage.after(PERSON_COMES_S, self._person_comes)
-
-    def _late_advices_are_settled(self) -> None:
-        """What a host will not have for a batch that is closed is between the people of the shop and of the bank."""
-        for tid, lane in self.machine.lanes.items():
-            state = lane.engine.state
-            for advice in state.undelivered_advices():
-                late = advice.status is AdviceStatus.STUCK and advice.request_id in state.closed
-                if late and state.exchange is None:
-                    event = e.ResolveAdvice("c5", "person", "agreed with the bank", advice.request_id)
-                    self.machine.offer(tid, Happened(event))
-
-    def _closed_there(self, tid: str, number: int) -> bool:
-        """Whether the host closed it, or will never close it: it went on with a number of its own instead (D7)."""
-        terminal = self.host.acquirer.books.terminals[tid]
-        batch = terminal.find_batch(number)
-        if batch is not None and batch.state is BatchState.CLOSED:
-            return True
-        gone = batch is not terminal.batch or not any(entry.counts for entry in batch.entries.values())
-        return tid in self.host.moved and gone
-
     def _last_day(self) -> None:
         """One more sale on every terminal, and its settlement: the schedule still works (D18, P6)."""
         stage = self.stage
@@ -355,7 +327,8 @@ class World:
         books = self.host.acquirer.books
         forced = self.plan.behaviour.unbalance != "none"
         unmaced = self.plan.rules.get("unmaced_decline") != "reverse"
-        audit(stage, ledger, books, self.agents.values(), unmaced_declines=unmaced, forced=forced)
+        agents, tills = self.agents.values(), self.tills.values()
+        audit(stage, ledger, books, agents, tills, unmaced_declines=unmaced, forced=forced)
 
     def _at_rest(self, tid: str, state: State) -> None:
         """After the peace nothing is under way, and nothing is owed but what a person has to end."""
@@ -367,6 +340,8 @@ class World:
             self.stage.violate(f"{tid} is not at rest: {state.exchange}, {state.settlement.phase}")
         if state.undelivered_advices():
             self.stage.violate(f"{tid} still has to deliver {list(state.advices)} on a perfect day")
+        if still_open(state):
+            self.stage.violate(f"{tid} still waits for the confirmation of {still_open(state)}")
         if state.in_doubt():
             self.stage.violate(f"{tid}: refunds in doubt that nobody could end: {state.in_doubt()}")
         if not state.session.signed_in:

@@ -13,11 +13,13 @@ from typing import Any
 
 from posd.core import effects as fx
 from posd.core.answers import ExchangeKind
+from posd.daemon.till_orders import ANSWER
 from posd.framing.tpdu import split
 from posd.iso8583.unionpay import UNIONPAY
 from posd.journal.contract import MessageRow, RecordRow, Row
 from posd.profiles.contract import Outgoing
 from simulators.host.request import APPROVE_CODES
+from simulators.world.confirming import Confirming
 from simulators.world.stage import Stage
 
 EXPLAINS = {
@@ -65,6 +67,8 @@ class Witness:
     """Refunds of which a person, or the answer to the repeat, said that they happened (D13)."""
     good_approvals: set[tuple[str, int]] = field(default_factory=set)
     """(TID, STAN) of which an unspoilt approval was delivered to posd."""
+    first_attempts: set[tuple[str, int]] = field(default_factory=set)
+    """(TID, STAN) of advices that left once."""
     _records: Counter[Key] = field(default_factory=Counter)
     _left: Counter[Key] = field(default_factory=Counter)
     _frames: set[bytes] = field(default_factory=set)
@@ -72,9 +76,11 @@ class Witness:
     _closes: Counter[str] = field(default_factory=Counter)
     """TID -> how many batches it closed: which batch it is, whatever number the host gives it (D7)."""
     _totals: dict[tuple[str, int], bytes] = field(default_factory=dict)
+    confirming: Confirming = field(init=False)
     _canaries: re.Pattern[str] = field(init=False)
 
     def __post_init__(self) -> None:
+        self.confirming = Confirming(self.stage)
         self._canaries = re.compile("|".join(self.pans))
 
     # --- what becomes durable --------------------------------------------------------------------------------------
@@ -87,6 +93,7 @@ class Witness:
                 case RecordRow(tid=tid, kind=kind, request_id=request_id, stan=stan):
                     self._records[tid, kind, request_id or (stan if kind != "echo_started" else None)] += 1
                     self._closes[tid] += kind == "batch_closed"
+                    self.confirming.durable(row)
                     if kind in REMEMBERED and request_id is not None:
                         self._remember(tid, kind, request_id, json.loads(row.payload))
                 case MessageRow(direction="out", raw=raw):
@@ -141,6 +148,7 @@ class Witness:
                 self.stage.violate(f"{message.request_id} is a refund, and is reversed (D13)")
         if message.kind is ExchangeKind.TOTALS and isinstance(message.message, fx.SendTotals):
             self._asked_once(tid, message.message)
+            self.confirming.totals_leave(tid)
 
     def _advice_leaves(self, tid: str, message: fx.ToHost, outgoing: Outgoing) -> None:
         """An attempt: durable, not over yet, and without what must not be kept (reference 1.9, P5)."""
@@ -148,6 +156,7 @@ class Witness:
         assert of is not None
         key: Key = (tid, "advice_attempted", of)
         self._left[key] += 1
+        (self.first_attempts.discard if self._left[key] > 1 else self.first_attempts.add)((tid, self.numbers[of][2]))
         self.left_ms[of] = self.stage.now_ms
         if self._left[key] > self._records[key] or outgoing.frame not in self._frames:
             self.stage.violate(f"{outgoing.mti} (advice) left before its record was durable (P1)")
@@ -191,10 +200,12 @@ class Witness:
         if outgoing.mti == "0410" and code == "00":
             if not any(self._records[tid, kind, request_id] for kind in TAKEN_BACK):
                 self.stage.violate(f"a reversal of {request_id} was promised before it was durable (D16)")
-        elif outgoing.mti in ("0110", "0210", "0230") and code in APPROVE_CODES:
+        elif outgoing.mti in ("0110", "0210", "0230", ANSWER) and code in APPROVE_CODES:
             self._approval_is_true(tid, request_id)
 
     def _approval_is_true(self, tid: str, request_id: str) -> None:
+        if self._records[tid, "reversal_owed", request_id]:
+            self.stage.violate(f"{request_id} was told approved, and its reversal is owed (D16)")
         if self._records[tid, "advice_stored", request_id]:
             return  # the fact is ours to deliver: whether the host has it is the audit's business
         if not self._records[tid, "approved", request_id] and request_id not in self.resolved:

@@ -31,6 +31,11 @@ EXPECTED = {
     "refund_sent_until_answered": "was sent 3 times",
     "doubt_ends_as_approved": "is approved here and nothing there",
     "taking_back_is_promised_only": "promised before it was durable",
+    "advice_answered_94_is_done": "is approved here and declined there",
+    "confirmed_after_all": "was told approved, and its reversal is owed",
+    "till_key_forgotten_at_restart": "and its till wanted it once",
+    "totals_wait_for_nobody": "(D16)",
+    "silence_confirms": "and its till never said so",
 }
 """What the world says of each; empty: it depends on the seed."""
 
@@ -40,7 +45,11 @@ def test_a_planted_bug_is_caught(name: str) -> None:
     bug = BUGS[name]
     with bug.plant():
         found = next(
-            (o for seed in range(1, SEEDS_MAX + 1) if (o := run(seed, bug.faults, machine=bug.machine)).violations),
+            (
+                o
+                for seed in range(1, SEEDS_MAX + 1)
+                if (o := run(seed, bug.faults, machine=bug.machine, adjust=bug.adjust)).violations
+            ),
             None,
         )
     assert found is not None, "nobody noticed"
@@ -50,7 +59,7 @@ def test_a_planted_bug_is_caught(name: str) -> None:
 @pytest.mark.parametrize("name", BUGS)
 def test_without_the_bug_the_same_seeds_keep_every_promise(name: str) -> None:
     """The control of the control: it is the bug that is caught, not the trouble under which it shows."""
-    assert [seed for seed in range(1, 4) if run(seed, BUGS[name].faults).violations] == []
+    assert [seed for seed in range(1, 4) if run(seed, BUGS[name].faults, adjust=BUGS[name].adjust).violations] == []
 
 
 def test_a_bug_is_taken_out_again() -> None:

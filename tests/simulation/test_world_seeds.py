@@ -85,6 +85,13 @@ def test_the_troubles_do_happen() -> None:
         "terminal: failed",
         "terminal: taken back",
         "terminal: forgotten",
+        "till: approved",
+        "till: approved, not confirmed",
+        "till: confirmed too late",
+        "till: declined",
+        "till: failed",
+        "till: not confirmed in time",
+        "request_key_reused",
     }
     missing = wanted
     for seed in SEEDS:
