@@ -53,6 +53,8 @@ TROUBLES = frozenset(
 )
 """What may put a batch out of balance."""
 
+SEEN_BEFORE = "94"
+
 OPEN = frozenset({"owed", "stuck", "conflict"})
 """Shown as open: a person can see that the money is not settled."""
 
@@ -75,6 +77,8 @@ class Known:
     confirm: bool = False
     handed_over: bool = False
     reference: str = ""
+    closes_before: int = 0
+    attempts: int = 0
 
 
 @dataclass(slots=True)
@@ -119,6 +123,7 @@ class Ledger:
                     payload["amount_minor"],
                 )
                 known.confirm, known.reference = payload.get("confirm", False), payload["reference"]
+                known.closes_before = self._closes_of(record.tid)
                 if record.kind == "advice_stored":
                     known.status, known.advice = "stored", True
                 self.requests[known.request_id] = known
@@ -145,10 +150,14 @@ class Ledger:
             self._troubles.setdefault(record.tid, []).append(f"{record.kind} {known.stan}")
         if record.kind == "advice_attempted":
             known.batch = payload["batch_number"]
+            known.attempts += 1
         if record.kind == "advice_refused":
             known.code = payload["code"]
         if record.kind == "advice_settled":
             known.evidence = payload["how"]
+        if record.kind == "advice_acknowledged" and known.closes_before != self._closes_of(record.tid):
+            # a host whose next batch has the same number, because it moved on before, has it there (D7, D19)
+            self._troubles.setdefault(record.tid, []).append(f"delivered after its batch: {known.stan}")
         if record.kind == "advice_acknowledged" and payload["after_silence"]:
             # 94 names no scheme: it stands in the domestic group until somebody says otherwise (reference 1.6)
             self._troubles.setdefault(record.tid, []).append(f"acknowledged by 94: {known.stan}")
@@ -163,6 +172,9 @@ class Ledger:
         becomes = BECOMES.get(record.kind)
         if becomes is not None:
             known.status = becomes
+
+    def _closes_of(self, tid: str) -> int:
+        return sum(close.tid == tid for close in self.closes)
 
     def _close(self, record: RecordView, begun_ms: int, due_ms: int | None, outcome: str) -> None:
         number = record.batch or 0
@@ -215,7 +227,7 @@ def _one(stage: Stage, known: Known, entry: Entry | None, books: Books, unmaced_
     if known.status == "sent":
         stage.violate(f"{what}: nothing became of it")
     elif known.advice:
-        _advice(stage, known, counts, what)
+        _advice(stage, known, entry, what)
     elif known.status == "approved" and not counts and known.kind != "balance":
         stage.violate(what)
     elif known.kind == "refund" and known.status in ("reversed", "owed", "stuck", "conflict", "unknown", "resolved"):
@@ -231,18 +243,22 @@ def _one(stage: Stage, known: Known, entry: Entry | None, books: Books, unmaced_
             stage.violate(what)
 
 
-def _advice(stage: Stage, known: Known, there: bool, what: str) -> None:
+def _advice(stage: Stage, known: Known, entry: Entry | None, what: str) -> None:
     """The host has it, unless it said no; and nobody took it back from it."""
+    there = entry is not None and entry.went_through
     if known.status == "stored":
         stage.violate(f"{what}: it was never delivered")
     elif known.status == "approved" and not there:
+        if entry is not None and entry.code == SEEN_BEFORE and known.attempts > 1:
+            stage.count("suspect: 94 at once, and its answer lost")  # the repeat was answered 94 too: that is D14
+            return
         if known.evidence != "upload":  # it took the record of what it lacks: its people have to book it
             stage.violate(what)
         stage.count("an advice that only the upload told")
     elif known.status == "cancelled" and there:
         stage.violate(f"{what}: it was taken back before it left")
     elif known.status == "refused" and there:
-        if known.code != "94":  # on a first attempt that is no proof, even if the line doubled it (D14)
+        if known.code != SEEN_BEFORE:  # on a first attempt that is no proof, even if the line doubled it (D14)
             stage.violate(f"{what}: the host has what it refused")
         stage.count("suspect: an advice that was answered 94 at once")
 
