@@ -60,6 +60,8 @@ class WatchedRoute:
         self.health = RouteHealth(Health.CONNECTING, now.monotonic_s)
         self.facts = RouteFacts(now.wall_ms)
         self.trouble = ""
+        self.failed_because = ""
+        """Its trouble when it failed; `trouble` is gone as soon as it is connected again."""
         self.silent_since_s: float | None = None
         self.asked = False
         """A connection is being tried, to see whether it has stayed good."""

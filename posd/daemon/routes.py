@@ -166,6 +166,8 @@ class Routes:
             return
         if route.health.health is not before.health:
             route.facts.since_ms = now.wall_ms
+            if route.health.health is Health.FAILED:
+                route.failed_because = route.trouble
             if len(self._routes) > 1:
                 why = {} if route.health.connected else {"why": route.trouble}
                 log.info("route", route=route.way.name, health=route.health.health.value, **why)
@@ -207,7 +209,7 @@ class Routes:
         change = None
         if chosen is not None and chosen != self._last:
             self._last = chosen
-            why = "it has been good for long enough" if back else left.trouble
+            why = "it has been good for long enough" if back else left.trouble or left.failed_because
             change = RouteChange(left.way.name, self._routes[chosen].way.name, why, back)
         if back and change is not None:
             if isinstance(left.link, Retiring) and not left.link.quiet:

@@ -202,6 +202,11 @@ class Stage:
         """The names of everything that was logged."""
         return {str(json.loads(line)["event"]) for line in self.log.getvalue().splitlines()}
 
+    def alerts(self, event: str) -> list[dict[str, Any]]:
+        """The alerts of this name, oldest first."""
+        every = [json.loads(line) for line in self.log.getvalue().splitlines()]
+        return [said for said in every if said["event"] == event and said.get("alert")]
+
     async def open(self) -> None:
         write_keys(self.folder, self.tids)
         acquirer = host_settings(self.tids, self.faults, self.card, self.parameters, **self.behaviour)

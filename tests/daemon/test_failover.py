@@ -146,7 +146,8 @@ def test_both_down_owes_and_the_first_to_come_delivers(staged: MakeStage) -> Non
     play(staged(routes=2, faults=faults, change=QUICK), story)
 
 
-def test_d11_a_late_approval_by_the_line_that_was_left_is_journalled(staged: MakeStage) -> None:
+@pytest.mark.parametrize("mode", ["persistent", "one_shot"])
+def test_d11_a_late_approval_by_the_line_that_was_left_is_journalled(staged: MakeStage, mode: str) -> None:
     """The host is slow on the first line, longer than the limits: its answers still come there, and are kept."""
 
     async def story(stage: Stage) -> None:
@@ -156,7 +157,9 @@ def test_d11_a_late_approval_by_the_line_that_was_left_is_journalled(staged: Mak
         await stage.until(lambda: active(stage) == "r1")
         await stage.until(lambda: stage.rig.records("late_answer"))
         await stage.until(lambda: not stage.state().unended_reversals())
-        assert by_port(stage, "0400")[-1] == 1
+        assert by_port(stage, "0400")[0] == 1
+        (left,) = [said for said in stage.alerts("route_failed_over") if said["left"] == "r0"]
+        assert left["why"] == "the host has said nothing for 2 s"
         assert (await stage.sale("1.00"))["outcome"] == "approved"
         await stage.end()
         assert stage.differences() == []
@@ -165,7 +168,8 @@ def test_d11_a_late_approval_by_the_line_that_was_left_is_journalled(staged: Mak
         {"mti": "0200", "amount": "6.66", "do": "delay", "ms": 3000},
         {"mti": "0400", "do": "lose_answer", "times": 1},
     )
-    change = {"host": {"reply_timeout_s": 2, "failover": {"silent_limits": 1, "good_for_s": 30}}}
+    failover = {"silent_limits": 1, "good_for_s": 30}
+    change = {"host": {"mode": mode, "reply_timeout_s": 2, "failover": failover}}
     play(staged(routes=2, faults=faults, change=change), story)
 
 
