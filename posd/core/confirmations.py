@@ -24,6 +24,11 @@ if TYPE_CHECKING:
     from posd.core.draft import Draft
 
 
+SWITCHED_OFF_S = 60.0
+"""For what was to be confirmed when posd ended, where the setting was switched off since: its till still owes its word,
+and must have the time to say it."""
+
+
 def still_open(state: State) -> list[Transaction]:
     """Approvals of the open batch that wait for the till's word; oldest first."""
     waiting = (state.transactions.get(request_id) for request_id in state.unconfirmed)
@@ -34,7 +39,7 @@ def begin(draft: "Draft", request_id: RequestId) -> None:
     """It was approved: the till has so long to confirm it."""
     txn = draft.state.find(request_id)
     if txn is not None and txn.confirm:
-        until_s = draft.now.monotonic_s + draft.rules.confirm_within_s
+        until_s = draft.now.monotonic_s + (draft.rules.confirm_within_s or SWITCHED_OFF_S)
         waiting = {**draft.agenda.confirm_until_s, request_id: until_s}
         draft.agenda = replace(draft.agenda, confirm_until_s=waiting)
 

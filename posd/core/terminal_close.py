@@ -86,12 +86,13 @@ def _results(theirs: Totals, ours: Totals) -> tuple[GroupResult, GroupResult]:
 def _books(state: State, terminal_batch: int) -> dict[Stan, Transaction]:
     """What we know of the terminal's batch, by the terminal's own trace number; its batch may span two of ours.
 
-    Before its first close a terminal that does not tell its batch is in one without a number.
+    Before its first close a terminal that does not tell its batch is in one without a number. What a till sold under
+    the same id has no trace number of the terminal's, and is not its business.
     """
     every = (*state.closed.values(), *state.transactions.values())
     first = state.terminal_upload is None or state.terminal_upload.terminal_batch == terminal_batch
     batches = (terminal_batch, 0) if first else (terminal_batch,)
-    return {txn.terminal_stan: txn for txn in every if txn.terminal_batch in batches}
+    return {txn.terminal_stan: txn for txn in every if txn.terminal_batch in batches and txn.terminal_stan}
 
 
 def _compare(draft: "Draft", terminal_batch: int, items: list[UploadedItem]) -> None:

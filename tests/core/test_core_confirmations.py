@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from posd.core import confirmations
 from posd.core import events as e
 from posd.core import records as r
 from posd.core.answers import ExchangeKind
@@ -116,11 +117,13 @@ def test_d16_the_time_begins_again_with_a_restart() -> None:
 
 def test_d16_what_was_wanted_stands_in_the_record() -> None:
     """Switched off and restarted: what was promised to be confirmed still is waited for; what comes later is not."""
-    play = sold()
+    play = sold(2)
     play.rules = rules(confirm_within_s=0.0)
-    play.killed() << recorded(r.ReversalOwed, why=Why.NOT_CONFIRMED)
-    play >> e.LinkUp() << sent(REVERSAL) >> answered()
-    play >> till(sale(2)) >> answered()
+    play.killed() << not_recorded(r.ReversalOwed)
+    play >> e.LinkUp() >> confirms(1) << told("confirm", "00")
+    play.wait(confirmations.SWITCHED_OFF_S) << recorded(r.ReversalOwed, request_id=request_id(2), why=Why.NOT_CONFIRMED)
+    play << sent(REVERSAL) >> answered()
+    play >> till(sale(3)) >> answered()
     play.wait(600) << not_recorded(r.ReversalOwed)
 
 

@@ -1,6 +1,7 @@
 """What the terminal does to us: its own reversals, its own close, handing over (D16, D17, D25)."""
 
 import pytest
+from msgspec.structs import replace
 
 from posd.core import events as e
 from posd.core import records as r
@@ -9,9 +10,10 @@ from posd.core.effects import Refusal, TotalsResult
 from posd.core.rules import Why
 from posd.core.state import SettlementCause, TxnStatus
 from posd.core.totals import totals_of
-from posd.values import Minor, Stan
+from posd.values import Minor, RequestId, Stan
 from tests.core.playbook import (
     CARD,
+    TID,
     Playbook,
     after_sales,
     alerted,
@@ -176,6 +178,19 @@ def told_totals(play: Playbook) -> TotalsResult:
     answers = [a.answer for draft in play.drafts for a in draft.to_terminal if a.reply_to == "close"]
     assert isinstance(answers[0], TotalsResult)
     return answers[0]
+
+
+def test_d25_what_a_till_sold_under_the_same_id_is_not_in_the_terminals_books() -> None:
+    """A till has no trace number of the terminal's; the terminal cannot know of its sale."""
+    play = after_sales(1)
+    for key in ("till-a", "till-b"):
+        asked = sale(2, 700)(play)  # type: ignore[operator]
+        known = replace(asked, request_id=RequestId(f"{TID}/-till/{key}"), terminal_batch=0, terminal_stan=Stan(0))
+        play >> replace(known, from_till=True) >> answered()
+    ours = Totals(GroupCount(Minor(1000), 1, 0, 0))
+    play >> close_with(ours) << recorded(r.TerminalClosed, ours=ours)
+    assert "terminal_totals_differ" not in play.alerts
+    assert told_totals(play).domestic is GroupResult.BALANCED
 
 
 def test_d25_the_terminals_close_is_compared_with_our_books_and_makes_ours_due() -> None:
