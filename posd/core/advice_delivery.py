@@ -17,7 +17,7 @@ from msgspec.structs import replace
 
 from posd.core import originals
 from posd.core import records as r
-from posd.core.advices import ADVICES, due_key, refused
+from posd.core.advices import ADVICES, due_key, refused, undelivered_in_batch
 from posd.core.answers import AnswerClass, AnswerFacts, ExchangeKind, HostAnswer
 from posd.core.effects import SendAdvice
 from posd.core.rules import Why
@@ -47,13 +47,12 @@ def _is_first(draft: "Draft", advice: Advice) -> bool:
 
 def next_urgent(draft: "Draft") -> Advice | None:
     """The advice that goes before the next request: the totals wait for it, or too many are stored."""
-    every = draft.state.undelivered_advices()
-    return _least_tried([one for one in every if _is_urgent(draft, one)], draft)
+    return _least_tried(_urgent(draft), draft)
 
 
 def next_owed(draft: "Draft") -> Advice | None:
     """The advice whose turn it is while no customer waits."""
-    return _least_tried([one for one in draft.state.undelivered_advices() if _has_turn(draft, one)], draft)
+    return _least_tried(_with_a_turn(draft), draft)
 
 
 def _least_tried(candidates: list[Advice], draft: "Draft") -> Advice | None:
@@ -66,50 +65,52 @@ def key_of(advice: Advice) -> str:
     return due_key(advice.request_id) if advice.status is AdviceStatus.STUCK else ADVICES
 
 
-def _is_urgent(draft: "Draft", advice: Advice) -> bool:
-    if not _may_leave(draft.state, advice):
-        return False
-    if _is_first(draft, advice) or _holds_the_totals(draft, advice) or _is_waited_for(draft, advice):
-        return True
-    return advice.status is AdviceStatus.OWED and _too_many(draft)
+def _urgent(draft: "Draft") -> list[Advice]:
+    every = _that_may_leave(draft.state)
+    if not every:
+        return []
+    waited_for = _waited_for(draft)
+    holding = undelivered_in_batch(draft.state) if draft.state.settlement.phase is SettlementPhase.DRAINING else []
+    first = [one for one in every if _is_first(draft, one)]
+    named = {one.request_id for one in (*holding, *first)} | ({waited_for} if waited_for is not None else set())
+    owed = sum(one.status is AdviceStatus.OWED for one in draft.state.undelivered_advices())
+    all_owed = owed >= draft.rules.advice_stored_max
+    return [one for one in every if one.request_id in named or (all_owed and one.status is AdviceStatus.OWED)]
 
 
-def _is_waited_for(draft: "Draft", advice: Advice) -> bool:
-    """The next request refers to it: the host has to know it first."""
+def _waited_for(draft: "Draft") -> RequestId | None:
+    """What the next request refers to: the host has to know it first."""
     if not draft.agenda.queue:
-        return False
+        return None
     original = originals.named(draft.state, draft.rules, draft.agenda.queue[0])
-    return original is not None and original.request_id == advice.request_id
+    return original.request_id if original is not None else None
 
 
-def _has_turn(draft: "Draft", advice: Advice) -> bool:
+def _with_a_turn(draft: "Draft") -> list[Advice]:
     """After an online success; what was carried over, is stuck, or a person wants now needs no success before it."""
-    if not _may_leave(draft.state, advice):
-        return False
-    at_any_time = advice.wanted or advice.carried_over or advice.status is AdviceStatus.STUCK
-    return at_any_time or draft.agenda.advice_turn or _is_urgent(draft, advice)
+    every = _that_may_leave(draft.state)
+    if draft.agenda.advice_turn or not every:
+        return every
+    at_any_time = [one for one in every if one.wanted or one.carried_over or one.status is AdviceStatus.STUCK]
+    known = {one.request_id for one in at_any_time}
+    return at_any_time + [one for one in _urgent(draft) if one.request_id not in known]
 
 
-def _may_leave(state: State, advice: Advice) -> bool:
+def _that_may_leave(state: State) -> list[Advice]:
     """Not before what it adjusts: the host would not know it."""
+    every = state.undelivered_advices()
+    waiting = {one.request_id for one in every}
+    return [one for one in every if _original_of(state, one) not in waiting]
+
+
+def _original_of(state: State, advice: Advice) -> RequestId | None:
     txn = state.find(advice.request_id)
-    original = state.advices.get(txn.original) if txn is not None and txn.original is not None else None
-    return original is None or original.status not in UNDELIVERED
-
-
-def _too_many(draft: "Draft") -> bool:
-    every = draft.state.advices.values()
-    return sum(one.status is AdviceStatus.OWED for one in every) >= draft.rules.advice_stored_max
-
-
-def _holds_the_totals(draft: "Draft", advice: Advice) -> bool:
-    draining = draft.state.settlement.phase is SettlementPhase.DRAINING
-    return draining and advice.request_id in draft.state.transactions and not advice.carried_over
+    return txn.original if txn is not None else None
 
 
 def held_back(draft: "Draft") -> list[str]:
     """What would be sent now if its gap were over."""
-    keys = {key_of(one) for one in draft.state.undelivered_advices() if _has_turn(draft, one)}
+    keys = {key_of(one) for one in _with_a_turn(draft)}
     return [key for key in keys if not draft.may(key)]
 
 

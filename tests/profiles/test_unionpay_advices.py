@@ -141,7 +141,7 @@ def test_an_offline_sale_passes_on_who_authorised_it(say: Say, sale: Transaction
 
 @pytest.mark.parametrize("kind", ADVICES)
 def test_what_a_terminal_tells_is_read_as_the_row_that_it_is(kind: TxnKind, read: Read) -> None:
-    event = read(told(kind)).event
+    event = read(told(kind, {22: "051", 55: ICC} if kind is TxnKind.EC_SALE else None)).event
     assert isinstance(event, e.TransactionRequested)
     assert (event.kind, event.amount_minor) == (kind, 12345)
     assert (event.original is not None) is bool(MATRIX[kind].names)
@@ -161,6 +161,7 @@ def test_an_adjustment_is_named_by_trace_and_not_by_its_code(read: Read) -> None
         (TxnKind.COMPLETION_NOTICE, {38: None}),
         (TxnKind.COMPLETION_NOTICE, {61: None}),
         (TxnKind.EC_REFUND, {61: None}),
+        (TxnKind.EC_SALE, {55: None}),
         (TxnKind.ADJUST, {37: None, 61: None}),
     ],
 )

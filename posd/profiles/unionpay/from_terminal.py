@@ -236,6 +236,8 @@ def _named(kind: TxnKind, message: Message) -> NamedOriginal | None:
         return NamedOriginal.of_refund(message)
     if kind is TxnKind.EC_REFUND:
         return NamedOriginal.dated(message)
+    if kind is TxnKind.EC_SALE and message.get(55) is None:
+        raise MalformedMessage("an offline sale of electronic cash brings what its chip signed", field="55")
     if MATRIX[kind].by_code:
         return NamedOriginal.by_code(message)
     return NamedOriginal.of(message) if KINDS[kind].advice else None
