@@ -13,6 +13,7 @@ from posd.iso8583.codec import BITMAP_BYTES, MTI_BYTES, Codec, Unreadable
 from posd.iso8583.emv_tags import TAG_NAMES
 from posd.iso8583.masking import mask_long_numbers, mask_pan, masked_field, masked_tag, starred
 from posd.iso8583.message import Message
+from posd.iso8583.printed import remarks
 from posd.iso8583.subfields import Field48End, Field48Totals, Field48Upload, Field60, Field61, GroupTotals
 from posd.iso8583.tlv import parse
 from posd.iso8583.unionpay import UNIONPAY
@@ -67,7 +68,7 @@ _CONDITIONS = {"00": "normal", "06": "pre-authorisation", "91": "load"}
 _READ_CAPABILITIES = {"0": "unknown", "2": "magnetic", "5": "magnetic, contact IC", "6": "with contactless"}
 _IC_CONDITIONS = {"0": "normal", "1": "irregular swipe of an IC card", "2": "fallback after chip failure"}
 _GROUP_RESULTS = {0: "no result", 1: "balanced", 2: "unbalanced", 3: "error"}
-_REMARKS = (("63.2", "issuer remark", 20), ("63.3", "centre remark", 20), ("63.4", "acquirer remark", 20))
+_REMARKS = ("issuer", "centre", "acquirer", "terminal")
 
 
 @dataclass(frozen=True, slots=True)
@@ -326,19 +327,17 @@ def _parts_62(message: Message, value: str) -> Iterator[Line]:
 
 def _parts_63(message: Message, value: str) -> Iterator[Line]:
     """Operator in requests of management and settlement, scheme and remarks (GBK) in financial answers."""
-    shown = mask_long_numbers(value)  # before it is cut: a number must not hide across two parts
+    shown = mask_long_numbers(value)
     is_answer = message.mti[2] in "13"
     if not is_answer or message.mti[1] in "58":
         name = "operator" if message.mti[1] in "58" else "scheme or reason"
         yield Line("63.1", name, printable(shown[:3]))
         return
     yield Line("63.1", "card scheme", printable(shown[:3]), "domestic" if value[:3] == "CUP" else "foreign")
-    at = 3
-    for label, name, size in (*_REMARKS, ("63.5", "terminal remark", len(value))):
-        text = shown[at : at + size].encode("latin-1").decode("gbk", "replace").strip()
-        at += size
-        if text:
-            yield Line(label, name, printable(text))
+    told = remarks(value[3:])
+    for part, name in enumerate(_REMARKS, start=2):
+        if name in told:
+            yield Line(f"63.{part}", f"{name} remark", told[name])
 
 
 _SUB_FIELDS: Mapping[int, Callable[[Message, str], Iterator[Line]]] = {

@@ -12,6 +12,7 @@ from posd.cli.journal import summary
 from posd.cli.reversals import last_answer
 from posd.cli.screen import note, pairs, print_json, printable, table
 from posd.cli.status import moment
+from posd.daemon.settlement_report import signed
 from posd.daemon.views import View
 from posd.errors import ConfigError, PosdError
 from posd.settings import Settings
@@ -136,6 +137,13 @@ def _lines(txn: View) -> list[tuple[str, str]]:
         ("RRN", txn["rrn"] or ""),
         ("approval code", txn["approval_code"] or ""),
         ("answer", f"{txn['code']} {txn['meaning']}" if txn["code"] else ""),
+        ("issuer", txn["issuer"]),
+        ("acquirer", txn["acquirer"]),
+        ("balance", ", ".join(map(_balance, txn["balances"]))),
+        ("card scheme", txn["scheme"]),
+        *((f"remark, {name}", text) for name, text in txn["remarks"].items()),
+        ("chip", txn["chip"]),
+        ("issuer scripts", _scripts(txn)),
         ("flag", "the issuer has to confirm it" if txn["flagged"] else ""),
         ("why unknown", txn["why_unknown"]),
         ("terminal has it", given),
@@ -146,6 +154,18 @@ def _lines(txn: View) -> list[tuple[str, str]]:
         ("found out", txn["found_out"]),
         ("do", txn["to_do"]),
     ]
+
+
+def _balance(one: View) -> str:
+    return f"{signed(one['minor'])} {one['currency']} ({one['kind']})"
+
+
+def _scripts(txn: View) -> str:
+    scripts = txn["scripts"]
+    if scripts is None:
+        return ""
+    told = f"their result: {scripts['told']}" if scripts["told"] else "the terminal has not told their result"
+    return f"{scripts['count']}, {told}"
 
 
 def _reversal_lines(view: View) -> list[tuple[str, str]]:

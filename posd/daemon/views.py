@@ -9,16 +9,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from posd.core.answers import GroupCount, Totals
+from posd.core import chips
+from posd.core.answers import AnswerFacts, GroupCount, Totals
 from posd.core.diagnosis import Sign, Surroundings, diagnose
 from posd.core.draft import Agenda
 from posd.core.reversals import due_key
-from posd.core.rules import Rules
+from posd.core.rules import Rules, TxnKind
 from posd.core.schedule import local
 from posd.core.state import Reversal, ReversalStatus, State, Transaction, TxnStatus
 from posd.core.totals import counts
 from posd.daemon import words
 from posd.daemon.lately import Alerted
+from posd.iso8583 import printed
 from posd.values import Now, format_amount
 
 View = dict[str, Any]
@@ -79,6 +81,9 @@ def transaction_view(txn: Transaction, state: State, around: Around) -> View:
         "terminal_stan": txn.terminal_stan,
         "rrn": facts.rrn if facts else None,
         "approval_code": facts.approval_code if facts else None,
+        **_printed(facts),
+        "chip": words.CHIP[result] if (result := chips.result_of(state, txn)) is not None else "",
+        "scripts": _scripts(txn, state),
         "code": code,
         "meaning": around.meanings.get(code, "") if code else "",
         "why_unknown": words.WHY[txn.why] if txn.why and txn.status is not TxnStatus.APPROVED else "",
@@ -95,6 +100,30 @@ def transaction_view(txn: Transaction, state: State, around: Around) -> View:
         "in_totals": counts(txn, around.rules),
         "reversal": reversal_view(reversal, state, around) if reversal else None,
     }
+
+
+def _printed(facts: AnswerFacts | None) -> View:
+    """What the host said to be shown: institutions, balances, the scheme, and its remarks."""
+    issuer, acquirer = printed.institutions(facts.parties if facts else None)
+    told = printed.balances(facts.balances if facts else None)
+    return {
+        "issuer": issuer,
+        "acquirer": acquirer,
+        "balances": [{"kind": one.kind, "currency": one.currency, "minor": one.minor} for one in told],
+        "scheme": (facts.scheme or "").strip() if facts else "",
+        "remarks": printed.remarks(facts.remarks if facts else None),
+    }
+
+
+def _scripts(txn: Transaction, state: State) -> View | None:
+    """Issuer scripts that came with the approval, and the advice with which the terminal told their result."""
+    count = txn.facts.scripts if txn.facts else 0
+    reports = [one.request_id for one in every_transaction(state) if _reports(one, txn)]
+    return {"count": count, "told": reports[-1] if reports else None} if count or reports else None
+
+
+def _reports(one: Transaction, of: Transaction) -> bool:
+    return one.kind is TxnKind.SCRIPT_RESULT and one.original == of.request_id
 
 
 def is_flagged(txn: Transaction, around: Around) -> bool:

@@ -8,6 +8,7 @@ from posd.core.diagnosis import Cause, SignOf
 from posd.core.rules import Why
 from posd.core.state import (
     AdviceStatus,
+    ChipResult,
     CloseOutcome,
     Evidence,
     ReversalStatus,
@@ -31,6 +32,12 @@ TRANSACTION: Mapping[TxnStatus, str] = {
     TxnStatus.REFUSED: "done at the terminal, but the host will not have it",
     TxnStatus.CANCELLED: "taken back by the terminal before it left",
     TxnStatus.NOT_SENT: "not sent: the line took none of it, no money moved",
+}
+
+CHIP: Mapping[ChipResult, str] = {
+    ChipResult.ACCEPTED: "accepted, as far as the terminal has told",
+    ChipResult.REFUSED: "the chip refused it after the approval",
+    ChipResult.UNPROVEN: "the chip accepted it, but could not prove its issuer's word",
 }
 
 TO_CONFIRM = "approved with a reservation: have the issuer confirm it (the acquirer says how)"

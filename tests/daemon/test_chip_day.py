@@ -251,3 +251,41 @@ def test_a_terminal_that_never_tells_of_its_script_is_shown_and_nothing_is_inven
         await stage.end()
 
     play(staged(card={"scripts": (SCRIPT,)}), story)
+
+
+# --- what the host says to people ------------------------------------------------------------------------------------
+
+REMARKS = {"issuer": "发卡行：谢谢", "centre": "银联", "acquirer": "收单行", "terminal": "欢迎再来"}
+
+
+def test_what_the_host_says_reaches_the_terminal_as_it_came_and_is_shown(staged: MakeStage) -> None:
+    async def story(stage: Stage) -> None:
+        await stage.start()
+        terminal = stage.terminal()
+        await terminal.do({"do": "sign_in"})
+        bought = await step(stage, "sale", amount="10.00")
+        printed: list[str | None] = []
+        take = terminal.terminal.take
+
+        def seen(sent: Any, answer: Any, body: bytes) -> Any:
+            printed.append(answer.get(63))
+            return take(sent, answer, body)
+
+        stage.patch.setattr(type(terminal.terminal), "take", lambda self, *said: seen(*said))
+        checked = await stage.terminal().do({"do": "balance", "card": CARD, "expiry": EXPIRY})
+        await step(stage, "sale", amount="11.00")
+        first, last = list(REMARKS.values())[:3], REMARKS["terminal"]
+        raw = b"".join(text.encode("gbk").ljust(20) for text in first) + last.encode("gbk")
+        wire = f"CUP{raw.decode('latin-1')}"
+        assert printed == [wire, wire]
+        assert checked["balances"]
+        path, of = stage.folder / "control.sock", f"{TID}/{bought['stan']}"
+        view = (await asyncio.to_thread(call, path, "txn.show", {"id": of}))["transaction"]
+        assert (view["scheme"], view["remarks"]) == ("CUP", REMARKS)
+        assert view["issuer"] == CARD[:8]
+        assert view["chip"].startswith("accepted")
+        asked = (await asyncio.to_thread(call, path, "txn.show", {"id": f"{TID}/{checked['stan']}"}))["transaction"]
+        assert [one["kind"] for one in asked["balances"]] == ["available"]
+        await stage.end()
+
+    play(staged(card={"show_balance": True}, behaviour={"remarks": REMARKS}), story)
