@@ -36,6 +36,7 @@ Config = Annotated[
     Path, typer.Option("--config", metavar="FILE", envvar=CONFIG_VARIABLE, help="The configuration file.")
 ]
 Json = Annotated[bool, typer.Option("--json", help="For programs.")]
+Utc = Annotated[bool, typer.Option("--utc", help="Times in UTC.")]
 TidOption = Annotated[str | None, typer.Option("--tid", metavar="TID", help="Only this terminal.")]
 BatchOption = Annotated[int | None, typer.Option("--batch", min=1, max=999_999, help="Only this batch number.")]
 Limit = Annotated[int | None, typer.Option("--limit", min=1, help="At most so many.")]
@@ -307,28 +308,31 @@ def txn_list(
     config: Config = DEFAULT,
     tid: TidOption = None,
     batch: BatchOption = None,
-    status: Annotated[str | None, typer.Option("--status", help="approved, declined, unknown, reversed …")] = None,
+    status: Annotated[
+        str | None, typer.Option("--status", help="approved, declined, unknown, reversed, turned_away …")
+    ] = None,
     limit: Limit = None,
     as_json: Json = False,
+    utc: Utc = False,
 ) -> int:
-    """What was sold.
+    """What was sold, and what was not sent.
 
-    Of the open and the last closed batch, or of any batch by its number.
+    Of the open and the last closed batch, or of any batch by its number; times are in the terminal's zone.
     """
-    from posd.cli.txn import list_command
+    from posd.cli.txn import Wanted, list_command
 
-    return list_command(config, tid, batch, status, limit, as_json)
+    return list_command(config, Wanted(tid, batch, status, limit), as_json, utc)
 
 
 @txn.command("show", epilog="Example: posd txn show 10000001/000042")
-def txn_show(name: Id, config: Config = DEFAULT, as_json: Json = False) -> int:
+def txn_show(name: Id, config: Config = DEFAULT, as_json: Json = False, utc: Utc = False) -> int:
     """One transaction with its history.
 
     Its reversal, and everything that was remembered of it.
     """
     from posd.cli.txn import show_command
 
-    return show_command(config, name, as_json)
+    return show_command(config, name, as_json, utc)
 
 
 @txn.command(
@@ -364,14 +368,15 @@ def journal_show(
     after: After = None,
     limit: Limit = None,
     as_json: Json = False,
+    utc: Utc = False,
 ) -> int:
     """The newest rows.
 
-    A table for people; with --json one JSON line a row.
+    A table for people, with times in the terminal's zone; with --json one JSON line a row.
     """
     from posd.cli.journal import Filters, show_command
 
-    return show_command(config, Filters(tid, request_id, stan, rrn, batch, after), limit, as_json)
+    return show_command(config, Filters(tid, request_id, stan, rrn, batch, after), limit, as_json, utc)
 
 
 @journal.command("export", epilog="Example: posd journal export --after 120000 > rows.jsonl")

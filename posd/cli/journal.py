@@ -14,6 +14,7 @@ from typing import Any
 from posd.cli import exit_status
 from posd.cli.asking import settings_at
 from posd.cli.screen import Progress, paint, print_json, print_json_line, printable, table
+from posd.cli.times import At, row_times
 from posd.daemon.offline import journal_folder
 from posd.daemon.questions import no_terminal
 from posd.journal.reader import JournalReader
@@ -25,7 +26,7 @@ from posd.values import Tid
 SHOWN_ROWS = 50
 """What `show` shows when no limit is given: the newest."""
 HIDDEN = ("wrapped_keys",)
-HEADS = ("ROW", "AT (UTC)", "TERMINAL", "STAN", "WHAT", "DETAILS")
+HEADS = ("ROW", "AT", "TERMINAL", "STAN", "WHAT", "DETAILS")
 NAMES = {"3": "processing", "4": "amount", "37": "RRN", "39": "code"}
 """Fields of a message that a line has room for."""
 TOLD_ELSEWHERE = ("tid", "request_id", "stan", "batch_number")
@@ -46,7 +47,7 @@ class Filters:
     after: int | None = None
 
 
-def show_command(config: Path, filters: Filters, limit: int | None, as_json: bool) -> int:
+def show_command(config: Path, filters: Filters, limit: int | None, as_json: bool, utc: bool) -> int:
     """The newest rows that fit (with `after`: the first ones after it), oldest first."""
     count = limit or SHOWN_ROWS
     settings = settings_at(config)
@@ -59,7 +60,7 @@ def show_command(config: Path, filters: Filters, limit: int | None, as_json: boo
         for row in rows:
             print_json_line(as_document(row))
     else:
-        print(table(*summary(rows), right=(0,)))
+        print(table(*summary(rows, row_times(settings, utc)), right=(0,)))
     return exit_status.GOOD
 
 
@@ -76,8 +77,8 @@ def verify_command(config: Path, as_json: bool) -> int:
     """Fold the chain anew and compare it with the anchor. Status 1: something is not as it was written."""
     settings = settings_at(config)
     chain_key = load_machine_key(settings.machine_key_file).derive("chain")
-    with Progress("verifying the journal"):
-        report = verify(journal_folder(settings), chain_key)
+    with Progress("verifying the journal", "rows") as progress:
+        report = verify(journal_folder(settings), chain_key, progress.tell)
     if as_json:
         print_json(_report(report))
     else:
@@ -135,17 +136,16 @@ def _without_keys(payload: Any) -> Any:
 
 
 def moment(at_ms: int) -> str:
-    """UTC, because rows of several terminals stand side by side."""
+    """For programs: UTC with its offset."""
     return datetime.fromtimestamp(at_ms / 1000, tz=UTC).isoformat(timespec="milliseconds")
 
 
-def summary(rows: Iterable[Row]) -> tuple[Sequence[str], list[list[str]]]:
-    """Heads and rows of a table for people."""
-    return HEADS, [_cells(row) for row in rows]
+def summary(rows: Iterable[Row], at: At) -> tuple[Sequence[str], list[list[str]]]:
+    """Heads and rows of a table for people; `at` says how a moment is shown."""
+    return HEADS, [_cells(row, at) for row in rows]
 
 
-def _cells(row: Row) -> list[str]:
-    at = moment(row["at_ms"])[:23].replace("T", " ")
+def _cells(row: Row, at: At) -> list[str]:
     stan = "" if row["stan"] is None else f"{row['stan']:06d}"
     if row["row"] == "record":
         what, shown = row["kind"], ", ".join(_facts(json.loads(row["payload"])))
@@ -153,7 +153,7 @@ def _cells(row: Row) -> list[str]:
         fields = json.loads(row["fields"])
         what = f"{'<-' if row['direction'] == 'in' else '->'} {row['peer']} {row['mti']}"
         shown = ", ".join(f"{name} {fields[number]}" for number, name in NAMES.items() if number in fields)
-    return [str(row["sequence"]), at, row["tid"], stan, what, _cut(shown)]
+    return [str(row["sequence"]), at(row["tid"], row["at_ms"]), row["tid"], stan, what, _cut(shown)]
 
 
 def _facts(payload: Mapping[str, Any]) -> Iterator[str]:

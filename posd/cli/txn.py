@@ -3,6 +3,7 @@
 What the daemon remembers comes from it; one batch by its number, and what is older, from the journal.
 """
 
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +12,15 @@ from posd.cli.asking import ask, command, open_journal, settings_at
 from posd.cli.journal import summary
 from posd.cli.reversals import last_answer
 from posd.cli.screen import note, pairs, print_json, printable, table
-from posd.cli.status import moment
+from posd.cli.times import row_times, stamp
+from posd.daemon.refused_view import TURNED_AWAY
 from posd.daemon.settlement_report import signed
 from posd.daemon.views import View
 from posd.errors import ConfigError, PosdError
 from posd.settings import Settings
 from posd.values import format_amount
 
-HEADS = ("AT", "TRANSACTION", "KIND", "AMOUNT", "CARD", "STATUS", "CODE", "RRN", "STAN", "BATCH")
+HEADS = ("AT", "TRANSACTION", "KIND", "AMOUNT", "CARD", "STATUS", "CODE", "RRN", "STAN", "BATCH", "WHY")
 HAPPENED = {"yes": True, "no": False}
 COLOURS = {
     "unknown": "red",
@@ -29,22 +31,26 @@ COLOURS = {
     "cancelled": "yellow",
     "not_sent": "yellow",
     "sent": "yellow",
+    "turned_away": "dim",
     "reversed": "yellow",
     "resolved": "yellow",
 }
 
 
-def list_command(
-    config: Path, tid: str | None, batch: int | None, status: str | None, limit: int | None, as_json: bool
-) -> int:
-    """The transactions that fit, oldest first."""
-    settings = settings_at(config, tid)
-    asked = {"tid": tid, "batch": batch, "status": status, "limit": limit}
-    if batch is None:
-        said = ask(settings, "txn.list", asked)
-    else:
-        with open_journal(settings) as journal:
-            said = journal.of_batch(asked)
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which transactions; None: any."""
+
+    tid: str | None = None
+    batch: int | None = None
+    status: str | None = None
+    limit: int | None = None
+
+
+def list_command(config: Path, wanted: Wanted, as_json: bool, utc: bool) -> int:
+    """The transactions that fit and the requests that were not sent, oldest first."""
+    settings = settings_at(config, wanted.tid)
+    said = _listed(settings, wanted)
     if as_json:
         print_json(said)
         return exit_status.GOOD
@@ -52,28 +58,72 @@ def list_command(
     if not found:
         print("No transaction fits.")
         return exit_status.GOOD
-    print(table(HEADS, map(_row, found), right=(3, 8), colours=[COLOURS.get(txn["status"], "") for txn in found]))
+    print(
+        table(
+            HEADS,
+            [_row(txn, utc) for txn in found],
+            right=(3, 8),
+            colours=[COLOURS.get(txn["status"], "") for txn in found],
+        )
+    )
     if said["left_out"]:
         note(f"{said['left_out']} older ones are left out; narrow it with --tid, --batch or --status")
     return exit_status.GOOD
 
 
-def _row(txn: View) -> list[str]:
+def _listed(settings: Settings, wanted: Wanted) -> View:
+    """A txn.list of the states, or of the journal for one batch, with what posd answered itself."""
+    asked = asdict(wanted)
+    if wanted.status == TURNED_AWAY:
+        said: View = {"transactions": [], "left_out": 0}
+    elif wanted.batch is None:
+        said = ask(settings, "txn.list", asked)
+    else:
+        with open_journal(settings) as journal:
+            said = journal.of_batch(asked)
+    if wanted.status not in (None, TURNED_AWAY):
+        return said
+    every = sorted([*said["transactions"], *_refused(settings, wanted)], key=_order)
+    newest = every[-(wanted.limit or len(every)) :]
+    return {"transactions": newest, "left_out": said["left_out"] + len(every) - len(newest)}
+
+
+def _order(txn: View) -> tuple[str, int, int]:
+    return str(txn["at"]), txn["terminal_batch"] or 0, txn["terminal_stan"] or 0
+
+
+def _refused(settings: Settings, wanted: Wanted) -> list[View]:
+    """None, and said so, when this user may not read the journal."""
+    try:
+        with open_journal(settings) as journal:
+            return journal.refused(wanted.tid, wanted.batch)
+    except PosdError as error:
+        note(f"requests that were not sent are not shown: {error}")
+        return []
+
+
+def _row(txn: View, utc: bool) -> list[str]:
     return [
-        moment(txn["at"], seconds=True),
+        stamp(txn["at"], utc),
         txn["request_id"],
-        txn["kind"],
-        txn["amount"],
+        txn["kind"] or "",
+        txn["amount"] or "",
         txn["card"] or "",
         txn["status"],
         txn["code"] or "",
         txn["rrn"] or "",
-        f"{txn['stan']:06d}",
-        f"{txn['batch']:06d}",
+        number(txn["stan"]),
+        number(txn["batch"]),
+        txn["why_unknown"],
     ]
 
 
-def show_command(config: Path, name: str, as_json: bool) -> int:
+def number(value: int | None) -> str:
+    """A STAN or a batch number in its six digits; empty where there is none."""
+    return "" if value is None else f"{value:06d}"
+
+
+def show_command(config: Path, name: str, as_json: bool, utc: bool) -> int:
     """One transaction with its reversal, and what the journal has of it."""
     settings = settings_at(config)
     txn = ask(settings, "txn.show", {"id": name})["transaction"] or _older(settings, name)
@@ -81,11 +131,11 @@ def show_command(config: Path, name: str, as_json: bool) -> int:
     if as_json:
         print_json({"transaction": txn, "history": history})
         return exit_status.GOOD
-    print(pairs(_lines(txn)))
+    print(pairs(_lines(txn, utc)))
     if txn["reversal"]:
-        print(f"\nReversal\n{pairs(_reversal_lines(txn['reversal']))}")
+        print(f"\nReversal\n{pairs(_reversal_lines(txn['reversal'], utc))}")
     if history:
-        print(f"\nHistory\n{table(*summary(history))}")
+        print(f"\nHistory\n{table(*summary(history, row_times(settings, utc)))}")
     return exit_status.GOOD
 
 
@@ -118,22 +168,22 @@ def _history(settings: Settings, request_id: str) -> list[dict[str, Any]]:
         return []
 
 
-def _lines(txn: View) -> list[tuple[str, str]]:
+def _lines(txn: View, utc: bool) -> list[tuple[str, str]]:
     given = {True: "yes", False: "not known yet", None: ""}[txn["given_to_terminal"]]
     return [
         ("transaction", txn["request_id"]),
         ("terminal", txn["tid"]),
         ("kind", txn["kind"]),
-        ("amount", txn["amount"]),
+        ("amount", txn["amount"] or ""),
         ("approved of it", format_amount(txn["approved_minor"]) if txn["approved_minor"] is not None else ""),
         ("status", txn["text"]),
-        ("at", moment(txn["at"], seconds=True)),
+        ("at", stamp(txn["at"], utc)),
         ("card", txn["card"] or ""),
         ("entry mode", txn["entry_mode"]),
         ("reference", txn["reference"]),
         ("tip in it", txn["tip"] or ""),
-        ("batch", f"{txn['batch']:06d} (the terminal's: {txn['terminal_batch']:06d})"),
-        ("STAN", f"{txn['stan']:06d} (the terminal's: {txn['terminal_stan']:06d})"),
+        ("batch", both(txn["batch"], txn["terminal_batch"])),
+        ("STAN", both(txn["stan"], txn["terminal_stan"])),
         ("RRN", txn["rrn"] or ""),
         ("approval code", txn["approval_code"] or ""),
         ("answer", f"{txn['code']} {txn['meaning']}" if txn["code"] else ""),
@@ -145,7 +195,7 @@ def _lines(txn: View) -> list[tuple[str, str]]:
         ("chip", txn["chip"]),
         ("issuer scripts", _scripts(txn)),
         ("flag", "the issuer has to confirm it" if txn["flagged"] else ""),
-        ("why unknown", txn["why_unknown"]),
+        ("why", txn["why_unknown"]),
         ("terminal has it", given),
         ("in the totals", "yes" if txn["in_totals"] else "no"),
         ("delivery", txn["delivery"]),
@@ -168,15 +218,22 @@ def _scripts(txn: View) -> str:
     return f"{scripts['count']}, {told}"
 
 
-def _reversal_lines(view: View) -> list[tuple[str, str]]:
+def both(ours: int | None, terminals: int | None) -> str:
+    """Our number and the terminal's own, as far as there are any."""
+    if terminals is None:
+        return number(ours)
+    return f"{number(ours) or 'none'} (the terminal's: {number(terminals)})"
+
+
+def _reversal_lines(view: View, utc: bool) -> list[tuple[str, str]]:
     resolved = f"by {view['resolved_by']}: {view['resolved_reason']}" if view["resolved_by"] else ""
     return [
         ("status", view["text"]),
         ("why it is owed", view["why_owed"]),
-        ("owed since", moment(view["owed_since"], seconds=True)),
+        ("owed since", stamp(view["owed_since"], utc)),
         ("tries", f"{view['attempts']} ({view['unanswered']} unanswered, {view['refused']} refused)"),
         ("last answer", last_answer(view)),
-        ("next try", moment(view["next_try_at"], seconds=True)),
+        ("next try", stamp(view["next_try_at"], utc)),
         ("carried over", "yes: its batch was closed without it" if view["carried_over"] else ""),
         ("acknowledged", "by a denial after an unanswered try" if view["flagged"] else ""),
         ("resolved", resolved),

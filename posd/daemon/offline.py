@@ -6,6 +6,7 @@ whether the rows are the ones that were written is `posd journal verify`'s quest
 
 from collections.abc import Callable, Iterator, Mapping
 from datetime import date, time
+from itertools import islice
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -29,16 +30,20 @@ from posd.daemon.questions import (
 )
 from posd.daemon.questions import answer as answer_question
 from posd.daemon.recover import fold
+from posd.daemon.refused_view import KIND, refused_rows, refused_view
 from posd.daemon.route_view import configured_routes
 from posd.daemon.rules import rules_of
 from posd.daemon.settlement_report import settlement_report
 from posd.daemon.views import Around, View, transaction_view
 from posd.errors import ConfigError
-from posd.journal.contract import StoredRecord
+from posd.journal.contract import RecordView, StoredRecord
 from posd.journal.reader import JournalReader
 from posd.profiles.codes import flagged, meanings
 from posd.settings import Settings
 from posd.values import Now, RequestId, Tid
+
+TRACE_MESSAGES_MAX = 1000
+"""Messages looked at for a trace number: it comes again after a million, and each transaction has a few."""
 
 
 def journal_folder(settings: Settings) -> Path:
@@ -154,25 +159,48 @@ class OfflineJournal:
     def _with_rrn(self, rrn: str) -> set[str]:
         if not rrn or "/" in rrn:
             return set()
-        rows = self._reader.records(rrn=rrn, limit=NAMED_MAX, newest_first=True)
-        return {row.request_id for row in rows if row.request_id is not None}
+        for read in (
+            self._reader.records,
+            self._reader.messages,
+        ):  # what was not believed has its message only
+            rows = read(rrn=rrn, limit=NAMED_MAX, newest_first=True)
+            if found := {row.request_id for row in rows if row.request_id is not None}:
+                return found
+        return set()
 
     def _by_trace(self, name: str) -> View | None:
         tid, _, trace = name.partition("/")
         if not trace.isdecimal():
             return None
-        rows = self._reader.records(tid=tid, stan=int(trace), newest_first=True)
-        begun = (row.request_id for row in rows if row.kind in STARTED and row.request_id)
-        return next((self._shown(RequestId(of)) for of in begun), None)
+        begun = self._reader.records(tid=tid, stan=int(trace), newest_first=True)
+        asked = self._reader.messages(tid=tid, stan=int(trace), newest_first=True)  # the terminal's own number
+        ids = dict.fromkeys(row.request_id for row in begun if row.kind in STARTED and row.request_id)
+        ids |= dict.fromkeys(row.request_id for row in islice(asked, TRACE_MESSAGES_MAX) if row.request_id)
+        if len(ids) > 1:
+            several = ", ".join(list(ids)[:NAMED_MAX])
+            raise ConfigError(f"{shown(name)} fits {len(ids)} transactions, the newest first; say which: {several}")
+        return self._shown(RequestId(next(iter(ids)))) if ids else None
 
     def _shown(self, request_id: RequestId) -> View | None:
         state, txn = self._folded(request_id)
-        return {"transaction": transaction_view(txn, state, self._around(state.tid))} if txn else None
+        if txn is not None:
+            return {"transaction": transaction_view(txn, state, self._around(state.tid))}
+        rows = self._reader.records(request_id=request_id, kind=KIND, limit=1, newest_first=True)
+        return next(({"transaction": self._refused(row)} for row in rows), None)
 
     def _folded(self, request_id: RequestId) -> tuple[State, Transaction | None]:
         """The transaction alone: its own records, folded onto an empty lane."""
         state = alone(self._reader.records(request_id=request_id), request_id)
         return state, state.find(request_id)
+
+    def refused(self, tid: str | None, batch: int | None) -> list[View]:
+        """The requests that posd answered itself (refused_view.py), oldest first, in the batches of a txn.list."""
+        wanted = chosen({known: Seen(None, self._around(known)) for known in self._rules}, tid)
+        rows = [row for known, _ in wanted for row in refused_rows(self._reader, known, batch)]
+        return [self._refused(row) for row in sorted(rows, key=lambda row: row.sequence)]
+
+    def _refused(self, row: RecordView) -> View:
+        return refused_view(self._reader, row, self._around(Tid(row.tid)))
 
     def settlements(self, tid: str | None, batch: int | None) -> list[View]:
         """The newest settlement, or that of one batch, of one terminal or of each that has one (settlement_report)."""

@@ -4,7 +4,7 @@ It reads what is stored and computes; it parses no payload, so that a million ro
 write, and never accept a row because its neighbours look well.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
@@ -75,7 +75,14 @@ class Report:
 class Fold:
     """Walks the chain from `start` (a row whose link is trusted). `rows`, `link`: read so far, the last link."""
 
-    def __init__(self, connection: apsw.Connection, chain: Chain, start: Head) -> None:
+    def __init__(
+        self,
+        connection: apsw.Connection,
+        chain: Chain,
+        start: Head,
+        on_rows: Callable[[int], None] = lambda rows: None,
+    ) -> None:
+        self._on_rows = on_rows
         self._connection, self._chain = connection, chain
         self._sequence, self.link, self.rows = start.sequence, start.link, 0
         self._stored: object = start.link
@@ -84,6 +91,7 @@ class Fold:
         """What is wrong up to and with row `last`."""
         for first in range(self._sequence + 1, last + 1, BLOCK_ROWS):
             yield from self._block(first, min(first + BLOCK_ROWS - 1, last))
+            self._on_rows(self.rows)
 
     def _block(self, first: int, last: int) -> Iterator[Finding]:
         try:
@@ -200,8 +208,8 @@ def anchor_finding(connection: apsw.Connection, base: Head, head: Head, anchor: 
     )
 
 
-def verify(folder: Path, chain_key: bytes) -> Report:
-    """Check the whole journal in `folder`; also beside a running daemon.
+def verify(folder: Path, chain_key: bytes, on_rows: Callable[[int], None] = lambda rows: None) -> Report:
+    """Check the whole journal in `folder`; also beside a running daemon. `on_rows` is told how many rows were checked.
 
     Raises ConfigError: no journal, a newer one, or a wrong machine key. Raises StorageFailed: cannot be opened.
     """
@@ -219,7 +227,7 @@ def verify(folder: Path, chain_key: bytes) -> Report:
         ) as beside:  # half of all the work, and SQLite needs no interpreter for it
             structure = beside.submit(_structure, folder / JOURNAL_FILE)
             head = read_head(connection, identity.base)
-            fold = Fold(connection, chain, identity.base)
+            fold = Fold(connection, chain, identity.base, on_rows)
             found = [*anchor_says, *islice(fold.findings(head.sequence), FINDINGS_MAX)]
             if len(found) >= FINDINGS_MAX:
                 found.append(Finding(None, f"more than {FINDINGS_MAX} findings; the rest is not listed"))
