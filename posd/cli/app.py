@@ -93,6 +93,29 @@ def check_config(
     return check_config_command(file, as_json)
 
 
+@app.command(epilog="Examples: posd selftest; posd selftest --config /etc/posd/posd.yaml --lang zh")
+def selftest(
+    config: Annotated[
+        Path | None, typer.Option("--config", metavar="FILE", help="Rehearse with this configuration.")
+    ] = None,
+    profile: Annotated[
+        str | None, typer.Option("--profile", metavar="unionpay|nac", help="Only this dialect, with its defaults.")
+    ] = None,
+    as_json: Json = False,
+    lang: Lang = None,
+) -> int:
+    """Rehearse before going live. 上线自检
+
+    Replays the golden messages and MACs that ship with posd, then plays a day against the built-in acquirer, in a
+    temporary folder and on loopback: with --config by the dialect, keys and rules of that file, of which no folder,
+    key or address is used. When a check has findings, the exit status is 1.
+    """
+    from posd.cli.lang import chosen
+    from posd.cli.selftest import selftest_command
+
+    return selftest_command(config, profile, as_json, chosen(lang))
+
+
 @app.command(epilog="Example: posd status --lang zh")
 def status(config: Config = DEFAULT, tid: TidOption = None, as_json: Json = False, lang: Lang = None) -> int:
     """How the terminals are. 状态

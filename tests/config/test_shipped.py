@@ -37,4 +37,5 @@ def test_d39_ci_runs_the_demo_from_the_built_wheel() -> None:
     order = ["pip wheel", 'venv "$work/venv"', "posd-*.whl", 'cd "$work"', '"$work/venv/bin/posd" demo']
     places = [steps.index(step) for step in order]
     assert places == sorted(places)
+    assert steps.index('"$work/venv/bin/posd" selftest') > steps.index('cd "$work"')
     assert set(WHEEL["packages"]) == {"posd", "simulators"}

@@ -100,7 +100,8 @@ def transaction(dialect: Dialect, kind: TxnKind, card: CardData, number: int) ->
 
 def material(dialect: Dialect, txn: Transaction, card: CardData) -> Material:
     kept = CardData(card.number, card.expiry or "3012", sequence=card.sequence, kept_icc=card.kept_icc)
-    return Material({txn.request_id: dialect.request(txn.kind, card)}, {txn.request_id: kept})
+    told = dialect.profile.kinds[txn.kind].advice  # from sealed facts alone
+    return Material({} if told else {txn.request_id: dialect.request(txn.kind, card)}, {txn.request_id: kept})
 
 
 def of_transactions(dialect: Dialect) -> Iterator[tuple[str, fx.HostMessage, Material]]:
