@@ -103,7 +103,10 @@ class Chaos:
 
     def withdraw(self, token: str) -> None:
         known = self.link._open.get(token)
-        torn = known is not None and known.channel is not None and not known.channel.delivered and not known.over
+        channel = known.channel if known is not None and not known.over else None
+        torn = (
+            channel is not None and not channel.delivered and not channel.ended
+        )  # ended: the host tore it, and has it
         assert not (self.link.withdraw(token) and token in self.arrived)
         if torn:
             self.never.add(token)
