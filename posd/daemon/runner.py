@@ -123,12 +123,19 @@ class Runner:
         """Hand over, never wait. Withdrawals come before what is sent, so no request follows its own reversal (D2)."""
         for effect in step.effects:
             self._effect(effect)
-        if step.to_host is not None and not self._outlets.to_host(*step.to_host):
-            self.offer(Happened(e.NeverLeft(step.to_host[0].token, "the line takes nothing")))
+        if step.to_host is not None:
+            self._send(*step.to_host)
         for answer, outgoing in step.to_terminal:
             handed = self._outlets.to_terminal(connection_of(answer.reply_to), outgoing)
             if handed and (request_id := approval_of(answer)) is not None:
                 self.offer(Happened(e.HandedOver(request_id)))
+
+    def _send(self, message: fx.ToHost, outgoing: Outgoing) -> None:
+        """By the line for which it was decided: if that was lost meanwhile, by no other one (D2)."""
+        lost = any(isinstance(item, Happened) and isinstance(item.event, e.LinkDown) for item in self._inbox)
+        if lost or not self._outlets.to_host(message, outgoing):
+            why = "the line was lost before it could leave" if lost else "the line takes nothing"
+            self.offer(Happened(e.NeverLeft(message.token, why)))
 
     def _effect(self, effect: fx.Effect) -> None:
         match effect:

@@ -58,6 +58,31 @@ def test_a_sale_in_flight_on_a_cut_line_is_reversed_by_the_other_once(staged: Ma
     play(staged(routes=2, faults=faults, change=QUICK), story)
 
 
+def test_d2_a_sale_whose_line_is_lost_while_it_is_written_is_not_sent(staged: MakeStage) -> None:
+    """The other line is up before its rows are durable: it was decided for the first one, and nothing has left."""
+
+    async def story(stage: Stage) -> None:
+        await stage.start()
+        await both_up(stage)
+        assert (await stage.sale("1.00"))["outcome"] == "approved"
+        stage.rig.slow_s = 0.3
+        writes = stage.rig.writes
+        selling = asyncio.create_task(stage.sale("2.00"))
+        await stage.until(lambda: stage.rig.writes > writes)
+        stage.host.cut(stage.host.ports[0])
+        assert (await selling)["code"] == "91"
+        stage.rig.slow_s = 0.0
+        await stage.until(lambda: active(stage) == "r1")
+        assert (await stage.sale("3.00"))["outcome"] == "approved"
+        assert not stage.received("0400")
+        assert len(stage.received("0200")) == 2
+        await stage.end()
+        assert stage.differences() == []
+
+    change = {"host": {"reply_timeout_s": 3, "failover": {"good_for_s": 0.4, "connect_failures": 1}}}
+    play(staged(routes=2, change=change), story)
+
+
 def test_it_comes_back_at_rest_and_stays_when_mended(staged: MakeStage) -> None:
     async def story(stage: Stage) -> None:
         await stage.start()
