@@ -20,6 +20,7 @@ from posd.daemon.control import Control, RunnerAt
 from posd.daemon.fence import BUGS, because
 from posd.daemon.log import alert
 from posd.daemon.questions import answer, no_terminal
+from posd.daemon.runner import COMMANDS_REMEMBERED
 from posd.daemon.till_body import BadBody, canonical, cards_in, minor_of, read_empty, read_order
 from posd.daemon.till_http import HttpRequest
 from posd.daemon.till_ids import key_of, looks_like_card, request_of_id
@@ -82,6 +83,7 @@ class TillApi:
     def __init__(self, around: Place) -> None:
         self._place = around
         self._streams = 0
+        self._accepted: dict[str, SettlementAccepted] = {}
         self._document = as_json(200, document(around.cards_accepted, list(around.runners)))
 
     async def handle(self, request: HttpRequest) -> HttpResponse:
@@ -277,12 +279,22 @@ class TillApi:
         if looks_like_card(key):
             raise Refusal(problem(400, "looks_like_card", "use a UUID as the key", where="Idempotency-Key"))
         runner = self._place.runners[tid]
-        done = await runner.command(e.SettleNow(f"till:{tid}:{key}", "till"))
+        command_id = f"till:{tid}:{key}"
+        if command_id in self._accepted:
+            return as_json(202, self._accepted[command_id])
+        done = await runner.command(e.SettleNow(command_id, "till"))
         state = runner.lane.engine.state
         if not done.ok:
             return problem(409, "not_settled", f"{done.text}; see GET /v1/health")
         phase = state.settlement.phase.value
-        return as_json(202, SettlementAccepted(tid, state.batch.number, phase, done.text))
+        return as_json(202, self._accept(command_id, SettlementAccepted(tid, state.batch.number, phase, done.text)))
+
+    def _accept(self, command_id: str, accepted: SettlementAccepted) -> SettlementAccepted:
+        """What is said of this key, now and when it is asked again: the batch that was meant may be closed by then."""
+        first = self._accepted.setdefault(command_id, accepted)
+        while len(self._accepted) > COMMANDS_REMEMBERED:
+            del self._accepted[next(iter(self._accepted))]
+        return first
 
 
 # --- what requests say ---------------------------------------------------------------------------------------------

@@ -57,6 +57,18 @@ async def settled(stage: Stage, till: Till, key: str) -> None:
     await stage.until(lambda: stage.state().batch.identity > before and stage.state().session.signed_in)
 
 
+def test_d36_a_settlement_asked_again_after_its_close_is_the_one_that_was_accepted(staged: MakeStage) -> None:
+    async def story(stage: Stage, till: Till) -> None:
+        assert (await till.order("s-1")).status == 200
+        await settled(stage, till, "close-1")
+        assert (await till.order("s-2")).status == 200
+        again = await till.ask("POST", SETTLE, headers={"Idempotency-Key": "close-1"})
+        assert (again.status, again.json["batch"]) == (202, 1)
+        assert stage.state().batch.identity == 2, "asked again it closes nothing more"
+
+    run(staged, story, change=PATIENT)
+
+
 # --- orders ----------------------------------------------------------------------------------------------------------
 
 
