@@ -8,6 +8,10 @@ from posd.core.rules import TxnKind
 from posd.core.state import Session
 from posd.iso8583.message import Message
 from posd.profiles.contract import Terminal
+from posd.profiles.nac import data as nac_data
+from posd.profiles.nac import knobs as nac_knobs
+from posd.profiles.nac.kept import Kept
+from posd.profiles.nac.profile import Nac
 from posd.profiles.unionpay.data import MATRIX
 from posd.profiles.unionpay.profile import Knobs, UnionPay
 from posd.security.cards import CardData
@@ -73,4 +77,47 @@ def unionpay() -> Dialect:
     )
 
 
-DIALECTS = {"unionpay": unionpay()}
+NAC_ROWS_OF = nac_data.MATRIX
+
+
+def nac_request(kind: TxnKind, card: CardData) -> Message:
+    """Everything that its row passes on, where the card has it; a tip where there may be one."""
+    row = NAC_ROWS_OF[kind]
+    fields = {
+        **of_card(card),
+        **{3: f"{row.process}0000", 4: "000000012345", 11: "000777", 24: "001", 25: row.condition},
+        **{37: "112200000124", 41: TERMINAL.tid, 42: TERMINAL.mid, 48: "123", 54: "000000000100", 62: "000005"},
+        45: "B6225880123456789^TEST/CARD^30122010000012345678",
+    }
+    return Message(row.mti, fields)
+
+
+def nac_options(kind: TxnKind) -> str:
+    row = NAC_ROWS_OF[kind]
+    process = row.process.ljust(6, "0")
+    return Kept(process, row.condition, "093000", "1122", "112200000124", "654321").options()
+
+
+def nac(name: str, wire: str, **knobs: Any) -> Dialect:
+    return Dialect(
+        name=name,
+        moov=wire,
+        profile=Nac(nac_knobs.Knobs(**knobs)),
+        terminal=TERMINAL,
+        session=Session(signed_in=True, out_because=""),
+        request=nac_request,
+        options=nac_options,
+        absent={"sign off": "no sign-off", "chip detail": "chip"},
+    )
+
+
+DIALECTS = {
+    dialect.name: dialect
+    for dialect in (
+        unionpay(),
+        nac("nac", "nac", times="always", more_follows=True),
+        nac("nac, filled up with F", "nac+fill-f", pad="F", totals_digits=33),
+        nac("nac, right-justified", "nac+right", pad="right", totals_digits=36, mac_algorithm="x9.19"),
+        nac("nac in ASCII", "nac+ascii", ascii_wire=True, totals_digits=30),
+    )
+}

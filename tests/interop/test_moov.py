@@ -23,7 +23,7 @@ from posd.profiles.contract import Material
 from tests.interop import kinds
 from tests.interop.dialects import DIALECTS, NAC_ROWS, UNIONPAY_ROWS
 from tests.interop.moov_process import Moov
-from tests.interop.written import Written, of_management, to_host, to_terminal
+from tests.interop.written import Written, of_chips, of_management, to_host, to_terminal
 
 WIRES: dict[str, Spec] = {
     "unionpay": unionpay_spec(),
@@ -88,7 +88,8 @@ def test_every_kind_of_message_is_among_them(name: str) -> None:
 @pytest.mark.parametrize("name", DIALECTS)
 def test_what_a_dialect_does_not_have_cannot_be_said_in_it(name: str) -> None:
     dialect = DIALECTS[name]
-    by_words = {kinds.words(type(message)): message for message in of_management()}
+    messages = [*of_management(), *(message for _, message, _ in of_chips(dialect))]
+    by_words = {kinds.words(type(message)): message for message in messages}
     for absent, text in dialect.absent.items():
         with pytest.raises(CannotEncode, match=text):
             dialect.profile.encode(by_words[absent], dialect.terminal, dialect.session, Material({}, {}))
