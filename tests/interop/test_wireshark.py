@@ -3,7 +3,6 @@
 Its dissector is for ASCII dialects: packed digits of odd length it takes for other ones.
 """
 
-import asyncio
 import shutil
 import subprocess
 import xml.etree.ElementTree as ElementTree
@@ -12,18 +11,16 @@ from pathlib import Path
 
 import pytest
 
+from posd.core import events as e
 from posd.framing.length_prefix import LengthPrefixed, with_length
 from posd.framing.tpdu import split
 from posd.iso8583.codec import Codec
 from posd.iso8583.message import Message
 from posd.iso8583.nac import HEADER_BYTES, nac_spec
 from posd.iso8583.spec import Field, Kind
-from simulators.host.faults import Faults
-from simulators.host.nac_acquirer import NacAcquirer
-from simulators.host.server import HostServer
-from simulators.terminal.nac_client import NacClient
+from tests.daemon.nac_stage import CARD, EXPIRY, OTHER, NacStage
+from tests.daemon.stage import play
 from tests.interop.capture import HOST_PORT, Relay, write_pcap
-from tests.simulators.nac_bench import CARD, OTHER, settings, terminal
 
 CODEC = Codec(nac_spec(ascii_wire=True))
 SCRIPT = Path(__file__).parent / "tpdu.lua"
@@ -37,45 +34,46 @@ NOT_ITS = {
 }
 """Fields that its tables of 1987 have otherwise; it stops reading a message there."""
 
-SALE = {"do": "sale", "amount": "12.34", "card": CARD.pan, "expiry": "3012", "entry": "012"}
+ECHO = b"990000"
+SALE = {"card": CARD, "expiry": EXPIRY, "amount": "12.34", "entry": "012"}
 
 
-async def a_day(client: NacClient) -> None:
+class Listening(NacStage):
+    """posd speaks to its host through a relay that notes what passes."""
+
+    async def open(self) -> None:
+        await super().open()
+        self.relay = Relay(self.host_port)
+        await self.relay.start()
+        self.settings["host"]["address"] = f"127.0.0.1:{self.relay.port}"
+
+    async def close(self) -> None:
+        await super().close()
+        await self.relay.close()
+
+
+async def a_day(shop: Listening) -> None:
     """Every kind of message; the host says 95 to the totals, so there are uploads and a closing too."""
-    assert client.port
-    await client.do({"do": "logon"})
-    await client.do({"do": "echo"})
-    first, second = [await client.do(SALE | {"card": card.pan}) for card in (CARD, OTHER)]
-    await client.do({"do": "tip", "of_stan": first["stan"], "tip": "1.00"})
-    await client.do({"do": "void", "of_stan": second["stan"]})
-    await client.do(SALE | {"do": "refund", "amount": "5.00"})
-    await client.do(SALE | {"do": "offline_sale", "approval": "654321"})
-    held = await client.do(SALE | {"do": "preauth"})
-    await client.do({"do": "complete", "of_stan": held["stan"], "amount": "10.00"})
-    chip = await client.do(SALE | {"entry": "051"})
-    await client.do({"do": "tc", "of_stan": chip["stan"]})
-    await client.do(SALE | {"entry": "022"})
-    owed = await client.do(SALE | {"amount": "7.00"})
-    await client.do({"do": "reverse", "stan": owed["stan"]})
-    assert (await client.do({"do": "settle"}))["outcome"] == "closed"
-
-
-def session() -> list[tuple[bool, bytes]]:
-    """What passed between a terminal and a host on a real connection."""
-
-    async def run() -> list[tuple[bool, bytes]]:
-        asked = settings(ascii_wire=True, disagree="totals")
-        host = HostServer(NacAcquirer(asked, seed=3), Faults(asked.faults, 3), emit=[].append)
-        relay = Relay(await host.start("127.0.0.1", 0))
-        await relay.start()
-        client = NacClient(terminal(codec=CODEC), "127.0.0.1", relay.port, timeout_s=5)
-        await a_day(client)
-        await client.close()
-        await relay.close()
-        await host.close()
-        return relay.passed
-
-    return asyncio.run(run())
+    await shop.start()
+    await shop.until(lambda: any(ECHO in data for _, data in shop.relay.passed))
+    await shop.do("logon")
+    first, second = await shop.do("sale", **SALE), await shop.do("sale", **SALE | {"card": OTHER})
+    await shop.do("tip", of_stan=first["stan"], tip="1.00")
+    await shop.do("void", of_stan=second["stan"])
+    back = await shop.do("refund", **SALE)
+    await shop.do("void", of_stan=back["stan"])
+    told = await shop.do("offline_sale", **SALE, approval="654321")
+    await shop.do("adjust", of_stan=told["stan"], amount="13.00")
+    held = await shop.do("preauth", **SALE)
+    await shop.do("complete", of_stan=held["stan"], amount="10.00")
+    chip = await shop.do("sale", **SALE | {"entry": "051"})
+    await shop.do("tc", of_stan=chip["stan"])
+    await shop.do("sale", **SALE | {"entry": "022"})
+    owed = await shop.do("sale", **SALE | {"amount": "7.00"})
+    await shop.do("reverse", stan=owed["stan"])
+    batch = shop.state().batch.identity
+    assert await shop.command(lambda of: e.SettleNow(of, "anna"))
+    await shop.until(lambda: shop.state().batch.identity > batch)
 
 
 def said(passed: list[tuple[bool, bytes]]) -> list[tuple[str, Message]]:
@@ -119,8 +117,18 @@ def tshark() -> str:
 
 
 @pytest.fixture(scope="module")
-def passed() -> list[tuple[bool, bytes]]:
-    return session()
+def passed(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[bool, bytes]]:
+    """What passed between posd and its host on a real connection."""
+    with pytest.MonkeyPatch.context() as patch:
+        shop = Listening(
+            tmp_path_factory.mktemp("shop"),
+            patch,
+            change={"host": {"echo_interval_s": 0.3, "nac": {"wire": "ascii"}}},
+            nac={"ascii_wire": True, "disagree": "totals"},
+            terminal_knobs={"codec": CODEC},
+        )
+        play(shop, a_day)
+        return shop.relay.passed
 
 
 def test_a_session_has_every_message_of_the_catalogue(passed: list[tuple[bool, bytes]]) -> None:
