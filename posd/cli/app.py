@@ -12,7 +12,6 @@ from typer.exceptions import TyperException
 from posd.cli import exit_status
 from posd.cli.exit_status import CONFIG_DEFAULT, CONFIG_VARIABLE
 from posd.daemon.logmask import mask_text, one_line
-from posd.errors import ConfigError
 
 app = typer.Typer(
     help="posd: reversals never lost, settlement never forgotten. 冲正不丢，结算不忘。",
@@ -171,34 +170,9 @@ def settle(
     Leaving cancels nothing. With --show or --slip, what became of a settlement; with --approve, let one that is above
     the maximum begin; with --decide, say what became of an unconfirmed one.
     """
-    from posd.cli.lang import chosen
-    from posd.cli.settle import approve_command, decide_command, settle_command
-    from posd.cli.settlement import show_command, slip_command
+    from posd.cli.settle_asked import Asked, settle_asked
 
-    if sum((show, slip, approve, decide is not None)) > 1:
-        raise ConfigError("settle: give one of --show, --slip, --approve and --decide")
-    if (show or slip) and (by is not None or reason is not None):
-        raise ConfigError("settle: --show and --slip only read; --by and --reason go with what a person decides")
-    if slip and as_json:
-        raise ConfigError("settle: the slip is for people; for programs there is --show --json")
-    if show or slip:
-        of = batch if batch is not None else number
-        return (
-            show_command(config, tid, of, as_json, chosen(lang))
-            if show
-            else slip_command(config, tid, of, chosen(lang))
-        )
-    if batch is not None:
-        raise ConfigError("settle: a batch number goes with --show or --slip; what is settled is the open batch")
-    if approve:
-        return approve_command(config, tid, number, by, reason, as_json)
-    if number is not None:
-        raise ConfigError("settle: --batch goes with --approve, --show or --slip; what is settled is the open batch")
-    if decide is not None:
-        return decide_command(config, tid, decide, by, reason, as_json)
-    if reason is not None:
-        raise ConfigError("settle: --reason goes with --approve or --decide closed|open")
-    return settle_command(config, tid, by, as_json, chosen(lang))
+    return settle_asked(Asked(config, tid, batch, number, decide, show, slip, approve, by, reason, as_json, lang))
 
 
 @app.command(epilog="Example: posd check 2026-03-02 --lang zh")

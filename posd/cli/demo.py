@@ -6,18 +6,17 @@ interrupted. It must never need root or a configuration, never touch what it did
 
 import json
 import shutil
-import signal
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from types import FrameType
 
 from posd.cli.demo_audit import Check, money_checks, rows
 from posd.cli.demo_evidence import read_evidence
 from posd.cli.demo_facts import Evidence
+from posd.cli.demo_interrupts import interruptible
 from posd.cli.demo_plan import OPENING_BALANCE_MINOR, TID, Plan, make_plan
 from posd.cli.demo_process import StageFailed
 from posd.cli.demo_proof import proof_checks
@@ -37,7 +36,7 @@ def demo_command(seed: int, as_json: bool, keep: Path | None) -> int:
     """
     teller = Teller(sys.stderr if as_json else sys.stdout)
     try:
-        with _folder(keep) as root, _interruptible():
+        with interruptible(), _folder(keep) as root:
             return _play(make_plan(seed), Folder(root), teller, as_json, keep)
     except _Unusable as error:
         print(f"posd demo: {error}", file=sys.stderr)
@@ -143,17 +142,3 @@ def _folder(keep: Path | None) -> Iterator[Path]:
     if occupied:
         raise _Unusable(f"--keep {keep}: is not empty; name a new folder")
     yield keep.resolve()
-
-
-@contextmanager
-def _interruptible() -> Iterator[None]:
-    """SIGTERM ends the demo as Ctrl-C does: with its processes."""
-
-    def stop(_: int, __: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

@@ -18,6 +18,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
+from posd.cli.demo_interrupts import INTERRUPTS
 from posd.cli.demo_plan import (
     EXPIRY,
     MID,
@@ -221,8 +222,9 @@ class Stage:
     # --- particulars ------------------------------------------------------------------------------------------
 
     def _start(self, name: str, module: str, arguments: list[str], log: Path, *, listens: bool = False) -> Process:
-        process = Process(name, [sys.executable, "-m", module, *arguments], log, listens=listens)
-        self._processes.append(process)
+        with INTERRUPTS.held():
+            process = Process(name, [sys.executable, "-m", module, *arguments], log, listens=listens)
+            self._processes.append(process)
         return process
 
     def _posd_yaml(self, due_at: datetime) -> str:

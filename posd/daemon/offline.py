@@ -11,6 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from posd.core.payload import FOLD_VERSION, load_state
 from posd.core.state import State, Transaction
 from posd.daemon.assemble import JOURNAL_FOLDER, profile_of
 from posd.daemon.batch_rows import STARTED, alone
@@ -29,18 +30,29 @@ from posd.daemon.questions import (
     version,
 )
 from posd.daemon.questions import answer as answer_question
-from posd.daemon.recover import fold
+from posd.daemon.recover import Recovered, fold
 from posd.daemon.refused_view import KIND, refused_rows, refused_view
 from posd.daemon.route_view import configured_routes
 from posd.daemon.rules import rules_of
 from posd.daemon.settlement_report import settlement_report
 from posd.daemon.views import Around, View, transaction_view
 from posd.errors import ConfigError
+from posd.journal.chain import Chain
 from posd.journal.contract import RecordView, StoredRecord
 from posd.journal.reader import JournalReader
 from posd.profiles.codes import flagged, meanings
+from posd.security.machine import load_machine_key
 from posd.settings import Settings
 from posd.values import Now, RequestId, Tid
+
+
+def _chain(settings: Settings) -> Chain | None:
+    """What proves a snapshot; None where this user may not read the machine key: then every record is folded."""
+    try:
+        return Chain(load_machine_key(settings.machine_key_file).derive("chain"))
+    except ConfigError:
+        return None
+
 
 TRACE_MESSAGES_MAX = 1000
 """Messages looked at for a trace number: it comes again after a million, and each transaction has a few."""
@@ -63,6 +75,7 @@ class OfflineJournal:
         self._meanings, self._flagged = meanings(profile.codes), flagged(profile.codes)
         self._routes = configured_routes(settings.host)
         self._rules = {Tid(one.tid): rules_of(settings, one, profile) for one in settings.terminals}
+        self._chain = _chain(settings)
         self._reader = JournalReader(journal_folder(settings))
 
     def close(self) -> None:
@@ -100,13 +113,25 @@ class OfflineJournal:
         return {known: self._seen(known) if known in wanted else seen for known, seen in everything.items()}
 
     def _seen(self, tid: Tid) -> Seen:
-        recovered = fold(self._stored(tid), None)
+        recovered = self._from_snapshot(tid) or fold(self._stored(tid), None)
         if recovered is None:
             return Seen(None, self._around(tid))
         return Seen(recovered.state, self._around(tid, recovered.fenced))
 
-    def _stored(self, tid: Tid) -> Iterator[StoredRecord]:
-        for row in self._reader.records(tid=tid):
+    def _from_snapshot(self, tid: Tid) -> Recovered | None:
+        """The newest snapshot and what follows it, as the daemon starts (D33); None where that is not safe.
+
+        Only one that is proven authentic by the machine key counts, and none that its records contradict.
+        """
+        found = self._reader.snapshot(tid, FOLD_VERSION, self._chain) if self._chain is not None else None
+        state = load_state(found[1]) if found is not None else None
+        if found is None or state is None:
+            return None
+        recovered = fold(self._stored(tid, after=found[0]), state)
+        return None if recovered is None or recovered.fenced else recovered
+
+    def _stored(self, tid: Tid, after: int | None = None) -> Iterator[StoredRecord]:
+        for row in self._reader.records(tid=tid, after=after):
             self._rows += 1
             self._on_row(self._rows)
             yield StoredRecord(row.sequence, row.tid, row.kind, row.version, row.at_ms, row.payload)

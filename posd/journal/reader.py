@@ -1,7 +1,7 @@
 """Reading the journal beside a running daemon, or when it is down: for `posd journal show` and `export`, for status.
 
 Read-only, in short reads that hold nothing back (D30); what it shows was masked before it was written. It opens
-no sealed text and checks no chain: that is verify's work.
+no sealed text, and checks no row against the chain: that is verify's work.
 """
 
 from collections.abc import Iterator
@@ -10,9 +10,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from posd.journal.chain import MESSAGE_COLUMNS, RECORD_COLUMNS
-from posd.journal.connect import JOURNAL_FILE, open_reader, query
+from posd.journal.chain import MESSAGE_COLUMNS, RECORD_COLUMNS, Chain
+from posd.journal.connect import JOURNAL_FILE, open_reader, query, read_head, read_identity
 from posd.journal.contract import MessageView, RecordView
+from posd.journal.packing import unpack_state
+from posd.journal.verify import SNAPSHOT, snapshot_fits
 
 PAGE_ROWS = 500
 """Rows of one short read."""
@@ -67,6 +69,18 @@ class JournalReader:
         wanted = {"tid": tid, "request_id": request_id, "stan": stan, "rrn": rrn, "batch": batch, "mti": mti}
         for row in self._pages(_MESSAGES, wanted, limit, after, newest_first):
             yield MessageView.of(row)
+
+    def snapshot(self, tid: str, fold_version: int, chain: Chain) -> tuple[int, str] | None:
+        """The newest snapshot of a terminal: the row that it was taken after, and the state's JSON.
+
+        None: there is none of this fold version, or it is not authentic or not of this chain (D33).
+        """
+        rows = query(self._connection, SNAPSHOT, (tid, fold_version))
+        identity = read_identity(self._connection)
+        head = read_head(self._connection, identity.base)
+        if not rows or not snapshot_fits(self._connection, chain, identity.base, head, rows[0]):
+            return None
+        return rows[0][1], unpack_state(rows[0][3])
 
     def merged(
         self,

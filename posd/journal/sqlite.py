@@ -23,7 +23,7 @@ from posd.journal.lock import Lock
 from posd.journal.packing import pack_state, unpack_state
 from posd.journal.room import Ballast
 from posd.journal.stamp import Stamp
-from posd.journal.verify import anchor_finding, first_finding, snapshot_fits
+from posd.journal.verify import SNAPSHOT, anchor_finding, first_finding, snapshot_fits
 
 WAL_CHECKPOINT_PAGES = 1000
 """Pages of 4 KiB in the write-ahead log after which it is copied into the database: about 4 MB."""
@@ -48,7 +48,6 @@ _SECRET = (
 )
 _HIGHEST_REQUEST = "SELECT max(request_id) FROM record WHERE request_id >= ?1 || '/' AND request_id < ?1 || '0'"
 """One look into the index: '0' follows '/'."""
-_SNAPSHOT = "SELECT tid, sequence, fold_version, state, mac FROM snapshot WHERE tid = ? AND fold_version = ?"
 
 
 @cache
@@ -225,7 +224,7 @@ class SqliteStore:
     def replay(self, tid: str, fold_version: int) -> Replay:
         with self._reading:
             sequence, state = self._base.sequence, None
-            for row in query(self._reader, _SNAPSHOT, (tid, fold_version)):
+            for row in query(self._reader, SNAPSHOT, (tid, fold_version)):
                 if snapshot_fits(self._reader, self._chain, self._base, self._head, row):
                     sequence, state = row[1], unpack_state(row[3])
             self._require_verified(sequence)

@@ -42,6 +42,8 @@ CHANGED = "does not fit the chain: changed, moved or added"
 _RECORDS = f"SELECT {', '.join(RECORD_COLUMNS)}, link FROM record WHERE sequence BETWEEN ? AND ?"
 _MESSAGES = f"SELECT {', '.join(MESSAGE_COLUMNS)}, link FROM message WHERE sequence BETWEEN ? AND ?"
 
+SNAPSHOT = "SELECT tid, sequence, fold_version, state, mac FROM snapshot WHERE tid = ? AND fold_version = ?"
+
 _SEQUENCE = itemgetter(0)
 
 _Slot = tuple[bool, tuple[Any, ...]]

@@ -10,7 +10,7 @@ from posd.config import load
 from posd.daemon.offline import journal_folder
 from posd.journal.opening import open_store
 from posd.journal.sqlite import SqliteStore
-from posd.security.machine import create_machine_key
+from posd.security.machine import create_machine_key, load_machine_key
 from posd.security.vault import DataKeys
 from posd.settings import Settings
 from tests.daemon.shop import OTHER_TID, TID
@@ -42,7 +42,8 @@ def settings(tmp_path: Path) -> Settings:
 def store(settings: Settings, tmp_path: Path) -> Iterator[SqliteStore]:
     folder = journal_folder(settings)
     folder.parent.mkdir()
-    keys = DataKeys(tmp_path / "keys", create_machine_key(tmp_path / "other.key"))
-    store = open_store(folder, b"c" * 32, b"d" * 32, keys, ballast_bytes=4096, free_bytes_min=0)
+    key = load_machine_key(settings.machine_key_file)
+    keys = DataKeys(tmp_path / "keys", key)
+    store = open_store(folder, key.derive("chain"), key.derive("digest"), keys, ballast_bytes=4096, free_bytes_min=0)
     yield store
     store.close()

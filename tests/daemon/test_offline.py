@@ -2,13 +2,15 @@
 
 from typing import Any
 
+import apsw
 import pytest
 
 from posd.core import fold_settlement
 from posd.core.answers import GroupResult
 from posd.core.events import SettleNow
+from posd.core.payload import FOLD_VERSION, dump_state
 from posd.daemon.assemble import profile_of
-from posd.daemon.offline import OfflineJournal
+from posd.daemon.offline import OfflineJournal, journal_folder
 from posd.daemon.questions import Seen, answer
 from posd.daemon.rules import rules_of
 from posd.daemon.views import Around
@@ -148,3 +150,40 @@ def test_a_reader_beside_the_writer_sees_what_is_committed(settings: Settings, s
         assert len(journal.answer("txn.list", {})["transactions"]) == 1
     assert counted == sorted(counted)
     assert counted[-1] > 3
+
+
+def read_rows(settings: Settings, shop: Shop) -> tuple[dict[str, Any], int]:
+    """A status from the journal, and how many records it took."""
+    counted = [0]
+    with OfflineJournal(settings, shop.clock.now(), counted.append) as journal:
+        return journal.answer("status", {}), counted[-1]
+
+
+def test_d33_a_snapshot_spares_the_fold_and_tells_the_same(settings: Settings, store: SqliteStore) -> None:
+    shop = journalled(store)
+    for _ in range(5):
+        shop.lanes[TID].sells(1000)
+    whole, rows = read_rows(settings, shop)
+    store.save_snapshot(TID, store.head().sequence, FOLD_VERSION, dump_state(shop.lanes[TID].state))
+    shop.lanes[TID].sells(250)
+    said, fewer = read_rows(settings, shop)
+    assert fewer < rows
+    assert said["terminals"] == live(settings, shop, "status")["terminals"]
+    assert whole["terminals"] != said["terminals"]
+
+
+def test_d33_a_snapshot_that_is_forged_or_cannot_be_proven_is_not_used(settings: Settings, store: SqliteStore) -> None:
+    shop = journalled(store)
+    shop.lanes[TID].sells(1000)
+    whole, rows = read_rows(settings, shop)
+    richer = dump_state(shop.lanes[TID].state).replace("1000", "9999")
+    store.save_snapshot(TID, store.head().sequence, FOLD_VERSION, richer)
+    told = read_rows(settings, shop)[0]["terminals"][0]["totals"]["domestic"]["debit"]
+    assert told == "99.99", "an authentic one is believed: it is the daemon's own"
+    connection = apsw.Connection(str(journal_folder(settings) / "journal.db"))
+    connection.execute("UPDATE snapshot SET mac = zeroblob(32)")
+    connection.close()
+    assert read_rows(settings, shop) == (whole, rows)
+    store.save_snapshot(TID, store.head().sequence, FOLD_VERSION, richer)
+    settings.machine_key_file.chmod(0o644)  # as for a user who may not read it: it is refused
+    assert read_rows(settings, shop) == (whole, rows)
