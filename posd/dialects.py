@@ -62,6 +62,7 @@ ON_STUCK_DEFAULT: Mapping[str, str] = MappingProxyType({UNIONPAY: "continue", NA
 UNIONPAY_ONLY = frozenset(
     {"header", "header_bytes", "sign_in", "mak", "sm4_key_block", "sm4_security_digit", "sm4_pin_block_bytes"}
     | {"track_encryption", "partial_approval", "sign_off_after_close", "refund_repeat", "operator"}
+    | {"parameters"}
 )
 """Settings of `host` that have no meaning with profile: nac."""
 

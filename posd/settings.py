@@ -362,6 +362,7 @@ class HostSettings(Section):
     unmaced_decline: Literal["accept", "reverse"] = "accept"
     partial_approval: Literal["reverse", "accept"] = "reverse"
     refund_repeat: Literal["never", "once"] = "never"
+    parameters: Literal["show", "apply"] = "show"
     sign_off_after_close: Literal["no", "yes"] = "no"
     reversal_success_codes: Annotated[
         tuple[ResponseCode, ...], AfterValidator(_distinct), AfterValidator(_with_success)

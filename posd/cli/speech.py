@@ -17,6 +17,7 @@ TEXTS: Mapping[str, tuple[str, str]] = {
         "posd {version}，已运行 {up}；主机线路：{line}",
     ),
     "stopped": ("posd {version} is not running", "posd {version} 未运行"),
+    "parameters": ("The host's parameters, told at {at}:", "主机下发的参数（{at}）："),
     "line_up": ("up", "已连接"),
     "line_up_by": ("up, by route {route}", "已连接，线路 {route}"),
     "line_down": ("down ({why})", "断开（{why}）"),
@@ -135,6 +136,7 @@ SHORT_OUTCOMES: Mapping[str, tuple[str, str]] = {
 DOING: Mapping[str, str] = {
     "sign_in": "正在签到",
     "sign_off": "正在签退",
+    "management": "正在下载参数",
     "echo": "正在测试线路",
     "transaction": "正在完成交易",
     "reversal": "正在发送冲正",

@@ -6,7 +6,7 @@ from posd.cli import exit_status
 from posd.cli.asking import ask, settings_at
 from posd.cli.lang import Lang
 from posd.cli.reason_words import reason
-from posd.cli.screen import paint, print_json, printable, table
+from posd.cli.screen import paint, pairs, print_json, printable, table
 from posd.cli.speech import finding, phase, say, short_outcome
 from posd.daemon.views import View
 
@@ -32,6 +32,8 @@ def status_command(config: Path, tid: str | None, as_json: bool, lang: Lang) -> 
         print_json(said)
     else:
         _show(said, lang)
+        if tid is not None:
+            _show_parameters(said["terminals"], lang)
     return exit_status.GOOD if said["good"] else exit_status.FINDINGS
 
 
@@ -50,6 +52,14 @@ def _show(said: View, lang: Lang) -> None:
         _show_finding(found, lang)
     if not said["findings"]:
         print(paint(say(lang, "all_good"), "green"))
+
+
+def _show_parameters(terminals: list[View], lang: Lang) -> None:
+    """What the host has told a terminal of its parameters (reference 1.14)."""
+    for terminal in terminals:
+        if told := dict(terminal.get("parameters") or {}):
+            print(f"\n{say(lang, 'parameters', at=moment(told.pop('told_at')))}")
+            print(pairs([(name, printable(value)) for name, value in told.items()]))
 
 
 def _posd(posd: View, lang: Lang) -> str:

@@ -3,6 +3,7 @@
 A profile reads bytes into a `HostAnswer`; the lifecycles read only this. Nothing here knows a field number.
 """
 
+from collections.abc import Mapping
 from enum import StrEnum
 
 from msgspec import Struct
@@ -35,6 +36,7 @@ class ExchangeKind(StrEnum):
     TOTALS = "totals"
     UPLOAD = "upload"
     TRAILER = "trailer"
+    MANAGEMENT = "management"
 
 
 class MacCheck(StrEnum):
@@ -106,7 +108,9 @@ class HostAnswer(Struct, frozen=True):
     `mismatch` names what differs from the request (empty: nothing). `wrapped_keys` are the keys of a sign-in as
     received, under the TMK (hex), present only if their check values hold; else `key_trouble` says why not.
     `host_clock` is MMDDhhmmss in the host's zone. `attention` is what the host asks of the terminal beside the
-    answer (UnionPay header digit 6; "0": nothing), and `wants` says it in words (empty: nothing).
+    answer (UnionPay header digit 6; "0": nothing), and `wants` says it in words (empty: nothing). `wants_function`: the
+    dialect's name for the management message with which that is done. `block` and `parameters` are what the answer to
+    such a message brings (management.py), the first as it came, the second read.
     """
 
     kind: ExchangeKind
@@ -124,3 +128,6 @@ class HostAnswer(Struct, frozen=True):
     attention: str = "0"
     wants: str = ""
     wants_sign_in: bool = False
+    wants_function: str = ""
+    block: str = ""
+    parameters: Mapping[str, str] | None = None

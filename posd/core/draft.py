@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from posd.core.answers import ExchangeKind
 from posd.core.effects import Alert, Effect, HostMessage, Note, Refusal, Refused, ToHost, ToTerminal, Withdraw
-from posd.core.events import EncodingFailed, Event, Tick, TransactionRequested
+from posd.core.events import EncodingFailed, Event, TerminalManagement, Tick, TransactionRequested
 from posd.core.fold import apply
 from posd.core.records import Record, RequestRefused
 from posd.core.rules import Gaps, Rules
@@ -39,6 +39,9 @@ class Agenda(Struct, frozen=True):
     """The refund in flight or in doubt that may be repeated, and until when (D13)."""
     advice_turn: bool = False
     """The host has answered an online request: one advice may follow (advices.py)."""
+    managements: tuple[TerminalManagement, ...] = ()
+    management_for: str | None = None
+    """Who waits for the management message in flight; None: it is ours."""
     confirm_until_s: Mapping[RequestId, float] = field(default_factory=dict)
     """Approvals that a till has to confirm, and until when (D16)."""
 

@@ -93,6 +93,16 @@ class SendAdvice(Struct, frozen=True):
     root: Transaction | None = None
 
 
+class SendManagement(Struct, frozen=True):
+    """0800 or 0820 by its `function`, with a `block` that goes on as it came, or with what a status upload tells."""
+
+    stan: Stan
+    batch_number: BatchNumber
+    function: str
+    block: str
+    status: dict[str, str]
+
+
 class SendTotals(Struct, frozen=True):
     """0500."""
 
@@ -139,6 +149,7 @@ HostMessage = (
     SendSignIn
     | SendSignOff
     | SendEcho
+    | SendManagement
     | SendTransaction
     | SendReversal
     | SendAdvice
@@ -193,11 +204,18 @@ class TotalsResult(Struct, frozen=True):
     foreign: GroupResult
 
 
+class ManagementResult(Struct, frozen=True):
+    """The host's word on the terminal's own management message, as it came."""
+
+    code: str
+    block: str
+
+
 class ToTerminal(Struct, frozen=True):
     """One answer to the message that the door knows as `reply_to`."""
 
     reply_to: str
-    answer: Result | Refused | SignInResult | TotalsResult
+    answer: Result | Refused | SignInResult | TotalsResult | ManagementResult
 
 
 # --- effects -------------------------------------------------------------------------------------------------------

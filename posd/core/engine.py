@@ -14,6 +14,7 @@ from posd.core import (
     advices,
     confirmations,
     limits,
+    management,
     refunds,
     reversals,
     session,
@@ -48,7 +49,7 @@ class Engine:
 
     def handle(self, event: e.Event, now: Now) -> Draft:
         """What this event leads to. Raises InvariantBroken: the lane has to be fenced (D4)."""
-        draft = Draft(self.rules, self.state, self.agenda, now, event)
+        draft = Draft(management.applied(self.rules, self.state), self.state, self.agenda, now, event)
         try:
             _happened(draft, event)
             if not isinstance(event, e.HandedOver):  # one for each approval: it waits for the next commit (D16)
@@ -66,7 +67,7 @@ class Engine:
 
     def next_deadline_s(self, now: Now) -> float | None:
         """The monotonic time of the next `Tick` that can change something; None: only an event can."""
-        times = waits_until(Draft(self.rules, self.state, self.agenda, now))
+        times = waits_until(Draft(management.applied(self.rules, self.state), self.state, self.agenda, now))
         return min(times, default=None)
 
 
@@ -123,6 +124,7 @@ def _terminal_asked(
     | e.TerminalSignInRequested
     | e.TerminalSignedOff
     | e.TerminalEchoed
+    | e.TerminalManagement
     | e.TerminalTotalsGiven
     | e.TerminalUploaded
     | e.RequestUnusable,
@@ -138,6 +140,8 @@ def _terminal_asked(
             session.terminal_wants_keys(draft, event)
         case e.TerminalSignedOff() | e.TerminalEchoed():
             draft.answer(ToTerminal(event.reply_to, Result(AnswerFacts("00"))))
+        case e.TerminalManagement():
+            management.terminal_asks(draft, event)
         case e.TerminalTotalsGiven():
             terminal_close.totals_given(draft, event)
         case e.TerminalUploaded():
@@ -179,6 +183,8 @@ def _answered(draft: Draft, answer: HostAnswer, exchange: Exchange) -> None:
             upload.trailer_answered(draft, answer)
         case ExchangeKind.SIGN_OFF:
             session.sign_off_ended(draft, answered=True)
+        case ExchangeKind.MANAGEMENT:
+            management.answered(draft, answer)
         case _:
             assert_never(exchange.kind)
 
@@ -257,6 +263,8 @@ def _lost(draft: Draft, why: Why, detail: str) -> None:
             session.echo_ended(draft, answered=False)
         case ExchangeKind.SIGN_OFF:
             session.sign_off_ended(draft, answered=False)
+        case ExchangeKind.MANAGEMENT:
+            management.lost(draft, detail)
         case ExchangeKind.TOTALS:
             settlement.lost(draft, detail)
         case ExchangeKind.UPLOAD | ExchangeKind.TRAILER:
@@ -296,6 +304,8 @@ def _encoding_failed(draft: Draft, event: e.EncodingFailed) -> None:
             reversals.cannot_encode(draft, event.request_id, event.because)
         case ExchangeKind.SIGN_OFF:
             draft.want_sign_off(False)
+        case ExchangeKind.MANAGEMENT:
+            management.cannot_encode(draft, event.because)
         case ExchangeKind.SIGN_IN:
             draft.back_off(session.SIGN_IN, draft.rules.sign_in_retry)
             if draft.state.session.signed_in:
@@ -360,6 +370,7 @@ def _expire(draft: Draft) -> None:
     confirmations.expire(draft)
     transactions.refuse_waiting(draft, _why_waiting(draft), queue_wait_s(draft))
     session.refuse_waiting_terminals(draft)
+    management.expire(draft, queue_wait_s(draft))
 
 
 def _why_waiting(draft: Draft) -> str:
@@ -412,5 +423,6 @@ _STEPS: dict[Step, Callable[[Draft], None]] = {
     Step.SKIP_BATCH: settlement.skip,
     Step.WAIT_TO_SETTLE: settlement.note_wait,
     Step.SIGN_OFF: session.sign_off,
+    Step.MANAGE: management.send_next,
     Step.ECHO: session.echo,
 }

@@ -145,6 +145,18 @@ class TerminalEchoed(Struct, frozen=True):
     reply_to: str
 
 
+class TerminalManagement(Struct, frozen=True):
+    """A terminal's 0800 or 0820 that is for the host to answer: `function` is the dialect's name for it.
+
+    `block`: field 62, hexadecimal, as it came.
+    """
+
+    function: str
+    block: str
+    reply_to: str
+    received_s: float
+
+
 class TerminalTotalsGiven(Struct, frozen=True):
     """A terminal's 0500: the totals of its own batch (D25)."""
 
@@ -303,6 +315,7 @@ Event = (
     | TerminalSignInRequested
     | TerminalSignedOff
     | TerminalEchoed
+    | TerminalManagement
     | TerminalTotalsGiven
     | TerminalUploaded
     | RequestUnusable

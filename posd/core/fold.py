@@ -56,6 +56,8 @@ def apply(state: State, record: r.Record, at_ms: int) -> State:
             return apply_refund(state, record, at_ms)
         case r.EchoStarted():
             return replace(state, exchange=Exchange(ExchangeKind.ECHO, None, at_ms))
+        case r.DownloadWanted() | r.ManagementStarted() | r.ManagementEnded() | r.ParametersTold():
+            return _management(state, record, at_ms)
         case r.SignOffStarted():
             exchange = Exchange(ExchangeKind.SIGN_OFF, record.stan, at_ms)
             return replace(state, exchange=exchange, stan=after(state, record.stan))
@@ -75,6 +77,28 @@ def apply(state: State, record: r.Record, at_ms: int) -> State:
             return change_txn(state, record.request_id, lambda txn: replace(txn, chip_end=told))
         case r.OriginalRefusedInAdvance():
             return replace(state, tombstones=(*state.tombstones, record.request_id)[-TOMBSTONES_MAX:])
+        case _:
+            assert_never(record)
+
+
+def _management(
+    state: State,
+    record: r.DownloadWanted | r.ManagementStarted | r.ManagementEnded | r.ParametersTold,
+    at_ms: int,
+) -> State:
+    match record:
+        case r.DownloadWanted():
+            return replace(state, wanted=(*state.wanted, record.function))
+        case r.ManagementStarted():
+            exchange = Exchange(ExchangeKind.MANAGEMENT, record.stan, at_ms)
+            managing = None if record.for_terminal else record.function
+            return replace(state, exchange=exchange, stan=after(state, record.stan), managing=managing)
+        case r.ManagementEnded():
+            ended = state.managing or (state.wanted[0] if state.exchange is None and state.wanted else None)
+            left = tuple(one for one in state.wanted if one != ended)
+            return replace(state, exchange=None, wanted=left, managing=None)
+        case r.ParametersTold():
+            return replace(state, parameters=record.parameters, parameters_at_ms=at_ms)
         case _:
             assert_never(record)
 

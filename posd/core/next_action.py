@@ -14,7 +14,8 @@ One exchange at a time, as the dialect demands. From the top:
    comes before the next request, or a terminal that never pauses would never be settled;
 8. a waiting request of the terminal;
 9. an advice after an online success, and one that is late;
-10. an echo, if the line is idle.
+10. a management message of the terminal, or one that the host wants (management.py);
+11. an echo, if the line is idle.
 
 `waits_until` answers for the same list when the next of these becomes possible. Keep the two beside each other.
 """
@@ -22,7 +23,7 @@ One exchange at a time, as the dialect demands. From the top:
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from posd.core import advice_delivery, refunds, reversals, session, settlement
+from posd.core import advice_delivery, management, refunds, reversals, session, settlement
 from posd.core.state import ReversalStatus, SettlementPhase
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ class Step(StrEnum):
     SIGN_IN_TO_SETTLE = "sign_in_to_settle"
     SKIP_BATCH = "skip_batch"
     WAIT_TO_SETTLE = "wait_to_settle"
+    MANAGE = "manage"
     ECHO = "echo"
 
 
@@ -88,6 +90,8 @@ def next_step(draft: "Draft") -> Step | None:
         return Step.SEND_REQUEST
     if advice_delivery.next_owed(draft) is not None:
         return Step.SEND_ADVICE
+    if management.pending(draft):
+        return Step.MANAGE
     if draft.rules.echo_interval_s and draft.may(session.ECHO):
         return Step.ECHO
     return None
@@ -115,6 +119,7 @@ def waits_until(draft: "Draft") -> list[float]:
     times = [agenda.exchange_deadline_s] if agenda.exchange_deadline_s is not None else []
     times += [give_up_s for _, give_up_s in agenda.sign_in_waiters]
     times += [event.received_s + queue_wait_s(draft) for event in agenda.queue]
+    times += [event.received_s + queue_wait_s(draft) for event in agenda.managements]
     times += agenda.confirm_until_s.values()
     if agenda.repeat is not None and refunds.to_repeat(draft) is not None:
         times.append(agenda.repeat[1])

@@ -79,6 +79,33 @@ class SignOffEnded(Struct, frozen=True):
     answered: bool
 
 
+class DownloadWanted(Struct, frozen=True):
+    """The host asks for a management message beside an answer (reference 1.1, header digit 6)."""
+
+    function: str
+
+
+class ManagementStarted(Struct, frozen=True):
+    """A management message is about to leave: one that the host wants, or the terminal's own."""
+
+    stan: Stan
+    function: str
+    for_terminal: bool
+
+
+class ManagementEnded(Struct, frozen=True):
+    """It was answered with this code, or was not (empty)."""
+
+    code: str
+    because: str
+
+
+class ParametersTold(Struct, frozen=True):
+    """The parameters that the host told, by name (reference 1.14)."""
+
+    parameters: dict[str, str]
+
+
 class EchoStarted(Struct, frozen=True):
     """An echo is about to leave; it has no STAN (reference 1.6)."""
 
@@ -630,6 +657,10 @@ Record = (
     | TerminalKeysGiven
     | SignOffStarted
     | SignOffEnded
+    | DownloadWanted
+    | ManagementStarted
+    | ManagementEnded
+    | ParametersTold
     | EchoStarted
     | EchoEnded
     | AuthorisationStarted

@@ -190,6 +190,8 @@ class Rules(Struct, frozen=True):
     unmaced_decline: UnmacedDecline = UnmacedDecline.ACCEPT
     partial_approval: bool = False
     refund_repeat: bool = False
+    parameters_applied: bool = False
+    """What the host's parameters say of waiting and repeating is what posd goes by (management.py)."""
     reversal_success_codes: frozenset[str] = frozenset({"00", "12", "25"})
     reversal_attempts_max: int = 4
     reversal_reasons: Mapping[Why, str] = field(default_factory=dict)

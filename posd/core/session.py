@@ -12,13 +12,14 @@
   gaps and said so.
 - A settlement begins with a fresh sign-in, whose answer judges the clock (D24).
 - A host may ask for a new sign-in beside any other answer: it follows the current transaction, and waits for the end of
-  a settlement that has asked its totals. What else it asks for is alerted: no download is done here.
+  a settlement that has asked its totals. It may ask for parameters or status (management.py); what else it asks for is
+  alerted: nothing of it is done here.
 """
 
 from typing import TYPE_CHECKING
 
+from posd.core import management, settlement
 from posd.core import records as r
-from posd.core import settlement
 from posd.core.answers import AnswerClass, ExchangeKind, HostAnswer, MacCheck
 from posd.core.effects import Refusal, SendEcho, SendSignIn, SendSignOff, SignInResult, ToTerminal
 from posd.core.events import TerminalSignInRequested
@@ -186,9 +187,14 @@ def host_wants(draft: "Draft", answer: HostAnswer) -> None:
     """
     if not answer.wants or answer.mismatch or answer.mac is MacCheck.BAD:
         return
+    if answer.kind is ExchangeKind.MANAGEMENT:
+        return  # what it asks for beside this would never end
     if answer.wants_sign_in and answer.kind is not ExchangeKind.SIGN_IN:
         if not draft.state.session.renewal_wanted:
             draft.record(r.SignInWanted(f"the host wants: {answer.wants}"))
     elif draft.may(f"wants:{answer.attention}"):
         draft.wait(f"wants:{answer.attention}", WANTS_AGAIN_S)
-        draft.alert("host_wants", attention=answer.attention, wants=answer.wants)
+        if answer.wants_function:
+            management.host_wants(draft, answer.wants_function)
+        else:
+            draft.alert("host_wants", attention=answer.attention, wants=answer.wants)

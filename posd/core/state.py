@@ -366,7 +366,8 @@ class State(Struct, frozen=True):
     """All that is true of one terminal. `stan` is the next to be used; `closed` keeps the last closed batches (D33).
 
     `unconfirmed` are approvals of which it is not known that the terminal has them (D16). `refused` are requests that
-    were answered without being sent, each with its refusal: asked again, they are answered so again (D6).
+    were answered without being sent, each with its refusal: asked again, they are answered so again (D6). `wanted`:
+    management messages that the host asks for; `managing`: the one of those that is in flight.
     """
 
     tid: Tid
@@ -383,6 +384,10 @@ class State(Struct, frozen=True):
     collided: tuple[RequestId, ...] = ()
     exchange: Exchange | None = None
     settlement: Settlement = Settlement()
+    wanted: tuple[str, ...] = ()
+    managing: str | None = None
+    parameters: dict[str, str] = field(default_factory=dict)
+    parameters_at_ms: int | None = None
     last_close: LastClose | None = None
     terminal_upload: TerminalUpload | None = None
 

@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any, Protocol
 
 from posd.core import events as e
+from posd.core import management
 from posd.core.effects import CommandDone
 from posd.core.engine import Engine
 from posd.core.settlement import CLOSING
@@ -128,7 +129,7 @@ class Control:
         """What is true around a terminal now."""
         engine = runner.lane.engine
         return Around(
-            rules=engine.rules,
+            rules=management.applied(engine.rules, engine.state),
             now=self._daemon.clock.now(),
             agenda=engine.agenda,
             link_up=self._daemon.link_up,

@@ -57,6 +57,7 @@ def terminal_view(state: State, around: Around) -> View:
         "unconfirmed_approvals": list(state.unconfirmed),
         "scripts_not_told": [txn.request_id for txn in chips.unreported(state)],
         "refunds_in_doubt": [txn.request_id for txn in state.in_doubt()],
+        "parameters": {"told_at": around.when(state.parameters_at_ms), **state.parameters} if state.parameters else {},
         "settlement": settlement_view(state, around),
         "last_close": close_view(state.last_close, around) if state.last_close else None,
         "alerted": [_alerted(one, around) for one in around.alerted],

@@ -177,6 +177,7 @@ OUTCOME: Mapping[CloseOutcome, str] = {
 DOING: Mapping[ExchangeKind, str] = {
     ExchangeKind.SIGN_IN: "signing in",
     ExchangeKind.SIGN_OFF: "signing off",
+    ExchangeKind.MANAGEMENT: "downloading",
     ExchangeKind.ECHO: "testing the line",
     ExchangeKind.TRANSACTION: "finishing a transaction",
     ExchangeKind.REVERSAL: "delivering a reversal",

@@ -82,6 +82,8 @@ def _name_of(message: fx.HostMessage) -> str:
             return "sign_off"
         case fx.SendEcho():
             return "echo"
+        case fx.SendManagement():
+            return "management"
         case fx.SendTotals():
             return "totals"
         case fx.SendUpload():

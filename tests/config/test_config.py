@@ -179,6 +179,7 @@ HOST_VALUE = [
     ("unmaced_decline: approve", "host.unmaced_decline: must be 'accept' or 'reverse'"),
     ("partial_approval: true", "host.partial_approval: must be 'reverse' or 'accept'"),
     ("refund_repeat: twice", "host.refund_repeat: must be 'never' or 'once'"),
+    ("parameters: maybe", "host.parameters: must be 'show' or 'apply'"),
 ]
 
 

@@ -26,6 +26,7 @@ GOLDEN_FILES = (
     "terminal_close.v1.jsonl",
     "advices.v3.jsonl",
     "chips.v5.jsonl",
+    "management.v1.jsonl",
     "not_sent.v1.jsonl",
 )
 
@@ -45,7 +46,8 @@ def folded(name: str) -> State:
 
 
 @pytest.mark.parametrize(
-    "name", ["v1", "refunds.v2", "till.v3", "terminal_close.v1", "advices.v3", "chips.v5", "not_sent.v1"]
+    "name",
+    ["v1", "refunds.v2", "till.v3", "terminal_close.v1", "advices.v3", "chips.v5", "not_sent.v1", "management.v1"],
 )
 def test_d34_a_golden_journal_folds_to_its_golden_state(name: str) -> None:
     """Never change the golden journals: a record whose shape changes gets a new version and an upcast."""

@@ -29,6 +29,8 @@ def build(message: fx.HostMessage, terminal: Terminal, material: Material, knobs
             raise CannotEncode("this dialect has no sign-off; write host.sign_off_after_close: no")
         case fx.SendChipDetail():
             raise CannotEncode("0320: here a chip's certificate comes from its terminal, as a message of its own")
+        case fx.SendManagement():
+            raise CannotEncode("this dialect has no downloads")
         case fx.SendEcho():
             return Message("0800", {3: ECHO, 24: knobs.nii, 41: terminal.tid})
         case fx.SendTransaction():

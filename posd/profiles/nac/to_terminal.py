@@ -28,6 +28,8 @@ def build(request: Message, answer: fx.ToTerminal, session: Session, now: Now, z
             fields |= _told(facts) | ({4: f"{part:012d}"} if part is not None else {})  # D15
         case fx.Refused(refusal=refusal):
             fields[39] = REFUSALS[refusal]
+        case fx.ManagementResult():
+            raise CannotEncode("this dialect has no downloads")
         case fx.SignInResult():
             fields[39] = APPROVED
         case fx.TotalsResult() as totals:

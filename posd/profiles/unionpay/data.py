@@ -248,6 +248,22 @@ SERVED_BY: Mapping[str, tuple[str, ...]] = MappingProxyType({"004": ("004", "003
 
 BLOCK_003_BYTES = 40
 
+PARAMETERS, STATUS = "0800/360", "0820/362"
+"""Management messages of our own, as MTI and 60.3 (reference 1.3)."""
+
+WANTED_FUNCTIONS: Mapping[str, str] = MappingProxyType({"1": PARAMETERS, "2": STATUS})
+"""Header digit 6 that asks for one (reference 1.1)."""
+
+PASSED_ON = frozenset(
+    {PARAMETERS, STATUS}
+    | {f"0800/{code}" for code in ("370", "371", "373", "380", "381", "390", "391", "394", "395")}
+    | {f"0800/{code}" for code in ("396", "397", "398", "399")}
+    | {f"0820/{code}" for code in ("372", "373", "382")}
+)
+"""Management messages of a terminal that are the host's to answer (reference 1.3)."""
+
+MANAGED = frozenset(one[5:] for one in PASSED_ON)
+
 SIGN_OFF, ECHO = "002", "301"
 SCRIPT_NOTICE = "951"
 SETTLEMENT, END_UNBALANCED, END_BALANCED = "201", "202", "207"

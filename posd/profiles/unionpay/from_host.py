@@ -20,7 +20,7 @@ from posd.iso8583.message import Message
 from posd.iso8583.subfields import Field48Totals, Field60, GroupTotals
 from posd.profiles.codes import Code
 from posd.profiles.contract import Arrived, Terminal
-from posd.profiles.unionpay import chip
+from posd.profiles.unionpay import chip, parameters
 from posd.profiles.unionpay.data import (
     ANSWER_KINDS,
     ATTENTION,
@@ -29,7 +29,10 @@ from posd.profiles.unionpay.data import (
     END_BALANCED,
     END_UNBALANCED,
     MAC_COVERED,
+    MANAGED,
+    PARAMETERS,
     SIGN_IN_AGAIN,
+    WANTED_FUNCTIONS,
 )
 from posd.profiles.unionpay.seal import Keying, mac_is_good, mak_of
 from posd.security.keys import unwrap
@@ -49,6 +52,8 @@ def answer_key(message: Message) -> tuple[ExchangeKind, Stan | None] | None:
         case "0330":
             trailer = code[8:11] in (END_BALANCED, END_UNBALANCED)
             return (ExchangeKind.TRAILER if trailer else ExchangeKind.UPLOAD), stan
+        case "0810" | "0830" if code[8:11] in MANAGED:
+            return ExchangeKind.MANAGEMENT, stan
         case "0830":
             return (ExchangeKind.ECHO, None) if code[8:11] == ECHO else (ExchangeKind.SIGN_OFF, stan)
         case _:
@@ -90,7 +95,20 @@ def read_answer(
         attention=attention,
         wants="" if attention == "0" else ATTENTION.get(attention, "something that the reference does not name"),
         wants_sign_in=attention == SIGN_IN_AGAIN,
+        wants_function=WANTED_FUNCTIONS.get(attention, ""),
+        block=(message.get(62) or "") if kind is ExchangeKind.MANAGEMENT else "",
+        parameters=_parameters(message) if kind is ExchangeKind.MANAGEMENT else None,
     )
+
+
+def _parameters(message: Message) -> Mapping[str, str] | None:
+    """What the answer to a parameter download tells; of another, or one that cannot be read, nothing."""
+    if (message.get(60) or "")[8:11] != PARAMETERS[5:]:
+        return None
+    try:
+        return parameters.read(bytes.fromhex(message.get(62) or ""))
+    except MalformedMessage:
+        return None
 
 
 def _class_of(kind: ExchangeKind, code: str, codes: Mapping[str, Code]) -> AnswerClass:

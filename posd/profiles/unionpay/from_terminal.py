@@ -21,10 +21,12 @@ from posd.profiles.unionpay.data import (
     ECHO,
     KIND_OF,
     KINDS,
+    MANAGED,
     MANUAL_ENTRY,
     MATRIX,
     MTI_OF,
     PARTIAL_ALLOWED,
+    PASSED_ON,
     REASONS,
     SERVED_BY,
     SIGN_OFF,
@@ -102,12 +104,14 @@ class RequestReader:
         match message.mti:
             case "0800":
                 code = Field60.parse(_need(message, 60)).code
+                if code in MANAGED:
+                    return ReadRequest(_management(message, reply_to, received_s))
                 if code not in SERVED_BY.get(self._sign_in, (self._sign_in,)):
                     raise Unusable(Refusal.NOT_SUPPORTED, f"sign-in code {code}: this host is signed in to otherwise")
                 _trace(message)
                 return ReadRequest(e.TerminalSignInRequested(reply_to, received_s))
             case "0820":
-                return ReadRequest(_management(message, reply_to))
+                return ReadRequest(_management(message, reply_to, received_s))
             case "0100" | "0200" | "0220":
                 return self._transaction(message, terminal, session, digest_key, reply_to, received_s)
             case "0620":
@@ -188,10 +192,13 @@ def _refuse_unauthenticated(event: e.TransactionRequested) -> None:
         raise Unusable(Refusal.NOT_AUTHENTICATED, f"{what} needs the terminal's MAC (D28)")
 
 
-def _management(message: Message, reply_to: str) -> e.Event:
+def _management(message: Message, reply_to: str, received_s: float) -> e.Event:
     kinds: dict[str, Callable[[str], e.Event]] = {SIGN_OFF: e.TerminalSignedOff, ECHO: e.TerminalEchoed}
     code = Field60.parse(_need(message, 60)).code
-    if code not in kinds:
+    if (function := f"{message.mti}/{code}") in PASSED_ON:
+        _trace(message)
+        return e.TerminalManagement(function, message.get(62) or "", reply_to, received_s)
+    if message.mti != "0820" or code not in kinds:
         raise Unusable(Refusal.NOT_SUPPORTED, f"network management code {code} is not served here")
     return kinds[code](reply_to)
 

@@ -11,7 +11,7 @@ from posd.errors import CannotEncode
 from posd.iso8583.message import Message
 from posd.iso8583.subfields import Field48End, Field48Totals, Field48Upload, Field60, Field61, GroupTotals, UploadRecord
 from posd.profiles.contract import Material, Terminal
-from posd.profiles.unionpay import chip
+from posd.profiles.unionpay import chip, parameters
 from posd.profiles.unionpay.data import (
     CURRENCY,
     ECHO,
@@ -24,6 +24,7 @@ from posd.profiles.unionpay.data import (
     REFUND_SCHEME,
     SETTLEMENT,
     SIGN_OFF,
+    STATUS,
     Row,
 )
 from posd.profiles.unionpay.named import NamedOriginal
@@ -52,6 +53,8 @@ def build(
             return _message("0820", terminal, fields)
         case fx.SendEcho():
             return _message("0820", terminal, {60: _management(message.batch_number, ECHO)})
+        case fx.SendManagement():
+            return _management_of_others(message, terminal)
         case fx.SendTransaction():
             return _transaction(message, terminal, material, control)
         case fx.SendReversal():
@@ -85,6 +88,16 @@ def build(
             return _message("0320", terminal, fields)
         case _:
             assert_never(message)
+
+
+def _management_of_others(message: fx.SendManagement, terminal: Terminal) -> Message:
+    """A download or a status upload: what a terminal sent goes on as it is (reference 1.3, 1.14)."""
+    mti, _, code = message.function.partition("/")
+    fields = {11: _trace(message.stan), 60: _management(message.batch_number, code)}
+    block = parameters.block(message.status).hex().upper() if message.function == STATUS else ""
+    if block := message.block or block:
+        fields[62] = block
+    return _message(mti, terminal, fields)
 
 
 def _message(mti: str, terminal: Terminal, fields: Mapping[int, str]) -> Message:

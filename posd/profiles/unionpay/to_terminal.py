@@ -43,6 +43,8 @@ def build(request: Message, answer: fx.ToTerminal, session: Session, now: Now, z
             fields[39] = REFUSALS[refusal]
         case fx.SignInResult(wrapped_keys=keys):
             fields |= {39: "00", 62: _served(request, keys)}
+        case fx.ManagementResult(code=code, block=block):
+            fields |= {39: code} | ({62: block} if block else {})
         case fx.TotalsResult() as totals:
             fields[48] = _field_48(totals)
         case _:
