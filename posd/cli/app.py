@@ -4,7 +4,7 @@ the command runs: a help text needs none of it.
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 from typer.exceptions import TyperException
@@ -36,6 +36,7 @@ Config = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="For programs.")]
 Utc = Annotated[bool, typer.Option("--utc", help="Times in UTC.")]
+Profile = Annotated[Literal["unionpay", "nac"], typer.Option("--profile", help="The dialect. 方言")]
 TidOption = Annotated[str | None, typer.Option("--tid", metavar="TID", help="Only this terminal.")]
 BatchOption = Annotated[int | None, typer.Option("--batch", min=1, max=999_999, help="Only this batch number.")]
 Limit = Annotated[int | None, typer.Option("--limit", min=1, help="At most so many.")]
@@ -431,6 +432,7 @@ def demo(
     seed: Annotated[int, typer.Option("--seed", help="Another order, other faults.")] = 1,
     as_json: Annotated[bool, typer.Option("--json", help="Print the audit for programs.")] = False,
     keep: Annotated[Path | None, typer.Option("--keep", metavar="DIR", help="Leave the files there.")] = None,
+    profile: Profile = "unionpay",
 ) -> int:
     """A shop's day on this machine. 演示
 
@@ -438,7 +440,7 @@ def demo(
     """
     from posd.cli.demo import demo_command
 
-    return demo_command(seed=seed, as_json=as_json, keep=keep)
+    return demo_command(seed=seed, as_json=as_json, keep=keep, profile=profile)
 
 
 @app.command(epilog="Example: posd version")

@@ -9,9 +9,11 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from posd.cli.demo_audit import Check, money_checks, rows
 from posd.cli.demo_evidence import read_evidence
@@ -25,11 +27,12 @@ from posd.cli.demo_story import Story
 from posd.cli.demo_teller import Teller
 from posd.errors import PosdError
 
+UNIONPAY, NAC = "unionpay", "nac"
 AGREED, FINDING, UNUSABLE, PROCESS_FAILED, INTERRUPTED = 0, 1, 2, 3, 130
 
 
-def demo_command(seed: int, as_json: bool, keep: Path | None) -> int:
-    """Play the day of `seed` and audit it. Returns the exit status.
+def demo_command(seed: int, as_json: bool, keep: Path | None, profile: str = UNIONPAY) -> int:
+    """Play the day of `seed` in this dialect and audit it. Returns the exit status.
 
     `as_json`: the audit as one JSON object on standard output, the story on standard error. `keep`: a folder, new or
     empty, in which everything stays (configuration, journal, books, logs).
@@ -37,7 +40,8 @@ def demo_command(seed: int, as_json: bool, keep: Path | None) -> int:
     teller = Teller(sys.stderr if as_json else sys.stdout)
     try:
         with interruptible(), _folder(keep) as root:
-            return _play(make_plan(seed), Folder(root), teller, as_json, keep)
+            played = _unionpay if profile == UNIONPAY else _nac
+            return _play(seed, profile, Folder(root), teller, as_json, keep, played)
     except _Unusable as error:
         print(f"posd demo: {error}", file=sys.stderr)
         return UNUSABLE
@@ -46,30 +50,67 @@ def demo_command(seed: int, as_json: bool, keep: Path | None) -> int:
         return INTERRUPTED
 
 
-def _play(plan: Plan, folder: Folder, teller: Teller, as_json: bool, keep: Path | None) -> int:
+@dataclass(frozen=True, slots=True)
+class Audited:
+    """What a story ended with."""
+
+    checks: list[Check]
+    rows: list[Mapping[str, object]]
+    batches: list[Any]
+
+
+def _play(
+    seed: int,
+    profile: str,
+    folder: Folder,
+    teller: Teller,
+    as_json: bool,
+    keep: Path | None,
+    played: Callable[[int, Folder, Teller], Audited],
+) -> int:
     began_s = time.monotonic()
-    teller.say(f"posd demo, seed {plan.seed}, in {folder.root}")
-    report: dict[str, object] = {"seed": plan.seed, "folder": str(folder.root) if keep else None}
+    teller.say(f"posd demo, {profile}, seed {seed}, in {folder.root}")
+    report: dict[str, object] = {"seed": seed, "profile": profile, "folder": str(folder.root) if keep else None}
     try:
-        with closing(Stage(folder, plan)) as stage:
-            story = Story(stage, teller)
-            story.play()
-        evidence = _evidence(plan, folder, story)
-        checks = [*money_checks(evidence), *proof_checks(evidence, plan, folder)]
+        audited = played(seed, folder, teller)
     except (StageFailed, PosdError, OSError, ValueError, KeyError) as error:
         status, failed = PROCESS_FAILED, f"{type(error).__name__}: {error}"
         teller.say()
         teller.line(False, "failed", "失败", failed)
         report |= {"agreed": False, "failed": failed}
     else:
-        status = AGREED if all(check.good for check in checks) else FINDING
-        _tell(checks, teller)
-        report |= _report(checks, evidence, status)
+        status = AGREED if all(check.good for check in audited.checks) else FINDING
+        _tell(audited.checks, teller)
+        report |= _report(audited, status)
     report["seconds"] = round(time.monotonic() - began_s, 1)
     _end(teller, status, report, keep)
     if as_json:
         print(json.dumps(report, ensure_ascii=False, indent=2))
     return status
+
+
+def _unionpay(seed: int, folder: Folder, teller: Teller) -> Audited:
+    plan = make_plan(seed)
+    with closing(Stage(folder, plan)) as stage:
+        story = Story(stage, teller)
+        story.play()
+    evidence = _evidence(plan, folder, story)
+    checks = [*money_checks(evidence), *proof_checks(evidence, plan, folder)]
+    return Audited(checks, rows(evidence), list(evidence.batches))
+
+
+def _nac(seed: int, folder: Folder, teller: Teller) -> Audited:
+    from posd.cli import demo_nac_audit, demo_nac_plan
+    from posd.cli.demo_nac_stage import NacStage
+    from posd.cli.demo_nac_story import NacStory
+
+    plan = demo_nac_plan.make_plan(seed)
+    with closing(NacStage(folder, plan)) as stage:
+        story = NacStory(stage, teller)
+        story.play()
+    evidence = demo_nac_audit.read_evidence(folder)
+    checks = demo_nac_audit.checks_of(evidence, story, plan, folder)
+    return Audited(checks, demo_nac_audit.rows(evidence), evidence.batches)
 
 
 def _evidence(plan: Plan, folder: Folder, story: Story) -> Evidence:
@@ -88,7 +129,7 @@ def _tell(checks: list[Check], teller: Teller) -> None:
             teller.say(f"        {finding}")
 
 
-def _report(checks: list[Check], evidence: Evidence, status: int) -> dict[str, object]:
+def _report(audited: Audited, status: int) -> dict[str, object]:
     return {
         "agreed": status == AGREED,
         "checks": [
@@ -99,10 +140,10 @@ def _report(checks: list[Check], evidence: Evidence, status: int) -> dict[str, o
                 "looked_at": check.looked_at,
                 "findings": list(check.findings),
             }
-            for check in checks
+            for check in audited.checks
         ],
-        "transactions": rows(evidence),
-        "batches": evidence.batches,
+        "transactions": audited.rows,
+        "batches": audited.batches,
     }
 
 
@@ -117,7 +158,9 @@ def _end(teller: Teller, status: int, report: dict[str, object], keep: Path | No
     if keep is not None:
         teller.say(f"      everything is kept in {keep}")
     elif status != AGREED:
-        teller.say(f"      to look into it: posd demo --seed {report['seed']} --keep NEW_FOLDER")
+        teller.say(
+            f"      to look into it: posd demo --profile {report['profile']} --seed {report['seed']} --keep NEW_FOLDER"
+        )
 
 
 class _Unusable(Exception):

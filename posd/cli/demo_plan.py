@@ -195,11 +195,11 @@ def _cards(dice: random.Random) -> tuple[DemoCard, ...]:
     for first_six, digits, scheme in _BINS:
         body = first_six + "".join(dice.choices("0123456789", k=digits - len(first_six) - 1))
         pin = "".join(dice.choices("0123456789", k=6)) if not cards else None
-        cards.append(DemoCard(body + _luhn(body), scheme, pin))
+        cards.append(DemoCard(body + luhn(body), scheme, pin))
     return tuple(cards)
 
 
-def _luhn(body: str) -> str:
+def luhn(body: str) -> str:
     """The check digit that belongs behind these digits."""
     total = 0
     for place, digit in enumerate(reversed(body)):

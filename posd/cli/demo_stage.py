@@ -127,8 +127,12 @@ class Folder:
 class Stage:
     """The processes of one demo. `close` ends whatever runs, whatever happened."""
 
-    def __init__(self, folder: Folder, plan: Plan) -> None:
-        self.folder, self.plan = folder, plan
+    plan: Plan
+
+    def __init__(self, folder: Folder, plan: Plan | None = None) -> None:
+        self.folder = folder
+        if plan is not None:  # another dialect's stage has its own
+            self.plan = plan
         self._sockets = _short_folder()
         self._host_port = 0
         self._door_port = _free_port(random.Random())
