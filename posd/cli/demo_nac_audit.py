@@ -164,7 +164,7 @@ def checks_of(evidence: Evidence, story: NacStory, plan: Plan, folder: Folder) -
         ("advices", "each advice delivered once", "通知类交易各送达一次", advices, _advices(evidence)),
         ("told", "the terminal was told the same", "终端所知一致", len(evidence.told), _told(evidence)),
         ("totals", "totals of the closed batches", "批结总额一致", len(evidence.closes), _totals(evidence)),
-        ("closes", "each batch closed as it had to be", "批结方式一致", len(story.closes), _closes(evidence, story)),
+        ("closes", "closed as it had to be", "批结方式一致", len(story.closes), _closes(evidence, story)),
         ("uploads", "uploaded records matched", "批上送逐笔相符", uploaded, _uploads(evidence)),
         ("balances", "the cards' balances", "卡余额一致", len(evidence.cards), _balances(evidence, plan)),
         ("staged", "every trouble left its trace", "故障均已记录", len(story.whys), _staged(evidence, story)),

@@ -19,8 +19,8 @@ log: {{format: json, level: info}}
 host:
   profile: nac
   address: "{loopback}:{host_port}"
-  connect_timeout_s: 1
-  reply_timeout_s: 2
+  connect_timeout_s: 0.8
+  reply_timeout_s: 1
   reconnect: {{first_s: 0.3, max_s: 1}}
   nac: {{batch_number_first: {batch}, more_follows: "yes"}}
 door: {{listen: "{loopback}:{door_port}", terminal_timeout_s: {terminal_timeout_s}}}

@@ -147,11 +147,11 @@ class NacStory:
         self._stage.restart_host("nac_lost_0330")
         self._teller.line(None, "the host is in another mood", "主机改变口径", "95; answers of the upload get lost")
         mark = self._stage.posd.mark()
-        said = posd(self._stage.folder, *SETTLE, may_end=(0, 1))
+        said = posd(self._stage.folder, *SETTLE, may_end=(0, 1)).values["terminals"][0]
+        self._teller.line(None, "posd settle", "手工批结", f"{said['outcome']} {said['reason']}".strip())
         closed = self._closed("operator", AGREED, mark)
-        self._teller.line(
-            said.status == 0, "posd settle", "手工批结", f"{closed['outcome']}, exit status {said.status}"
-        )
+        text = f"{closed['outcome']}, from where each answer was missing"
+        self._teller.line(closed["outcome"] == AGREED, "posd goes on by itself", "自动继续", text)
         one = self._batch(closed)["settlements"][-1]
         good = (one["code"], one["end_code"]) == ("95", "00") and one["uploaded"] == one["matched"] > 0
         counts = f"{one['uploaded']} uploaded, {one['matched']} matched"
