@@ -30,7 +30,7 @@ def test_a_kind_stands_there_as_the_dialect_has_it(kind: str) -> None:
     assert rows()[kind][0] == f"{row.mti} / {row.processing_code} / {row.condition_code} / {row.type_code}"
 
 
-@pytest.mark.parametrize("kind", list(MATRIX))
+@pytest.mark.parametrize("kind", [kind.value for kind in KINDS])
 def test_its_code_and_its_tests_exist(kind: str) -> None:
     _, code, tests = rows()[kind]
     here: Path | None = None

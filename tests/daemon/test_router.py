@@ -192,7 +192,7 @@ def test_what_is_wrong_with_a_message_is_said_in_the_dialects_codes(staged: Make
         assert codes == {
             "amount zero": "13",
             "refund": "58",
-            "0620": "40",
+            "0620": "30",
             "another merchant": "97",
             "no card": "30",
             "another currency": "30",
