@@ -21,7 +21,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 advices = typer.Typer(
-    help="What terminals told that the host does not have yet: list, retry, resolve. 离线上送", rich_markup_mode=None
+    help="What terminals told that the host does not have yet: list, retry, resolve. 离线交易", rich_markup_mode=None
 )
 reversals = typer.Typer(help="What is owed to the host: list, retry, resolve. 冲正", rich_markup_mode=None)
 txn = typer.Typer(help="Transactions: list, show. 交易", rich_markup_mode=None)

@@ -148,7 +148,7 @@ SUSPECTS: Mapping[str, str] = {
 
 REVERSALS: Mapping[str, str] = {
     "owed": "待发",
-    "stuck": "受阻，仍会发送",
+    "stuck": "卡住，仍会发送",
     "conflict": "与主机冲突，须人工处理",
     "acknowledged": "已获主机确认",
     "resolved": "已人工了结",
@@ -157,7 +157,7 @@ REVERSALS: Mapping[str, str] = {
 
 ADVICES: Mapping[str, str] = {
     "owed": "待送",
-    "stuck": "受阻，仍会发送",
+    "stuck": "卡住，仍会发送",
     "refused": "被主机拒绝，须人工处理",
     "done": "主机已收到",
     "cancelled": "终端已取消",

@@ -52,7 +52,7 @@ def money_checks(evidence: Evidence) -> list[Check]:
     asked: list[tuple[str, str, str, int, Question]] = [
         ("approved", "approved here, at the host once", "批准的交易主机各有一笔", entries, at_host_once),
         ("booked", "at the host, explained here", "主机每笔都有出处", len(evidence.booked), explained),
-        ("reversed", "unknown outcomes reversed once", "未知结果均冲正一次", owed, reversed_once),
+        ("reversed", "unknown outcomes reversed once", "结果不明的均冲正一次", owed, reversed_once),
         ("acknowledged", "no reversal still owed", "无未完成冲正", owed, acknowledged),
         ("resolved", "refunds in doubt resolved", "存疑退货已确认", len(doubtful(evidence)), resolved),
         ("told", "the terminal was told the same", "终端所知一致", len(evidence.told), _told),

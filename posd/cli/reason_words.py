@@ -37,7 +37,7 @@ REASONS: Mapping[str, str] = {
 }
 """Code of a shape -> its words; `inner` is a reason itself."""
 
-OF = {"settlement message": "结算报文", "reversal": "冲正", "advice": "离线上送"}
+OF = {"settlement message": "结算报文", "reversal": "冲正", "advice": "离线交易"}
 
 
 def reason(lang: Lang, text: str) -> str:

@@ -55,7 +55,7 @@ def test_status_in_chinese_says_the_same(posd: Posd, place: Any, served: Any, mo
     assert by_option.status == by_locale.status == 1
     assert by_option.out == by_locale.out
     assert "终端号" in by_option.out
-    assert "1 笔冲正多次发送未成功" in by_option.out
+    assert "1 笔冲正卡住：多次发送未成功" in by_option.out
     assert "主机线路断开：连接被拒绝" in by_option.out
     assert "TERMINAL" not in by_option.out
 
