@@ -110,6 +110,7 @@ EVENTS: Mapping[str, str] = {
     "reversal_carried_over": "冲正 {request_id} 未获确认，结算后继续发送",
     "totals_asked": "向主机发送总计，流水号 {stan:06d}",
     "totals_unanswered": "对账无有效应答",
+    "totals_not_sent": "线路未收，总计未发出，主机未被询问",
     "totals_answered": "主机对账结果：内卡{domestic}，外卡{foreign}；需上送 {items} 笔",
     "settlement_unconfirmed": "无法确认主机是否已结算",
     "settlement_decided": "人工认定：主机{decided}",

@@ -279,6 +279,8 @@ def _never_left(draft: Draft, because: str) -> None:
     assert exchange is not None, "a token belongs to an exchange"
     if exchange.kind is ExchangeKind.TRANSACTION and _advice(draft, exchange.request_id) is None:
         transactions.never_left(draft, _transaction(draft, exchange), because)
+    elif exchange.kind is ExchangeKind.TOTALS:
+        settlement.never_left(draft, because)
     else:
         _lost(draft, Why.NOT_SENT, because)
 

@@ -29,7 +29,7 @@ WANT_SOMEBODY = UNDELIVERED | {AdviceStatus.REFUSED}
 DueRecord = r.SettlementWanted | r.SettlementPostponed | r.SettlementBegun
 WaitRecord = r.SettlementDeferred | r.SettlementHeld | r.SettlementApproved
 DoubtRecord = r.SettlementUnconfirmed | r.SettlementDecided
-TotalsRecord = r.TotalsAsked | r.TotalsUnanswered | r.TotalsAnswered
+TotalsRecord = r.TotalsAsked | r.TotalsUnanswered | r.TotalsNotSent | r.TotalsAnswered
 UploadRecord = r.UploadSent | r.UploadAcknowledged | r.UploadUnanswered | r.UploadSetAside
 TrailerRecord = r.TrailerSent | r.TrailerUnanswered
 CloseRecord = r.BatchSkipped | r.BatchClosed
@@ -146,6 +146,10 @@ def _totals(state: State, record: TotalsRecord, at_ms: int) -> State:
         case r.TotalsUnanswered():
             phase = _phase(state, settlements.Input.UNANSWERED)
             settlement = replace(_no_answer(settlement, record.because, record.code), phase=phase)
+            return replace(state, settlement=settlement, exchange=None)
+        case r.TotalsNotSent():
+            phase, asked = _phase(state, settlements.Input.UNANSWERED), max(settlement.asked - 1, 0)
+            settlement = replace(settlement, phase=phase, asked=asked, postponed_because=record.because)
             return replace(state, settlement=settlement, exchange=None)
         case r.TotalsAnswered():
             what = settlements.Input.ITEMS_WANTED if record.items else settlements.Input.NO_ITEMS

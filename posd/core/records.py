@@ -515,6 +515,12 @@ class TotalsUnanswered(Struct, frozen=True):
     code: str = ""
 
 
+class TotalsNotSent(Struct, frozen=True):
+    """The line took none of the 0500: the host was not asked, and the next one is no repeat (D20)."""
+
+    because: str
+
+
 class TotalsAnswered(Struct, frozen=True):
     """The 0510 is known: the totals are not asked again (D20). `items` is what the host wants uploaded."""
 
@@ -709,6 +715,7 @@ Record = (
     | ReversalCarriedOver
     | TotalsAsked
     | TotalsUnanswered
+    | TotalsNotSent
     | TotalsAnswered
     | SettlementUnconfirmed
     | SettlementDecided

@@ -347,6 +347,13 @@ def lost(draft: "Draft", because: str) -> None:
     _retry_totals(draft, because, "")
 
 
+def never_left(draft: "Draft", because: str) -> None:
+    """The host was not asked: 94, 77 or zeros in answer to the next 0500 are no sign that it closed (D20)."""
+    draft.end_exchange()
+    draft.record(r.TotalsNotSent(because))
+    draft.back_off(SETTLE, draft.rules.settle_retry)
+
+
 def sign_in_first(draft: "Draft", answer: HostAnswer) -> None:
     """The host has forgotten us: what it did not take is sent again after a sign-in."""
     if answer.answer_class is AnswerClass.ACT_AND_RETRY:

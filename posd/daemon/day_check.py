@@ -227,7 +227,7 @@ def _causes(due_ms: int, until_ms: int, segment: Segment, up: Uptime, around: Ar
         "daemon_down": _of_gaps(up.daemon, spans),
         "clock": [row for row in within if row.kind == "settlement_postponed" and "clock" in _because(row)],
         "host_refused": [row for row in within if row.kind in REFUSED and _code(row)],
-        "line": _of_gaps(up.line, spans),
+        "line": [*_of_gaps(up.line, spans), *(row for row in within if row.kind == "totals_not_sent")],
         "host_unconfirmed": [row for row in segment.rows if row.kind == "settlement_unconfirmed"],
         "host_silent": [row for row in within if row.kind in REFUSED and not _code(row)],
         "sign_in": [row for row in within if row.kind == "sign_in_failed"],

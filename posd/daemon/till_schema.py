@@ -143,7 +143,7 @@ class Transaction(Struct, omit_defaults=False):
     request_id: Annotated[str, Meta(description="Its name in the journal.")]
     tid: str
     kind: Annotated[str, Meta(examples=["sale", "void", "refund"])]
-    status: Annotated[str, Meta(examples=["approved", "declined", "unknown", "reversed", "in_doubt"])]
+    status: Annotated[str, Meta(examples=["approved", "declined", "unknown", "reversed", "in_doubt", "not_sent"])]
     text: Annotated[str, Meta(description="The status in plain words.")]
     amount: Annotated[str, Meta(examples=["12.30"])]
     amount_minor: int

@@ -222,6 +222,7 @@ EVENT: Mapping[str, str] = {
     "advice_carried_over": "the advice {request_id} is not delivered; it counts, and is carried over",
     "totals_asked": "our totals sent to the host, trace {stan:06d}",
     "totals_unanswered": "no usable answer to the totals",
+    "totals_not_sent": "the line took none of the totals: the host was not asked",
     "totals_answered": "the host's totals: domestic {domestic}, foreign {foreign}; {items} item(s) to upload",
     "settlement_unconfirmed": "not known whether the host closed the batch",
     "settlement_decided": "decided that the host {decided}",

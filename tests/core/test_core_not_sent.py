@@ -11,6 +11,7 @@ from tests.core.playbook import (
     after_sales,
     alerted,
     answered,
+    balanced,
     forgot,
     late,
     not_recorded,
@@ -24,9 +25,11 @@ from tests.core.playbook import (
     rules,
     sale,
     sent,
+    settling,
     taken_back,
     told,
     void,
+    zeros,
 )
 
 
@@ -122,6 +125,23 @@ def test_d14_an_advice_that_never_left_was_not_seen_before() -> None:
     play >> never_left << recorded(r.AdviceUnanswered, may_have_arrived=False)
     (advice,) = play.state.advices.values()
     assert (advice.status, advice.unanswered, advice.attempts) == (AdviceStatus.OWED, 0, 0)
+
+
+def test_d20_totals_that_never_left_were_not_asked() -> None:
+    """So 94 or zeros in answer to the next ones are no sign of a close that nobody here knows of."""
+    play = settling(after_sales(1)) >> never_left << recorded(r.TotalsNotSent) << not_recorded(r.TotalsUnanswered)
+    play.until_sent(ExchangeKind.TOTALS)
+    assert play.state.settlement.asked == 1
+    play >> zeros() << not_recorded(r.SettlementUnconfirmed) << recorded(r.TotalsAnswered)
+
+
+def test_d20_the_totals_stay_as_they_were_when_they_never_left() -> None:
+    play = settling(after_sales(1))
+    first = play.sent[-1].message
+    play >> never_left
+    play.until_sent(ExchangeKind.TOTALS)
+    assert play.sent[-1].message == first
+    play >> balanced() << recorded(r.TotalsAnswered)
 
 
 def test_every_other_message_that_never_left_is_only_unanswered() -> None:
