@@ -35,6 +35,7 @@ from posd.journal.contract import RecordRow, Row
 from posd.profiles.unionpay import data, seal
 from posd.profiles.unionpay.profile import UnionPay
 from posd.values import Stan, Tid
+from simulators.world import bugs_lines as lines
 from simulators.world import bugs_tills as tills
 from simulators.world import machine as machines
 from simulators.world.faults import Faults
@@ -314,6 +315,17 @@ BUGS: Mapping[str, Bug] = {
     ),
     "totals_wait_for_nobody": Bug(
         tills.totals_wait_for_nobody, faults=Faults(till_silent=0.8), adjust=tills.with_slow_tills
+    ),
+    "reversal_by_both_routes": Bug(
+        lines.reversal_by_both_routes, faults=replace(ROUGH, lose=0.3), adjust=lines.by("kept", "kept")
+    ),
+    "lost_is_not_sent": Bug(lines.lost_is_not_sent, faults=replace(ROUGH, cut=0.3), adjust=lines.by("one_shot")),
+    "withdrawn_too_late": Bug(lines.withdrawn_too_late, faults=replace(ROUGH, lose=0.3), adjust=lines.by("one_shot")),
+    "silent_route_keeps_trying": Bug(
+        lines.silent_route_keeps_trying, faults=Faults(delay=0.6), adjust=lines.by("kept", "kept")
+    ),
+    "late_connection_keeps_trying": Bug(
+        lines.late_connection_keeps_trying, faults=replace(ROUGH, delay=0.3), adjust=lines.by("one_shot")
     ),
     "silence_confirms": Bug(tills.silence_confirms, faults=Faults(till_silent=0.5), adjust=tills.with_tills),
 }

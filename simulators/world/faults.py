@@ -120,6 +120,8 @@ WORST = {
 }
 """The strongest that each kind is drawn."""
 
+WORST_LINE = {name: WORST[name] for name in ("lose", "delay", "duplicate", "corrupt", "garbage", "cut", "stall")}
+
 WORST_TILLS = {"till_deaf": 0.3, "till_twice": 0.3, "till_fickle": 0.2, "till_late": 0.4, "till_silent": 0.3}
 
 WORST_HOST = {"reused": 0.1}

@@ -6,6 +6,7 @@ also after the connection broke. Answers come back on the connection on which th
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from random import Random
 
 from posd.core import effects as fx
 from posd.profiles.contract import Outgoing
@@ -47,6 +48,9 @@ class Line:
     on_up: Callable[[], None] = lambda: None
     on_down: Callable[[str], None] = lambda why: None
     on_frame: Callable[[bytes], None] = lambda frame: None
+    on_withdrawn: Callable[[str], None] = lambda token: None
+    on_lost: Callable[[str, str], None] = lambda token, why: None
+    """These two are never told here."""
     _connection: int = 0
     _wanted: int = 0
     _outbox: list[_Waiting] = field(default_factory=list)
@@ -61,6 +65,9 @@ class Line:
         """The machine is gone: its connection breaks, what the line had not taken never leaves."""
         self._wanted += 1
         self._drop()
+
+    def leave(self) -> None:
+        """The run is over."""
 
     def _try_soon(self, wanted: int) -> None:
         self.stage.after(self.stage.random.uniform(*RECONNECT_S), lambda: self._try(wanted))
@@ -148,7 +155,7 @@ class Line:
             stage.say("line", f"lost {waiting.outgoing.mti} {waiting.outgoing.stan or ''}")
             return
         if stage.chance(faults.corrupt) and waiting.outgoing.mti[:2] in MACED:
-            frame = self._spoilt(frame, waiting.tid)
+            frame = spoilt(stage, stage.random, frame, waiting.tid)
         self._arrive_after(self._latency(), frame)
         if stage.chance(faults.duplicate):
             self._arrive_after(self._latency(), frame)
@@ -158,15 +165,6 @@ class Line:
         if not self.quiet and stage.chance(stage.faults.delay):
             return stage.random.uniform(*DELAY_S)
         return stage.random.uniform(*LATENCY_S)
-
-    def _spoilt(self, frame: bytes, tid: str) -> bytes:
-        """One bit flips, not in field 41: no host says another terminal's name."""
-        while True:
-            bit = self.stage.random.randrange(BODY_AT * 8, len(frame) * 8)
-            spoilt = frame[: bit // 8] + bytes([frame[bit // 8] ^ 1 << bit % 8]) + frame[bit // 8 + 1 :]
-            if tid.encode() in spoilt:
-                self.stage.say("line", f"bit {bit} of a frame is spoilt")
-                return spoilt
 
     def _arrive_after(self, delay_s: float, frame: bytes) -> None:
         connection = self._connection
@@ -184,18 +182,13 @@ class Line:
                 stage.say("line", "lost an answer")
                 return
             if stage.chance(faults.garbage):
-                self._deliver_after(self._latency(), connection, self._garbled(frame), lambda: None)
+                self._deliver_after(self._latency(), connection, garbled(stage.random, frame), lambda: None)
                 return
-            if stage.chance(faults.corrupt) and _has_mac(frame):
-                frame, delivered = self._spoilt(frame, ""), lambda: None
+            if stage.chance(faults.corrupt) and has_mac(frame):
+                frame, delivered = spoilt(stage, stage.random, frame, ""), lambda: None
         self._deliver_after(delay_s + self._latency(), connection, frame, delivered)
         if not self.quiet and stage.chance(faults.duplicate):
             self._deliver_after(delay_s + self._latency(), connection, frame, delivered)
-
-    def _garbled(self, frame: bytes) -> bytes:
-        """Cut short, or noise."""
-        random = self.stage.random
-        return frame[: random.randrange(1, len(frame))] if random.random() < 0.7 else random.randbytes(40)
 
     def _deliver_after(self, delay_s: float, connection: int, frame: bytes, delivered: Callable[[], None]) -> None:
         def deliver() -> None:
@@ -206,7 +199,22 @@ class Line:
         self.stage.after(delay_s, deliver)
 
 
-def _has_mac(frame: bytes) -> bool:
+def spoilt(stage: Stage, random: Random, frame: bytes, tid: str) -> bytes:
+    """One bit flips, not in field 41: no host says another terminal's name."""
+    while True:
+        bit = random.randrange(BODY_AT * 8, len(frame) * 8)
+        other = frame[: bit // 8] + bytes([frame[bit // 8] ^ 1 << bit % 8]) + frame[bit // 8 + 1 :]
+        if tid.encode() in other:
+            stage.say("line", f"bit {bit} of a frame is spoilt")
+            return other
+
+
+def garbled(random: Random, frame: bytes) -> bytes:
+    """Cut short, or noise."""
+    return frame[: random.randrange(1, len(frame))] if random.random() < 0.7 else random.randbytes(40)
+
+
+def has_mac(frame: bytes) -> bool:
     """An answer with field 64: bit 64 of the bitmap."""
     is_covered = frame[BODY_AT : BODY_AT + 2] in (b"\x02\x10", b"\x04\x10")
     return is_covered and bool(frame[BODY_AT + BITMAP_END_AT] & MAC_FIELD_BIT)

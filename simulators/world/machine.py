@@ -28,6 +28,7 @@ from posd.journal.memory import MemoryStore
 from posd.profiles.contract import Arrived, Profile, Terminal
 from posd.values import Now, Tid
 from simulators.world.line import Line
+from simulators.world.network import Network
 from simulators.world.stage import Stage
 from simulators.world.witness import Witness
 
@@ -58,7 +59,7 @@ class Machine:
 
     stage: Stage
     witness: Witness
-    line: Line
+    line: Line | Network
     profile: Profile
     terminals: Mapping[Tid, Terminal]
     rules: Mapping[Tid, Rules]
@@ -102,7 +103,8 @@ class Machine:
         for tid, terminal in self.terminals.items():
             self.lanes[tid] = self._recovered(tid, terminal)
         self.line.on_up, self.line.on_frame = self._line_up, self._from_host
-        self.line.on_down = self._line_down
+        self.line.on_down, self.line.on_lost = self._line_down, self._lost
+        self.line.on_withdrawn = self._withdrawn
         self._tell_all(e.Started())
         if self.alive:
             self.line.start()
@@ -149,6 +151,17 @@ class Machine:
 
     def _line_down(self, why: str) -> None:
         self._tell_all(e.LinkDown(why))
+
+    def _withdrawn(self, token: str) -> None:
+        """Before whatever waits: a tick, or the line's end, would call its outcome unknown."""
+        tid = Tid(token.rpartition("#")[0])
+        if tid in self.lanes:
+            self.offer(tid, Happened(e.NeverLeft(token, "the line could not take it")), first=True)
+
+    def _lost(self, token: str, why: str) -> None:
+        tid = Tid(token.rpartition("#")[0])
+        if tid in self.lanes:
+            self.offer(tid, Happened(e.ExchangeLost(token, why)))
 
     def _from_host(self, frame: bytes) -> None:
         """As daemon/router.py does: to the lane of field 41, or as far as it can be read."""
@@ -213,11 +226,11 @@ class Machine:
 
     # --- one item --------------------------------------------------------------------------------------------------
 
-    def offer(self, tid: Tid, item: Item) -> None:
+    def offer(self, tid: Tid, item: Item, *, first: bool = False) -> None:
         """Into the inbox; lived through at once unless something else is being lived through."""
         if not self.alive:
             return
-        self._inbox.append((tid, item))
+        (self._inbox.appendleft if first else self._inbox.append)((tid, item))
         if self._living:
             return
         self._living = True

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from functools import partial
 from multiprocessing import get_context
 
+from posd.daemon.log import set_up
 from simulators.world.bugs import BUGS
 from simulators.world.scene import Outcome, run
 
@@ -18,6 +19,7 @@ SEEDS_AT_ONCE = 10
 
 def live(seed: int, bug: str | None = None, *, traced: bool = False) -> Outcome:
     """One seed, with the bug of this name planted for its length."""
+    set_up(level="error")
     if bug is None:
         return run(seed, traced=traced)
     planted = BUGS[bug]

@@ -15,6 +15,7 @@ from simulators.host.settings import Behaviour
 from simulators.macs import USUAL, Keying
 from simulators.terminal.core import CardInHand
 from simulators.world.faults import aside
+from simulators.world.network import Roads
 from simulators.world.terminals import Agent, Script, random_day
 
 Cards = tuple[CardInHand, ...]
@@ -35,7 +36,7 @@ CARDS: Cards = (
 
 TERMINALS_MAX = 3
 
-TILLS_CHANCE = 0.4
+TILLS_CHANCE, ROADS_CHANCE = 0.4, 0.4
 ORDERS = (2, 8)
 CONFIRM_WITHIN_S = (0.0, 15.0, 90.0, 900.0)
 
@@ -49,6 +50,7 @@ class Plan:
     messages. `sign_in`: the layout of the host's keys; `terminals_sign_in`: the one that terminals ask for. `keying`:
     what terminals agreed on, the host in its `behaviour`; `encrypts_tracks`: whether posd does.
     `orders`: how many each terminal's till places a day; 0: there are no tills.
+    `roads`: posd's own routes over these, else one kept line of the world's own (line.py).
     `host_rules`: faults at certain messages. `kill_at`: the numbered point at which the machine dies. `fail_at`: the
     numbered commit that fails, and whether its rows are durable all the same."""
 
@@ -64,6 +66,7 @@ class Plan:
     keying: Keying = USUAL
     encrypts_tracks: bool = False
     orders: int = 0
+    roads: Roads | None = None
     host_rules: tuple[Rule, ...] = ()
     kill_at: int | None = None
     fail_at: tuple[int, bool] | None = None
@@ -75,7 +78,7 @@ class Plan:
         beside = Random()
         beside.setstate(random.getstate())
         beside.seed(beside.getrandbits(64))  # what is drawn from it moves none of the draws below
-        tills = aside(random, "tills")
+        tills, roads = aside(random, "tills"), aside(random, "roads")
         requests = random.randint(REQUESTS_MIN, REQUESTS_MAX)
         rules, behaviour = _rules(random), _behaviour(random)
         if rules["unmaced_decline"] is UnmacedDecline.REVERSE:  # its host signs its declines
@@ -93,7 +96,11 @@ class Plan:
             terminals_sign_in="003" if sign_in != "001" and random.random() < 0.5 else sign_in,
             people=random.choice((0.0, 0.0, 0.5)),
         )
-        return plan.with_keys(beside).with_tills(tills)
+        return plan.with_keys(beside).with_tills(tills).with_roads(roads)
+
+    def with_roads(self, random: Random) -> Self:
+        """The same with posd's own routes and links, at random."""
+        return replace(self, roads=Roads.drawn(random)) if random.random() < ROADS_CHANCE else self
 
     def with_tills(self, random: Random, chance: float = TILLS_CHANCE) -> Self:
         """The same with tills at random, which have to confirm what is approved, or not (D16)."""

@@ -27,6 +27,7 @@ from simulators.world.faults import Faults
 from simulators.world.host import Host
 from simulators.world.line import Line
 from simulators.world.machine import Machine
+from simulators.world.network import Network
 from simulators.world.people import People
 from simulators.world.plan import CARDS, DOMESTIC, FOREIGN, PIN, Plan
 from simulators.world.stage import Stage
@@ -79,7 +80,10 @@ def run(
     random = Random(f"plan {seed}")
     drawn_faults, drawn_plan = Faults.drawn(random), Plan.drawn(random)
     world = World(seed, faults or drawn_faults, adjust(plan or drawn_plan), traced, machine)
-    world.live()
+    try:
+        world.live()
+    finally:
+        world.line.leave()
     stage = world.stage
     return Outcome(
         seed=seed,
@@ -106,7 +110,7 @@ class World:
         self.tids = [Tid(f"1000000{number}") for number in range(1, plan.terminals + 1)]
         self.witness = Witness(self.stage, (*DOMESTIC, FOREIGN), plan.rules.get("refund_repeat", False))
         self.host = Host(self.stage, self.witness, self._host_settings(), plan.host_rules)
-        self.line = Line(self.stage, self.witness, self.host.receive)
+        self.line = self._line()
         self.agents = {tid: self._agent(tid, number) for number, tid in enumerate(self.tids)}
         self.witness.confirming.within_s = plan.rules.get("confirm_within_s", 0.0)
         self.tills = {tid: self._till(tid) for tid in self.tids} if plan.orders else {}
@@ -120,6 +124,13 @@ class World:
         cards = [CardSettings(pan=pan) for pan in DOMESTIC[:2]]
         cards += [CardSettings(pan=DOMESTIC[2], pin=PIN), CardSettings(pan=FOREIGN, scheme="VIS")]
         return HostSettings(terminals=terminals, cards=tuple(cards), behaviour=self.plan.behaviour)
+
+    def _line(self) -> Line | Network:
+        stage, witness, roads = self.stage, self.witness, self.plan.roads
+        if roads is None:
+            return Line(stage, witness, self.host.receive)
+        limit_s = Rules({}, (), ZONE).reply_timeout_s
+        return Network(stage, witness, self.host.receive, roads, lambda: self.machine.now(), limit_s)
 
     def _agent(self, tid: Tid, number: int) -> Agent:
         tmk = _tmk(int(tid[-1])) if self.plan.with_mac[number % len(self.plan.with_mac)] else None

@@ -12,6 +12,7 @@ from simulators.host.settings import Behaviour
 from simulators.terminal import matrix
 from simulators.terminal.core import CardInHand
 from simulators.world.faults import Faults
+from simulators.world.network import Mode, Roads
 from simulators.world.plan import Cards, Day, Plan
 from simulators.world.scene import Outcome, run
 from simulators.world.terminals import Agent, Script, Wait
@@ -110,6 +111,10 @@ def _plan(day: Day, *rules: Rule, unbalance: Literal["none", "both"] = "none") -
     )
 
 
+def _by(plan: Plan, *modes: Mode) -> Plan:
+    return replace(plan, roads=Roads(modes))
+
+
 SCRIPTED: Mapping[str, ScriptedDay] = {
     "sale": ScriptedDay(_plan(sale), "agreed"),
     "void": ScriptedDay(_plan(void), "agreed"),
@@ -123,6 +128,10 @@ SCRIPTED: Mapping[str, ScriptedDay] = {
     "advices": ScriptedDay(_plan(advices), "agreed"),
     "lost answer to an advice": ScriptedDay(_plan(advices, Rule(do="lose_answer", mti="0220", nth=1)), "agreed"),
     "advices with upload": ScriptedDay(_plan(advices, unbalance="both"), "out_of_balance"),
+    "lost answer on a connection of its own": ScriptedDay(
+        _by(_plan(sale, Rule(do="lose_answer", mti="0200", nth=1)), "one_shot"), "empty"
+    ),
+    "by two routes": ScriptedDay(_by(_plan(void), "kept", "one_shot"), "agreed"),
     "balanced": ScriptedDay(_plan(small_shop), "agreed"),
     "unbalanced with upload": ScriptedDay(_plan(busy_shop, unbalance="both"), "out_of_balance"),
 }

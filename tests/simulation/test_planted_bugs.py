@@ -35,6 +35,11 @@ EXPECTED = {
     "confirmed_after_all": "was told approved, and its reversal is owed",
     "till_key_forgotten_at_restart": "and its till wanted it once",
     "totals_wait_for_nobody": "(D16)",
+    "reversal_by_both_routes": "arrived though it was not sent, or was taken back",
+    "lost_is_not_sent": "",
+    "withdrawn_too_late": "arrived though it was not sent, or was taken back",
+    "silent_route_keeps_trying": "after its own reversal",
+    "late_connection_keeps_trying": "after its own reversal",
     "silence_confirms": "and its till never said so",
 }
 """What the world says of each; empty: it depends on the seed."""

@@ -92,6 +92,11 @@ def test_the_troubles_do_happen() -> None:
         "till: failed",
         "till: not confirmed in time",
         "request_key_reused",
+        "a frame was withdrawn",
+        "an exchange was lost",
+        "routes: all routes failed",
+        "routes: back to a better route",
+        "routes: failed over",
     }
     missing = wanted
     for seed in SEEDS:
