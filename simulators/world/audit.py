@@ -258,6 +258,9 @@ def _advice(stage: Stage, known: Known, entry: Entry | None, what: str) -> None:
     elif known.status == "cancelled" and there:
         stage.violate(f"{what}: it was taken back before it left")
     elif known.status == "refused" and there:
+        if known.attempts > 1:  # what was answered to a repeat says nothing of the first: it is shown as refused
+            stage.count("suspect: an advice that was refused on a repeat")
+            return
         if known.code != SEEN_BEFORE:  # on a first attempt that is no proof, even if the line doubled it (D14)
             stage.violate(f"{what}: the host has what it refused")
         stage.count("suspect: an advice that was answered 94 at once")

@@ -24,6 +24,8 @@ Day = Callable[[Agent, Cards, int], Script]
 
 DOMESTIC = ("6225880123456789", "6225880123456797", "6222021234567890123")
 FOREIGN = "4111111111111111"
+RESERVED = "6222020000000000000"
+"""Nobody pays with it before the last sale: there is money on it."""
 EXPIRY = "3012"
 PIN = "246810"
 
@@ -33,6 +35,7 @@ CARDS: Cards = (
     CardInHand(DOMESTIC[2], EXPIRY, "021", PIN),
     CardInHand(FOREIGN, EXPIRY, "012"),
 )
+LAST_CARD = CardInHand(RESERVED, EXPIRY)
 
 TERMINALS_MAX = 3
 

@@ -29,7 +29,7 @@ from simulators.world.line import Line
 from simulators.world.machine import Machine
 from simulators.world.network import Network
 from simulators.world.people import People
-from simulators.world.plan import CARDS, DOMESTIC, FOREIGN, PIN, Plan
+from simulators.world.plan import CARDS, DOMESTIC, FOREIGN, LAST_CARD, PIN, RESERVED, Plan
 from simulators.world.stage import Stage
 from simulators.world.terminals import Agent, Script, View
 from simulators.world.tills import Till
@@ -108,7 +108,7 @@ class World:
         self.morning_ms = round(MORNING.timestamp() * 1000)
         self.stage = Stage(seed, faults, self.morning_ms, traced)
         self.tids = [Tid(f"1000000{number}") for number in range(1, plan.terminals + 1)]
-        self.witness = Witness(self.stage, (*DOMESTIC, FOREIGN), plan.rules.get("refund_repeat", False))
+        self.witness = Witness(self.stage, (*DOMESTIC, FOREIGN, RESERVED), plan.rules.get("refund_repeat", False))
         self.host = Host(self.stage, self.witness, self._host_settings(), plan.host_rules)
         self.line = self._line()
         self.agents = {tid: self._agent(tid, number) for number, tid in enumerate(self.tids)}
@@ -123,6 +123,7 @@ class World:
         terminals = tuple(TerminalSettings(tid=tid, mid=MID, tmk=_tmk(int(tid[-1])).hex()) for tid in self.tids)
         cards = [CardSettings(pan=pan) for pan in DOMESTIC[:2]]
         cards += [CardSettings(pan=DOMESTIC[2], pin=PIN), CardSettings(pan=FOREIGN, scheme="VIS")]
+        cards.append(CardSettings(pan=RESERVED))
         return HostSettings(terminals=terminals, cards=tuple(cards), behaviour=self.plan.behaviour)
 
     def _line(self) -> Line | Network:
@@ -370,7 +371,7 @@ def _last_sale(agent: Agent) -> Script:
     """A host that has forgotten its keys says so to the first request after it: that one is declined (D12)."""
     for _ in range(3):
         yield from agent.sign_in()
-        sent = agent.core.sale(CARDS[0], 1)
+        sent = agent.core.sale(LAST_CARD, 1)
         yield from agent.request(sent)
         if agent.views[agent.key(sent)] is View.APPROVED:
             return
