@@ -225,6 +225,14 @@ def test_d10_a_94_without_a_mac_means_nothing_where_declines_are_not_trusted() -
     assert status(play) is AdviceStatus.OWED
 
 
+def test_d14_an_attempt_that_never_left_is_none_and_94_after_it_proves_nothing() -> None:
+    play = stored() >> sale(2) >> answered() << on_its_way(1)
+    play >> e.NeverLeft(play.engine.agenda.exchange_token or "", "the line took nothing")
+    play << recorded(r.AdviceUnanswered, may_have_arrived=False)
+    assert play.state.advices[request_id(1, OFFLINE)].attempts == 0
+    play.wait(40) >> sale(3) >> answered() << on_its_way(1) >> answered("94") << alerted("stan_reused")
+
+
 @pytest.mark.parametrize("code", ["14", "40", "10"])
 def test_any_other_code_is_for_good_and_counts_all_the_same(code: str) -> None:
     play = stored() >> sale(2) >> answered() >> answered(code) << alerted("advice_refused")
