@@ -393,3 +393,27 @@ def test_a_repeated_request_is_answered_from_the_journal(nac: Any) -> None:
         assert txn.request_id == RequestId(f"{Tid(TID)}/000001/000001/0200/000000")
 
     play(nac(), story)
+
+
+def test_each_kind_is_uploaded_as_the_host_has_it(nac: Any) -> None:
+    """Completion, advice and what was adjusted keep their own invoice numbers, traces and amounts."""
+
+    async def story(shop: NacStage) -> None:
+        await shop.start()
+        sold = await shop.sale("10.00")
+        held = await shop.do("preauth", amount="100.00", card=CARD, expiry=EXPIRY)
+        await shop.do("complete", of_stan=held["stan"], amount="90.00")
+        told = await shop.do("offline_sale", amount="7.00", card=OTHER, expiry=EXPIRY, approval="123456")
+        await shop.do("adjust", of_stan=told["stan"], amount="8.00")
+        await shop.do("adjust", of_stan=told["stan"], amount="9.00")
+        await shop.do("tip", of_stan=sold["stan"], tip="1.00")
+        await shop.do("refund", amount="3.00", card=CARD, expiry=EXPIRY)
+        await settle(shop)
+        (one,) = shop.batches()[0]["settlements"]
+        assert one["differences"] == []
+        assert (one["uploaded"], one["matched"], one["end_code"]) == (4, 4, "00")
+        assert outcome(shop) is CloseOutcome.AGREED
+        assert shop.remarks() == []
+        assert shop.spent(OTHER) == 900
+
+    play(nac(nac={"disagree": "totals"}), story)
