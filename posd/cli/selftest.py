@@ -15,13 +15,15 @@ from posd.cli.lang import Lang
 from posd.cli.screen import Progress, paint, print_json, printable, table
 from posd.cli.selftest_day import Day, Script
 from posd.cli.selftest_house import House, house_of
+from posd.cli.selftest_nac import script as nac_script
 from posd.cli.selftest_unionpay import script as unionpay_script
 from posd.cli.selftest_vectors import vector_checks
 from posd.config import load
+from posd.dialects import NAC, UNIONPAY
 from posd.errors import ConfigError
 from posd.settings import Settings
 
-SCRIPTS: Mapping[str, Callable[[Settings, House], Script]] = {"unionpay": unionpay_script}
+SCRIPTS: Mapping[str, Callable[[Settings, House], Script]] = {UNIONPAY: unionpay_script, NAC: nac_script}
 """The day of each dialect."""
 
 OWN_TID, OWN_MID = "10000001", "898100012345678"
@@ -84,13 +86,11 @@ def _chosen(config: Path | None, profile: str | None) -> dict[str, Settings]:
 
 
 def _own_settings(profile: str) -> Settings:
-    return Settings.model_validate(
-        {
-            "version": 1,
-            "host": {"profile": profile, "address": "127.0.0.1:5000"},
-            "terminals": [{"tid": OWN_TID, "mid": OWN_MID, "tmk_file": "not-used.tmk"}],
-        }
-    )
+    """The defaults of a dialect, for a terminal that may do everything."""
+    terminal: dict[str, str] = {"tid": OWN_TID, "mid": OWN_MID}
+    terminal |= {"unsigned": "accept"} if profile == NAC else {"tmk_file": "not-used.tmk"}
+    host = {"profile": profile, "address": "127.0.0.1:5000"}
+    return Settings.model_validate({"version": 1, "host": host, "terminals": [terminal]})
 
 
 async def _day(profile: str, settings: Settings, tell: Callable[[int], None]) -> list[Check]:

@@ -4,6 +4,7 @@ Which steps there are is a dialect's own (selftest_unionpay.py, selftest_nac.py)
 otherwise is a finding, and the day goes on as far as it can.
 """
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -20,7 +21,10 @@ Make = Callable[[Seen], dict[str, object]]
 STANDING = frozenset({"approved", "voided", "completed", "adjusted"})
 """States of the host's books in which a transaction moved money or has an original's place."""
 
-NOT_BOOKED = frozenset({"balance", "script_result"})
+OF_FIELDS = re.compile(r"\bfields? [0-9]+")
+"""A remark about which fields a message has."""
+
+NOT_BOOKED = frozenset({"balance", "script_result", "certificate"})
 """Kinds of the journal that move no money: the host's books do not have them."""
 
 APPROVED, DECLINED = "approved", "declined"
@@ -50,7 +54,10 @@ class Client(Protocol):
 
 @dataclass(slots=True)
 class Script:
-    """One dialect's day. `closes`: how each settlement has to end; `may_alert`: alerts that the day stages."""
+    """One dialect's day. `closes`: how each settlement has to end; `may_alert`: alerts that the day stages.
+
+    `bank`: the settings name a bank's file; that its messages are not those of the reference is what it is for.
+    """
 
     acquirer: AnyAcquirer
     client: Callable[[int], Client]
@@ -58,6 +65,7 @@ class Script:
     closes: tuple[CloseOutcome, ...]
     may_alert: frozenset[str] = frozenset()
     before_part: Callable[[int, AnyAcquirer], None] = lambda _, __: None
+    bank: bool = False
 
 
 @dataclass(slots=True)
@@ -83,7 +91,7 @@ class Day:
 
     async def _in_business(self) -> None:
         house = self.house
-        await house.until("posd signs in with the acquirer", lambda: house.state.session.signed_in)
+        await house.until("posd signs in with the acquirer", lambda: house.in_service)
         self._note("sign_in", "posd signs in with the acquirer", "posd 向收单方签到")
         client = self.script.client(house.door_port)
         try:
@@ -116,7 +124,7 @@ class Day:
         def closed() -> bool:
             state = house.state
             closes = sum(1 for kind, _, __ in house.records() if kind == "batch_closed")
-            return closes > number and state.settlement.phase is SettlementPhase.OPEN and state.session.signed_in
+            return closes > number and state.settlement.phase is SettlementPhase.OPEN and house.in_service
 
         await house.until(f"settlement {number + 1} closes", closed)
 
@@ -142,7 +150,8 @@ class Day:
         yield Check("sent", "no request left twice", "请求未重发", len(theirs), twice)
         owed = tuple(f"{name}: {one.status}" for name, one in ours.items() if one.status in ("sent", "unknown", "owed"))
         yield Check("owed", "nothing is owed", "无未了交易", len(ours), owed)
-        remarks = (*terminal.get("remarks", ()), *terminal.get("conformance", ()))
+        every = (*terminal.get("remarks", ()), *terminal.get("conformance", ()))
+        remarks = [one for one in every if not (self.script.bank and OF_FIELDS.search(one))]
         yield Check("remarks", "the host has no remarks", "主机无异议", len(theirs), tuple(remarks))
         alerts = [name for name in self.house.alerts() if name not in self.script.may_alert | NOT_OF_THE_DAY]
         yield Check("alerts", "no alert but those staged", "无意外告警", len(self.house.lines()), tuple(alerts))

@@ -22,10 +22,12 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from posd.addresses import Address, parse_host
+from posd.config import NO_MAC
 from posd.core.state import State
 from posd.daemon.assemble import assemble
 from posd.daemon.daemon import Daemon
 from posd.daemon.log import set_up
+from posd.dialects import UNIONPAY
 from posd.errors import PosdError
 from posd.journal.reader import JournalReader
 from posd.journal.verify import verify
@@ -85,6 +87,13 @@ class House:
     def journal(self) -> Path:
         return self.folder / "state" / "journal"
 
+    @property
+    def in_service(self) -> bool:
+        """Whether the terminal can trade: signed in, where its host wants that."""
+        assert self.daemon is not None
+        engine = self.daemon.lanes[self.tid].lane.engine
+        return engine.state.session.signed_in or not engine.rules.sign_in_needed
+
     async def until(self, what: str, true: Callable[[], object]) -> None:
         """Raises Stuck."""
         try:
@@ -138,7 +147,10 @@ def rehearsed(house: House, host_port: int) -> Settings:
     """The shop's settings with other folders, keys, addresses and limits; the first of its terminals."""
     given, folder = house.settings, house.folder
     terminal = given.terminals[0].model_copy(
-        update={"tmk_file": folder / "terminal.tmk", "settlement": TerminalSettlement(zone=zone_of(given))}
+        update={
+            "tmk_file": folder / "terminal.tmk" if _has_key(given) else None,
+            "settlement": TerminalSettlement(zone=zone_of(given)),
+        }
     )
     quick = {"first_s": 0.2, "max_s": 1.0}
     return given.model_copy(
@@ -167,6 +179,11 @@ def rehearsed(house: House, host_port: int) -> Settings:
             "terminals": (terminal,),
         }
     )
+
+
+def _has_key(given: Settings) -> bool:
+    """A NAC terminal has one for its MAC, if there is a MAC at all."""
+    return given.host.profile == UNIONPAY or given.host.mac_algorithm != NO_MAC
 
 
 def zone_of(settings: Settings) -> str:

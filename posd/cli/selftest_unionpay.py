@@ -44,6 +44,7 @@ def script(settings: Settings, house: House) -> Script:
         closes=(CloseOutcome.AGREED, CloseOutcome.OUT_OF_BALANCE),
         may_alert=frozenset({"settlement_out_of_balance", "batch_closed_out_of_balance"}),
         before_part=_before_part,
+        bank=settings.host.profile_file is not None,
     )
 
 

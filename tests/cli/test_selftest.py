@@ -14,7 +14,7 @@ from posd.cli.lang import Lang
 from posd.cli.selftest import SCRIPTS, selftest_command
 from posd.cli.selftest_day import Day, Ours, differences
 from posd.cli.selftest_house import House, house_of, rehearsed
-from posd.config import load
+from posd.config import load, shipped
 from posd.daemon.assemble import profile_of
 from posd.settings import Settings
 
@@ -30,12 +30,16 @@ def configured(folder: Path, **changes: Any) -> Path:
         "control_socket": str(folder / "control.sock"),
         "machine_key_file": "/nonexistent/shop/machine.key",
         "host": HOST | changes.pop("host", {}),
-        "terminals": [TERMINALS[0] | changes.pop("terminal", {})],
+        "terminals": [given(TERMINALS[0] | changes.pop("terminal", {}))],
         **changes,
     }
     path = folder / "posd.yaml"
     path.write_text(json.dumps(settings))
     return path
+
+
+def given(settings: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in settings.items() if value is not None}
 
 
 def checks(capsys: pytest.CaptureFixture[str]) -> dict[str, dict[str, Any]]:
@@ -95,6 +99,38 @@ def test_the_day_is_played_by_the_shops_own_settings(
     assert selftest_command(path, None, True, Lang.EN) == 0
     assert all(check["good"] for check in checks(capsys).values())
     assert [file.name for file in tmp_path.iterdir()] == ["posd.yaml"]
+
+
+@pytest.mark.parametrize(
+    ("host", "terminal"),
+    [
+        ({"tpdu": "6001230000", "nac": {"nii": "123", "pad": "F", "totals_digits": 30}}, {"unsigned": "accept"}),
+        ({"nac": {"pad": "right", "times": "always", "more_follows": "yes", "batch_number_first": 777}}, {}),
+        ({"nac": {"wire": "ascii", "logon": "none", "settle_with_reversal_owed": "yes"}}, {}),
+        ({"nac": {"logon_after_close": "yes", "voids": "credited"}}, {"unsigned": "accept"}),
+        ({"mac_algorithm": "x9.19"}, {"tmk_file": "/nonexistent/t.tmk", "mac": "required"}),
+        ({"mac_algorithm": "x9.9"}, {"tmk_file": "/nonexistent/t.tmk"}),
+    ],
+    ids=["F", "right", "ascii", "credited", "x9.19", "x9.9"],
+)
+def test_a_nac_day_is_played_by_the_shops_own_settings(
+    host: dict[str, Any], terminal: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = configured(tmp_path, host=host | {"profile": "nac"}, terminal={"tmk_file": None} | terminal)
+    assert selftest_command(path, None, True, Lang.EN) == 0
+    found = checks(capsys)
+    assert ("refund_void" in found) is (terminal != {})  # refused where nothing is signed and nobody is trusted
+
+
+@pytest.mark.parametrize("bank", ["bank-unionpay.example.yaml", "bank-nac.example.yaml"])
+def test_a_bank_with_a_file_of_its_own_is_rehearsed_too(
+    bank: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    profile = "nac" if "nac" in bank else "unionpay"
+    host = {"profile": profile, "profile_file": str(shipped(f"config/{bank}"))}
+    terminal = {"tmk_file": None, "unsigned": "accept"} if profile == "nac" else {}
+    assert selftest_command(configured(tmp_path, host=host, terminal=terminal), None, True, Lang.EN) == 0
+    assert checks(capsys)["sale"]["good"]
 
 
 def test_a_shop_that_refuses_pins_and_small_closes_passes_too(
