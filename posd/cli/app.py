@@ -47,7 +47,9 @@ RequestOption = Annotated[str | None, typer.Option("--request-id", metavar="ID",
 StanOption = Annotated[int | None, typer.Option("--stan", min=1, max=999_999, help="Only this trace number.")]
 RrnOption = Annotated[str | None, typer.Option("--rrn", metavar="RRN", help="Only this retrieval reference number.")]
 After = Annotated[int | None, typer.Option("--after", min=0, metavar="ROW", help="Only rows after this one.")]
-Id = Annotated[str, typer.Argument(metavar="ID", help="A request id, an RRN, or TID/STAN.", show_default=False)]
+Id = Annotated[
+    str, typer.Argument(metavar="ID", help="A request id, an RRN, a till's key, or TID/STAN.", show_default=False)
+]
 
 DEFAULT = Path(CONFIG_DEFAULT)
 MISUSE_CHARACTERS_MAX = 200

@@ -28,7 +28,8 @@ SHOWN_ROWS = 50
 HIDDEN = ("wrapped_keys",)
 HEADS = ("ROW", "AT", "TERMINAL", "STAN", "WHAT", "DETAILS")
 NAMES = {"3": "processing", "4": "amount", "37": "RRN", "39": "code"}
-"""Fields of a message that a line has room for."""
+NAMES |= {name: name for name in ("type", "amount", "original", "status", "refusal", "because")}
+"""Fields of a message that a line has room for: by their numbers, and of a till by their names."""
 TOLD_ELSEWHERE = ("tid", "request_id", "stan", "batch_number")
 DETAIL_CHARACTERS_MAX = 100
 

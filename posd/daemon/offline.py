@@ -35,6 +35,7 @@ from posd.daemon.refused_view import KIND, refused_rows, refused_view
 from posd.daemon.route_view import configured_routes
 from posd.daemon.rules import rules_of
 from posd.daemon.settlement_report import settlement_report
+from posd.daemon.till_orders import till_request
 from posd.daemon.views import Around, View, transaction_view
 from posd.errors import ConfigError
 from posd.journal.chain import Chain
@@ -175,7 +176,7 @@ class OfflineJournal:
 
     def _by_index(self, name: str) -> View | None:
         """By request id or RRN."""
-        ids = {name} if name.count("/") > 1 else self._with_rrn(name)
+        ids = {name} if name.count("/") > 1 else self._with_rrn(name) or self._with_key(name)
         if len(ids) > 1:
             several = ", ".join(sorted(ids)[:NAMED_MAX])
             raise ConfigError(f"{shown(name)} fits {len(ids)} transactions; say which: {several}")
@@ -192,6 +193,11 @@ class OfflineJournal:
             if found := {row.request_id for row in rows if row.request_id is not None}:
                 return found
         return set()
+
+    def _with_key(self, key: str) -> set[str]:
+        """By the Idempotency-Key of a till."""
+        ids = [till_request(tid, key) for tid in self._rules] if key and "/" not in key else []
+        return {of for of in ids if next(self._reader.records(request_id=of, limit=1), None) is not None}
 
     def _by_trace(self, name: str) -> View | None:
         tid, _, trace = name.partition("/")

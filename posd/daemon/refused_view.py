@@ -43,7 +43,7 @@ def refused_view(reader: JournalReader, row: RecordView, around: Around) -> View
     """One such request, with what its message says of it."""
     said = json.loads(row.payload)
     fields, kind = _asked(reader, row)
-    amount = fields.get("4", "")
+    amount = fields.get("4") or fields.get("amount", "").replace(".", "")  # a till's has two decimals
     minor = int(amount) if amount.isdecimal() else None
     return {
         **_empty(row, fields, around),
@@ -52,7 +52,8 @@ def refused_view(reader: JournalReader, row: RecordView, around: Around) -> View
         "text": f"answered by posd itself, nothing was sent to the host: {said['because']}",
         "amount": format_amount(minor) if minor is not None else None,
         "amount_minor": minor,
-        "card": fields.get("2"),
+        "card": fields.get("2") or fields.get("card"),
+        "reference": fields.get("reference", ""),
         "batch": row.batch,
         "stan": None,
         "terminal_batch": _part(row, 1),
@@ -91,7 +92,7 @@ def _asked(reader: JournalReader, row: RecordView) -> tuple[dict[str, str], str]
     if asked is None:
         return {}, ""
     fields: dict[str, str] = json.loads(asked.fields)
-    return fields, "/".join(filter(None, (asked.mti, fields.get("3", ""))))
+    return fields, fields.get("type") or "/".join(filter(None, (asked.mti, fields.get("3", ""))))
 
 
 def _part(row: RecordView, place: int) -> int | None:

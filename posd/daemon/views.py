@@ -20,6 +20,7 @@ from posd.core.state import Reversal, ReversalStatus, State, Transaction, TxnSta
 from posd.core.totals import counts
 from posd.daemon import words
 from posd.daemon.lately import Alerted
+from posd.daemon.till_orders import till_request
 from posd.iso8583 import printed
 from posd.values import Now, format_amount
 
@@ -165,12 +166,14 @@ def every_transaction(state: State) -> list[Transaction]:
 
 
 def named(state: State, name: str) -> list[Transaction]:
-    """Those that a person may mean: by request id, by RRN, by a till's reference, or by TID/STAN (of either side)."""
+    """Those that a person may mean: by request id, RRN, a till's key or reference, or TID/STAN (of either side)."""
     return [txn for txn in every_transaction(state) if _is_named(txn, state, name)]
 
 
 def _is_named(txn: Transaction, state: State, name: str) -> bool:
     if name and name in (txn.request_id, txn.facts.rrn if txn.facts else None, txn.reference):
+        return True
+    if name and txn.request_id == till_request(state.tid, name):
         return True
     tid, slash, stan = name.partition("/")
     return bool(slash) and tid == state.tid and stan.isdecimal() and int(stan) in (txn.stan, txn.terminal_stan)

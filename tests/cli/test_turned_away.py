@@ -7,8 +7,11 @@ from typing import Any
 import pytest
 
 from posd.core import events as e
+from posd.core.payload import dump_record, record_name, record_version
+from posd.core.records import RequestRefused
 from posd.core.rules import TxnKind, Why
-from posd.journal.contract import MessageRow
+from posd.daemon.till_orders import till_request
+from posd.journal.contract import MessageRow, RecordRow
 from posd.values import Minor, Stan
 from tests.daemon.shop import CARD, OTHER_TID, TID, request_id
 
@@ -97,6 +100,41 @@ def test_the_rrn_of_an_approval_that_was_not_believed(
     shown = posd("txn", "show", RRN, "--json")
     assert shown.status == 0, shown.err
     assert json.loads(shown.out)["transaction"]["request_id"] == of
+
+
+def till_order(place: Any, key: str) -> str:
+    """A till's order that posd refused: its message, and the refusal."""
+    of = till_request(TID, key)
+    fields = {"type": "sale", "amount": "13.07", "card": CARD.masked, "reference": "R-9"}
+    wall = place.runner.clock.wall
+    message = MessageRow(TID, wall, "in", "till", "order", json.dumps(fields), b"raw", of, None, None, None)
+    refused = RequestRefused(of, "not_sent", "the line to the host is down")
+    kind = record_name(refused)
+    row = RecordRow(TID, kind, record_version(kind), wall, dump_record(refused), request_id=of, batch=7)
+    place.store.write([[message, row]])
+    return str(of)
+
+
+@pytest.mark.parametrize("up", [True, False])
+def test_a_tills_order_that_was_not_sent_is_shown_by_its_key(
+    posd: Posd, place: Any, up: bool, request: pytest.FixtureRequest
+) -> None:
+    of = till_order(place, "sale-s9")
+    if up:
+        request.getfixturevalue("served")
+    (listed,) = json.loads(posd("txn", "list", "--json").out)["transactions"]
+    assert (listed["request_id"], listed["kind"], listed["amount"], listed["amount_minor"]) == (
+        of,
+        "sale",
+        "13.07",
+        1307,
+    )
+    assert (listed["card"], listed["reference"]) == (CARD.masked, "R-9")
+    shown = posd("txn", "show", "sale-s9")
+    assert shown.status == 0, shown.err
+    assert of in shown.out
+    assert "refusal not_sent, because the line to the host is down" in shown.out
+    assert "type sale" in posd("journal", "show").out.replace("amount 13.07, ", "")
 
 
 def test_a_trace_number_that_came_again_is_told(posd: Posd, place: Any) -> None:
