@@ -168,6 +168,11 @@ class Lane:
                 self._memory.requests.pop(effect.request_id, None)
                 self._memory.cards.pop(effect.request_id, None)
 
+    def knows(self, request_id: RequestId) -> bool:
+        """Whether this request was taken before: waiting, sent or answered, in whatever batch (D6)."""
+        waits = any(queued.request_id == request_id for queued in self.engine.agenda.queue)
+        return waits or self.engine.state.find(request_id) is not None or self._was_sent_before(request_id)
+
     def forget_cards(self) -> None:
         """Behind a fence nothing is sent on: no card stays in memory for it (P5)."""
         self._memory.requests.clear()

@@ -20,7 +20,7 @@ from posd.daemon.replies import approval_of, connection_of
 from posd.daemon.till_orders import FromTill
 from posd.journal.writer import Writer
 from posd.profiles.contract import Outgoing
-from posd.values import Now
+from posd.values import Now, RequestId
 
 INBOX_ITEMS_MAX = 256
 """Items of one terminal that may wait; more are answered busy (D3)."""
@@ -187,6 +187,11 @@ class LaneRunner(Runner):
         self._commands: dict[str, asyncio.Future[fx.CommandDone]] = {}
         self.lately = Lately()
         """What was alerted about this terminal, for `posd status`."""
+
+    def knows(self, request_id: RequestId) -> bool:
+        """Whether this request was taken before, if only into the inbox."""
+        wishes = [item.wish.request_id for item in self._inbox if isinstance(item, FromTill)]
+        return request_id in wishes or self.lane.knows(request_id)
 
     async def command(self, event: e.Command) -> fx.CommandDone:
         """A person's command, once for each command id: asked again, it gives the first answer (D36)."""

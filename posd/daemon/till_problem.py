@@ -99,7 +99,9 @@ IN_DOUBT = (
 )
 """Of a refund without an outcome (D13)."""
 
-SAYS_NOTHING_OF_SENDING = frozenset({Refusal.FENCED, Refusal.NOT_CONFIRMABLE, Refusal.NOT_REVERSIBLE})
+SAYS_NOTHING_OF_SENDING = frozenset(
+    {Refusal.FENCED, Refusal.KEY_REUSED, Refusal.NOT_CONFIRMABLE, Refusal.NOT_REVERSIBLE}
+)
 
 
 def refused(refusal: str, because: str, transaction: Transaction | None) -> HttpResponse:

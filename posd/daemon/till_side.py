@@ -12,7 +12,7 @@ from posd.core.effects import Refusal
 from posd.daemon.replies import reply_name
 from posd.daemon.router import Lanes
 from posd.daemon.runner import LaneRunner
-from posd.daemon.till_orders import TILL, FromTill, Told, Wish
+from posd.daemon.till_orders import TILL, Confirmation, FromTill, Told, Wish
 from posd.profiles.contract import Outgoing
 from posd.values import Now, RequestId, Tid
 
@@ -31,7 +31,7 @@ class TillSide:
     async def ask(self, tid: Tid, wish: Wish, body: bytes, received_s: float) -> Told | None:
         """What the lane says; None: nothing in the time that a till waits (D17)."""
         runner = self._lanes.lanes[tid]
-        if self.stopping:
+        if self.stopping and not _asks_again(runner, wish):
             return Told(refusal=Refusal.NOT_SENT.value, because="posd is stopping")
         self._asked += 1
         connection = f"{TILL}-{self._asked}"
@@ -39,6 +39,8 @@ class TillSide:
         self._undecided[connection] = wish.request_id
         try:
             if not runner.offer(FromTill(wish, body, reply_name(connection, 0), received_s)):
+                if _asks_again(runner, wish):
+                    return None
                 return Told(refusal=Refusal.BUSY.value, because="too much waits for this terminal")
             async with asyncio.timeout(self._patience_s(runner, received_s)):
                 said: Told = await answer
@@ -64,3 +66,8 @@ class TillSide:
             return False
         waiting.set_result(msgspec.json.decode(outgoing.frame, type=Told))
         return True
+
+
+def _asks_again(runner: LaneRunner, wish: Wish) -> bool:
+    """Of what has been taken once nobody may say that it was not sent: it would be ordered a second time (D6)."""
+    return isinstance(wish, Confirmation) or runner.knows(wish.request_id)

@@ -57,6 +57,41 @@ async def settled(stage: Stage, till: Till, key: str) -> None:
     await stage.until(lambda: stage.state().batch.identity > before and stage.state().session.signed_in)
 
 
+def test_d6_asked_again_while_posd_stops_nobody_is_told_that_it_was_not_sent(staged: MakeStage) -> None:
+    """Else the till orders it again under a new key, and the customer pays twice."""
+
+    async def story(stage: Stage, till: Till) -> None:
+        lines = [till.connect(), till.connect()]
+        for line in lines:
+            assert (await till.ask("GET", "/v1/health", connection=line)).status == 200
+        first = asyncio.create_task(till.order("s-1"))
+        await stage.until(lambda: stage.received("0200"))
+        stage.daemon.stop()
+        await stage.until(lambda: "stopping" in stage.events())
+        again = asyncio.create_task(till.order("s-1", connection=lines[0]))
+        other = await till.order("s-2", connection=lines[1])
+        assert (other.status, other.problem, other.json["sent"]) == (503, "not_sent", False)
+        assert (await first).json == (await again).json
+        assert (await first).json["status"] == "approved"
+        await stage.life
+        await stage.start()
+        assert (await till.order("s-1")).json["status"] == "approved"
+        assert len(stage.received("0200")) == 1
+
+    slow = {"do": "delay", "mti": "0200", "amount": "12.30", "ms": 1000}
+    run(staged, story, faults=(slow,), change=PATIENT)
+
+
+def test_d6_a_key_that_was_used_for_another_order_says_nothing_of_sending(staged: MakeStage) -> None:
+    async def story(stage: Stage, till: Till) -> None:
+        assert (await till.order("s-1")).status == 200
+        reused = await till.order("s-1", {**SALE, "amount": "99.00"})
+        assert reused.problem == "key_reused"
+        assert "sent" not in reused.json, "the first order under this key was"
+
+    run(staged, story, change=PATIENT)
+
+
 def test_d36_a_settlement_asked_again_after_its_close_is_the_one_that_was_accepted(staged: MakeStage) -> None:
     async def story(stage: Stage, till: Till) -> None:
         assert (await till.order("s-1")).status == 200
@@ -175,7 +210,7 @@ def test_d6_another_order_under_the_key_is_409(staged: MakeStage) -> None:
             {"type": "void", "original": "s-1"},
         ):
             refused = await till.order("s-1", other)
-            assert (refused.status, refused.problem, refused.json["sent"]) == (409, "key_reused", False)
+            assert (refused.status, refused.problem, refused.json.get("sent")) == (409, "key_reused", None)
         assert (await till.order("s-1")).json["status"] == "approved"
         assert len(stage.received("0200")) == 1
 
