@@ -417,8 +417,9 @@ def decode(
         str | None,
         typer.Option("--test-data", metavar="HEX", help="A test message; a real one comes by standard input."),
     ] = None,
-    header: Annotated[int, typer.Option("--header", help="Bytes of the message header: 6, 2 or 0.")] = 6,
+    header: Annotated[int, typer.Option("--header", help="Bytes of the message header: 6, 2 or 0 (nac: 0).")] = 6,
     as_json: Json = False,
+    profile: Profile = "unionpay",
 ) -> int:
     """Explain a message. 报文解析
 
@@ -426,7 +427,7 @@ def decode(
     """
     from posd.cli.decode import decode_command
 
-    return decode_command(test_data, as_json, header)
+    return decode_command(test_data, as_json, header, profile)
 
 
 @app.command(epilog="Example: posd demo --seed 7 --keep /tmp/posd-demo")

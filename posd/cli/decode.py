@@ -11,6 +11,8 @@ from dataclasses import asdict
 from typing import TextIO
 
 from posd.cli.explain import Explanation, Line, explain
+from posd.cli.explain_nac import explain_nac
+from posd.dialects import UNIONPAY
 from posd.errors import ConfigError
 from posd.framing.length_prefix import FRAME_BYTES_LIMIT, LENGTH_BYTES
 
@@ -23,18 +25,18 @@ VALUE_COLUMNS_MAX = 40
 EXIT_READ, EXIT_MALFORMED, EXIT_MISUSE = 0, 1, 2
 
 
-def decode_command(test_data: str | None, as_json: bool, header_bytes: int) -> int:
+def decode_command(test_data: str | None, as_json: bool, header_bytes: int, profile: str = UNIONPAY) -> int:
     """Reads `test_data`, or else standard input (hex text or raw bytes); prints; gives the exit status."""
     if test_data is None:
         if sys.stdin.isatty():
             _print(sys.stderr, "reading a message as hex from standard input; end with Ctrl-D")
         given = sys.stdin.buffer.read(INPUT_BYTES_MAX + 1)
     else:
-        return run(test_data, as_json, header_bytes)
-    return run(given, as_json, header_bytes)
+        return run(test_data, as_json, header_bytes, profile)
+    return run(given, as_json, header_bytes, profile)
 
 
-def run(given: bytes | str, as_json: bool, header_bytes: int) -> int:
+def run(given: bytes | str, as_json: bool, header_bytes: int, profile: str = UNIONPAY) -> int:
     """`decode_command` for input that is already here; a `str` is hex. Errors go to standard error."""
     try:
         if header_bytes not in HEADER_BYTES_KNOWN:
@@ -44,7 +46,7 @@ def run(given: bytes | str, as_json: bool, header_bytes: int) -> int:
     except ConfigError as error:
         _print(sys.stderr, f"posd decode: {error}")
         return EXIT_MISUSE
-    explanation = explain(data, header_bytes)
+    explanation = explain(data, header_bytes) if profile == UNIONPAY else explain_nac(data)
     _print(sys.stdout, as_json_text(explanation) if as_json else as_text(explanation))
     if explanation.fault is None:
         return EXIT_READ

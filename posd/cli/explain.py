@@ -62,8 +62,8 @@ _PROCESSING = {
     "310000": "balance inquiry",
     "030000": "pre-authorisation",
 }
-_ENTRY = {"01": "manual", "02": "swiped", "05": "chip", "07": "contactless"}
-_PIN_ENTRY = {"0": "PIN unspecified", "1": "with PIN", "2": "without PIN"}
+ENTRY = {"01": "manual", "02": "swiped", "05": "chip", "07": "contactless"}
+PIN_ENTRY = {"0": "PIN unspecified", "1": "with PIN", "2": "without PIN"}
 _CONDITIONS = {"00": "normal", "06": "pre-authorisation", "91": "load"}
 _READ_CAPABILITIES = {"0": "unknown", "2": "magnetic", "5": "magnetic, contact IC", "6": "with contactless"}
 _IC_CONDITIONS = {"0": "normal", "1": "irregular swipe of an IC card", "2": "fallback after chip failure"}
@@ -129,11 +129,19 @@ def explain(data: bytes, header_bytes: int = HEADER_BYTES, codec: Codec = UNIONP
 
     Never raises: what cannot be read ends in a fault, after the lines that could.
     """
+    return explained(data, header_bytes, codec, None)
+
+
+Inside = Callable[[Message], Iterator[Line | Fault]]
+
+
+def explained(data: bytes, header_bytes: int, codec: Codec, inside: Inside | None) -> Explanation:
+    """The best reading of `data`, its fields told by `inside`; None: by this module, for UnionPay."""
     readings = [_read(data, start, header, codec) for start in (0, LENGTH_BYTES) for header in (None, header_bytes)]
     best = max(readings, key=lambda reading: reading.rank)
     lines, fault = list(_outside(best)), best.fault
     if best.message is not None:
-        for line in _inside(best, codec):
+        for line in inside(best.message) if inside is not None else _inside(best, codec):
             if isinstance(line, Fault):
                 fault = fault or line
             else:
@@ -230,7 +238,7 @@ def _meaning(message: Message, number: int, value: str) -> str:
         case 13 | 15:
             return f"month {value[:2]}, day {value[2:]}"
         case 22:
-            return ", ".join(word for word in (_ENTRY.get(value[:2], ""), _PIN_ENTRY.get(value[2:], "")) if word)
+            return ", ".join(word for word in (ENTRY.get(value[:2], ""), PIN_ENTRY.get(value[2:], "")) if word)
         case 25:
             return _CONDITIONS.get(value, "")
         case 39:
@@ -279,7 +287,8 @@ def _group_line(label: str, name: str, group: GroupTotals) -> Line:
     return Line(label, name, f"{debit}, {credit}", _GROUP_RESULTS.get(group.result, "unknown result"))
 
 
-def _parts_55(_: Message, value: str) -> Iterator[Line]:
+def tlv_lines(_: Message, value: str) -> Iterator[Line]:
+    """Field 55, tag by tag; the values that may be shown. Raises MalformedMessage."""
     for tag, content in parse(bytes.fromhex(value)):
         yield Line(f"55.{tag}", TAG_NAMES.get(tag, "unknown tag"), masked_tag(tag, content))
 
@@ -343,7 +352,7 @@ def _parts_63(message: Message, value: str) -> Iterator[Line]:
 _SUB_FIELDS: Mapping[int, Callable[[Message, str], Iterator[Line]]] = {
     44: _parts_44,
     48: _parts_48,
-    55: _parts_55,
+    55: tlv_lines,
     60: _parts_60,
     61: _parts_61,
     62: _parts_62,
