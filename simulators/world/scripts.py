@@ -111,6 +111,10 @@ def _plan(day: Day, *rules: Rule, unbalance: Literal["none", "both"] = "none") -
     )
 
 
+def _with_tills(plan: Plan) -> Plan:
+    return replace(plan, orders=3, rules={**plan.rules, "confirm_within_s": 60.0})
+
+
 def _by(plan: Plan, *modes: Mode) -> Plan:
     return replace(plan, roads=Roads(modes))
 
@@ -132,6 +136,7 @@ SCRIPTED: Mapping[str, ScriptedDay] = {
         _by(_plan(sale, Rule(do="lose_answer", mti="0200", nth=1)), "one_shot"), "empty"
     ),
     "by two routes": ScriptedDay(_by(_plan(void), "kept", "one_shot"), "agreed"),
+    "orders of a till": ScriptedDay(_with_tills(_plan(sale)), "agreed"),
     "balanced": ScriptedDay(_plan(small_shop), "agreed"),
     "unbalanced with upload": ScriptedDay(_plan(busy_shop, unbalance="both"), "out_of_balance"),
 }
