@@ -154,6 +154,8 @@ FINDINGS: Mapping[str, str] = {
     "advices_refused": "{count} 笔离线交易被主机拒绝，请联系收单行核实",
     "advices_stuck": "{count} 笔离线交易卡住：多次上送未成功，仍会继续，请专人核实",
     "advices_owed": "{count} 笔离线交易待上送，posd 正在处理",
+    "script_results_refused": "{count} 笔发卡方脚本结果被主机拒绝，不涉及金额",
+    "script_results_owed": "{count} 笔发卡方脚本结果待上送，先于其他报文",
     "scripts_not_told": "{count} 笔批准带有发卡方脚本，终端尚未报告脚本处理结果",
     "approvals_flagged": "{count} 笔批准须由发卡方确认",
     "reversals_stuck": "{count} 笔冲正卡住：多次发送未成功，仍会继续，请专人核实",

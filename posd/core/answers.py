@@ -8,7 +8,7 @@ from enum import StrEnum
 
 from msgspec import Struct
 
-from posd.values import BatchNumber, Rrn, Stan
+from posd.values import BatchNumber, Quiet, Rrn, Stan
 
 
 class AnswerClass(StrEnum):
@@ -51,7 +51,8 @@ class MacCheck(StrEnum):
 class AnswerFacts(Struct, frozen=True):
     """What the terminal is told again, now or when it asks again: plain values, none of them card data.
 
-    `icc`: what the issuer says to the chip, hexadecimal; `scripts`: how many scripts are in it. `scheme` and `remarks`
+    `icc`: what the issuer says to the chip, hexadecimal, less its scripts, which may carry a new PIN; `scripts`: how
+    many came with it. `scheme` and `remarks`
     are what the host says to be printed, as it came (a dialect's own characters).
     """
 
@@ -102,15 +103,16 @@ class HostTotals(Struct, frozen=True):
     foreign: GroupResult
 
 
-class HostAnswer(Struct, frozen=True):
+class HostAnswer(Quiet, frozen=True):
     """One answer of the host, read and checked by the profile.
 
     `mismatch` names what differs from the request (empty: nothing). `wrapped_keys` are the keys of a sign-in as
     received, under the TMK (hex), present only if their check values hold; else `key_trouble` says why not.
     `host_clock` is MMDDhhmmss in the host's zone. `attention` is what the host asks of the terminal beside the
-    answer (UnionPay header digit 6; "0": nothing), and `wants` says it in words (empty: nothing). `wants_function`: the
-    dialect's name for the management message with which that is done. `block` and `parameters` are what the answer to
-    such a message brings (management.py), the first as it came, the second read.
+    answer (UnionPay header digit 6; "0": nothing), and `wants` says it in words (empty: nothing). `icc` is
+    what the issuer says to the chip as it came: it goes to the terminal with this answer, and is kept nowhere.
+    `wants_function`: the dialect's name for the management message with which that is done. `block` and `parameters`
+    are what the answer to such a message brings (management.py), the first as it came, the second read.
     """
 
     kind: ExchangeKind
@@ -128,6 +130,7 @@ class HostAnswer(Struct, frozen=True):
     attention: str = "0"
     wants: str = ""
     wants_sign_in: bool = False
+    icc: str = ""
     wants_function: str = ""
     block: str = ""
     parameters: Mapping[str, str] | None = None

@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from posd.core.answers import AnswerFacts, ExchangeKind, GroupResult, Totals
 from posd.core.state import ChipResult, Transaction
-from posd.values import BatchNumber, Minor, RequestId, Stan
+from posd.values import BatchNumber, Minor, Quiet, RequestId, Stan
 
 
 class Refusal(StrEnum):
@@ -173,12 +173,16 @@ class ToHost(Struct, frozen=True):
 # --- answers to the terminal ---------------------------------------------------------------------------------------
 
 
-class Result(Struct, frozen=True):
-    """The host's word on a transaction, or "00" for what we answer ourselves; the part that was approved (D15)."""
+class Result(Quiet, frozen=True):
+    """The host's word on a transaction, or "00" for what we answer ourselves; the part that was approved (D15).
+
+    `icc`: what the issuer says to the chip, as it came; empty where it is told again from what was kept of it.
+    """
 
     facts: AnswerFacts
     request_id: RequestId | None = None
     approved_minor: Minor | None = None
+    icc: str = ""
 
 
 class Refused(Struct, frozen=True):

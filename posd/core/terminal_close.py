@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
+from posd.core import chips
 from posd.core import records as r
 from posd.core.answers import AnswerFacts, GroupResult, Totals
 from posd.core.effects import Result, TotalsResult, ToTerminal
@@ -112,15 +113,20 @@ def _compare(draft: "Draft", terminal_batch: int, items: list[UploadedItem]) -> 
 
 
 def _note_chips(draft: "Draft", terminal_batch: int, items: list[UploadedItem]) -> None:
-    """How its chips ended: what of it has not left yet is uploaded so."""
+    """How its chips ended: what of it has not left yet is uploaded so, as long as it does not contradict our books.
+
+    Nobody signs a 0320: what it says against them is a difference, for a person (D25).
+    """
     books = _books(draft.state, terminal_batch)
     settlement = draft.state.settlement
     left = settlement.items[: settlement.uploaded + settlement.in_flight]
     for item in items:
         txn = books.get(item.terminal_stan)
-        if item.chip is None or txn is None or not txn.chip or txn.request_id in left:
+        if item.chip is None or txn is None or txn.request_id in left:
             continue
-        if txn.request_id in draft.state.transactions:
+        refused = chips.result_of(draft.state, txn) is ChipResult.REFUSED
+        known = chips.result_of(draft.state, txn) is not None and txn.request_id in draft.state.transactions
+        if known and refused is (item.chip.result is ChipResult.REFUSED):
             draft.record(r.ChipEndTold(txn.request_id, item.chip.result, item.chip.code, item.chip.icc))
 
 

@@ -286,7 +286,7 @@ def answered(draft: "Draft", txn: Transaction, answer: HostAnswer) -> None:
         draft.alert("stan_reused", request_id=txn.request_id, stan=txn.stan)  # D14
     draft.effects.append(ForgetCard(txn.request_id))
     for reply_to in draft.take_waiters(txn.request_id):
-        draft.answer(ToTerminal(reply_to, Result(answer.facts, txn.request_id, _part(answer))))
+        draft.answer(ToTerminal(reply_to, Result(answer.facts, txn.request_id, _part(answer), answer.icc)))
 
 
 def _uncount(draft: "Draft", txn: Transaction) -> None:

@@ -101,10 +101,7 @@ def _money(view: View) -> Iterable[View]:
         to_do = f"posd txn list --tid {view['tid']} --status in_doubt; then: posd txn resolve ID --happened yes|no"
         yield finding_of("refunds_in_doubt", ALERT, text, to_do, count=len(doubts))
     yield from _advices(view)
-    if untold := view["scripts_not_told"]:
-        text = f"{len(untold)} approval(s) with issuer scripts, of whose results the terminal has not told anything"
-        to_do = f"posd txn show {untold[0]}; nothing is invented: look whether the terminal still owes them"
-        yield finding_of("scripts_not_told", NOTE, text, to_do, count=len(untold))
+    yield from _scripts(view)
     if flagged := view["flagged_approvals"]:
         text = f"{len(flagged)} approval(s) with a reservation: the issuer has to confirm them"
         yield finding_of("approvals_flagged", NOTE, text, f"posd txn show {flagged[0]}", count=len(flagged))
@@ -113,6 +110,21 @@ def _money(view: View) -> Iterable[View]:
         yield finding_of("reversals_stuck", ALERT, text, listed, count=count)
     if count := owed["owed"]:
         yield finding_of("reversals_owed", NOTE, f"{count} reversal(s) owed, posd delivers them", listed, count=count)
+
+
+def _scripts(view: View) -> Iterable[View]:
+    """Results of issuer scripts: no money hangs on them."""
+    results, listed = view["script_results"], f"posd advices list --tid {view['tid']}"
+    if count := results["refused"]:
+        text = f"{count} issuer script result(s) that the host will not have; no money hangs on them"
+        yield finding_of("script_results_refused", NOTE, text, listed, count=count)
+    if count := results["owed"]:
+        text = f"{count} issuer script result(s) to deliver, before anything else"
+        yield finding_of("script_results_owed", NOTE, text, listed, count=count)
+    if untold := view["scripts_not_told"]:
+        text = f"{len(untold)} approval(s) with issuer scripts, of whose results the terminal has not told anything"
+        to_do = f"posd txn show {untold[0]}; nothing is invented: look whether the terminal still owes them"
+        yield finding_of("scripts_not_told", NOTE, text, to_do, count=len(untold))
 
 
 def _advices(view: View) -> Iterable[View]:

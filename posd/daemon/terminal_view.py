@@ -9,6 +9,7 @@ from posd.core import chips, confirmations, limits, settlement
 from posd.core.advices import undelivered_in_batch
 from posd.core.draft import Draft
 from posd.core.limits import Wait
+from posd.core.rules import TxnKind
 from posd.core.schedule import next_due_ms
 from posd.core.state import AdviceStatus, LastClose, ReversalStatus, SettlementPhase, State
 from posd.core.totals import counts, totals_of
@@ -26,7 +27,9 @@ def terminal_view(state: State, around: Around) -> View:
     """Everything that `posd status` says of one terminal, but the findings."""
     transactions = list(state.transactions.values())
     statuses = [reversal.status for reversal in state.reversals.values()]
-    advised = [advice.status for advice in state.advices.values()]
+    reports = {of for of in state.advices if (txn := state.find(of)) and txn.kind is TxnKind.SCRIPT_RESULT}
+    advised = [advice.status for of, advice in state.advices.items() if of not in reports]
+    reported = [state.advices[of].status for of in reports]
     session = state.session
     return {
         "tid": state.tid,
@@ -55,6 +58,10 @@ def terminal_view(state: State, around: Around) -> View:
         },
         "flagged_approvals": [txn.request_id for txn in transactions if is_flagged(txn, around)],
         "unconfirmed_approvals": list(state.unconfirmed),
+        "script_results": {
+            "owed": reported.count(AdviceStatus.OWED) + reported.count(AdviceStatus.STUCK),
+            "refused": reported.count(AdviceStatus.REFUSED),
+        },
         "scripts_not_told": [txn.request_id for txn in chips.unreported(state)],
         "refunds_in_doubt": [txn.request_id for txn in state.in_doubt()],
         "parameters": {"told_at": around.when(state.parameters_at_ms), **state.parameters} if state.parameters else {},

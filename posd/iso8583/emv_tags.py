@@ -6,8 +6,6 @@ from types import MappingProxyType
 _SHOWN = {
     "4F": "application id",
     "50": "application label",
-    "71": "issuer script 1",
-    "72": "issuer script 2",
     "82": "application interchange profile",
     "84": "dedicated file name",
     "8A": "authorisation response code",
@@ -61,6 +59,9 @@ _MASKED = {
     "5F24": "application expiry date",
     "5F30": "service code",
     "5F34": "PAN sequence number",
+    "71": "issuer script 1",
+    "72": "issuer script 2",
+    "86": "issuer script command",
     "99": "transaction PIN data",
     "9F0B": "cardholder name extended",
     "9F1F": "track 1 discretionary data",

@@ -199,6 +199,15 @@ def test_d25_a_refusal_whose_reversal_never_came_is_a_difference() -> None:
     assert play.txn(1).status is TxnStatus.APPROVED, "a close never moves money"
 
 
+def test_d25_nobody_signs_what_it_tells_so_our_books_are_uploaded() -> None:
+    """D25: an upload that contradicts our books is a difference, and never becomes our own word."""
+    play = chips(2) >> chip_refused(2) >> answered()
+    play >> uploaded(chip_item(1, ChipResult.REFUSED, "11"), chip_item(2, ChipResult.ACCEPTED))
+    play << not_recorded(r.ChipEndTold) << alerted("terminal_items_differ")
+    settling(play) >> balanced() << sent(UPLOAD, result=ChipResult.ACCEPTED) >> answered()
+    play << sent(UPLOAD, result=ChipResult.REFUSED)
+
+
 def test_d25_a_chip_that_nobody_knows_is_a_difference() -> None:
     chips() >> uploaded(chip_item(9, ChipResult.ACCEPTED)) << alerted("terminal_items_differ")
 

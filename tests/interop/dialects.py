@@ -107,7 +107,12 @@ def nac(name: str, wire: str, **knobs: Any) -> Dialect:
         session=Session(signed_in=True, out_because=""),
         request=nac_request,
         options=nac_options,
-        absent={"sign off": "no sign-off", "chip detail": "chip"},
+        absent={
+            "sign off": "no sign-off",
+            "chip detail": "chip",
+            "management": "no downloads",
+            "answer: management result": "no downloads",
+        },
     )
 
 

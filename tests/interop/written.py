@@ -145,6 +145,8 @@ def of_management() -> list[fx.HostMessage]:
         fx.SendSignIn(stan, BATCH),
         fx.SendSignOff(stan, BATCH),
         fx.SendEcho(BATCH),
+        fx.SendManagement(stan, BATCH, "0800/370", "9F0605A0000003339F220108", {}),
+        fx.SendManagement(stan, BATCH, "0820/362", "", {"timeout_s": "30", "merchant_name": "小店"}),
         fx.SendTotals(stan, BATCH, TOTALS),
         fx.SendTrailer(stan, BATCH, 3, balanced=False, totals=TOTALS),
         fx.SendTrailer(stan, BATCH, 0, balanced=True, totals=TOTALS),
@@ -196,6 +198,9 @@ def to_terminal(dialect: Dialect) -> Iterator[Written]:
         yield _answer(dialect, sale, fx.Refused(refusal, ""), f"sale: {refusal}", ())
     keys = dialect.session.wrapped_keys or ""
     yield _answer(dialect, said["sign in"], fx.SignInResult(keys, 0), "sign in: sign in result", ())
+    if "management" in said:
+        block = fx.ManagementResult("00", "319F0605A000000333")
+        yield _answer(dialect, said["management"], block, "management: management result", ())
     totals = fx.TotalsResult(TOTALS, GroupResult.BALANCED, GroupResult.UNBALANCED)
     yield _answer(dialect, said["totals"], totals, "totals: totals result", ())
 
@@ -203,7 +208,7 @@ def to_terminal(dialect: Dialect) -> Iterator[Written]:
 def _answer(
     dialect: Dialect,
     frame: bytes,
-    answer: fx.Result | fx.Refused | fx.SignInResult | fx.TotalsResult,
+    answer: fx.Result | fx.Refused | fx.SignInResult | fx.TotalsResult | fx.ManagementResult,
     name: str,
     told: tuple[str, ...],
 ) -> Written:

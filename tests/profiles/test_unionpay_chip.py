@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from posd.core import effects as fx
 from posd.core import events as e
-from posd.core.answers import AnswerFacts
+from posd.core.answers import AnswerFacts, HostAnswer
 from posd.core.rules import TxnKind
 from posd.core.state import ChipEnd, ChipResult, Session, Transaction, TxnStatus
 from posd.errors import CannotEncode
@@ -219,35 +219,45 @@ def test_a_terminals_chip_detail(read: Read, text: bytes, end: tuple[ChipResult,
     assert (item.terminal_stan, item.amount_minor) == (777, 12345)
 
 
-def test_what_the_issuer_says_reaches_the_terminal_less_what_may_not_be_kept(
+SAYS = "910AA1B2C3D4E5F607183030"
+SCRIPTS = "720386010A" + "720386010B"
+
+
+def answer_55(profile: UnionPay, terminal: Terminal, session: Session, icc: str) -> HostAnswer:
+    fields = {3: "000000", 4: "000000012345", 11: "000124", 39: "00", 41: "10000001", 42: "898100012345678"}
+    mak = mak_of(terminal, session, profile._keying)
+    out = pack(UNIONPAY, profile._envelope, Message("0210", {**fields, 55: icc}), mak)
+    return profile.read_answer(profile.arrive(out.frame), terminal, session, None)
+
+
+def test_what_the_issuer_says_reaches_the_terminal_as_it_came(
     profile: UnionPay, terminal: Terminal, session: Session
 ) -> None:
-    scripts = "910AA1B2C3D4E5F607183030" + "720386010A" + "720386010B"
-    facts = AnswerFacts("00", rrn=Rrn("112200000124"), icc=scripts, scripts=2, scheme="CUP", remarks="\xc4\xfa\xba\xc3")
+    facts = AnswerFacts("00", rrn=Rrn("112200000124"), icc=SAYS, scripts=2, scheme="CUP", remarks="\xc4\xfa\xba\xc3")
     asked = pack(UNIONPAY, profile._envelope, sold(REQUEST_55), mak_of(terminal, session, profile._keying))
-    answer = fx.ToTerminal("r", fx.Result(facts))
-    out = profile.encode_answer(profile.arrive(asked.frame), answer, terminal, session, Now(0, 0.0))
-    told = profile.arrive(out.frame).message
-    assert told.get(55) == scripts
-    assert told.get(63) == "CUP\xc4\xfa\xba\xc3"
+
+    def told(icc: str) -> Message:
+        answer = fx.ToTerminal("r", fx.Result(facts, icc=icc))
+        out = profile.encode_answer(profile.arrive(asked.frame), answer, terminal, session, Now(0, 0.0))
+        return profile.arrive(out.frame).message
+
+    live = told(SAYS + SCRIPTS + "9F790100")
+    assert (live.get(55), live.get(63)) == (SAYS + SCRIPTS + "9F790100", "CUP\xc4\xfa\xba\xc3")
+    assert told("").get(55) == SAYS, "told again, it is what was kept"
 
 
-def test_an_answers_field_55_is_read(profile: UnionPay, terminal: Terminal, session: Session) -> None:
-    scripts = "910AA1B2C3D4E5F607183030" + "720386010A" + "720386010B"
+def test_p5_what_is_kept_of_an_answer_has_no_card_and_no_script(
+    profile: UnionPay, terminal: Terminal, session: Session
+) -> None:
+    """A script may carry a new PIN; number and track have nothing to do there, and are not trusted to stay away."""
+    answer = answer_55(profile, terminal, session, SAYS + SCRIPTS + "5A086225880123456789")
+    assert (answer.facts.icc, answer.facts.scripts) == (SAYS, 2)
+    assert answer.icc == SAYS + SCRIPTS + "5A086225880123456789"
+    assert "6225880123456789" not in repr(answer)
 
-    def read_55(icc: str) -> AnswerFacts:
-        fields = {
-            3: "000000",
-            4: "000000012345",
-            11: "000124",
-            39: "00",
-            41: "10000001",
-            42: "898100012345678",
-            55: icc,
-        }
-        out = pack(UNIONPAY, profile._envelope, Message("0210", fields), mak_of(terminal, session, profile._keying))
-        return profile.read_answer(profile.arrive(out.frame), terminal, session, None).facts
 
-    assert (read_55(scripts).icc, read_55(scripts).scripts) == (scripts, 2)
-    assert read_55(scripts + "5A086225880123456789").icc == scripts, "no number on the disk (P5)"
-    assert (read_55("9F26").icc, read_55("9F26").scripts) == (None, 0), "what cannot be read breaks nothing"
+def test_an_answers_field_55_that_cannot_be_read_breaks_nothing(
+    profile: UnionPay, terminal: Terminal, session: Session
+) -> None:
+    answer = answer_55(profile, terminal, session, "9F26")
+    assert (answer.facts.icc, answer.facts.scripts, answer.mismatch) == (None, 0, "")

@@ -95,6 +95,7 @@ def read_answer(
         attention=attention,
         wants="" if attention == "0" else ATTENTION.get(attention, "something that the reference does not name"),
         wants_sign_in=attention == SIGN_IN_AGAIN,
+        icc=message.get(55) or "",
         wants_function=WANTED_FUNCTIONS.get(attention, ""),
         block=(message.get(62) or "") if kind is ExchangeKind.MANAGEMENT else "",
         parameters=_parameters(message) if kind is ExchangeKind.MANAGEMENT else None,

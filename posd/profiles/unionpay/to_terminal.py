@@ -37,8 +37,9 @@ def build(request: Message, answer: fx.ToTerminal, session: Session, now: Now, z
         raise CannotEncode(f"MTI {request.mti} is no request: there is no answer to it")
     fields = _base(request, session, now, zone)
     match answer.answer:
-        case fx.Result(facts=facts, approved_minor=part):
+        case fx.Result(facts=facts, approved_minor=part, icc=icc):
             fields |= _told(facts) | ({4: f"{part:012d}"} if part is not None else {})  # D15
+            fields |= {55: icc} if icc else {}
         case fx.Refused(refusal=refusal):
             fields[39] = REFUSALS[refusal]
         case fx.SignInResult(wrapped_keys=keys):
