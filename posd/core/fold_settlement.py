@@ -236,8 +236,16 @@ def _next_batch(state: State, close: LastClose, number: BatchNumber, at_ms: int)
         advices={of: advice for of, advice in state.advices.items() if of in closed},
         settlement=Settlement(phase),
         last_close=close,
+        out_of_balance=_unbalanced(state, close),
         exchange=None,
     )
+
+
+def _unbalanced(state: State, close: LastClose) -> LastClose | None:
+    """An empty close, or one that nobody confirmed, says nothing of the one before it."""
+    if close.outcome is CloseOutcome.OUT_OF_BALANCE:
+        return close
+    return None if close.outcome is CloseOutcome.AGREED else state.out_of_balance
 
 
 def _phase(state: State, what: settlements.Input) -> SettlementPhase:

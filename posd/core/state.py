@@ -389,6 +389,8 @@ class State(Struct, frozen=True):
     parameters: dict[str, str] = field(default_factory=dict)
     parameters_at_ms: int | None = None
     last_close: LastClose | None = None
+    out_of_balance: LastClose | None = None
+    """The newest close whose totals did not agree, until one after it is agreed."""
     terminal_upload: TerminalUpload | None = None
 
     def find(self, request_id: RequestId) -> Transaction | None:

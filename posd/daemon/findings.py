@@ -170,11 +170,17 @@ def _settlement(view: View) -> Iterable[View]:
         at = closing["cutover_near"]
         text = f"the host cuts its day over at {at}, and this batch is not settled"
         yield finding_of("host_cutover_near", ALERT, text, f"settle now: posd settle --tid {view['tid']}", at=at)
-    if last and last["outcome"] in (CloseOutcome.OUT_OF_BALANCE, CloseOutcome.UNCONFIRMED):
-        text = f"batch {last['batch']:06d}: {last['text']}"
-        to_do = f"compare with the acquirer: posd settle --show {last['batch']} --tid {view['tid']}"
-        level = ALERT if last["outcome"] == CloseOutcome.OUT_OF_BALANCE else NOTE
-        yield finding_of("last_close", level, text, to_do, batch=last["batch"], outcome=last["outcome"])
+    unbalanced = view["out_of_balance"]
+    if unbalanced:
+        yield _of_close(view, unbalanced, ALERT)
+    if last and last["outcome"] == CloseOutcome.UNCONFIRMED:
+        yield _of_close(view, last, NOTE)
+
+
+def _of_close(view: View, close: View, level: str) -> View:
+    text = f"batch {close['batch']:06d}: {close['text']}"
+    to_do = f"compare with the acquirer: posd settle --show {close['batch']} --tid {view['tid']}"
+    return finding_of("last_close", level, text, to_do, batch=close["batch"], outcome=close["outcome"])
 
 
 def _session(view: View) -> Iterable[View]:

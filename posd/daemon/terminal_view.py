@@ -67,6 +67,7 @@ def terminal_view(state: State, around: Around) -> View:
         "parameters": {"told_at": around.when(state.parameters_at_ms), **state.parameters} if state.parameters else {},
         "settlement": settlement_view(state, around),
         "last_close": close_view(state.last_close, around) if state.last_close else None,
+        "out_of_balance": close_view(state.out_of_balance, around) if state.out_of_balance else None,
         "alerted": [_alerted(one, around) for one in around.alerted],
     }
 

@@ -11,6 +11,7 @@ from posd.cli.reason_words import REASONS, reason
 from posd.cli.speech import FINDINGS, TEXTS, TO_DO
 from posd.core import events as e
 from posd.core.answers import GroupResult
+from posd.core.state import CloseOutcome
 from posd.daemon import findings
 from posd.daemon.door_view import DoorShown
 from posd.daemon.reasons import CODES, about_keys
@@ -87,6 +88,10 @@ def test_a_close_out_of_balance_is_a_finding_until_the_next_good_one(posd: Posd,
     runner.signs_in().agrees(GroupResult.UNBALANCED).answers("").answers("").signs_in()
     assert found(posd)["last_close"] == "alert"
     assert posd("status").status == 1
+    place.shop.clock.wait(24 * 3600)
+    runner.happen(e.Tick())
+    assert runner.state.last_close.outcome is CloseOutcome.EMPTY, "nothing was sold that day"
+    assert found(posd)["last_close"] == "alert", "which says nothing of the batch before"
     runner.sells()
     runner.happen(e.SettleNow("c2", "Li"))
     runner.signs_in().agrees().answers("").signs_in()
