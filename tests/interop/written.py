@@ -145,6 +145,7 @@ def of_management() -> list[fx.HostMessage]:
         fx.SendSignIn(stan, BATCH),
         fx.SendSignOff(stan, BATCH),
         fx.SendEcho(BATCH),
+        fx.SendManagement(stan, BATCH, "0800/360", "", {}),
         fx.SendManagement(stan, BATCH, "0800/370", "9F0605A0000003339F220108", {}),
         fx.SendManagement(stan, BATCH, "0820/362", "", {"timeout_s": "30", "merchant_name": "小店"}),
         fx.SendTotals(stan, BATCH, TOTALS),
