@@ -16,7 +16,7 @@ from posd.core.answers import AnswerClass, ExchangeKind, HostAnswer, Totals
 from posd.core.effects import SendChipDetail, SendTrailer, SendUpload
 from posd.core.rules import Upload
 from posd.core.settlement import SETTLE, balanced, close, sign_in_first
-from posd.core.state import CloseOutcome, Settled, SettlementPhase
+from posd.core.state import ChipResult, CloseOutcome, Settled, SettlementPhase
 from posd.core.verdict import SEEN_BEFORE
 from posd.values import RequestId, Stan
 
@@ -38,8 +38,8 @@ def _message(draft: "Draft", stan: Stan, items: tuple[RequestId, ...]) -> SendUp
     settlement, number = draft.state.settlement, draft.state.batch.number
     first = draft.state.transactions[items[0]]
     if first.chip:
-        result = chips.result_of(draft.state, first)
-        assert result is not None, "only what a chip ended is uploaded as its detail"
+        # Taken back since the totals, and not by its chip: as it stood in them, like every other item.
+        result = chips.result_of(draft.state, first) or ChipResult.ACCEPTED
         return SendChipDetail(stan, number, first, result, balanced(settlement))
     transactions = tuple(draft.state.transactions[item] for item in items)
     original = draft.state.find(first.original) if first.original else None

@@ -175,6 +175,14 @@ def test_d21_a_refused_detail_is_set_aside_and_the_close_says_so() -> None:
     play << recorded(r.BatchClosed, outcome=CloseOutcome.OUT_OF_BALANCE)
 
 
+@pytest.mark.parametrize("back", [taken_back(2), chip_refused(2)])
+def test_what_is_taken_back_amid_the_upload_stops_nothing(back: e.ReversalRequested) -> None:
+    play = settling(chips(2)) >> balanced() << sent(UPLOAD) >> back << told("back-2", "00")
+    play >> answered() << sent(UPLOAD)
+    assert detail(play).transaction.request_id == request_id(2)
+    play >> answered() << sent(TRAILER, uploaded=2) >> answered() << recorded(r.BatchClosed)
+
+
 # --- the terminal's own close ----------------------------------------------------------------------------------------
 
 
