@@ -173,7 +173,7 @@ def _assemble(settings: Settings, clock: SystemClock, machine_key: MachineKey, s
     link = exits.link = host_side.link = routes_of(settings.host, host_side, clock.now)
     door_side = DoorSide(table, clock.now)
     doors = exits.doors = _doors(settings, door_side)
-    daemon = Daemon(settings, clock, store, writer, table, link, doors, door_side, Notifier())
+    daemon = Daemon(settings, clock, store, writer, table, link, doors, Notifier())
     control = Control(daemon)
     daemon.control = ControlServer(settings.control_socket, control.handle, control.verbs)
     if settings.till.is_on:

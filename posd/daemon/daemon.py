@@ -21,7 +21,7 @@ from posd.daemon.log import alert, log
 from posd.daemon.notify import Notifier
 from posd.daemon.questions import version
 from posd.daemon.route_facts import RouteShown
-from posd.daemon.router import DoorSide, Lanes
+from posd.daemon.router import Lanes
 from posd.daemon.routes import Routes
 from posd.daemon.runner import LaneRunner
 from posd.daemon.snapshots import ENDING_LAG_ROWS, SNAPSHOT_BEAT_S, keep_snapshots_near, lag_rows_max
@@ -77,14 +77,12 @@ class Daemon:
         lanes: Lanes,
         link: Routes,
         doors: Doors,
-        door_side: DoorSide,
         notifier: Notifier,
     ) -> None:
         self.settings, self.clock = settings, clock
         self.started_at_ms = clock.now().wall_ms
         self._store, self._writer = store, writer
         self._table, self._link, self._doors, self._notifier = lanes, link, doors, notifier
-        self._door_side = door_side
         self.control: ControlServer | None = None
         self.till: TillService | None = None
         self._wakeups = Wakeups(_times(self.lanes), self._wake, clock, clock_stepped=self._clock_stepped)
@@ -193,7 +191,8 @@ class Daemon:
         self._notifier.stopping("finishing what is in flight")
         log.info("stopping", limit_s=self.settings.drain_timeout_s)
         self._doors.stop_accepting()
-        self._door_side.stopping = True
+        for runner in self.lanes.values():
+            runner.lane.stopping = True
         if self.till is not None:
             self.till.stop_accepting()
         self._wakeups.stop()

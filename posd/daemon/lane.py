@@ -116,6 +116,8 @@ class Lane:
         self._unasked = Allowance(unasked_per_minute_max)
         self.no_sales_because = ""
         """Why nothing new is sent, but for voids (D32); empty: nothing is in the way."""
+        self.stopping = False
+        """posd ends: nothing new is sent; what was asked before is answered and taken back as ever (D6, D16)."""
 
     def steps(self, item: Item, now: Now) -> Iterator[Step]:
         """What follows from one item of the inbox. Raises InvariantBroken: the lane has to be fenced (D4)."""
@@ -280,6 +282,8 @@ class Lane:
             why, because = fx.Refusal.KEY_REUSED, "this request was sent in a batch that is long closed"
         elif self.engine.rules.kinds[request.kind].takes_back:
             because = ""  # a void gives money back
+        if self.stopping and not because:
+            why, because = fx.Refusal.NOT_SENT, "posd is stopping"
         return e.RequestUnusable(why.value, because, request.reply_to, request.request_id) if because else None
 
     def _remember_asker(self, reply_to: str, arrived: Arrived | Wish) -> None:

@@ -153,8 +153,6 @@ class DoorSide:
     def __init__(self, lanes: Lanes, now: Callable[[], Now]) -> None:
         self._lanes, self._now = lanes, now
         self._frames = 0
-        self.stopping = False
-        """What comes from now on is not sent: posd finishes what it has and ends."""
 
     def frame(self, connection: str, frame: bytes) -> None:
         self._frames += 1
@@ -168,8 +166,6 @@ class DoorSide:
         if runner is None:
             why = f"terminal {arrived.tid or '-'} is not in the configuration"
             self._lanes.tell_station(Turnaway(arrived, reply_to, fx.Refusal.UNKNOWN_TERMINAL, why))
-        elif self.stopping:
-            self._lanes.tell_station(Turnaway(arrived, reply_to, fx.Refusal.NOT_SENT, "posd is stopping"))
         elif not runner.offer(FromTerminal(arrived, reply_to, self._now().monotonic_s)):
             self._lanes.tell_station(Turnaway(arrived, reply_to, fx.Refusal.BUSY, "too much waits for this terminal"))
 
