@@ -10,9 +10,11 @@ import socket
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from errno import EACCES
 from pathlib import Path
 
 from posd.addresses import Address
+from posd.cli.asking import open_journal
 from posd.daemon.control_socket import ControlFailed, NoDaemon, call
 from posd.daemon.offline import journal_folder
 from posd.daemon.terminal_door import BIND_HINT_OTHER, BIND_HINTS
@@ -27,57 +29,6 @@ from posd.yamlmarks import Document, Place, Problem
 
 Found = tuple[Place, str, str]
 """Where, what, and what to do."""
-
-
-def start_problems(settings: Settings, document: Document) -> list[Problem]:
-    """What would keep posd from starting here as things are now."""
-    user = service_user(settings)
-    found = [*_ports(settings), *_rights(settings, user, Path(document.file)), *_ballast(settings), *_journal(settings)]
-    return [document.problem(*one) for one in found]
-
-
-# --- ports -----------------------------------------------------------------------------------------------------------
-
-
-def _ports(settings: Settings) -> Iterator[Found]:
-    wanted: list[tuple[Place, Address]] = []
-    for number, address in enumerate(settings.door.listen):
-        if isinstance(address, Address):
-            several = len(settings.door.listen) > 1
-            wanted.append((("door", "listen", number) if several else ("door", "listen"), address))
-    if settings.till.listen is not None:
-        wanted.append((("till", "listen"), settings.till.listen))
-    ours: set[str] | None = None
-    for place, address in wanted:
-        error = _bind(address)
-        if error is None:
-            continue
-        ours = _held_by_posd(settings) if ours is None else ours
-        if str(address) in ours:
-            continue  # this very posd runs already
-        why = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror or str(error)
-        hint = BIND_HINTS.get(error.errno or 0, BIND_HINT_OTHER)
-        yield place, f"{address} cannot be listened on: {why.lower()}", hint
-
-
-def _bind(address: Address) -> OSError | None:
-    """Why the address cannot be had; as the start would ask for it."""
-    try:
-        family, kind, protocol, _, where = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)[0]
-        with socket.socket(family, kind, protocol) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(where)
-    except OSError as error:
-        return error
-    return None
-
-
-def _held_by_posd(settings: Settings) -> set[str]:
-    """The doors of the posd that answers on our control socket; empty: none does."""
-    with suppress(NoDaemon, ControlFailed, PosdError):
-        said = call(settings.control_socket, "status", {})
-        return {str(door["where"]) for door in said["posd"].get("doors", ())}
-    return set()
 
 
 # --- the user of the service ----------------------------------------------------------------------------------------
@@ -146,6 +97,73 @@ def _may(path: Path, user: User, wanted: int) -> bool:
     return status.st_mode >> shift & wanted == wanted
 
 
+def start_problems(settings: Settings, document: Document) -> list[Problem]:
+    """What would keep posd from starting here as things are now."""
+    user = service_user(settings)
+    found = [
+        *_ports(settings, user),
+        *_rights(settings, user, Path(document.file)),
+        *_ballast(settings),
+        *_journal(settings),
+    ]
+    return [document.problem(*one) for one in found]
+
+
+# --- ports -----------------------------------------------------------------------------------------------------------
+
+
+def _ports(settings: Settings, user: User) -> Iterator[Found]:
+    wanted: list[tuple[Place, Address]] = []
+    for number, address in enumerate(settings.door.listen):
+        if isinstance(address, Address):
+            several = len(settings.door.listen) > 1
+            wanted.append((("door", "listen", number) if several else ("door", "listen"), address))
+    if settings.till.listen is not None:
+        wanted.append((("till", "listen"), settings.till.listen))
+    ours: set[str] | None = None
+    for place, address in wanted:
+        if user.guessed and 0 < address.port < _first_free_port():
+            yield place, f"{address} cannot be listened on by {user.name}, who owns the machine key", BIND_HINTS[EACCES]
+            continue
+        error = _bind(address)
+        if error is None:
+            continue
+        ours = _held_by_posd(settings) if ours is None else ours
+        if str(address) in ours:
+            continue  # this very posd runs already
+        why = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror or str(error)
+        hint = BIND_HINTS.get(error.errno or 0, BIND_HINT_OTHER)
+        yield place, f"{address} cannot be listened on: {why.lower()}", hint
+
+
+def _first_free_port() -> int:
+    """The first port that needs no privilege."""
+    try:
+        return int(Path("/proc/sys/net/ipv4/ip_unprivileged_port_start").read_text())
+    except (OSError, ValueError):
+        return 1024
+
+
+def _bind(address: Address) -> OSError | None:
+    """Why the address cannot be had; as the start would ask for it."""
+    try:
+        family, kind, protocol, _, where = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind, protocol) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(where)
+    except OSError as error:
+        return error
+    return None
+
+
+def _held_by_posd(settings: Settings) -> set[str]:
+    """The doors of the posd that answers on our control socket; empty: none does."""
+    with suppress(NoDaemon, ControlFailed, PosdError):
+        said = call(settings.control_socket, "status", {})
+        return {str(door["where"]) for door in said["posd"].get("doors", ())}
+    return set()
+
+
 # --- disk and journal -------------------------------------------------------------------------------------------------
 
 
@@ -181,8 +199,17 @@ def _journal(settings: Settings) -> Iterator[Found]:
             require_key(connection, Chain(key.derive("chain")), read_identity(connection))
         finally:
             connection.close()
+        yield from _forgotten(settings)
     except PosdError as error:
         what, _, hint = str(error).partition("; ")
         yield ("state_dir",), what, hint
     except PermissionError:
         yield ("state_dir",), f"{file.parent} cannot be read", "check as the user that runs posd, or as root"
+
+
+def _forgotten(settings: Settings) -> Iterator[Found]:
+    """D35: a terminal cannot be configured away while it owes."""
+    with open_journal(settings) as journal:
+        for tid, why in journal.forgotten():
+            hint = "put it back, settle it (posd settle), then remove it"
+            yield ("terminals",), f"terminal {tid} is not in the configuration any more, but {why}", hint

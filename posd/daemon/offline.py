@@ -13,6 +13,7 @@ from typing import Any, Self
 
 from posd.core.payload import FOLD_VERSION, load_state
 from posd.core.state import State, Transaction
+from posd.core.station import STATION
 from posd.daemon.assemble import JOURNAL_FOLDER, profile_of
 from posd.daemon.batch_rows import STARTED, alone
 from posd.daemon.day_check import check_day
@@ -30,7 +31,7 @@ from posd.daemon.questions import (
     version,
 )
 from posd.daemon.questions import answer as answer_question
-from posd.daemon.recover import Recovered, fold
+from posd.daemon.recover import Recovered, fold, owes
 from posd.daemon.refused_view import KIND, refused_rows, refused_view
 from posd.daemon.route_view import configured_routes
 from posd.daemon.rules import rules_of
@@ -223,6 +224,16 @@ class OfflineJournal:
         """The transaction alone: its own records, folded onto an empty lane."""
         state = alone(self._reader.records(request_id=request_id), request_id)
         return state, state.find(request_id)
+
+    def forgotten(self) -> list[tuple[Tid, str]]:
+        """Terminals that are configured no more, and what they still owe: posd would refuse to start (D35)."""
+        gone = [Tid(tid) for tid in self._reader.tids() if tid not in self._rules and tid != STATION]
+        found = []
+        for tid in gone:
+            seen = self._seen(tid)
+            why = (seen.around.fenced or owes(seen.state, seen.around.rules)) if seen.state is not None else ""
+            found += [(tid, why)] if why else []
+        return found
 
     def refused(self, tid: str | None, batch: int | None) -> list[View]:
         """The requests that posd answered itself (refused_view.py), oldest first, in the batches of a txn.list."""

@@ -14,7 +14,7 @@ from posd.journal.chain import MESSAGE_COLUMNS, RECORD_COLUMNS, Chain
 from posd.journal.connect import JOURNAL_FILE, open_reader, query, read_head, read_identity
 from posd.journal.contract import MessageView, RecordView
 from posd.journal.packing import unpack_state
-from posd.journal.verify import SNAPSHOT, snapshot_fits
+from posd.journal.verify import SNAPSHOT, TIDS, snapshot_fits
 
 PAGE_ROWS = 500
 """Rows of one short read."""
@@ -69,6 +69,10 @@ class JournalReader:
         wanted = {"tid": tid, "request_id": request_id, "stan": stan, "rrn": rrn, "batch": batch, "mti": mti}
         for row in self._pages(_MESSAGES, wanted, limit, after, newest_first):
             yield MessageView.of(row)
+
+    def tids(self) -> list[str]:
+        """Every terminal that has a record, and the station."""
+        return [row[0] for row in query(self._connection, TIDS)]
 
     def snapshot(self, tid: str, fold_version: int, chain: Chain) -> tuple[int, str] | None:
         """The newest snapshot of a terminal: the row that it was taken after, and the state's JSON.

@@ -23,7 +23,7 @@ from posd.journal.lock import Lock
 from posd.journal.packing import pack_state, unpack_state
 from posd.journal.room import Ballast
 from posd.journal.stamp import Stamp
-from posd.journal.verify import SNAPSHOT, anchor_finding, first_finding, snapshot_fits
+from posd.journal.verify import SNAPSHOT, TIDS, anchor_finding, first_finding, snapshot_fits
 
 WAL_CHECKPOINT_PAGES = 1000
 """Pages of 4 KiB in the write-ahead log after which it is copied into the database: about 4 MB."""
@@ -36,11 +36,6 @@ INSERT_ROWS_MAX = 32
 _REPLAY = (
     "SELECT sequence, tid, kind, version, at_ms, payload FROM record"
     " WHERE tid = ? AND sequence > ? ORDER BY sequence LIMIT ?"
-)
-_TIDS = (  # hops from one terminal to the next in the index, instead of reading all of it
-    "WITH RECURSIVE hop(tid) AS (SELECT min(tid) FROM record UNION ALL"
-    " SELECT (SELECT min(tid) FROM record WHERE tid > hop.tid) FROM hop WHERE hop.tid IS NOT NULL)"
-    " SELECT tid FROM hop WHERE tid IS NOT NULL"
 )
 _SECRET = (
     "SELECT tid, sequence, key_id, nonce, sealed FROM record"
@@ -219,7 +214,7 @@ class SqliteStore:
 
     def tids(self) -> list[str]:
         with self._reading:
-            return [row[0] for row in query(self._reader, _TIDS)]
+            return [row[0] for row in query(self._reader, TIDS)]
 
     def replay(self, tid: str, fold_version: int) -> Replay:
         with self._reading:

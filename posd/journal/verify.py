@@ -44,6 +44,12 @@ _MESSAGES = f"SELECT {', '.join(MESSAGE_COLUMNS)}, link FROM message WHERE seque
 
 SNAPSHOT = "SELECT tid, sequence, fold_version, state, mac FROM snapshot WHERE tid = ? AND fold_version = ?"
 
+TIDS = (  # hops from one terminal to the next in the index, instead of reading all of it
+    "WITH RECURSIVE hop(tid) AS (SELECT min(tid) FROM record UNION ALL"
+    " SELECT (SELECT min(tid) FROM record WHERE tid > hop.tid) FROM hop WHERE hop.tid IS NOT NULL)"
+    " SELECT tid FROM hop WHERE tid IS NOT NULL"
+)
+
 _SEQUENCE = itemgetter(0)
 
 _Slot = tuple[bool, tuple[Any, ...]]

@@ -144,3 +144,15 @@ def test_a_place_without_a_journal_is_still_only_new(posd: Posd, place: Any, tmp
     assert posd("journal", "verify").status == 2
     assert "no journal here yet" in posd("status").err
     assert checked(posd, place) == []
+
+
+def test_d35_a_terminal_that_was_removed_while_it_owes(posd: Posd, place: Any) -> None:
+    place.runner.sells(100)
+    kept = [line for line in place.config.read_text().splitlines() if TID not in line]
+    place.config.write_text("\n".join(kept) + "\n")
+    (found,) = checked(posd, place)
+    assert found["path"] == "terminals"
+    assert found["what"] == (
+        f"terminal {TID} is not in the configuration any more, but its batch is open with 1 transaction(s)"
+    )
+    assert "put it back" in found["hint"]
