@@ -13,6 +13,7 @@ from simulators.host.faults import Faults
 from simulators.host.nac_acquirer import NacAcquirer
 from simulators.host.server import HostServer
 from simulators.host.settings import HostSettings
+from simulators.serial_line.where import SerialAt
 from simulators.terminal.nac_client import NacClient
 from simulators.terminal.nac_core import NacTerminal
 from tests.daemon.audit import STANDING, requests
@@ -49,6 +50,8 @@ class NacStage(Stage):
     tids: tuple[str, ...] = (TID,)
     nac: dict[str, Any] = field(default_factory=dict)
     terminal_knobs: dict[str, Any] = field(default_factory=dict)
+    serial: SerialAt | None = None
+    """The terminal's end of a line, where it is not on TCP."""
     commands: int = 0
     nac_clients: dict[str, NacClient] = field(default_factory=dict)
 
@@ -82,7 +85,7 @@ class NacStage(Stage):
         known = self.nac_clients.get(tid)
         if known is None:
             terminal = NacTerminal(tid, MID, **self.terminal_knobs)
-            known = self.nac_clients[tid] = NacClient(terminal, "127.0.0.1", self.door_port, 6.0)
+            known = self.nac_clients[tid] = NacClient(terminal, "127.0.0.1", self.door_port, 6.0, serial=self.serial)
         return known
 
     async def do(self, what: str, **step: Any) -> dict[str, Any]:

@@ -11,8 +11,10 @@ import pytest
 from posd.core import events as e
 from posd.core.state import AdviceStatus, CloseOutcome, ReversalStatus, TxnStatus
 from posd.values import RequestId, Tid
+from simulators.serial_line.where import SerialAt
 from tests.daemon.nac_stage import CARD, EXPIRY, MAC_KEY, OTHER, TID, NacStage, stage
 from tests.daemon.stage import play
+from tests.transport.cable import Cable
 
 
 @pytest.fixture
@@ -417,3 +419,37 @@ def test_each_kind_is_uploaded_as_the_host_has_it(nac: Any) -> None:
         assert shop.spent(OTHER) == 900
 
     play(nac(nac={"disagree": "totals"}), story)
+
+
+def test_a_day_over_a_serial_line(nac: Any, tmp_path: Path) -> None:
+    cable = Cable(tmp_path)
+    door = {"listen": f"serial://{cable.near}?baud=115200", "terminal_timeout_s": 20}
+
+    async def story(shop: NacStage) -> None:
+        cable.plug()
+        await shop.start()
+        assert (await shop.sale("10.00"))["outcome"] == "approved"
+        told = await shop.do("offline_sale", amount="7.00", card=OTHER, expiry=EXPIRY, approval="123456")
+        assert told["outcome"] == "approved"
+        await settle(shop)
+        assert outcome(shop) is CloseOutcome.AGREED
+        again = await shop.do("settle")
+        assert again["outcome"] == "balanced", again
+        await shop.end()
+        cable.unplug()
+
+    play(nac(change={"door": door}, serial=SerialAt(cable.far)), story)
+
+
+def test_an_advice_that_the_host_refuses_is_shown_and_the_close_goes_on(nac: Any) -> None:
+    async def story(shop: NacStage) -> None:
+        await shop.start()
+        told = await shop.do("offline_sale", amount="7.00", card=OTHER, expiry=EXPIRY, approval="123456")
+        assert told["outcome"] == "approved", "it is posd's to deliver from here on"
+        await shop.sale()
+        await shop.until(lambda: [one.status for one in shop.state().advices.values()] == [AdviceStatus.REFUSED])
+        await settle(shop)
+        assert outcome(shop) is CloseOutcome.OUT_OF_BALANCE, "it counts here and not there"
+        assert "batch_closed_out_of_balance" in shop.events()
+
+    play(nac(faults=({"do": "refuse", "mti": "0220", "code": "05"},)), story)
