@@ -313,9 +313,11 @@ def _closes(stage: Stage, ledger: Ledger, books: Books, forced: bool) -> None:
         batch = _closed_there(books, close)
         if close.outcome == "agreed" and (batch is None or not batch.settlements[-1].balanced):
             stage.violate(f"{close.tid}: batch {close.number} agreed here, and not at the host")
-        reason = forced or close.troubles or any(name.startswith("suspect") for name in stage.stats)
+        reason = forced or bool(close.troubles) or any(name.startswith("suspect") for name in stage.stats)
         if close.outcome == "out_of_balance" and not reason:
             stage.violate(f"{close.tid}: batch {close.number} is out of balance without a reason")
+        if batch is not None and reason is False and close.outcome == "agreed":
+            _chips(stage, close, batch.settlements[-1])
         if batch is not None and forced and not close.troubles:
             _upload(stage, close, batch.settlements[-1])
 
@@ -325,6 +327,16 @@ def _upload(stage: Stage, close: Close, settlement: Settlement) -> None:
     wrong = [*settlement.missing, *settlement.mismatched, *settlement.extra]
     if close.outcome in ("agreed", "out_of_balance") and wrong and not any("suspect" in name for name in stage.stats):
         stage.violate(f"{close.tid}: batch {close.number} was not uploaded as it is: {wrong}")
+
+
+def _chips(stage: Stage, close: Close, settlement: Settlement) -> None:
+    """What the chips did arrives too, though the totals agree: once, and fitting (1.7, types 5 and 6)."""
+    if settlement.chip:
+        stage.count("chip details", len(settlement.chip))
+    odd = [one.odd for one in settlement.chip.values() if one.odd]
+    if settlement.chip_missing or odd:
+        what = f"{settlement.chip_missing} missing, {odd} odd"
+        stage.violate(f"{close.tid}: batch {close.number} was closed without what its chips did: {what}")
 
 
 def _closed_there(books: Books, close: Close) -> Batch | None:

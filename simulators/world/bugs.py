@@ -14,6 +14,7 @@ from msgspec import structs
 from posd.core import (
     advice_delivery,
     advices,
+    chips,
     engine,
     refunds,
     reversals,
@@ -40,7 +41,8 @@ from simulators.world import bugs_tills as tills
 from simulators.world import machine as machines
 from simulators.world.faults import Faults
 from simulators.world.machine import Machine
-from simulators.world.planting import Bug, entry, patched
+from simulators.world.plan import Plan
+from simulators.world.planting import Bug, entry, patched, plain
 
 HOUR_MS = 3_600_000
 
@@ -244,6 +246,16 @@ def advice_answered_94_is_done() -> AbstractContextManager[None]:
     return patched(advice_delivery, "answered", take)
 
 
+def certificates_forgotten() -> AbstractContextManager[None]:
+    """What the chips did is not uploaded when the totals agree anyway."""
+    return patched(chips, "to_upload", lambda state: ())
+
+
+def with_chips(plan: Plan) -> Plan:
+    """Most cards are read by their chip."""
+    return replace(plain(plan), chips=0.6)
+
+
 def adjusted_counts_twice() -> AbstractContextManager[None]:
     """What was adjusted still counts, beside its adjustment."""
     counts = totals.counts
@@ -309,6 +321,7 @@ BUGS: Mapping[str, Bug] = {
     "doubt_ends_as_approved": Bug(doubt_ends_as_approved, faults=replace(ROUGH, lose=0.3)),
     "taking_back_is_promised_only": Bug(taking_back_is_promised_only, faults=Faults(takes_back=0.4)),
     "advice_answered_94_is_done": Bug(advice_answered_94_is_done, faults=Faults(reused=0.5)),
+    "certificates_forgotten": Bug(certificates_forgotten, adjust=with_chips),
     "confirmed_after_all": Bug(tills.confirmed_after_all, faults=Faults(till_late=0.5), adjust=tills.with_tills),
     "till_key_forgotten_at_restart": Bug(
         tills.till_key_forgotten_at_restart, faults=Faults(kill=0.02), adjust=tills.with_tills

@@ -39,6 +39,7 @@ LAST_CARD = CardInHand(RESERVED, EXPIRY)
 
 TERMINALS_MAX = 3
 
+CHIPS = (0.0, 0.0, 0.5)
 TILLS_CHANCE, ROADS_CHANCE = 0.4, 0.4
 ORDERS = (2, 8)
 CONFIRM_WITHIN_S = (0.0, 15.0, 90.0, 900.0)
@@ -49,13 +50,13 @@ REQUESTS_MIN, REQUESTS_MAX = 3, 12
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """`rules`: what differs from the defaults of core.rules.Rules. `with_mac`: of each terminal, whether it signs its
-    messages. `sign_in`: the layout of the host's keys; `terminals_sign_in`: the one that terminals ask for. `keying`:
-    what terminals agreed on, the host in its `behaviour`; `encrypts_tracks`: whether posd does.
-    `orders`: how many each terminal's till places a day; 0: there are no tills.
-    `roads`: posd's own routes over these, else one kept line of the world's own (line.py).
-    `host_rules`: faults at certain messages. `kill_at`: the numbered point at which the machine dies. `fail_at`: the
-    numbered commit that fails, and whether its rows are durable all the same."""
+    """`rules`: what differs from the defaults of core.rules.Rules. `with_mac`: of each terminal, whether it
+    signs its messages. `sign_in`: the layout of the host's keys; `terminals_sign_in`: the one that terminals
+    ask for. `keying`: what terminals agreed on, the host in its `behaviour`; `encrypts_tracks`: whether posd
+    does. `chips`: of the cards, how many are read by their chip. `orders`: how many each terminal's till places
+    a day; 0: there are no tills. `roads`: posd's own routes over these, else one kept line of the world's own
+    (line.py). `host_rules`: faults at certain messages. `kill_at`: the numbered point at which the machine
+    dies. `fail_at`: the numbered commit that fails, and whether its rows are durable all the same."""
 
     terminals: int
     days: int
@@ -68,6 +69,7 @@ class Plan:
     terminals_sign_in: str = "004"
     keying: Keying = USUAL
     encrypts_tracks: bool = False
+    chips: float = 0.0
     orders: int = 0
     roads: Roads | None = None
     host_rules: tuple[Rule, ...] = ()
@@ -81,7 +83,7 @@ class Plan:
         beside = Random()
         beside.setstate(random.getstate())
         beside.seed(beside.getrandbits(64))  # what is drawn from it moves none of the draws below
-        tills, roads = aside(random, "tills"), aside(random, "roads")
+        tills, roads, chips = (aside(random, name) for name in ("tills", "roads", "chips"))
         requests = random.randint(REQUESTS_MIN, REQUESTS_MAX)
         rules, behaviour = _rules(random), _behaviour(random)
         if rules["unmaced_decline"] is UnmacedDecline.REVERSE:  # its host signs its declines
@@ -98,6 +100,7 @@ class Plan:
             sign_in=sign_in,
             terminals_sign_in="003" if sign_in != "001" and random.random() < 0.5 else sign_in,
             people=random.choice((0.0, 0.0, 0.5)),
+            chips=chips.choice(CHIPS),
         )
         return plan.with_keys(beside).with_tills(tills).with_roads(roads)
 

@@ -142,6 +142,7 @@ class World:
             lambda connection, frame: self.machine.from_terminal(connection, frame),
             lambda connection: self.machine.hung_up(connection),
             self.witness.pin_blocks,
+            self.plan.chips,
         )
 
     def _till(self, tid: Tid) -> Till:

@@ -63,8 +63,8 @@ class Stage:
         self.violations.append(what)
         self.say("world", f"VIOLATION: {what}")
 
-    def count(self, what: str) -> None:
-        self.stats[what] = self.stats.get(what, 0) + 1
+    def count(self, what: str, times: int = 1) -> None:
+        self.stats[what] = self.stats.get(what, 0) + times
 
     def say(self, who: str, what: str) -> None:
         """A line of the transcript, with the host's local time."""

@@ -5,9 +5,10 @@ acknowledged. What each believes at the end is a promise that posd has made.
 """
 
 from collections.abc import Callable, Generator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from enum import StrEnum
+from random import Random
 
 from posd.framing.tpdu import Envelope, join, split
 from posd.iso8583.message import Message
@@ -27,6 +28,7 @@ LATE_S = (0.5, 120.0)
 AGAIN_S = (1.0, 40.0)
 OFF_S = (3_600.0, 3 * 86_400.0)
 REPEATS_MAX = 3
+CHIP_REFUSES = 0.1
 ONE_OF_THE_OTHERS = 0.66
 """Of the requests of a day, what is above this is a hold, its end, or an advice."""
 
@@ -80,6 +82,8 @@ class Agent:
     to_posd: Callable[[str, bytes], None]
     hang_up: Callable[[str], None]
     pin_blocks: set[str] = field(default_factory=set)
+    chips: float = 0.0
+    """Of the cards, how many are read by their chip, and of those how many refuse what the host approved, a tenth."""
     views: dict[str, View] = field(default_factory=dict)
     quiet: bool = False
     idle: bool = True
@@ -87,6 +91,10 @@ class Agent:
     _asking: Ask | None = None
     _turn: int = 0
     _connection: int = 0
+    _reader: Random = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._reader = Random(f"chips {self.stage.seed} {self.core.tid}")
 
     @property
     def tid(self) -> str:
@@ -194,6 +202,16 @@ class Agent:
                 return
             yield Wait(self.stage.random.uniform(*AGAIN_S))
 
+    def in_reader(self, card: CardInHand) -> CardInHand:
+        """The same card, by its chip perhaps: in contact or without."""
+        if self._reader.random() >= self.chips:
+            return card
+        return replace(card, entry=self._reader.choice(("05", "05", "07")) + card.entry[2])
+
+    def _chip_refuses(self, sent: Sent) -> bool:
+        by_chip = sent.message.get(55) is not None
+        return by_chip and not self.quiet and self._reader.random() < CHIP_REFUSES
+
     def ask_once(self, sent: Sent) -> Script:
         """A message whose answer changes nothing: echo, balance, nonsense."""
         reply = yield Ask(sent)
@@ -225,7 +243,10 @@ class Agent:
         """What a terminal does after an answer: sign in if told so; sometimes its printer or its customer fails."""
         if code == SIGN_IN_AGAIN:
             yield from self.sign_in()
-        if self.views[key] is View.APPROVED and not self.quiet and self.stage.chance(self.stage.faults.takes_back):
+        if self.views[key] is View.APPROVED and self._chip_refuses(sent):
+            self.stage.count("terminal: the chip refused")
+            yield from self.take_back(sent, by_chip=True)
+        elif self.views[key] is View.APPROVED and not self.quiet and self.stage.chance(self.stage.faults.takes_back):
             yield from self.take_back(sent)
 
     def _understood(self, sent: Sent, key: str, reply: tuple[Message, bytes]) -> bool:
@@ -243,14 +264,14 @@ class Agent:
         self.views[key] = view
         self.stage.count(f"terminal: {view}")
 
-    def take_back(self, sent: Sent) -> Script:
+    def take_back(self, sent: Sent, *, by_chip: bool = False) -> Script:
         """0400 until it is acknowledged, for days if need be."""
         stage, key = self.stage, self.key(sent)
         self._believe(key, View.ASKING)
         while True:
             if not self.quiet and stage.chance(stage.faults.long_off):
                 yield Wait(stage.random.uniform(*OFF_S))
-            reversal = self.core.reverse(sent.stan)
+            reversal = matrix.chip_refusal(self.core, sent.stan) if by_chip else self.core.reverse(sent.stan)
             reply = yield Ask(reversal)
             if reply is not None:
                 result = self.core.take(reversal, *reply)
@@ -343,7 +364,11 @@ def _something(agent: Agent, cards: tuple[CardInHand, ...]) -> Script:
     if stage.chance(stage.faults.odd):
         yield from _odd(agent, cards)
         return
-    card, amount, roll = stage.random.choice(cards), stage.random.randrange(1, 200_000), stage.random.random()
+    card, amount, roll = (
+        agent.in_reader(stage.random.choice(cards)),
+        stage.random.randrange(1, 200_000),
+        stage.random.random(),
+    )
     if roll >= ONE_OF_THE_OTHERS:
         yield from _another_kind(agent, card, amount)
     elif roll < 0.12 and agent.voidable():

@@ -32,6 +32,7 @@ EXPECTED = {
     "doubt_ends_as_approved": "is approved here and nothing there",
     "taking_back_is_promised_only": "promised before it was durable",
     "advice_answered_94_is_done": "is approved here and declined there",
+    "certificates_forgotten": "was closed without what its chips did",
     "confirmed_after_all": "was told approved, and its reversal is owed",
     "till_key_forgotten_at_restart": "and its till wanted it once",
     "totals_wait_for_nobody": "(D16)",

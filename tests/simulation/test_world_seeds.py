@@ -92,6 +92,8 @@ def test_the_troubles_do_happen() -> None:
         "till: failed",
         "till: not confirmed in time",
         "request_key_reused",
+        "chip details",
+        "terminal: the chip refused",
         "a frame was withdrawn",
         "an exchange was lost",
         "routes: all routes failed",
