@@ -118,6 +118,54 @@ def selftest(
     return selftest_command(config, profile, as_json, chosen(lang))
 
 
+@app.command(
+    epilog="Examples: posd setup; posd setup --yes --host 10.0.0.1:5000 --tid 10000001 --mid 898100012345678 "
+    "--tmk-file - < tmk.txt; posd setup --instance north"
+)
+def setup(
+    yes: Annotated[bool, typer.Option("--yes", help="Ask nothing.")] = False,
+    host: Annotated[str | None, typer.Option("--host", metavar="ADDRESS", help="The acquirer's host.")] = None,
+    tid: Annotated[str | None, typer.Option("--tid", metavar="TID", help="Field 41, 8 characters.")] = None,
+    mid: Annotated[str | None, typer.Option("--mid", metavar="MID", help="Field 42, 15 characters.")] = None,
+    tmk_file: Annotated[
+        str | None, typer.Option("--tmk-file", metavar="FILE", help="Holds the TMK, mode 0600; - is standard input.")
+    ] = None,
+    at: Annotated[list[str] | None, typer.Option("--at", metavar="HH:MM", help="Settle at; may be repeated.")] = None,
+    zone: Annotated[str | None, typer.Option("--zone", metavar="ZONE", help="As Asia/Shanghai.")] = None,
+    listen: Annotated[str | None, typer.Option("--listen", metavar="ADDRESS", help="Where terminals connect.")] = None,
+    till: Annotated[str | None, typer.Option("--till", metavar="ADDRESS", help="Where tills connect, if any.")] = None,
+    instance: Annotated[str | None, typer.Option("--instance", metavar="NAME", help="One of several here.")] = None,
+    no_start: Annotated[bool, typer.Option("--no-start", help="Write everything, start nothing.")] = False,
+    as_json: Json = False,
+    lang: Lang = None,
+) -> int:
+    """Make it a service of this machine. 安装
+
+    A user, keys, settings and a hardened unit; then it is started, and the host has to answer a sign-in. No key and
+    no settings are ever replaced: run it again to add what is missing. When the host has not answered, the exit status
+    is 1.
+    """
+    from posd.cli.lang import chosen
+    from posd.cli.setup import Given, setup_command
+
+    times = tuple(at or ())
+    given = Given(host, tid, mid, tmk_file, times, zone, listen, till, instance, yes, not no_start)
+    return setup_command(given, as_json, chosen(lang))
+
+
+@app.command(epilog="Example: posd doctor --lang zh")
+def doctor(config: Config = DEFAULT, as_json: Json = False, lang: Lang = None) -> int:
+    """What is wrong around posd, and the remedy. 诊断
+
+    Clock, disk, keys, folders, service, routes (connected to only), schedule and settlements. Changes nothing. When
+    something needs a person, the exit status is 1; when posd or its journal could not be asked, 3.
+    """
+    from posd.cli.doctor import doctor_command
+    from posd.cli.lang import chosen
+
+    return doctor_command(config, as_json, chosen(lang))
+
+
 @app.command(epilog="Example: posd status --lang zh")
 def status(config: Config = DEFAULT, tid: TidOption = None, as_json: Json = False, lang: Lang = None) -> int:
     """How the terminals are. 状态

@@ -20,6 +20,7 @@ class RouteFacts:
 
     since_ms: int
     last_good_ms: int | None = None
+    last_heard_ms: int | None = None
     last_error: str = ""
     last_error_ms: int | None = None
     connect_ms: float | None = None
@@ -54,7 +55,7 @@ class RouteFacts:
     def heard(self, now: Now) -> None:
         """A whole frame came."""
         self.frames += 1
-        self.last_good_ms = now.wall_ms
+        self.last_good_ms = self.last_heard_ms = now.wall_ms
 
     def answered(self, took_s: float) -> None:
         """An exchange ended with an answer."""

@@ -33,6 +33,7 @@ def _route_view(route: RouteShown, zone: str) -> View:
         "active": route.active,
         "since": when(facts.since_ms),
         "last_good": when(facts.last_good_ms),
+        "last_heard": when(facts.last_heard_ms),
         "last_error": facts.last_error,
         "last_error_at": when(facts.last_error_ms),
         "connect_ms": _rounded(facts.connect_ms),

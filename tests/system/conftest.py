@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
+from tests.system.box import why_not
 from tests.system.house import House
+from tests.system.shop import Shop
 
 
 @pytest.fixture
@@ -24,3 +26,16 @@ def built(tmp_path: Path) -> Iterator[Callable[..., House]]:
     yield build
     for house in houses:
         house.close()
+
+
+@pytest.fixture(scope="session")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
+    """One box for all tests that need a systemd of their own; each leaves posd running in it."""
+    if because := why_not():
+        pytest.skip(because)
+    shop = Shop(tmp_path_factory.mktemp("box"), tmp_path_factory.mktemp("acquirer"))
+    try:
+        shop.open()
+        yield shop
+    finally:
+        shop.close()

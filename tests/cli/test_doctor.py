@@ -1,0 +1,127 @@
+"""`posd doctor` beside real files and sockets, without a daemon. Beside one, and systemd: tests/system/test_box.py."""
+
+import json
+import os
+import re
+import socket
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from posd.__main__ import main
+from posd.cli.doctor_machine import clock
+from posd.cli.doctor_words import CHECKS, TEXTS, TO_DO
+from tests.daemon.stage import TID, TMK, configuration, free_port, merged, write_configuration, write_keys
+
+Look = Callable[..., tuple[int, list[dict[str, Any]]]]
+
+
+@pytest.fixture
+def host() -> Iterator[socket.socket]:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        yield listening
+
+
+@pytest.fixture
+def look(tmp_path: Path, host: socket.socket, capsys: pytest.CaptureFixture[str]) -> Look:
+    write_keys(tmp_path, (TID,))
+
+    def doctor(*more: str, **change: Any) -> tuple[int, list[dict[str, Any]]]:
+        settings = configuration(tmp_path, host.getsockname()[1], free_port(), (TID,))
+        config = write_configuration(tmp_path, merged(settings, change))
+        status = main(["doctor", "--config", str(config), "--json", *more])
+        said = json.loads(capsys.readouterr().out)
+        assert said["good"] is (status == 0)
+        return status, said["findings"]
+
+    return doctor
+
+
+def only(findings: list[dict[str, Any]], code: str) -> dict[str, Any]:
+    (found,) = [one for one in findings if one["code"] == code]
+    return dict(found)
+
+
+def test_a_machine_on_which_nothing_runs_yet(look: Look) -> None:
+    status, findings = look()
+    assert status == 1
+    wrong = {one["code"] for one in findings if one["level"] in ("warning", "alert")}
+    assert wrong - {"clock_free", "no_unit"} == {"daemon_not_started"}
+    assert only(findings, "route_reachable")["facts"]["ms"] >= 0
+    assert only(findings, "keys_good")["facts"]["count"] == 2
+
+
+def test_a_route_is_connected_to_and_nothing_is_sent(look: Look, host: socket.socket) -> None:
+    look()
+    host.settimeout(5)
+    connection, _ = host.accept()
+    with connection:
+        assert connection.recv(100) == b""
+
+
+def test_a_host_that_is_not_there(look: Look) -> None:
+    status, findings = look(host={"address": f"127.0.0.1:{free_port()}"})
+    assert status == 1
+    found = only(findings, "route_down")
+    assert "refused" in found["text"]
+    assert found["to_do"]
+
+
+def test_a_key_that_others_can_read(look: Look, tmp_path: Path) -> None:
+    (tmp_path / f"{TID}.tmk").chmod(0o644)
+    found = only(look()[1], "key_bad")
+    assert (found["level"], found["to_do"]) == ("alert", f"run: chmod 600 {tmp_path / f'{TID}.tmk'}")
+    assert TMK not in json.dumps(found)
+
+
+def test_a_key_that_belongs_to_somebody_else(look: Look, tmp_path: Path) -> None:
+    try:
+        os.chown(tmp_path / "machine.key", 4242, -1)
+    except PermissionError:
+        pytest.skip("only root can give a file away")
+    found = only(look()[1], "key_of_another")
+    assert found["facts"] == {"file": str(tmp_path / "machine.key"), "owner": "user id 4242"}
+
+
+def test_a_disk_without_room(look: Look) -> None:
+    assert only(look(journal={"free_bytes_min": 2**62})[1], "disk_full")["level"] == "alert"
+
+
+def test_a_state_that_others_can_look_into(look: Look, tmp_path: Path) -> None:
+    (tmp_path / "state").mkdir(mode=0o755)
+    (tmp_path / "state").chmod(0o755)
+    assert only(look()[1], "state_open")["to_do"] == f"chmod 700 {tmp_path / 'state'}"
+
+
+def test_a_journal_that_is_none_is_a_failure(look: Look, tmp_path: Path) -> None:
+    (tmp_path / "state" / "journal").mkdir(parents=True)
+    (tmp_path / "state" / "journal" / "journal.db").write_bytes(b"no database" * 1000)
+    status, findings = look()
+    assert status == 3
+    assert only(findings, "journal_unread")["level"] == "alert"
+
+
+def test_a_configuration_that_cannot_be_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["doctor", "--config", str(tmp_path / "none.yaml")]) == 2
+    assert "none.yaml" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("in_step", "code"), [(True, "clock_good"), (False, "clock_free"), (None, "clock_unknown")])
+def test_d24_what_the_kernel_says_of_the_clock(
+    monkeypatch: pytest.MonkeyPatch, in_step: bool | None, code: str
+) -> None:
+    monkeypatch.setattr("posd.cli.doctor_machine.synchronised", lambda: in_step)
+    assert [one.code for one in clock()] == [code]
+
+
+def test_a_shop_reads_it_in_chinese(look: Look) -> None:
+    assert only(look("--lang", "zh")[1], "daemon_not_started")["text"] == "posd 未运行"
+
+
+def test_each_code_is_complete() -> None:
+    """Both languages name the same facts, and every remedy belongs to a text."""
+    assert set(TO_DO) <= set(TEXTS)
+    for english, chinese in (*TEXTS.values(), *TO_DO.values(), *CHECKS.values()):
+        assert set(re.findall(r"{\w+", english)) == set(re.findall(r"{\w+", chinese))

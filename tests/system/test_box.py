@@ -1,0 +1,275 @@
+"""posd under a real systemd, installed as the README says. One box; each test leaves posd running for the next."""
+
+import itertools
+import json
+
+import pytest
+
+from tests.daemon.stage import TMK
+from tests.system.shop import POSD, Shop, commands_of_the_readme, split
+
+pytestmark = pytest.mark.system
+
+STRANGERS = ("nobody", "posd")
+NEVER_SYNCED = """[Unit]
+DefaultDependencies=no
+Before=time-sync.target
+Wants=time-sync.target
+[Service]
+Type=oneshot
+ExecStart=/bin/sleep infinity
+[Install]
+WantedBy=multi-user.target
+"""
+
+
+@pytest.fixture(autouse=True)
+def ready(shop: Shop) -> None:
+    shop.box.shell("systemctl reset-failed posd; systemctl start posd")
+    shop.box.until(shop.box.is_ready, "posd to be ready")
+
+
+def test_the_readme_makes_a_service_that_sells(shop: Shop) -> None:
+    _, typed = split(commands_of_the_readme())
+    assert [line for line in typed if "posd setup" in line]
+    assert [line for line, done in shop.said.items() if done.returncode != 0 and "doctor" not in line] == []
+    assert shop.box.unit("UnitFileState", "Type", "User") == ["enabled", "notify", "posd"]
+    shop.sold("12.34")
+    assert shop.differences() == []
+
+
+def test_the_doctor_finds_nothing_and_then_what_is_wrong(shop: Shop) -> None:
+    def codes() -> tuple[set[str], set[str]]:
+        done = shop.box.typed("posd doctor --json")
+        found = json.loads(done.stdout)["findings"]
+        wrong = {one["code"] for one in found if one["level"] in ("warning", "alert")}
+        assert done.returncode == bool(wrong)
+        return wrong - {"clock_free"}, {one["code"] for one in found}  # whether there is a time service is not ours
+
+    shop.sold("0.50")
+    wrong, found = codes()
+    assert wrong == set()
+    healthy = {"keys_good", "service_good", "hardening_good", "route_up", "answer_good", "attention_good"}
+    assert healthy <= found
+    shop.box.shell(
+        "chmod 640 /etc/posd/keys/10000001.tmk; chown nobody /etc/posd/keys/machine.key; systemctl stop posd; "
+        "chmod 755 /var/lib/posd"
+    )
+    try:
+        wrong, found = codes()
+        assert wrong == {"key_bad", "key_of_another", "daemon_down", "state_open"}
+        assert "route_reachable" in found
+    finally:
+        shop.box.shell("chmod 600 /etc/posd/keys/*; chown root /etc/posd/keys/*; chmod 700 /var/lib/posd")
+    shop.drop_in(
+        "weak",
+        "[Service]\nNoNewPrivileges=no\nProtectSystem=no\nProtectHome=no\nSystemCallFilter=\n"
+        "CapabilityBoundingSet=~CAP_SYS_TIME\nWatchdogSec=0\n",
+    )
+    try:
+        shop.box.shell("systemctl start posd")
+        assert codes()[0] == {"hardening_weak", "no_watchdog"}
+    finally:
+        shop.box.shell(
+            "rm /run/systemd/system/posd.service.d/weak.conf; systemctl daemon-reload; systemctl restart posd"
+        )
+
+
+def test_a_second_setup_changes_nothing(shop: Shop) -> None:
+    before = shop.box.shell("sha256sum /etc/posd/posd.yaml /etc/posd/keys/*"), shop.box.pid()
+    again = shop.box.shell("posd setup --yes")
+    assert "done " not in again
+    assert (shop.box.shell("sha256sum /etc/posd/posd.yaml /etc/posd/keys/*"), shop.box.pid()) == before
+    assert shop.box.typed("posd setup --yes --host 10.0.0.2:5000").returncode == 2
+    assert shop.box.typed("posd setup --yes --tmk-file -", given=TMK).returncode == 2
+
+
+def test_setup_asks_on_a_terminal_and_shows_no_key(shop: Shop) -> None:
+    said = shop.box.conversation(
+        "posd setup --instance south --listen 127.0.0.1:7002",
+        ("host", "10.0.0.1:5000"),
+        ("Terminal id", "20000001"),
+        ("Merchant id", "898100012345678"),
+        ("Settle at", ""),
+        ("Time zone", ""),
+        ("master key", TMK),
+        ("again", TMK),
+        ("[y/n]", "y"),
+    )
+    try:
+        assert "check value 08D7B4FB" in said
+        assert TMK not in said
+        assert shop.box.unit("ActiveState", of="posd@south") == ["active"]
+    finally:
+        shop.box.shell("systemctl disable --now posd@south")
+
+
+def test_systemd_has_nothing_to_say_against_the_installed_unit(shop: Shop) -> None:
+    done = shop.box.typed("systemd-analyze verify --man=no posd.service")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert shop.box.typed("systemd-analyze security --no-pager --threshold=15 posd.service").returncode == 0
+
+
+def test_it_is_ready_only_when_the_doors_are_up(shop: Shop) -> None:
+    """And the status line tells the day's state."""
+    connect = "exec 3<>/dev/tcp/127.0.0.1/7000"
+    shop.box.shell(f"systemctl restart posd && bash -c '{connect}' && {POSD} status --json; test $? -le 1")
+    assert "reversals owed" in shop.box.unit("StatusText")[0]
+
+
+def test_a_door_that_is_taken_is_never_ready_and_not_tried_again(shop: Shop) -> None:
+    shop.box.shell("systemctl stop posd")
+    taken = shop.box.beside("http.server", "7000", "--bind", "127.0.0.1")
+    try:
+        shop.box.until(lambda: not shop.box.typed("bash -c 'exec 3<>/dev/tcp/127.0.0.1/7000'").returncode, "the port")
+        assert shop.box.typed("systemctl start posd").returncode != 0
+        found = shop.box.unit("ActiveState", "ExecMainStatus", "NRestarts")
+        assert found == ["failed", "2", "0"]
+    finally:
+        taken.kill()
+        taken.wait()
+
+
+def test_it_ends_in_order(shop: Shop) -> None:
+    shop.box.shell("systemctl stop posd")
+    assert shop.box.unit("ActiveState", "Result") == ["inactive", "success"]
+    assert [line["event"] for line in shop.box.log()][-1] == "stopped"
+
+
+def test_d35_a_reload_keeps_posd_and_its_settings(shop: Shop) -> None:
+    """Also when the file says something impossible meanwhile; a restart refuses that, once."""
+    pid = shop.box.pid()
+    shop.box.shell(
+        "cp -p /etc/posd/posd.yaml /root/good; echo 'version: 2' > /etc/posd/posd.yaml; systemctl reload posd"
+    )
+    try:
+        shop.box.until(lambda: shop.box.log()[-1]["event"] == "settings_kept", "the reload")
+        assert shop.box.pid() == pid
+        shop.sold("1.00")
+        assert shop.box.typed("systemctl restart posd").returncode != 0
+        assert shop.box.unit("ActiveState", "ExecMainStatus", "NRestarts") == ["failed", "2", "0"]
+    finally:
+        shop.box.shell("cp -p /root/good /etc/posd/posd.yaml")
+
+
+def test_a_posd_that_hangs_is_ended_by_the_watchdog(shop: Shop) -> None:
+    pid = shop.box.pid()
+    shop.box.shell(f"kill -STOP {pid}")
+    shop.restarted(pid)
+    said = shop.box.shell("journalctl --quiet --output=cat --unit=posd --grep='Watchdog timeout'")
+    assert "Watchdog timeout" in said
+    shop.sold("2.00")
+
+
+def test_a_storm_of_kills_stays_within_its_limits_and_never_ends_posd(shop: Shop) -> None:
+    """Each start waits for RestartSec, by systemd's own clock; there is no number of them after which it gives up."""
+    shop.sold("3.00")
+    starts = [int(shop.box.unit("ExecMainStartTimestampMonotonic")[0])]
+    for _ in range(6):
+        pid = shop.box.pid()
+        shop.box.shell(f"kill -KILL {pid}")
+        shop.restarted(pid)
+        starts.append(int(shop.box.unit("ExecMainStartTimestampMonotonic")[0]))
+    gaps_us = [later - earlier for earlier, later in itertools.pairwise(starts)]
+    assert min(gaps_us) >= 1_000_000
+    assert shop.box.unit("Result", "StartLimitIntervalUSec") == ["success", "0"]
+    shop.sold("3.01")
+    assert shop.differences() == []
+
+
+def test_keys_are_readable_nowhere_but_in_the_service(shop: Shop) -> None:
+    pid = shop.box.pid()
+    files = "/etc/posd/keys/machine.key /etc/posd/keys/10000001.tmk"
+    copies = "/run/credentials/posd.service/keys_machine.key"
+    assert shop.box.typed(f"cat {files} {copies}", user="nobody").stdout == ""
+    assert shop.box.typed(f"cat {files}", user="posd").stdout == ""
+    assert shop.box.typed(f"touch {copies}", user="posd").returncode != 0
+    seen = shop.box.shell(f"tr '\\0' '\\n' < /proc/{pid}/environ; tr '\\0' ' ' < /proc/{pid}/cmdline")
+    secrets = [line for line in shop.box.shell(f"cat {files}").split() if line]
+    assert TMK in secrets
+    assert [secret for secret in secrets if secret in seen] == []
+    assert [secret for secret in secrets if secret in shop.box.shell("journalctl --quiet --unit=posd")] == []
+
+
+def test_sealed_keys_need_no_clear_ones(shop: Shop) -> None:
+    """systemd-posd-sealed-keys.conf, as it explains itself."""
+    seal = "systemd-creds encrypt --with-key=host --name=keys_$key /etc/posd/keys/$key /etc/posd/sealed/$key"
+    try:
+        shop.box.shell(
+            f"mkdir -m 700 /etc/posd/sealed; for key in machine.key 10000001.tmk; do {seal}; done; "
+            "mv /etc/posd/keys /root/keys; "
+            "cp /usr/src/posd/systemd/posd-sealed-keys.conf /run/systemd/system/posd.service.d/; "
+            "systemctl daemon-reload; systemctl restart posd"
+        )
+        shop.sold("4.00")
+        assert TMK not in shop.box.shell("cat /etc/posd/sealed/*")
+    finally:
+        shop.box.shell(
+            "mv /root/keys /etc/posd/keys; rm -r /etc/posd/sealed "
+            "/run/systemd/system/posd.service.d/posd-sealed-keys.conf; systemctl daemon-reload; systemctl restart posd"
+        )
+
+
+def test_the_sandbox_holds(shop: Shop) -> None:
+    status = dict(
+        line.split(":\t", 1)
+        for line in shop.box.shell(f"cat /proc/{shop.box.pid()}/status").splitlines()
+        if ":\t" in line
+    )
+    assert (status["NoNewPrivs"], status["Seccomp"]) == ("1", "2")
+    assert {int(status[name], 16) for name in ("CapEff", "CapPrm", "CapBnd", "CapAmb")} == {0}
+    inside = f"nsenter -t {shop.box.pid()} -m"
+    for place in ("/etc", "/usr", "/opt/posd", "/home"):
+        assert shop.box.typed(f"{inside} touch {place}/x").returncode != 0
+    limits = shop.box.shell(f"cat /proc/{shop.box.pid()}/limits")
+    assert "Max core file size        0                    0 " in limits
+
+
+def test_instances_do_not_see_each_other(shop: Shop) -> None:
+    setup = f"{POSD} setup --yes --instance north --host 10.0.0.1:5000 --tid 20000001 --mid 898100012345678"
+    said = shop.box.shell(f"{setup} --listen 127.0.0.1:7001 --tmk-file -", given=TMK)
+    try:
+        assert "20000001" in said
+        assert shop.box.unit("User", "ActiveState", of="posd@north") == ["posd-north", "active"]
+        assert shop.box.is_ready()
+        assert shop.box.typed("ls /var/lib/posd /etc/posd /run/posd", user="posd-north").stdout == ""
+        shop.box.shell(f"{POSD} status --config /etc/posd-north/posd.yaml")
+    finally:
+        shop.box.shell("systemctl disable --now posd@north")
+
+
+def test_a_shop_that_is_off_line_starts_after_a_boot(shop: Shop) -> None:
+    """No clock will ever be in step, no host is there: posd is up, and remembers what it sold."""
+    shop.sold("5.55")
+    shop.box.shell("cat > /etc/systemd/system/never.service; systemctl enable --quiet never", given=NEVER_SYNCED)
+    assert shop.host is not None
+    shop.host.kill()
+    shop.host.wait()
+    shop.box.reboot()
+    try:
+        shop.box.until(shop.box.is_ready, "posd after the boot")
+        assert shop.box.unit("ActiveState", of="time-sync.target") == ["inactive"]
+        sales = shop.box.shell(f"{POSD} txn list --json")
+        assert '"5.55"' in sales
+    finally:
+        shop.box.shell("systemctl disable --quiet --now never")
+        shop.start_host()
+    shop.sold("5.56")
+
+
+def test_the_power_goes_in_the_middle_of_a_settlement(shop: Shop) -> None:
+    """The host has closed the batch and its answer is lost with the box: settled once, by the next start."""
+    shop.start_host({"do": "lose_answer", "mti": "0500", "times": 1})
+    shop.sold("6.66")
+    closed_before = shop.kinds().count("batch_closed")
+    shop.box.shell(f"setsid {POSD} settle > /dev/null 2>&1 &")
+    shop.box.until(lambda: '"mti": "0500"' in shop.heard(), "the totals")
+    shop.box.pull_the_plug()
+    assert shop.kinds().count("batch_closed") == closed_before
+    shop.start_host()
+    shop.box.boot()
+    shop.box.until(shop.box.is_ready, "posd after the cut")
+    shop.box.until(lambda: shop.kinds().count("batch_closed") > closed_before, "the settlement")
+    shop.sold("6.67")
+    assert shop.kinds().count("batch_closed") == closed_before + 1
+    assert shop.differences() == []
