@@ -35,11 +35,11 @@ def named(state: State, rules: Rules, event: TransactionRequested) -> Transactio
     found = _found(state, wanted, event, pointer)
     if found is None:
         return None
-    newest = _newest(state, rules, found)
-    return newest if wanted.replaces or newest.kind in wanted.kinds else found
+    later = newest(state, rules, found)
+    return later if wanted.replaces or later.kind in wanted.kinds else found
 
 
-def _newest(state: State, rules: Rules, txn: Transaction) -> Transaction:
+def newest(state: State, rules: Rules, txn: Transaction) -> Transaction:
     """What counts in its place by now: an adjustment may be adjusted again. What voided it does not count."""
     while txn.replaced_by is not None and (later := state.find(txn.replaced_by)) is not None:
         if not rules.kinds[later.kind].replaces:

@@ -15,6 +15,7 @@ from posd.core import records as r
 from posd.core.answers import AnswerFacts, GroupResult, Totals
 from posd.core.effects import Result, TotalsResult, ToTerminal
 from posd.core.events import TerminalTotalsGiven, TerminalUploaded, UploadedItem
+from posd.core.originals import newest
 from posd.core.settlement import nothing_to_settle
 from posd.core.state import (
     ChipResult,
@@ -131,6 +132,8 @@ def _note_chips(draft: "Draft", terminal_batch: int, items: list[UploadedItem]) 
 
 
 def _difference(draft: "Draft", item: UploadedItem, txn: Transaction | None) -> r.ItemDiffers | None:
+    """An adjusted transaction may be uploaded as itself, with its amount of now (reference 2.5)."""
+    txn = newest(draft.state, draft.rules, txn) if txn is not None else None
     if txn is None:
         what = r.ItemDifference.UNKNOWN_HERE
     elif item.chip is not None:

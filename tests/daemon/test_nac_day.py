@@ -453,3 +453,19 @@ def test_an_advice_that_the_host_refuses_is_shown_and_the_close_goes_on(nac: Any
         assert "batch_closed_out_of_balance" in shop.events()
 
     play(nac(faults=({"do": "refuse", "mti": "0220", "code": "05"},)), story)
+
+
+def test_d25_the_terminals_upload_of_an_adjusted_sale_differs_in_nothing(nac: Any) -> None:
+    async def story(shop: NacStage) -> None:
+        await shop.start()
+        sold = await shop.sale("10.00")
+        await shop.do("tip", of_stan=sold["stan"], tip="1.00")
+        lost = await shop.sale("20.00")
+        shop.nac_terminal().terminal.log[lost["stan"]].approved = False  # the terminal has forgotten one
+        closed = await shop.do("settle")
+        assert (closed["outcome"], closed["uploads"]) == ("out_of_balance", 1)
+        assert "terminal_totals_differ" in shop.events()
+        assert "terminal_items_differ" not in shop.events()
+        assert shop.rig.records("terminal_items_compared")
+
+    play(nac(), story)
