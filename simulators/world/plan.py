@@ -14,9 +14,10 @@ from simulators.host.faults import Rule
 from simulators.host.settings import Behaviour
 from simulators.macs import USUAL, Keying
 from simulators.terminal.core import CardInHand
+from simulators.world.days import random_day
 from simulators.world.faults import aside
 from simulators.world.network import Roads
-from simulators.world.terminals import Agent, Script, random_day
+from simulators.world.terminals import Agent, Script
 
 Cards = tuple[CardInHand, ...]
 Day = Callable[[Agent, Cards, int], Script]
