@@ -14,11 +14,11 @@ from msgspec.structs import replace
 
 from posd.core import events as e
 from posd.core import records as r
-from posd.core.answers import ExchangeKind, GroupCount, GroupResult, HostTotals, MacCheck, Totals
+from posd.core.answers import AnswerFacts, ExchangeKind, GroupCount, GroupResult, HostTotals, MacCheck, Totals
 from posd.core.confirmations import still_open
 from posd.core.effects import ForgetCard, Refused, Result, SendAdvice, SendTransaction
 from posd.core.rules import OnStuck, Rules, TxnKind, UnmacedDecline
-from posd.core.state import UNENDED, SettlementPhase, TxnStatus
+from posd.core.state import UNENDED, ChipEnd, ChipResult, SettlementPhase, TxnStatus
 from posd.values import CardRef, Minor, RequestId, Stan
 from tests.core.playbook import (
     CARD,
@@ -26,6 +26,8 @@ from tests.core.playbook import (
     Playbook,
     answered,
     balance,
+    chip_refused,
+    chip_sale,
     host_totals,
     late,
     offline_sale,
@@ -45,12 +47,13 @@ EXAMPLES_MAX = int(os.environ.get("POSD_RANDOM_DAYS", "40"))
 SEEDS = int(os.environ.get("POSD_SEEDS", "60"))
 STEPS = 300
 
+PARAMETERS = {"timeout_s": "40", "resend_times": "1", "offline_max": "2"}
 CODE_LIST = ["00", "00", "00", "10", "12", "25", "51", "68", "77", "94", "96", "A0", "ZZ"]
 REVERSAL_CODES = ["00", "12", "25", "25", "68", "77", "96"]
 JUMPS_H = [0, 0, 0, -8760, -24, -1, 1, 24, 8760]
 CODES = st.sampled_from(CODE_LIST)
 MACS = st.sampled_from([MacCheck.GOOD, MacCheck.GOOD, MacCheck.GOOD, MacCheck.BAD, MacCheck.ABSENT])
-SAYS = ["keys", "keys", "off", "echo", "close", "upload", "end", "balance", "handed over"]
+SAYS = ["keys", "keys", "off", "echo", "close", "upload", "end", "balance", "handed over", "download"]
 BACK = st.integers(min_value=0, max_value=4)
 """How many requests ago."""
 
@@ -81,6 +84,7 @@ SHOPS = st.builds(
     refund_repeat=st.booleans(),
     partial_approval=st.booleans(),
     confirm_within_s=st.sampled_from([0.0, 60.0]),
+    parameters_applied=st.booleans(),
     advice_stored_max=st.sampled_from([1, 3]),
     advice_attempts_max=st.sampled_from([1, 4]),
     settle_hold_max_s=st.sampled_from([0.0, 900.0]),
@@ -184,6 +188,30 @@ class Days(RuleBasedStateMachine):
         self.numbers += 1
         self.feed(sale(self.numbers, reply=self.reply()))
 
+    @rule(amount=AMOUNTS)
+    def a_chip_sale_approved(self, amount: int) -> None:
+        self.numbers += 1
+        event: Any = chip_sale(self.numbers, amount)
+        self.feed(replace(event(self.play), reply_to=self.reply()))
+        if self.in_flight(ExchangeKind.TRANSACTION):
+            self.feed(answered("00", facts=AnswerFacts("00", icc="9100", scripts=self.numbers % 2)))
+
+    @rule(back=BACK, amount=AMOUNTS)
+    def a_chip_refuses(self, back: int, amount: int) -> None:
+        self.feed(replace(chip_refused(self.number(back), amount), reply_to=self.reply()))
+
+    @rule(of=BACK)
+    def a_script_result(self, of: int) -> None:
+        number = self.number(of)
+        self.numbers += 1
+        event: Any = refers(TxnKind.SCRIPT_RESULT, self.numbers, number, 0)
+        self.feed(replace(event(self.play), reply_to=self.reply()))
+
+    @rule(back=BACK, result=st.sampled_from(ChipResult))
+    def the_terminal_tells_of_a_chip(self, back: int, result: ChipResult) -> None:
+        item = e.UploadedItem(Stan(self.number(back)), Minor(1000), chip=ChipEnd(result, "05", "9F270140"))
+        self.feed(e.TerminalUploaded(1, self.reply(), (item,)))
+
     @rule()
     def a_new_sale_approved(self) -> None:
         self.a_new_sale()
@@ -248,6 +276,7 @@ class Days(RuleBasedStateMachine):
             "upload": lambda: e.TerminalUploaded(1, reply, (e.UploadedItem(Stan(self.number(back)), Minor(1000)),)),
             "end": lambda: e.TerminalUploaded(1, reply, stated=back),
             "balance": lambda: replace(balance(self.number(back))(self.play), reply_to=reply),
+            "download": lambda: e.TerminalManagement("0800/370", "9F06", reply, self.play.mono),
             "handed over": lambda: e.HandedOver(request_id(self.number(back))),
         }
         self.feed(events[what]())
@@ -268,6 +297,13 @@ class Days(RuleBasedStateMachine):
         if self.play.state.exchange is not None:
             maced = self.play.state.exchange.kind in (ExchangeKind.TRANSACTION, ExchangeKind.REVERSAL)
             wants: dict[str, Any] = {"attention": "3", "wants": "sign in again", "wants_sign_in": True} if again else {}
+            if again and code == "00":
+                wants = {
+                    "attention": "1",
+                    "wants": "a download",
+                    "wants_function": "0800/360",
+                    "parameters": PARAMETERS,
+                }
             self.feed(answered(code, mac if maced else MacCheck.EXEMPT, mismatch=differs, amount_minor=400, **wants))
 
     @rule(moved=st.sampled_from([0, 1, -1]), ahead_s=st.sampled_from([0, 0, 7200]), same=st.booleans())

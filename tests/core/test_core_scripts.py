@@ -2,20 +2,17 @@
 
 from typing import Any
 
-from msgspec.structs import replace
-
 from posd.core import chips, originals
 from posd.core import events as e
 from posd.core import records as r
 from posd.core.answers import AnswerFacts, ExchangeKind
 from posd.core.effects import Refusal, SendAdvice
-from posd.core.rules import KindRules, OriginalRules, Side, TxnKind, Upload
+from posd.core.rules import TxnKind
 from posd.core.state import AdviceStatus, TxnStatus
 from posd.core.totals import totals_of
 from posd.values import Minor, Stan
 from tests.core.playbook import (
     CARD,
-    RULES,
     Fed,
     Playbook,
     alerted,
@@ -44,25 +41,11 @@ TRANSACTION, REVERSAL, SIGN_IN, TOTALS = (
     ExchangeKind.SIGN_IN,
     ExchangeKind.TOTALS,
 )
-WITH_SCRIPTS = rules(
-    kinds={
-        **RULES.kinds,
-        SCRIPT: KindRules(
-            False,
-            Side.NEITHER,
-            OriginalRules(frozenset({TxnKind.SALE}), known=False, reports=True),
-            upload=Upload.NONE,
-            advice=True,
-            has_amount=False,
-            first=True,
-        ),
-    }
-)
 
 
 def scripted(*numbers: int, **changes: Any) -> Playbook:
     """Approved chip sales, each with an issuer script."""
-    play = ready(replace(WITH_SCRIPTS, **changes))
+    play = ready(rules(**changes))
     for number in numbers:
         play >> chip_sale(number) >> approved_with_a_script()
     return play
