@@ -64,7 +64,7 @@ def selftest_command(config: Path | None, profile: str | None, as_json: bool, la
     parts: dict[str, list[Check]] = {"vectors": list(vector_checks(tuple(chosen)))}
     for name, settings in chosen.items():
         with Progress(f"selftest of {name}", "checks") as progress:
-            parts[name] = asyncio.run(_day(name, settings, progress.tell))
+            parts[name] = _lived(name, settings, progress.tell)
     every = [check for checks in parts.values() for check in checks]
     if as_json:
         print_json(_document(config, chosen, parts))
@@ -91,6 +91,13 @@ def _own_settings(profile: str) -> Settings:
     terminal |= {"unsigned": "accept"} if profile == NAC else {"tmk_file": "not-used.tmk"}
     host = {"profile": profile, "address": "127.0.0.1:5000"}
     return Settings.model_validate({"version": 1, "host": host, "terminals": [terminal]})
+
+
+def _lived(profile: str, settings: Settings, tell: Callable[[int], None]) -> list[Check]:
+    try:
+        return asyncio.run(_day(profile, settings, tell))
+    except asyncio.CancelledError:  # by a signal
+        raise KeyboardInterrupt from None
 
 
 async def _day(profile: str, settings: Settings, tell: Callable[[int], None]) -> list[Check]:

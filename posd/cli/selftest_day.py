@@ -6,7 +6,7 @@ otherwise is a finding, and the day goes on as far as it can.
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from posd.cli.demo_audit import Check
@@ -86,7 +86,8 @@ class Day:
         except Stuck as stuck:
             self._note("in_time", "everything in time", "均按时完成", str(stuck))
         for check in self._audit():
-            self.checks.append(check)
+            blind = () if check.looked_at or check.findings else ("there was nothing to look at",)
+            self.checks.append(replace(check, findings=check.findings + blind))
         return self.checks
 
     async def _in_business(self) -> None:

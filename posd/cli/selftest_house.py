@@ -11,6 +11,7 @@ import json
 import os
 import secrets
 import shutil
+import signal
 import socket
 import tempfile
 from collections.abc import AsyncIterator, Callable
@@ -51,11 +52,12 @@ from simulators.host.server import HostServer
 
 LOOPBACK = "127.0.0.1"
 TMK_BYTES = 16
-REPLY_TIMEOUT_S, CONNECT_TIMEOUT_S, TERMINAL_TIMEOUT_S = 2.0, 2.0, 12.0
+REPLY_TIMEOUT_S, CONNECT_TIMEOUT_S, TERMINAL_TIMEOUT_S = 3.0, 3.0, 15.0
 PATIENCE_S = 20.0
 """For anything to become true; it takes so long only where something is wrong."""
 
-FILES_BYTES = 1 << 20
+BALLAST_BYTES = 1 << 20
+FOLDER_BYTES_MAX = 90
 
 
 class Stuck(PosdError):
@@ -135,12 +137,21 @@ async def opened(house: House, acquirer: AnyAcquirer) -> AsyncIterator[None]:
         life = asyncio.create_task(house.daemon.live())
         try:
             await house.until("posd starts", lambda: house.daemon and (house.daemon.ready or life.done()))
+            _end_on_signals()
             yield
         finally:
             house.daemon.stop()
             await asyncio.wait_for(life, PATIENCE_S)
     finally:
         await host.close()
+
+
+def _end_on_signals() -> None:
+    """A rehearsal that is interrupted leaves nothing behind; without this its daemon alone would stop."""
+    loop, day = asyncio.get_running_loop(), asyncio.current_task()
+    assert day is not None
+    for name in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(name, day.cancel)
 
 
 def rehearsed(house: House, host_port: int) -> Settings:
@@ -175,7 +186,7 @@ def rehearsed(house: House, host_port: int) -> Settings:
                     "host_cutover_at": None,
                 }
             ),
-            "journal": given.journal.model_copy(update={"free_bytes_min": 0, "ballast_bytes": FILES_BYTES}),
+            "journal": given.journal.model_copy(update={"free_bytes_min": 0, "ballast_bytes": BALLAST_BYTES}),
             "terminals": (terminal,),
         }
     )
@@ -229,6 +240,9 @@ async def house_of(settings: Settings) -> AsyncIterator[House]:
     """A house in a folder of its own that is gone afterwards; short, for the control socket's path."""
     os.environ.pop("NOTIFY_SOCKET", None)  # the service manager is not told of a rehearsal
     folder = Path(tempfile.mkdtemp(prefix="posd-"))
+    if len(os.fsencode(folder)) > FOLDER_BYTES_MAX:  # the kernel wants the control socket's path short
+        folder.rmdir()
+        folder = Path(tempfile.mkdtemp(prefix="posd-", dir="/tmp"))
     try:
         yield House(settings, folder)
     finally:

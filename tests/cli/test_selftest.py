@@ -2,7 +2,12 @@
 
 import asyncio
 import json
+import os
 import shutil
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -231,3 +236,20 @@ def test_without_its_vectors_it_fails(
     monkeypatch.setattr(selftest_vectors, "FOLDER", tmp_path)
     assert main(["selftest"]) == 3
     assert "install it again" in capsys.readouterr().err
+
+
+@pytest.mark.system
+@pytest.mark.parametrize("name", [signal.SIGINT, signal.SIGTERM])
+def test_interrupted_it_leaves_nothing_behind(name: signal.Signals, tmp_path: Path) -> None:
+    """Wherever the day is: as soon as its folder is there, the signal comes."""
+    command = [sys.executable, "-m", "posd", "selftest", "--profile", "unionpay"]
+    environment = os.environ | {"TMPDIR": str(tmp_path)}
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as child:
+        deadline = time.monotonic() + 30
+        while not list(tmp_path.glob("posd-*/state/journal/*")) and time.monotonic() < deadline:
+            time.sleep(0.02)
+        time.sleep(0.5)
+        child.send_signal(name)
+        _, said = child.communicate(timeout=30)
+    assert (child.returncode, "Traceback" in said) == (130, False)
+    assert list(tmp_path.iterdir()) == []

@@ -24,7 +24,7 @@ def build(folder: Path) -> Path:
     if fetched.returncode:
         raise NotHere(f"the modules of {SOURCE.name} cannot be fetched (go mod download): {fetched.stderr[-300:]}")
     program = folder / "moov"
-    built = _run(go, "build", "-mod=readonly", "-o", str(program), ".", within_s=BUILD_S)
+    built = _run(go, "build", "-mod=readonly", "-buildvcs=false", "-o", str(program), ".", within_s=BUILD_S)
     assert built.returncode == 0, built.stderr
     return program
 
