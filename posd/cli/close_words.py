@@ -67,6 +67,8 @@ LABELS: Mapping[str, tuple[str, str]] = {
     "ec_transfer_load": ("EC transfer load", "电子现金非指定账户圈存"),
     "ec_cash_load_void": ("EC cash load void", "电子现金现金充值撤销"),
     "refund": ("refund", "退货"),
+    "refund_void": ("refund void", "退货撤销"),
+    "certificate": ("chip certificate", "TC 上送"),
     "script_result": ("script result", "脚本结果通知"),
     "scripts": ("Issuer scripts without a result from the terminal:", "终端未报告结果的发卡方脚本："),
     "attempt": (", attempt {attempt}", "，第 {attempt} 次"),

@@ -160,3 +160,10 @@ def test_both_languages_know_every_word() -> None:
     assert set(close_words.REVERSALS) == set(ReversalStatus)
     assert set(speech.OUTCOMES) == set(CloseOutcome)
     assert len({*words.OUTCOME.values()}) == len({*speech.OUTCOMES.values()}) == len(CloseOutcome)
+
+
+def test_every_kind_has_a_word_in_both_languages() -> None:
+    from posd.cli.close_words import LABELS
+    from posd.core.rules import TxnKind
+
+    assert [kind for kind in TxnKind if not all(LABELS.get(kind.value, ("",)))] == []
