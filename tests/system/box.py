@@ -39,7 +39,11 @@ def why_not() -> str:
     missing = [tool for tool in TOOLS if shutil.which(tool) is None]
     if missing:
         return f"no {', '.join(missing)} here: apt-get install systemd-container dbus iproute2"
-    return "" if Path("/usr/bin/python3").exists() else "the box needs the system's own Python, /usr/bin/python3"
+    if not Path("/usr/bin/python3").exists():
+        return "the box needs the system's own Python, /usr/bin/python3"
+    probe = ["unshare", "--mount", "--net", "--pid", "--fork", "mount", "-t", "tmpfs", "posd-probe", "/mnt"]
+    done = subprocess.run(probe, capture_output=True, text=True, check=False)
+    return f"this root may not make namespaces and mounts: {done.stderr.strip()}" if done.returncode else ""
 
 
 class Box:
