@@ -27,6 +27,7 @@ class Confirming:
     _open: dict[str, tuple[str, int]] = field(default_factory=dict)
     """Request id -> (TID, when it was approved)."""
     _booted_ms: int = 0
+    _confirmed: list[str] = field(default_factory=list)
 
     def booted(self) -> None:
         """posd is there again: each till has its whole time once more."""
@@ -44,12 +45,18 @@ class Confirming:
                 self._open[of] = (row.tid, self.stage.now_ms)
             case "answer_handed_over" if of in self._wanted:
                 self._open.pop(of, None)
-                if of not in self.said and of not in self._named:
-                    self.stage.violate(f"{of} counts as confirmed, and its till never said so (D16)")
+                self._confirmed.append(of)
             case "reversal_owed":
                 self._reversed(of, json.loads(row.payload)["why"])
             case _:
                 pass
+
+    def committed(self) -> None:
+        """That was the whole commit: the order that names an approval stands after what it confirms."""
+        for of in self._confirmed:
+            if of not in self.said and of not in self._named:
+                self.stage.violate(f"{of} counts as confirmed, and its till never said so (D16)")
+        self._confirmed.clear()
 
     def _begins(self, of: str, payload: str) -> None:
         said = json.loads(payload)

@@ -100,6 +100,7 @@ class Witness:
                     self._frames.add(raw)
                 case _:
                     pass
+        self.confirming.committed()
 
     def _remember(self, tid: str, kind: str, request_id: str, payload: dict[str, Any]) -> None:
         if kind in ("authorisation_started", "advice_stored"):
