@@ -70,7 +70,7 @@ TEXTS: Mapping[str, tuple[str, str]] = {
     "hardening_unseen": ("systemd-analyze does not tell", "systemd-analyze 无结果"),
     "no_watchdog": (
         "the unit has no watchdog: a posd that hangs is not noticed",
-        "单元未设看门狗：posd 挂起时无人发现",
+        "单元未设看门狗：posd 停止响应时无人发现",
     ),
     "no_unit": ("{unit} is not installed here", "{unit} 未安装"),
     "no_systemd": ("systemd does not run here", "本机未运行 systemd"),

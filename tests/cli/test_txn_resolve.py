@@ -15,7 +15,7 @@ def test_d13_a_refund_in_doubt_is_shown_until_a_named_person_resolves_it(posd: P
     status = posd("status")
     assert status.status == 1
     assert f"! {TID}: 1 refund(s) in doubt" in status.out
-    assert "1 笔退货结果不明" in posd("status", "--lang", "zh").out
+    assert "1 笔退货存疑" in posd("status", "--lang", "zh").out
     (listed,) = json.loads(posd("txn", "list", "--status", "in_doubt", "--json").out)["transactions"]
     assert listed["request_id"] == of
     assert "posd txn resolve" in posd("txn", "show", of).out
