@@ -6,6 +6,7 @@ It must never guess: a row that contradicts the ones before it fences its lane; 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
+from posd.core.chips import to_upload
 from posd.core.fold import apply, opened
 from posd.core.payload import FOLD_VERSION, dump_record, load_record, load_state, record_name, record_version
 from posd.core.records import LaneOpened, Record, SignedOut
@@ -109,4 +110,6 @@ def owes(state: State, rules: Rules) -> str:
         return f"{doubts} refund(s) are in doubt"
     if open_money or state.settlement.phase is not SettlementPhase.OPEN:
         return f"its batch is open with {open_money} transaction(s)"
+    if details := len(to_upload(state)):
+        return f"its batch is open with {details} chip record(s) to upload"
     return ""

@@ -6,6 +6,7 @@ import pytest
 from msgspec.structs import replace
 
 from posd.core import records as r
+from posd.core.answers import AnswerFacts
 from posd.core.fold import opened
 from posd.core.payload import FOLD_VERSION, dump_record, dump_state, record_name, record_version
 from posd.core.rules import Rules, TxnKind, Why
@@ -134,3 +135,12 @@ def test_what_a_terminal_owes(store: MemoryStore) -> None:
     assert owes(recover(store, TID, 0).state, RULES) == ""
     sent = replace(opened(OPENED, 0), exchange=None)
     assert owes(sent, RULES) == ""
+
+
+@pytest.mark.parametrize(("chip", "owed"), [(True, "its batch is open with 1 chip record(s) to upload"), (False, "")])
+def test_d35_what_a_chip_held_is_told_to_the_host_though_it_is_no_money(
+    store: MemoryStore, chip: bool, owed: str
+) -> None:
+    hold = replace(STARTED, kind=TxnKind.PREAUTH, chip=chip)
+    put(store, OPENED, hold, r.Approved(SALE, AnswerFacts("00")))
+    assert owes(recover(store, TID, 0).state, RULES) == owed
