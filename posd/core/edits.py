@@ -1,16 +1,13 @@
 """The edits that every part of the fold makes: change one transaction or reversal, end an exchange, use a number."""
 
 from collections.abc import Callable
+from typing import Any
 
 from msgspec.structs import replace
 
 from posd.core import transactions
-from posd.core.state import (
-    Advice,
-    Reversal,
-    State,
-    Transaction,
-)
+from posd.core.records import AdviceStored, AuthorisationStarted
+from posd.core.state import Advice, Reversal, State, Transaction, TxnStatus
 from posd.values import RequestId, Stan, next_stan
 
 
@@ -38,6 +35,33 @@ def change_txn(state: State, of: RequestId, change: Callable[[Transaction], Tran
     if of in state.closed:
         return replace(state, closed={**state.closed, of: change(state.closed[of])})
     return state
+
+
+def begun(
+    state: State, record: AuthorisationStarted | AdviceStored, status: TxnStatus, at_ms: int, **more: Any
+) -> Transaction:
+    """The transaction that this record begins, in the open batch; `more`: what only one kind of them says."""
+    return Transaction(
+        request_id=record.request_id,
+        kind=record.kind,
+        status=status,
+        amount_minor=record.amount_minor,
+        stan=record.stan,
+        batch=state.batch.identity,
+        batch_number=record.batch_number,
+        terminal_batch=record.terminal_batch,
+        terminal_stan=record.terminal_stan,
+        at_ms=at_ms,
+        fingerprint=record.fingerprint,
+        entry_mode=record.entry_mode,
+        options=record.options,
+        card=record.card,
+        original=record.original,
+        reference=record.reference,
+        tip_minor=record.tip_minor,
+        invoice=record.invoice,
+        **more,
+    )
 
 
 def change_reversal(state: State, of: RequestId, change: Callable[[Reversal], Reversal]) -> State:

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from posd.core import records as r
 from posd.core import terminal_close
 from posd.core.answers import ExchangeKind
-from posd.core.edits import after, change_txn, confirmed, end_exchange, moved
+from posd.core.edits import after, begun, change_txn, confirmed, end_exchange, moved
 from posd.core.effects import Refusal
 from posd.core.fold_advices import AdviceRecord, apply_advice
 from posd.core.fold_refunds import apply_refund
@@ -26,7 +26,6 @@ from posd.core.state import (
     Session,
     SettlementPhase,
     State,
-    Transaction,
     TxnStatus,
 )
 from posd.core.transactions import Input
@@ -203,29 +202,8 @@ def _answered(
 
 
 def _started(state: State, record: r.AuthorisationStarted, at_ms: int) -> State:
-    txn = Transaction(
-        request_id=record.request_id,
-        kind=record.kind,
-        status=TxnStatus.SENT,
-        amount_minor=record.amount_minor,
-        stan=record.stan,
-        batch=state.batch.identity,
-        batch_number=record.batch_number,
-        terminal_batch=record.terminal_batch,
-        terminal_stan=record.terminal_stan,
-        at_ms=at_ms,
-        fingerprint=record.fingerprint,
-        entry_mode=record.entry_mode,
-        options=record.options,
-        card=record.card,
-        original=record.original,
-        partial_asked=record.partial_asked,
-        reference=record.reference,
-        tip_minor=record.tip_minor,
-        confirm=record.confirm,
-        invoice=record.invoice,
-        chip=record.chip,
-    )
+    asked = {"partial_asked": record.partial_asked, "confirm": record.confirm, "chip": record.chip}
+    txn = begun(state, record, TxnStatus.SENT, at_ms, **asked)
     return replace(
         state,
         transactions={**state.transactions, record.request_id: txn},

@@ -8,9 +8,9 @@ from posd.core import advices, transactions
 from posd.core import records as r
 from posd.core.advices import Input
 from posd.core.answers import ExchangeKind
-from posd.core.edits import after, change_advice, change_txn, end_exchange, moved
+from posd.core.edits import after, begun, change_advice, change_txn, end_exchange, moved
 from posd.core.rules import Why
-from posd.core.state import HISTORY_MAX, Advice, AdviceStatus, Attempt, Exchange, State, Transaction, TxnStatus
+from posd.core.state import HISTORY_MAX, Advice, AdviceStatus, Attempt, Exchange, State, TxnStatus
 
 Answered = r.AdviceUnanswered | r.AdviceNeedsSignIn | r.AdviceAcknowledged | r.AdviceRefused
 """What ends the attempt in flight, if one is."""
@@ -55,27 +55,7 @@ def apply_advice(state: State, record: AdviceRecord, at_ms: int) -> State:
 
 def _stored(state: State, record: r.AdviceStored, at_ms: int) -> State:
     of = record.request_id
-    txn = Transaction(
-        request_id=of,
-        kind=record.kind,
-        status=TxnStatus.STORED,
-        amount_minor=record.amount_minor,
-        stan=record.stan,
-        batch=state.batch.identity,
-        batch_number=record.batch_number,
-        terminal_batch=record.terminal_batch,
-        terminal_stan=record.terminal_stan,
-        at_ms=at_ms,
-        fingerprint=record.fingerprint,
-        entry_mode=record.entry_mode,
-        options=record.options,
-        card=record.card,
-        original=record.original,
-        reference=record.reference,
-        tip_minor=record.tip_minor,
-        invoice=record.invoice,
-        of_foreign=record.foreign,
-    )
+    txn = begun(state, record, TxnStatus.STORED, at_ms, of_foreign=record.foreign)
     return replace(
         state,
         transactions={**state.transactions, of: txn},
