@@ -203,6 +203,8 @@ def late(draft: "Draft", txn: Transaction, answer: HostAnswer) -> None:
     open_still = advice.status in UNDELIVERED or advice.status is AdviceStatus.REFUSED
     if open_still and not in_flight and judge(answer, draft.rules).worth is Worth.APPROVED:
         _acknowledged(draft, advice, answer.facts, after_silence=False)
+    elif advice.status in (AdviceStatus.RESOLVED, AdviceStatus.CANCELLED) and judge(answer, draft.rules).approval_seen:
+        draft.alert("late_approval", request_id=txn.request_id)  # the host has what we do not count
 
 
 def _transaction_of(state: State, of: RequestId) -> Transaction:

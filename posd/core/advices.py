@@ -210,6 +210,8 @@ def reconcile(draft: "Draft", host: HostTotals) -> None:
     """
     if host.domestic is not GroupResult.BALANCED or host.foreign is not GroupResult.BALANCED:
         return
+    if any(owed.request_id in draft.state.transactions for owed in draft.state.unended_reversals()):
+        return  # the host may count what is owed to be reversed, instead of this
     for of, txn in draft.state.transactions.items():
         if draft.rules.kinds[txn.kind].side is not Side.NEITHER:
             settled(draft, of, Settled.TOTALS)

@@ -86,7 +86,7 @@ def next_step(draft: "Draft") -> Step | None:
         return Step.SKIP_BATCH if settlement.skippable(draft) else Step.ASK_TOTALS
     if settlement.due(draft) is not None and draft.may(settlement.SETTLE) and (step := _due_step(draft)) is not None:
         return step
-    if draft.agenda.queue:
+    if draft.agenda.queue and not settlement.ends_draining(draft):
         return Step.SEND_REQUEST
     if advice_delivery.next_owed(draft) is not None:
         return Step.SEND_ADVICE

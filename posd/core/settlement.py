@@ -31,14 +31,16 @@
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+
 from posd.core import advice_delivery, advices, chips, confirmations, limits, refunds
 from posd.core import records as r
-from posd.core.answers import AnswerClass, ExchangeKind, GroupResult, HostAnswer, Totals
+from posd.core.answers import AnswerClass, ExchangeKind, GroupResult, HostAnswer, HostTotals, Totals
 from posd.core.effects import BatchEnded, SendTotals
 from posd.core.reversals import due_key
 from posd.core.schedule import DAY_MS, host_wall_ms, newest_due_ms
 from posd.core.state import CloseOutcome, Reversal, Settlement, SettlementCause, SettlementPhase, Transaction, TxnStatus
-from posd.core.totals import counts, to_upload, totals_of
+from posd.core.totals import counts, possible, to_upload, totals_of
 from posd.core.verdict import SEEN_BEFORE
 from posd.errors import InvariantBroken
 from posd.values import BATCH_NUMBER_MAX, BatchNumber, next_batch_number
@@ -255,6 +257,14 @@ def delivered(draft: "Draft") -> bool:
     return not owed or (until_s is not None and until_s <= draft.now.monotonic_s)
 
 
+def ends_draining(draft: "Draft") -> bool:
+    """The hold is over, and only tills have yet to confirm: nothing new may make it longer (D16, D19)."""
+    until_s = draft.agenda.drain_until_s
+    draining = draft.state.settlement.phase is SettlementPhase.DRAINING
+    over = until_s is not None and until_s <= draft.now.monotonic_s
+    return draining and over and bool(confirmations.still_open(draft.state))
+
+
 def drain_ends_s(draft: "Draft") -> float | None:
     """When the hold is over, and the totals are asked whatever is still owed; None: nothing ends by time."""
     return None if _waits_for_reversals(draft) else draft.agenda.drain_until_s
@@ -301,7 +311,10 @@ def totals_answered(draft: "Draft", answer: HostAnswer) -> None:
         sign_in_first(draft, answer)
     elif host is None:
         _retry_totals(draft, "the host answered without totals", "")
+    elif host.totals is not None and not possible(host.totals):
+        _unconfirmed(draft, "the host's totals cannot be: an amount without a count, or a count without an amount")
     else:
+        host = _taken_at_its_word(draft, host)
         items = to_upload(draft.state.transactions.values(), host, draft.rules)
         draft.record(r.TotalsAnswered(host, (*items, *chips.to_upload(draft.state))))
         refunds.reconcile(draft, host)
@@ -311,6 +324,23 @@ def totals_answered(draft: "Draft", answer: HostAnswer) -> None:
             _say_out_of_balance(draft)
         elif rules.agreed_closes:
             close(draft, CloseOutcome.AGREED, "")
+
+
+def _taken_at_its_word(draft: "Draft", host: HostTotals) -> HostTotals:
+    """A group that it calls balanced beside other totals than ours is not clear: uploading settles what it has.
+
+    Zeros are no totals of a batch: some hosts give none (reference 1.6).
+    """
+    ours, theirs = draft.state.settlement.totals, host.totals
+    if ours is None or theirs is None or theirs in (ours, Totals()):
+        return host
+    pairs = ((host.domestic, ours.domestic, theirs.domestic), (host.foreign, ours.foreign, theirs.foreign))
+    domestic, foreign = (
+        GroupResult.UNCLEAR if word is GroupResult.BALANCED and mine != its else word for word, mine, its in pairs
+    )
+    if (domestic, foreign) != (host.domestic, host.foreign):
+        draft.alert("host_contradicts_itself", because="it calls balanced what is not our totals")
+    return replace(host, domestic=domestic, foreign=foreign)
 
 
 def _host_has_some(draft: "Draft") -> bool:

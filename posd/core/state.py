@@ -334,6 +334,8 @@ class Settlement(Struct, frozen=True):
     held_minor: int | None = None
     approved_by: str | None = None
     deferred_due_ms: int | None = None
+    alone_until: int = 0
+    """Up to this item each is uploaded alone: together they were refused again and again (D21)."""
 
 
 class LastClose(Struct, frozen=True):

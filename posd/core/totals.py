@@ -36,6 +36,13 @@ def totals_of(transactions: Iterable[Transaction], rules: Rules) -> Totals:
     return Totals(domestic, foreign)
 
 
+def possible(totals: Totals) -> bool:
+    """Each amount has a count, and each count an amount: nothing of zero is ever sold."""
+    groups = (totals.domestic, totals.foreign)
+    sides = [(g.debit_minor, g.debit_count) for g in groups] + [(g.credit_minor, g.credit_count) for g in groups]
+    return all((minor > 0) == (count > 0) for minor, count in sides)
+
+
 def _add(group: GroupCount, side: Side, minor: int) -> GroupCount:
     if side is Side.DEBIT:
         return replace(group, debit_minor=group.debit_minor + minor, debit_count=group.debit_count + 1)

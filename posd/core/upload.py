@@ -1,7 +1,8 @@
 """Uploading and the end message: what the host asks for after the totals (reference 1.7); table in settlement.py.
 
 - Each upload is eight items from a durable cursor, in doubt repeated with its own number; only an acknowledgement moves
-  the cursor. An item refused again and again is set aside, and the close is out of balance (D21).
+  the cursor. Eight that are refused again and again go one by one, so that only the item at fault is set aside, and
+  the close is out of balance (D21). A wish for a new sign-in (77, A0) is no refusal of what was sent.
 - What a chip did comes last, a message for each, whether the totals agree or not (chips.py).
 - 94 means done only after an attempt that went unanswered (D14).
 - The end message says 207 if the totals agreed and 202 if not; its acknowledgement closes the batch, once. Where it
@@ -28,7 +29,7 @@ def upload_next(draft: "Draft") -> None:
     """The next eight items; what is in doubt is repeated with its own number (D21)."""
     settlement = draft.state.settlement
     items = _next_items(draft)
-    repeat = settlement.in_flight > 0 and settlement.stan is not None
+    repeat = settlement.in_flight > 0 and settlement.stan is not None and not _splits(draft)
     stan = settlement.stan if repeat and settlement.stan is not None else _own_stan(draft, items)
     draft.record(r.UploadSent(stan, settlement.uploaded, len(items), settlement.asked + 1))
     draft.send(ExchangeKind.UPLOAD, _message(draft, stan, items))
@@ -51,12 +52,20 @@ def _message(draft: "Draft", stan: Stan, items: tuple[RequestId, ...]) -> SendUp
 def _next_items(draft: "Draft") -> tuple[RequestId, ...]:
     """Up to eight, or one alone where it goes in a message of its own; what was sent is repeated as it was."""
     settlement = draft.state.settlement
+    if _splits(draft) or settlement.uploaded < settlement.alone_until:
+        return settlement.items[settlement.uploaded : settlement.uploaded + 1]
     count = settlement.in_flight or draft.rules.upload_records_max
     items = settlement.items[settlement.uploaded : settlement.uploaded + count]
     alone = [at for at, item in enumerate(items) if _alone(draft, item)]
     if settlement.in_flight or not alone:
         return items
     return items[: alone[0] or 1]
+
+
+def _splits(draft: "Draft") -> bool:
+    """Several that went together were refused so often that each has to show whether it is the one (D21)."""
+    settlement = draft.state.settlement
+    return settlement.in_flight > 1 and settlement.refused >= draft.rules.settle_attempts_max
 
 
 def _alone(draft: "Draft", item: RequestId) -> bool:
@@ -82,12 +91,18 @@ def upload_answered(draft: "Draft", answer: HostAnswer) -> None:
             advices.settled(draft, item, Settled.UPLOAD)
         draft.record(r.UploadAcknowledged(settlement.uploaded + settlement.in_flight))
         draft.at_once(SETTLE)
-    elif settlement.refused + 1 >= draft.rules.settle_attempts_max:
+    elif _refused_for_good(draft, answer):
         _set_aside(draft, code)
-        sign_in_first(draft, answer)
     else:
         _retry_upload(draft, f"the host answered {code}", code)
         sign_in_first(draft, answer)
+
+
+def _refused_for_good(draft: "Draft", answer: HostAnswer) -> bool:
+    settlement = draft.state.settlement
+    wants_sign_in = answer.answer_class is AnswerClass.ACT_AND_RETRY
+    often = settlement.refused + 1 >= draft.rules.settle_attempts_max
+    return often and settlement.in_flight == 1 and not wants_sign_in
 
 
 def _set_aside(draft: "Draft", code: str) -> None:

@@ -10,8 +10,8 @@ from posd.core import events as e
 from posd.core import records as r
 from posd.core.answers import ExchangeKind, GroupResult, MacCheck, Totals
 from posd.core.effects import Refusal, SendAdvice
-from posd.core.rules import TxnKind, UnmacedDecline
-from posd.core.state import AdviceStatus, Settled, SettlementPhase, TxnStatus
+from posd.core.rules import TxnKind, UnmacedDecline, Why
+from posd.core.state import AdviceStatus, Reversal, Settled, SettlementPhase, TxnStatus
 from posd.core.totals import totals_of
 from tests.core.playbook import (
     RULES,
@@ -463,6 +463,15 @@ def test_totals_that_agree_say_that_the_host_has_it() -> None:
     play = carried()
     play >> answered("", host_totals=host_totals(play)) << recorded(r.AdviceSettled, how=Settled.TOTALS)
     assert (status(play, 2), play.txn(2, OFFLINE).status) == (AdviceStatus.DONE, TxnStatus.APPROVED)
+
+
+def test_totals_that_agree_prove_nothing_beside_an_owed_reversal() -> None:
+    """The host may count the sale that is owed to be reversed instead, for the same price."""
+    play = carried()
+    owed = {request_id(1): Reversal(request_id(1), Why.TIMEOUT, "98", 0)}
+    play.engine.state = play.folded = replace(play.state, reversals=owed)
+    play >> answered("", host_totals=host_totals(play)) << not_recorded(r.AdviceSettled)
+    assert status(play, 2) is AdviceStatus.STUCK
 
 
 def test_one_group_that_agrees_says_nothing() -> None:

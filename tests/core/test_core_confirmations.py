@@ -136,6 +136,21 @@ def test_d16_the_totals_wait_for_open_confirmations() -> None:
     assert play.state.settlement.totals.domestic.debit_count == 2
 
 
+def test_d19_sales_that_never_pause_do_not_keep_the_totals_away() -> None:
+    """A till sells on, each sale to be confirmed: after the hold the next one waits until the totals have left."""
+    play = sold() >> SETTLE_NOW >> signed_in() << quiet
+    for number in range(2, 60):
+        play >> till(sale(number))
+        if play.state.exchange is None:
+            break
+        play >> answered() >> confirms(number - 1)
+        play.wait(30)
+    else:
+        raise AssertionError("it drains for ever")
+    assert play.state.settlement.phase is SettlementPhase.DRAINING
+    play >> confirms(number - 1) << sent(TOTALS)
+
+
 def test_d16_the_totals_do_not_wait_for_ever() -> None:
     play = sold(2) >> confirms(1) >> SETTLE_NOW >> signed_in() << quiet
     play.wait(60) << sent(REVERSAL) >> answered() << sent(TOTALS)

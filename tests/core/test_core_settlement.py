@@ -4,8 +4,8 @@ import pytest
 
 from posd.core import events as e
 from posd.core import records as r
-from posd.core.answers import AnswerFacts, ExchangeKind, GroupCount, GroupResult, Totals
-from posd.core.effects import BatchEnded, Refusal
+from posd.core.answers import AnswerFacts, ExchangeKind, GroupCount, GroupResult, HostTotals, Totals
+from posd.core.effects import BatchEnded, Refusal, SendUpload
 from posd.core.rules import Side
 from posd.core.state import CloseOutcome, ReversalStatus, SettlementCause, SettlementPhase, TxnStatus
 from posd.values import Minor, Rrn
@@ -425,14 +425,70 @@ def test_94_without_an_earlier_silence_does_not_mean_done() -> None:
     play >> answered("94") << not_recorded(r.UploadAcknowledged)
 
 
-def test_d21_items_that_are_refused_again_and_again_are_set_aside() -> None:
-    """D21."""
-    play = settling(after_sales(9)) >> unbalanced()
-    for _ in range(3):
+def numbers_sent(play: Playbook) -> list[int]:
+    message = play.sent[-1].message
+    assert isinstance(message, SendUpload)
+    return [txn.stan - play.txn(1).stan + 1 for txn in message.transactions]
+
+
+def refused_to_the_end(play: Playbook) -> Playbook:
+    """The message in flight is refused as often as it may be."""
+    for _ in range(play.rules.settle_attempts_max - 1):
         play >> answered("96") << quiet
         play.wake() << sent(UPLOAD)
-    play >> answered("96") << recorded(r.UploadSetAside, code="96") << alerted("upload_set_aside") << sent(UPLOAD)
+    return play >> answered("96")
+
+
+def test_d21_items_that_are_refused_again_and_again_are_set_aside() -> None:
+    """D21: eight that are refused together go one by one, so that only the one at fault is left out."""
+    play = settling(after_sales(9)) >> unbalanced()
+    refused_to_the_end(play) << not_recorded(r.UploadSetAside)
+    play.wake() << sent(UPLOAD)
+    assert numbers_sent(play) == [1]
+    play >> answered() >> answered() << sent(UPLOAD)
+    assert numbers_sent(play) == [3]
+    refused_to_the_end(play) << recorded(r.UploadSetAside, code="96", request_ids=(request_id(3),))
+    play << alerted("upload_set_aside") << sent(UPLOAD)
+    for number in range(4, 10):
+        assert numbers_sent(play) == [number]
+        play >> answered()
+    play << sent(TRAILER, uploaded=8, balanced=False)
+    play >> answered() << recorded(r.BatchClosed, outcome=CloseOutcome.OUT_OF_BALANCE)
+
+
+def test_d21_a_kill_amid_the_single_items_goes_on_with_them() -> None:
+    play = settling(after_sales(8)) >> unbalanced()
+    refused_to_the_end(play)
+    play.wake() << sent(UPLOAD)
+    play >> answered() << sent(UPLOAD)
+    assert numbers_sent(play) == [2]
+    (play.killed() >> e.LinkUp()).until_sent(UPLOAD)
+    assert numbers_sent(play) == [2]
+
+
+def test_d21_a_wish_for_a_sign_in_sets_nothing_aside() -> None:
+    """77 says nothing against what was sent, however often it comes."""
+    play = settling(after_sales(1)) >> unbalanced()
+    for _ in range(6):
+        play >> answered("77") << not_recorded(r.UploadSetAside)
+        play.until_sent(SIGN_IN) >> signed_in()
+        play.until_sent(UPLOAD)
     play >> answered() << sent(TRAILER, uploaded=1, balanced=False)
+
+
+@pytest.mark.parametrize(
+    "group", [GroupCount(99_999, 0, 0, 0), GroupCount(0, 2, 0, 0), GroupCount(2000, 2, 0, 7), GroupCount(2000, 2, 5, 0)]
+)
+def test_d20_totals_that_cannot_be_are_unconfirmed_and_close_nothing(group: GroupCount) -> None:
+    nonsense = HostTotals(Totals(group), GroupResult.BALANCED, GroupResult.BALANCED)
+    play = settling(after_sales(2)) >> answered("", host_totals=nonsense)
+    play << recorded(r.SettlementUnconfirmed) << not_recorded(r.BatchClosed) << sent(SIGN_IN)
+
+
+def test_d20_a_host_that_calls_other_totals_balanced_is_not_believed() -> None:
+    other = HostTotals(Totals(GroupCount(Minor(3000), 3, 0, 0)), GroupResult.BALANCED, GroupResult.BALANCED)
+    play = settling(after_sales(2)) >> answered("", host_totals=other) << alerted("host_contradicts_itself")
+    play << sent(UPLOAD) >> answered() << sent(TRAILER, uploaded=2, balanced=False)
     play >> answered() << recorded(r.BatchClosed, outcome=CloseOutcome.OUT_OF_BALANCE)
 
 
