@@ -469,7 +469,9 @@ def test_totals_that_agree_prove_nothing_beside_an_owed_reversal() -> None:
     """The host may count the sale that is owed to be reversed instead, for the same price."""
     play = carried()
     owed = {request_id(1): Reversal(request_id(1), Why.TIMEOUT, "98", 0)}
-    play.engine.state = play.folded = replace(play.state, reversals=owed)
+    unknown = {request_id(1): replace(play.txn(1), status=TxnStatus.UNKNOWN)}
+    state = replace(play.state, reversals=owed, transactions=play.state.transactions | unknown)
+    play.engine.state = play.folded = state
     play >> answered("", host_totals=host_totals(play)) << not_recorded(r.AdviceSettled)
     assert status(play, 2) is AdviceStatus.STUCK
 
