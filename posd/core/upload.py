@@ -2,7 +2,7 @@
 
 - Each upload is eight items from a durable cursor, in doubt repeated with its own number; only an acknowledgement moves
   the cursor. Eight that are refused again and again go one by one, so that only the item at fault is set aside, and
-  the close is out of balance (D21). A wish for a new sign-in (77, A0) is no refusal of what was sent.
+  the close is out of balance (D21). Where the host wants a sign-in again and again (77), it is not one item's fault.
 - What a chip did comes last, a message for each, whether the totals agree or not (chips.py).
 - 94 means done only after an attempt that went unanswered (D14).
 - The end message says 207 if the totals agreed and 202 if not; its acknowledgement closes the batch, once. Where it
@@ -93,16 +93,18 @@ def upload_answered(draft: "Draft", answer: HostAnswer) -> None:
         draft.at_once(SETTLE)
     elif _refused_for_good(draft, answer):
         _set_aside(draft, code)
+        sign_in_first(draft, answer)
     else:
         _retry_upload(draft, f"the host answered {code}", code)
         sign_in_first(draft, answer)
 
 
 def _refused_for_good(draft: "Draft", answer: HostAnswer) -> bool:
+    """A single item that was refused often, or often in company already; a batch that the host has no more (77)."""
     settlement = draft.state.settlement
-    wants_sign_in = answer.answer_class is AnswerClass.ACT_AND_RETRY
-    often = settlement.refused + 1 >= draft.rules.settle_attempts_max
-    return often and settlement.in_flight == 1 and not wants_sign_in
+    often = settlement.refused + 1 >= draft.rules.settle_attempts_max or settlement.uploaded < settlement.alone_until
+    of_the_batch = answer.answer_class is AnswerClass.ACT_AND_RETRY
+    return often and (settlement.in_flight == 1 or of_the_batch)
 
 
 def _set_aside(draft: "Draft", code: str) -> None:

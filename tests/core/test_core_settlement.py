@@ -447,7 +447,7 @@ def test_d21_items_that_are_refused_again_and_again_are_set_aside() -> None:
     assert numbers_sent(play) == [1]
     play >> answered() >> answered() << sent(UPLOAD)
     assert numbers_sent(play) == [3]
-    refused_to_the_end(play) << recorded(r.UploadSetAside, code="96", request_ids=(request_id(3),))
+    play >> answered("96") << recorded(r.UploadSetAside, code="96", request_ids=(request_id(3),))
     play << alerted("upload_set_aside") << sent(UPLOAD)
     for number in range(4, 10):
         assert numbers_sent(play) == [number]
@@ -466,14 +466,14 @@ def test_d21_a_kill_amid_the_single_items_goes_on_with_them() -> None:
     assert numbers_sent(play) == [2]
 
 
-def test_d21_a_wish_for_a_sign_in_sets_nothing_aside() -> None:
-    """77 says nothing against what was sent, however often it comes."""
-    play = settling(after_sales(1)) >> unbalanced()
-    for _ in range(6):
-        play >> answered("77") << not_recorded(r.UploadSetAside)
-        play.until_sent(SIGN_IN) >> signed_in()
+def test_d21_what_the_host_has_no_batch_for_is_set_aside_together() -> None:
+    """77 after 77, though signed in anew: no item is at fault, and the close must end."""
+    play = settling(after_sales(9)) >> unbalanced()
+    for _ in range(3):
+        play >> answered("77") << not_recorded(r.UploadSetAside) << sent(SIGN_IN) >> signed_in()
         play.until_sent(UPLOAD)
-    play >> answered() << sent(TRAILER, uploaded=1, balanced=False)
+    play >> answered("77") << recorded(r.UploadSetAside, code="77")
+    assert len(play.state.settlement.set_aside) == 8
 
 
 @pytest.mark.parametrize(
