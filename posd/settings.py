@@ -307,7 +307,7 @@ class RouteSettings(Section):
 
 
 class FailoverSettings(Section):
-    """When a route is left, and when it is returned to (daemon/route_choice.py)."""
+    """When a route is left, and when it is returned to (daemon/links/route_choice.py)."""
 
     connect_failures: Annotated[int, Field(ge=1, le=FAILURES_MAX)] = 2
     silent_limits: Annotated[int, Field(ge=1, le=FAILURES_MAX)] = 2

@@ -22,6 +22,9 @@ YAML_BYTES_MAX = 262_144
 YAML_DEPTH_MAX = 12
 NAME_CHARACTERS_SHOWN_MAX = 40
 
+_TOO_DEEP = f"nested more than {YAML_DEPTH_MAX} deep"
+"""What the C library says in its own words from 1,000 on."""
+
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _UNPRINTABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _LIKE_A_KEY = re.compile(r"[0-9A-Fa-f]{12,}")
@@ -142,7 +145,7 @@ class Document:
         if event.tag is not None and event.tag != "!":
             raise _refusal(self.file, event, "tags are not read", "write the value without '!'")
         if len(path) > YAML_DEPTH_MAX:
-            raise _refusal(self.file, event, f"nested more than {YAML_DEPTH_MAX} deep", "see the example")
+            raise _refusal(self.file, event, _TOO_DEEP, "see the example")
 
     def _place(self, path: Place) -> tuple[int, int]:
         while path not in self._marks:
@@ -213,7 +216,7 @@ def _events(file: str, text: str) -> Iterator[Any]:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line, column = (mark.line + 1, mark.column + 1) if mark is not None else (1, 1)
-        what = f"not YAML: {error.problem or 'unreadable'}"
+        what = _TOO_DEEP if "nesting depth" in str(error.problem) else f"not YAML: {error.problem or 'unreadable'}"
         raise ConfigProblems([Problem(file, line, column, "", what, _yaml_hint(what))]) from None
 
 

@@ -10,7 +10,7 @@ from posd.cli.asking import ask, command, settings_at, user
 from posd.cli.reversals import last_answer
 from posd.cli.screen import note, paint, print_json, printable, table
 from posd.cli.status import moment
-from posd.daemon.views import View
+from posd.daemon.shown.views import View
 from posd.errors import ConfigError
 
 NEEDS_A_PERSON = frozenset({"stuck", "refused"})

@@ -113,7 +113,7 @@ def selftest(
     key or address is used. When a check has findings, the exit status is 1.
     """
     from posd.cli.lang import chosen
-    from posd.cli.selftest import selftest_command
+    from posd.cli.selftest.command import selftest_command
 
     return selftest_command(config, profile, as_json, chosen(lang))
 
@@ -146,7 +146,7 @@ def setup(
     is 1.
     """
     from posd.cli.lang import chosen
-    from posd.cli.setup import Given, setup_command
+    from posd.cli.setup.command import Given, setup_command
 
     times = tuple(at or ())
     given = Given(host, tid, mid, tmk_file, times, zone, listen, till, instance, yes, not no_start)
@@ -160,7 +160,7 @@ def doctor(config: Config = DEFAULT, as_json: Json = False, lang: Lang = None) -
     Clock, disk, keys, folders, service, routes (connected to only), schedule and settlements. Changes nothing. When
     something needs a person, the exit status is 1; when posd or its journal could not be asked, 3.
     """
-    from posd.cli.doctor import doctor_command
+    from posd.cli.doctor.command import doctor_command
     from posd.cli.lang import chosen
 
     return doctor_command(config, as_json, chosen(lang))
@@ -489,7 +489,7 @@ def demo(
 
     Sales, faults, a kill, a settlement, and the audit that compares the host's books with the journal.
     """
-    from posd.cli.demo import demo_command
+    from posd.cli.demo.command import demo_command
 
     return demo_command(seed=seed, as_json=as_json, keep=keep, profile=profile)
 
@@ -498,7 +498,7 @@ def demo(
 def version(as_json: Json = False) -> int:
     """The version of posd. 版本"""
     from posd.cli.screen import print_json
-    from posd.daemon.questions import version as installed
+    from posd.daemon.shown.questions import version as installed
 
     if as_json:
         print_json({"posd": installed()})

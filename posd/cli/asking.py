@@ -13,11 +13,11 @@ from typing import Any
 from posd.cli.screen import Progress, note
 from posd.config import load
 from posd.daemon.clock import SystemClock
-from posd.daemon.command_args import require_good
-from posd.daemon.control_socket import NoDaemon, call
-from posd.daemon.offline import OfflineJournal
-from posd.daemon.questions import no_terminal
-from posd.daemon.views import View
+from posd.daemon.control.arguments import require_good
+from posd.daemon.control.server import NoDaemon, call
+from posd.daemon.shown.offline import OfflineJournal
+from posd.daemon.shown.questions import no_terminal
+from posd.daemon.shown.views import View
 from posd.errors import StorageFailed
 from posd.settings import Settings
 from posd.values import Tid

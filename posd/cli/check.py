@@ -14,8 +14,8 @@ from posd.cli.close_words import cause, day, event, label
 from posd.cli.lang import Lang
 from posd.cli.screen import Progress, paint, print_json, printable, table
 from posd.cli.status import duration, moment
-from posd.daemon.control_socket import ControlFailed, NoDaemon, call
-from posd.daemon.views import View
+from posd.daemon.control.server import ControlFailed, NoDaemon, call
+from posd.daemon.shown.views import View
 from posd.errors import ConfigError
 from posd.settings import Settings
 

@@ -1,6 +1,7 @@
 """What `posd settle --show`, the slip and `posd check` say, in English and Chinese. Data, and a few lookups.
 
-The English of events and suspects is the daemon's (daemon/words.py); here is what they are in Chinese, by their codes.
+The English of events and suspects is the daemon's (daemon/shown/words.py); here is what they are in Chinese, by their
+codes.
 """
 
 from collections.abc import Mapping
@@ -9,7 +10,7 @@ from typing import Any
 from posd.cli.lang import Lang
 from posd.cli.reason_words import reason
 from posd.cli.speech import OUTCOMES, PHASES
-from posd.daemon.views import View
+from posd.daemon.shown.views import View
 
 LABELS: Mapping[str, tuple[str, str]] = {
     "head": ("terminal {tid}, batch {batch:06d}: {text}", "终端 {tid}，批次 {batch:06d}：{text}"),

@@ -15,8 +15,8 @@ from posd.cli import exit_status
 from posd.cli.asking import settings_at
 from posd.cli.screen import Progress, paint, print_json, print_json_line, printable, table
 from posd.cli.times import At, row_times
-from posd.daemon.offline import journal_folder
-from posd.daemon.questions import no_terminal
+from posd.daemon.shown.offline import journal_folder
+from posd.daemon.shown.questions import no_terminal
 from posd.journal.reader import JournalReader
 from posd.journal.verify import Report, verify
 from posd.security.machine import load_machine_key

@@ -1,9 +1,9 @@
-"""The reasons that the engine, the keys and the line give, in Chinese, by their shapes (daemon/reasons.py)."""
+"""The reasons that the engine, the keys and the line give, in Chinese, by their shapes (daemon/shown/reasons.py)."""
 
 from collections.abc import Mapping
 
 from posd.cli.lang import Lang
-from posd.daemon.reasons import reason as known
+from posd.daemon.shown.reasons import reason as known
 
 REASONS: Mapping[str, str] = {
     "held_keys": "保存的密钥无法解开：{inner}",

@@ -9,7 +9,7 @@ from posd.cli import exit_status
 from posd.cli.asking import ask, command, settings_at, user
 from posd.cli.screen import note, paint, print_json, printable, table
 from posd.cli.status import moment
-from posd.daemon.views import View
+from posd.daemon.shown.views import View
 from posd.errors import ConfigError
 
 NEEDS_A_PERSON = frozenset({"stuck", "conflict"})

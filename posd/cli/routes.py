@@ -8,7 +8,7 @@ from posd.cli.lang import Lang
 from posd.cli.screen import print_json, printable, table
 from posd.cli.speech import ROUTE_STATES, say
 from posd.cli.status import duration, moment
-from posd.daemon.views import View
+from posd.daemon.shown.views import View
 
 HEADS = ("route", "address", "state", "since", "last_good", "connect", "answer", "sent")
 RIGHT = (5, 6, 7)

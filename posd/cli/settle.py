@@ -16,7 +16,7 @@ from posd.cli.reason_words import reason
 from posd.cli.screen import paint, print_json, printable
 from posd.cli.speech import doing, outcome, say
 from posd.cli.status import amount
-from posd.daemon.views import View
+from posd.daemon.shown.views import View
 from posd.errors import ConfigError
 
 DECISIONS = {"closed": True, "open": False}

@@ -14,7 +14,7 @@ from posd.cli.slip import slip
 from posd.cli.status import moment
 from posd.core.schedule import local
 from posd.daemon.clock import SystemClock
-from posd.daemon.views import View
+from posd.daemon.shown.views import View
 
 
 def show_command(config: Path, tid: str | None, batch: int | None, as_json: bool, lang: Lang) -> int:

@@ -7,7 +7,7 @@ from posd.cli.close_words import conclusion, label
 from posd.cli.lang import Lang
 from posd.cli.screen import columns, printable
 from posd.cli.status import moment
-from posd.daemon.views import View
+from posd.daemon.shown.views import View
 
 WIDTH = 40
 RULE = "-" * WIDTH

@@ -9,7 +9,7 @@ from typing import Any
 
 from posd.cli.lang import Lang
 from posd.cli.reason_words import reason
-from posd.daemon.views import View
+from posd.daemon.shown.views import View
 
 TEXTS: Mapping[str, tuple[str, str]] = {
     "running": (

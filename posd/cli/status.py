@@ -8,7 +8,7 @@ from posd.cli.lang import Lang
 from posd.cli.reason_words import reason
 from posd.cli.screen import paint, pairs, print_json, printable, table
 from posd.cli.speech import finding, phase, say, short_outcome
-from posd.daemon.views import View
+from posd.daemon.shown.views import View
 
 MINUTE_S, HOUR_S, DAY_S = 60, 3_600, 86_400
 

@@ -15,9 +15,9 @@ from pathlib import Path
 
 from posd.addresses import Address
 from posd.cli.asking import open_journal
-from posd.daemon.control_socket import ControlFailed, NoDaemon, call
-from posd.daemon.offline import journal_folder
-from posd.daemon.terminal_door import BIND_HINT_OTHER, BIND_HINTS
+from posd.daemon.control.server import ControlFailed, NoDaemon, call
+from posd.daemon.doors.terminal_door import BIND_HINT_OTHER, BIND_HINTS
+from posd.daemon.shown.offline import journal_folder
 from posd.errors import ConfigError, PosdError
 from posd.journal.anchor import ANCHOR_FILE
 from posd.journal.chain import Chain

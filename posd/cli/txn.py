@@ -13,9 +13,9 @@ from posd.cli.journal import summary
 from posd.cli.reversals import last_answer
 from posd.cli.screen import note, pairs, print_json, printable, table
 from posd.cli.times import row_times, stamp
-from posd.daemon.refused_view import TURNED_AWAY
-from posd.daemon.settlement_report import signed
-from posd.daemon.views import View
+from posd.daemon.shown.refused_view import TURNED_AWAY
+from posd.daemon.shown.settlement_report import signed
+from posd.daemon.shown.views import View
 from posd.errors import ConfigError, PosdError
 from posd.settings import Settings
 from posd.values import format_amount

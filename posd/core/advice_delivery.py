@@ -11,51 +11,47 @@
 - After its attempts, or when it cannot be encoded, it is *stuck*: alerted, shown, still owed, retried slowly.
 """
 
-from typing import TYPE_CHECKING
-
 from msgspec.structs import replace
 
 from posd.core import originals
 from posd.core import records as r
 from posd.core.advices import ADVICES, due_key, refused, undelivered_in_batch
 from posd.core.answers import AnswerClass, AnswerFacts, ExchangeKind, HostAnswer
+from posd.core.draft import Draft
 from posd.core.effects import SendAdvice
 from posd.core.rules import Why
 from posd.core.state import UNDELIVERED, Advice, AdviceStatus, SettlementPhase, State, Transaction
 from posd.core.verdict import SEEN_BEFORE, Worth, judge
 from posd.values import RequestId
 
-if TYPE_CHECKING:
-    from posd.core.draft import Draft
 
-
-def online_success(draft: "Draft") -> None:
+def online_success(draft: Draft) -> None:
     """The host is there and answers: one of the advices that wait may follow (reference 1.9)."""
     if draft.state.undelivered_advices():
         draft.agenda = replace(draft.agenda, advice_turn=True)
 
 
-def next_first(draft: "Draft") -> Advice | None:
+def next_first(draft: Draft) -> Advice | None:
     """What goes before everything else: the results of issuer scripts (reference 1.7, step 1)."""
     first = [one for one in draft.state.undelivered_advices() if _is_first(draft, one)]
     return _least_tried(first, draft)
 
 
-def _is_first(draft: "Draft", advice: Advice) -> bool:
+def _is_first(draft: Draft, advice: Advice) -> bool:
     return draft.rules.kinds[_transaction_of(draft.state, advice.request_id).kind].first
 
 
-def next_urgent(draft: "Draft") -> Advice | None:
+def next_urgent(draft: Draft) -> Advice | None:
     """The advice that goes before the next request: the totals wait for it, or too many are stored."""
     return _least_tried(_urgent(draft), draft)
 
 
-def next_owed(draft: "Draft") -> Advice | None:
+def next_owed(draft: Draft) -> Advice | None:
     """The advice whose turn it is while no customer waits."""
     return _least_tried(_with_a_turn(draft), draft)
 
 
-def _least_tried(candidates: list[Advice], draft: "Draft") -> Advice | None:
+def _least_tried(candidates: list[Advice], draft: Draft) -> Advice | None:
     may = [one for one in candidates if draft.may(key_of(one))]
     return min(may, key=lambda one: (one.attempts, one.stored_at_ms), default=None)
 
@@ -65,7 +61,7 @@ def key_of(advice: Advice) -> str:
     return due_key(advice.request_id) if advice.status is AdviceStatus.STUCK else ADVICES
 
 
-def _urgent(draft: "Draft") -> list[Advice]:
+def _urgent(draft: Draft) -> list[Advice]:
     every = _that_may_leave(draft.state)
     if not every:
         return []
@@ -78,7 +74,7 @@ def _urgent(draft: "Draft") -> list[Advice]:
     return [one for one in every if one.request_id in named or (all_owed and one.status is AdviceStatus.OWED)]
 
 
-def _waited_for(draft: "Draft") -> RequestId | None:
+def _waited_for(draft: Draft) -> RequestId | None:
     """What the next request refers to: the host has to know it first."""
     if not draft.agenda.queue:
         return None
@@ -86,7 +82,7 @@ def _waited_for(draft: "Draft") -> RequestId | None:
     return original.request_id if original is not None else None
 
 
-def _with_a_turn(draft: "Draft") -> list[Advice]:
+def _with_a_turn(draft: Draft) -> list[Advice]:
     """After an online success; what was carried over, is stuck, or a person wants now needs no success before it."""
     every = _that_may_leave(draft.state)
     if draft.agenda.advice_turn or not every:
@@ -108,20 +104,20 @@ def _original_of(state: State, advice: Advice) -> RequestId | None:
     return txn.original if txn is not None else None
 
 
-def held_back(draft: "Draft") -> list[str]:
+def held_back(draft: Draft) -> list[str]:
     """What would be sent now if its gap were over."""
     keys = {key_of(one) for one in _with_a_turn(draft)}
     return [key for key in keys if not draft.may(key)]
 
 
-def all_at_once(draft: "Draft") -> None:
+def all_at_once(draft: Draft) -> None:
     """The totals will wait for them: no gap holds any of them back."""
     draft.at_once(ADVICES)
     for advice in draft.state.undelivered_advices():
         draft.at_once(due_key(advice.request_id))
 
 
-def attempt_next(draft: "Draft") -> None:
+def attempt_next(draft: Draft) -> None:
     """Record the attempt, then it may leave. It is encoded anew each time, from sealed facts (D1)."""
     advice = next_first(draft) or next_urgent(draft) or next_owed(draft)
     assert advice is not None
@@ -137,7 +133,7 @@ def attempt_next(draft: "Draft") -> None:
     draft.send(ExchangeKind.TRANSACTION, SendAdvice(txn, original, root), txn.request_id)
 
 
-def answered(draft: "Draft", advice: Advice, answer: HostAnswer) -> None:
+def answered(draft: Draft, advice: Advice, answer: HostAnswer) -> None:
     """The host's answer to the attempt in flight."""
     draft.end_exchange()
     of, code = advice.request_id, answer.facts.code
@@ -159,20 +155,20 @@ def answered(draft: "Draft", advice: Advice, answer: HostAnswer) -> None:
         _failed(draft, r.AdviceUnanswered(of, verdict.why or Why.UNREADABLE, code, may_have_arrived=True))
 
 
-def _acknowledged(draft: "Draft", advice: Advice, facts: AnswerFacts, after_silence: bool) -> None:
+def _acknowledged(draft: Draft, advice: Advice, facts: AnswerFacts, after_silence: bool) -> None:
     draft.record(r.AdviceAcknowledged(advice.request_id, facts, after_silence))
     draft.at_once(ADVICES)
     draft.at_once(due_key(advice.request_id))
     draft.note("advice_acknowledged", request_id=advice.request_id, code=facts.code, attempts=advice.attempts)
 
 
-def lost(draft: "Draft", advice: Advice, why: Why) -> None:
+def lost(draft: Draft, advice: Advice, why: Why) -> None:
     """No answer will be taken any more for the attempt in flight."""
     draft.end_exchange()
     _failed(draft, r.AdviceUnanswered(advice.request_id, why, None, may_have_arrived=why is not Why.NOT_SENT))
 
 
-def _failed(draft: "Draft", record: r.AdviceUnanswered) -> None:
+def _failed(draft: Draft, record: r.AdviceUnanswered) -> None:
     """One attempt more is gone; what comes next is a gap for all of them, or *stuck*."""
     draft.record(record)
     of, advice = record.request_id, draft.state.advices[record.request_id]
@@ -183,12 +179,12 @@ def _failed(draft: "Draft", record: r.AdviceUnanswered) -> None:
         draft.wait(due_key(of), draft.rules.stuck_retry_s)
 
 
-def _stuck(draft: "Draft", advice: Advice, because: str) -> None:
+def _stuck(draft: Draft, advice: Advice, because: str) -> None:
     draft.record(r.AdviceStuck(advice.request_id, advice.attempts, because))
     draft.alert("advice_stuck", request_id=advice.request_id, attempts=advice.attempts)
 
 
-def cannot_encode(draft: "Draft", of: RequestId, because: str) -> None:
+def cannot_encode(draft: Draft, of: RequestId, because: str) -> None:
     """It cannot be said in this dialect: quick attempts would not help, and it must not stop the terminal (D1)."""
     advice = draft.state.advices[of]
     if advice.status is AdviceStatus.OWED:
@@ -196,7 +192,7 @@ def cannot_encode(draft: "Draft", of: RequestId, because: str) -> None:
     draft.wait(due_key(of), draft.rules.stuck_retry_s)
 
 
-def late(draft: "Draft", txn: Transaction, answer: HostAnswer) -> None:
+def late(draft: Draft, txn: Transaction, answer: HostAnswer) -> None:
     """An answer that nobody waited for any more: an approval says that the host has it after all."""
     advice = draft.state.advices[txn.request_id]
     in_flight = draft.state.exchange is not None and draft.state.exchange.request_id == txn.request_id

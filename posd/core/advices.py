@@ -1,12 +1,6 @@
 """An advice tells the host of what has happened already: owed → done | refused | stuck; never dropped, never reversed.
 
-    status     unanswered  exhausted  acknowledged  refused  settled  retry  cancelled  resolved
-    owed       OWED        STUCK      DONE          REFUSED  DONE     OWED   CANCELLED  RESOLVED
-    stuck      STUCK       -          DONE          REFUSED  DONE     OWED   CANCELLED  RESOLVED
-    refused    -           -          DONE          -        DONE     -      -          RESOLVED
-    done       -           -          -             -        -        -      -          -
-    cancelled  -           -          -             -        -        -      -          -
-    resolved   -           -          -             -        -        -      -          -
+Which state moves on what: tables/advices.py.
 
 - Where it is decided: `store` below. Durable: `AdviceStored`, with the sealed card facts; the terminal is answered 00
   in the same commit, and from then on it is ours to deliver and counts in the totals (reference 1.6, 1.9).
@@ -19,12 +13,10 @@
 - While a batch is being closed nothing is stored: the terminal waits, or asks again.
 """
 
-from enum import StrEnum
-from typing import TYPE_CHECKING
-
 from posd.core import limits, originals
 from posd.core import records as r
 from posd.core.answers import AnswerFacts, GroupResult, HostTotals
+from posd.core.draft import Draft
 from posd.core.effects import ForgetCard, Refusal, Result, ToTerminal
 from posd.core.events import ReversalRequested, TransactionRequested
 from posd.core.rules import Side
@@ -38,60 +30,13 @@ from posd.core.state import (
     Transaction,
 )
 from posd.core.verdict import SEEN_BEFORE
-from posd.errors import InvariantBroken
 from posd.values import RequestId
-
-if TYPE_CHECKING:
-    from posd.core.draft import Draft
 
 ADVICES = "advices"
 """The agenda's name for the next attempt of any advice: when one had no answer, the others wait with it."""
 
 STILL_OPEN = frozenset({SettlementPhase.OPEN, SettlementPhase.DRAINING})
 """The totals have not been asked: what is stored or taken back now counts, or not, in them."""
-
-
-class Input(StrEnum):
-    """What moves an advice."""
-
-    UNANSWERED = "unanswered"
-    EXHAUSTED = "exhausted"
-    ACKNOWLEDGED = "acknowledged"
-    REFUSED = "refused"
-    SETTLED = "settled"
-    RETRY = "retry"
-    CANCELLED = "cancelled"
-    RESOLVED = "resolved"
-
-
-_S, _I = AdviceStatus, Input
-TABLE: dict[tuple[AdviceStatus, Input], AdviceStatus] = {
-    (_S.OWED, _I.UNANSWERED): _S.OWED,
-    (_S.OWED, _I.EXHAUSTED): _S.STUCK,
-    (_S.OWED, _I.ACKNOWLEDGED): _S.DONE,
-    (_S.OWED, _I.REFUSED): _S.REFUSED,
-    (_S.OWED, _I.SETTLED): _S.DONE,
-    (_S.OWED, _I.RETRY): _S.OWED,
-    (_S.OWED, _I.CANCELLED): _S.CANCELLED,
-    (_S.OWED, _I.RESOLVED): _S.RESOLVED,
-    (_S.STUCK, _I.UNANSWERED): _S.STUCK,
-    (_S.STUCK, _I.ACKNOWLEDGED): _S.DONE,
-    (_S.STUCK, _I.REFUSED): _S.REFUSED,
-    (_S.STUCK, _I.SETTLED): _S.DONE,
-    (_S.STUCK, _I.RETRY): _S.OWED,
-    (_S.STUCK, _I.CANCELLED): _S.CANCELLED,
-    (_S.STUCK, _I.RESOLVED): _S.RESOLVED,
-    (_S.REFUSED, _I.ACKNOWLEDGED): _S.DONE,
-    (_S.REFUSED, _I.SETTLED): _S.DONE,
-    (_S.REFUSED, _I.RESOLVED): _S.RESOLVED,
-}
-
-
-def move(status: AdviceStatus, what: Input) -> AdviceStatus:
-    """The next status; a pair that the table does not have is refused by name."""
-    if (status, what) not in TABLE:
-        raise InvariantBroken(f"an advice that is {status} cannot become {what}")
-    return TABLE[status, what]
 
 
 def due_key(request_id: RequestId) -> str:
@@ -102,7 +47,7 @@ def due_key(request_id: RequestId) -> str:
 # --- stored ----------------------------------------------------------------------------------------------------------
 
 
-def store_waiting(draft: "Draft") -> None:
+def store_waiting(draft: Draft) -> None:
     """Those that wait are stored and answered, if their batch is not being closed. No line is needed for that."""
     if draft.state.settlement.phase not in STILL_OPEN:
         return
@@ -121,13 +66,13 @@ def store_waiting(draft: "Draft") -> None:
         draft.effects.append(ForgetCard(event.request_id))
 
 
-def _reports(draft: "Draft", event: TransactionRequested) -> bool:
+def _reports(draft: Draft, event: TransactionRequested) -> bool:
     """It tells of a transaction whose card is known."""
     rules = draft.rules.kinds[event.kind].original
     return rules is not None and rules.reports
 
 
-def store(draft: "Draft", event: TransactionRequested, original: Transaction | None) -> None:
+def store(draft: Draft, event: TransactionRequested, original: Transaction | None) -> None:
     """It is ours from here on."""
     of = event.request_id
     draft.record(
@@ -158,7 +103,7 @@ def store(draft: "Draft", event: TransactionRequested, original: Transaction | N
         draft.answer(ToTerminal(reply_to, Result(AnswerFacts("00"), of)))
 
 
-def taken_back(draft: "Draft", event: ReversalRequested, txn: Transaction) -> None:
+def taken_back(draft: Draft, event: ReversalRequested, txn: Transaction) -> None:
     """The terminal's own 0400: only what has not left, and does not stand in asked totals, can be cancelled (D17)."""
     advice = draft.state.advices[txn.request_id]
     if advice.status is not AdviceStatus.CANCELLED:
@@ -172,7 +117,7 @@ def taken_back(draft: "Draft", event: ReversalRequested, txn: Transaction) -> No
     draft.answer(ToTerminal(event.reply_to, Result(AnswerFacts("00"), event.original)))
 
 
-def _must_stay(draft: "Draft", advice: Advice, txn: Transaction) -> str:
+def _must_stay(draft: Draft, advice: Advice, txn: Transaction) -> str:
     if advice.status not in UNDELIVERED or advice.attempts > 0 or advice.last_attempt_ms is not None:
         return "it has left for the host, and an advice is never reversed"
     if advice.carried_over or txn.request_id not in draft.state.transactions or not _may_change(draft):
@@ -182,11 +127,11 @@ def _must_stay(draft: "Draft", advice: Advice, txn: Transaction) -> str:
     return ""
 
 
-def _may_change(draft: "Draft") -> bool:
+def _may_change(draft: Draft) -> bool:
     return draft.state.settlement.phase in STILL_OPEN
 
 
-def _count_the_original_again(draft: "Draft", txn: Transaction) -> None:
+def _count_the_original_again(draft: Draft, txn: Transaction) -> None:
     """Unless a later adjustment has taken the place of this one."""
     original = draft.state.find(txn.original) if txn.original is not None else None
     if original is not None and original.replaced_by == txn.request_id and txn.replaced_by is None:
@@ -196,14 +141,14 @@ def _count_the_original_again(draft: "Draft", txn: Transaction) -> None:
 # --- settled ---------------------------------------------------------------------------------------------------------
 
 
-def carry_over(draft: "Draft") -> None:
+def carry_over(draft: Draft) -> None:
     """The totals are about to leave with these in them, delivered or not (D19)."""
     for advice in undelivered_in_batch(draft.state):
         draft.record(r.AdviceCarriedOver(advice.request_id))
         draft.alert("advice_carried_over", request_id=advice.request_id)
 
 
-def reconcile(draft: "Draft", host: HostTotals) -> None:
+def reconcile(draft: Draft, host: HostTotals) -> None:
     """Totals that agree with them say that the host has them. A group is not known before: both have to agree.
 
     Of what does not count in them they say nothing.
@@ -217,7 +162,7 @@ def reconcile(draft: "Draft", host: HostTotals) -> None:
             settled(draft, of, Settled.TOTALS)
 
 
-def settled(draft: "Draft", of: RequestId, how: Settled) -> None:
+def settled(draft: Draft, of: RequestId, how: Settled) -> None:
     """The host has it, and with it what it replaces. Of what it refused, only its totals say that."""
     advice, txn = draft.state.advices.get(of), draft.state.find(of)
     if advice is None or txn is None:
@@ -238,7 +183,7 @@ def undelivered_in_batch(state: State) -> list[Advice]:
     return [one for one in every if one.request_id in state.transactions and not one.carried_over]
 
 
-def refused(draft: "Draft", of: RequestId, code: str) -> None:
+def refused(draft: Draft, of: RequestId, code: str) -> None:
     """For good: shown, and into the upload of an unbalanced batch."""
     draft.record(r.AdviceRefused(of, code))
     draft.at_once(ADVICES)
@@ -250,7 +195,7 @@ def refused(draft: "Draft", of: RequestId, code: str) -> None:
 # --- by a person -----------------------------------------------------------------------------------------------------
 
 
-def retry(draft: "Draft", by: str, of: RequestId | None) -> str:
+def retry(draft: Draft, by: str, of: RequestId | None) -> str:
     """A person wants the next attempt now. Returns what to tell them."""
     wanted = [one for one in draft.state.undelivered_advices() if of in (None, one.request_id)]
     for advice in wanted:
@@ -260,7 +205,7 @@ def retry(draft: "Draft", by: str, of: RequestId | None) -> str:
     return f"{len(wanted)} advice(s) will be tried now" if wanted else "no such advice is owed or stuck"
 
 
-def resolve(draft: "Draft", by: str, reason: str, of: RequestId) -> str | None:
+def resolve(draft: Draft, by: str, reason: str, of: RequestId) -> str | None:
     """A named person ends an advice: it is delivered no more and counts no more. Returns why not, or None."""
     advice, txn = draft.state.advices.get(of), draft.state.find(of)
     if advice is None or txn is None or advice.status not in (*UNDELIVERED, AdviceStatus.REFUSED):

@@ -8,21 +8,16 @@
 - The totals of a batch wait for its open confirmations (settlement.py); they end by themselves, one way or the other.
 """
 
-from typing import TYPE_CHECKING
-
 from msgspec.structs import replace
 
 from posd.core import records as r
 from posd.core.answers import AnswerFacts
+from posd.core.draft import Draft
 from posd.core.effects import Refusal, Result, ToTerminal
 from posd.core.events import TillConfirmed
 from posd.core.rules import Why
 from posd.core.state import State, Transaction, TxnStatus
 from posd.values import RequestId
-
-if TYPE_CHECKING:
-    from posd.core.draft import Draft
-
 
 SWITCHED_OFF_S = 60.0
 """For what was to be confirmed when posd ended, where the setting was switched off since: its till still owes its word,
@@ -35,7 +30,7 @@ def still_open(state: State) -> list[Transaction]:
     return [txn for txn in waiting if txn is not None and txn.confirm and txn.status is TxnStatus.APPROVED]
 
 
-def begin(draft: "Draft", request_id: RequestId) -> None:
+def begin(draft: Draft, request_id: RequestId) -> None:
     """It was approved: the till has so long to confirm it."""
     txn = draft.state.find(request_id)
     if txn is not None and txn.confirm:
@@ -44,13 +39,13 @@ def begin(draft: "Draft", request_id: RequestId) -> None:
         draft.agenda = replace(draft.agenda, confirm_until_s=waiting)
 
 
-def begin_again(draft: "Draft") -> None:
+def begin_again(draft: Draft) -> None:
     """After a restart nobody knows how long it has been: the whole time for each."""
     for txn in still_open(draft.state):
         begin(draft, txn.request_id)
 
 
-def confirmed(draft: "Draft", event: TillConfirmed) -> None:
+def confirmed(draft: Draft, event: TillConfirmed) -> None:
     """The till has it."""
     txn = draft.state.find(event.request_id)
     if txn is None:
@@ -64,13 +59,13 @@ def confirmed(draft: "Draft", event: TillConfirmed) -> None:
         draft.answer(ToTerminal(event.reply_to, Result(facts, txn.request_id, txn.approved_minor)))
 
 
-def by_word(draft: "Draft", txn: Transaction) -> None:
+def by_word(draft: Draft, txn: Transaction) -> None:
     """The till says, or shows by naming it, that it has the approval."""
     if txn.request_id in draft.state.unconfirmed:
         draft.record(r.AnswerHandedOver(txn.request_id))
 
 
-def expire(draft: "Draft") -> None:
+def expire(draft: Draft) -> None:
     """What was not confirmed in time is reversed."""
     waiting = draft.agenda.confirm_until_s
     if not waiting:
@@ -84,5 +79,5 @@ def expire(draft: "Draft") -> None:
     draft.agenda = replace(draft.agenda, confirm_until_s=left)
 
 
-def _reason(draft: "Draft") -> str:
+def _reason(draft: Draft) -> str:
     return draft.rules.reversal_reasons[Why.NOT_CONFIRMED]

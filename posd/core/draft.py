@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from posd.core.answers import ExchangeKind
 from posd.core.effects import Alert, Effect, HostMessage, Note, Refusal, Refused, ToHost, ToTerminal, Withdraw
 from posd.core.events import EncodingFailed, Event, TerminalManagement, Tick, TransactionRequested
-from posd.core.fold import apply
+from posd.core.fold.apply import apply
 from posd.core.records import Record, RequestRefused
 from posd.core.rules import Gaps, Rules
 from posd.core.state import State

@@ -12,16 +12,13 @@ Both compare gross: debits plus credits. Nothing here ever drops or closes a bat
 
 from datetime import timedelta
 from enum import StrEnum
-from typing import TYPE_CHECKING
 
 from posd.core import records as r
+from posd.core.draft import Draft
 from posd.core.rules import Side
 from posd.core.schedule import next_due_ms
 from posd.core.state import SettlementCause, SettlementPhase, TxnStatus
 from posd.core.totals import MONEY, totals_of
-
-if TYPE_CHECKING:
-    from posd.core.draft import Draft
 
 COUNT_WARN, COUNT_SETTLE, COUNT_REFUSE = 700, 850, 950
 """Of one side of one group (D22)."""
@@ -37,13 +34,13 @@ class Wait(StrEnum):
     HELD = "held"
 
 
-def gross_minor(draft: "Draft") -> int:
+def gross_minor(draft: Draft) -> int:
     """Debits and credits of both groups, added up."""
     totals = totals_of(draft.state.transactions.values(), draft.rules)
     return sum(group.debit_minor + group.credit_minor for group in (totals.domestic, totals.foreign))
 
 
-def waiting(draft: "Draft", cause: SettlementCause, due_ms: int | None, satisfied_until_ms: int) -> Wait | None:
+def waiting(draft: Draft, cause: SettlementCause, due_ms: int | None, satisfied_until_ms: int) -> Wait | None:
     """Whether the settlement that is due has to wait; None: it may begin."""
     rules, settlement = draft.rules, draft.state.settlement
     gross = gross_minor(draft) if rules.settle_minimum_minor or rules.settle_maximum_minor else 0
@@ -56,7 +53,7 @@ def waiting(draft: "Draft", cause: SettlementCause, due_ms: int | None, satisfie
     return None
 
 
-def _may_be_deferred(draft: "Draft", satisfied_until_ms: int) -> bool:
+def _may_be_deferred(draft: Draft, satisfied_until_ms: int) -> bool:
     """Never with refunds, advices or owed reversals in the batch, nor past the longest deferral."""
     rules, state = draft.rules, draft.state
     if not rules.settle_minimum_minor or state.unended_reversals():
@@ -68,13 +65,13 @@ def _may_be_deferred(draft: "Draft", satisfied_until_ms: int) -> bool:
     return not any(txn.status in (*MONEY, TxnStatus.UNKNOWN, TxnStatus.IN_DOUBT) for txn in urgent)
 
 
-def noted(draft: "Draft", wait: Wait, due_ms: int | None) -> bool:
+def noted(draft: Draft, wait: Wait, due_ms: int | None) -> bool:
     """The wait is in the journal already."""
     settlement = draft.state.settlement
     return settlement.held_minor is not None if wait is Wait.HELD else settlement.deferred_due_ms == due_ms
 
 
-def note(draft: "Draft", wait: Wait, due_ms: int | None) -> None:
+def note(draft: Draft, wait: Wait, due_ms: int | None) -> None:
     """Say it once, durably and aloud."""
     gross = gross_minor(draft)
     if wait is Wait.HELD:
@@ -88,7 +85,7 @@ def note(draft: "Draft", wait: Wait, due_ms: int | None) -> None:
         draft.note("settlement_deferred", gross_minor=gross, minimum_minor=minimum)
 
 
-def approve(draft: "Draft", by: str, reason: str, batch: int | None) -> str | None:
+def approve(draft: Draft, by: str, reason: str, batch: int | None) -> str | None:
     """A named person lets a held settlement begin. Returns why not, or None."""
     state = draft.state
     if batch is not None and batch != state.batch.number:
@@ -103,7 +100,7 @@ def approve(draft: "Draft", by: str, reason: str, batch: int | None) -> str | No
     return None
 
 
-def after_approval(draft: "Draft") -> None:
+def after_approval(draft: Draft) -> None:
     """One more transaction counts: warn, or settle early (D22)."""
     if len(draft.state.transactions) < COUNT_WARN:
         return
@@ -116,19 +113,19 @@ def after_approval(draft: "Draft") -> None:
         draft.alert("batch_settles_early", count=count)
 
 
-def full(draft: "Draft", side: Side) -> bool:
+def full(draft: Draft, side: Side) -> bool:
     """New debits are refused; what gives money back keeps the reserve (D22)."""
     if side is not Side.DEBIT or len(draft.state.transactions) < COUNT_REFUSE:
         return False
     return _largest_count(draft) >= COUNT_REFUSE
 
 
-def _largest_count(draft: "Draft") -> int:
+def _largest_count(draft: Draft) -> int:
     totals = totals_of(draft.state.transactions.values(), draft.rules)
     return max(max(group.debit_count, group.credit_count) for group in (totals.domestic, totals.foreign))
 
 
-def warn_of_cutover(draft: "Draft") -> None:
+def warn_of_cutover(draft: Draft) -> None:
     """The host's day ends soon and the batch is not settled: said once for each cut-over."""
     at = draft.rules.host_cutover_at
     if at is None or not draft.may(CUTOVER):

@@ -9,19 +9,16 @@
 """
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
 from posd.core import records as r
 from posd.core.answers import AnswerClass, ExchangeKind, HostAnswer
+from posd.core.draft import Draft
 from posd.core.effects import ManagementResult, Refusal, SendManagement, ToTerminal
 from posd.core.events import TerminalManagement
 from posd.core.rules import Rules
 from posd.core.state import State
-
-if TYPE_CHECKING:
-    from posd.core.draft import Draft
 
 TIMEOUT, RESEND, OFFLINE_MAX = "timeout_s", "resend_times", "offline_max"
 """Parameters that are rules of ours too (reference 1.9, 1.10, 1.14)."""
@@ -29,7 +26,7 @@ TIMEOUT, RESEND, OFFLINE_MAX = "timeout_s", "resend_times", "offline_max"
 TIMEOUT_S_MIN = 5
 
 
-def terminal_asks(draft: "Draft", event: TerminalManagement) -> None:
+def terminal_asks(draft: Draft, event: TerminalManagement) -> None:
     """It waits for its turn, as long as a request would."""
     waiting = draft.agenda.managements
     if len(waiting) >= draft.rules.queue_max:
@@ -38,7 +35,7 @@ def terminal_asks(draft: "Draft", event: TerminalManagement) -> None:
     draft.agenda = replace(draft.agenda, managements=(*waiting, event))
 
 
-def expire(draft: "Draft", wait_s: float) -> None:
+def expire(draft: Draft, wait_s: float) -> None:
     """Those whose patience is over are told that nothing was sent."""
     kept = []
     for event in draft.agenda.managements:
@@ -49,18 +46,18 @@ def expire(draft: "Draft", wait_s: float) -> None:
     draft.agenda = replace(draft.agenda, managements=tuple(kept))
 
 
-def host_wants(draft: "Draft", function: str) -> None:
+def host_wants(draft: Draft, function: str) -> None:
     """Remembered until it was tried once."""
     if function not in draft.state.wanted:
         draft.record(r.DownloadWanted(function))
 
 
-def pending(draft: "Draft") -> bool:
+def pending(draft: Draft) -> bool:
     """Something of this is to be sent."""
     return bool(draft.agenda.managements or draft.state.wanted)
 
 
-def send_next(draft: "Draft") -> None:
+def send_next(draft: Draft) -> None:
     """The terminal's own first; it waits for the answer."""
     stan, number = draft.state.stan, draft.state.batch.number
     if draft.agenda.managements:
@@ -74,7 +71,7 @@ def send_next(draft: "Draft") -> None:
     draft.send(ExchangeKind.MANAGEMENT, SendManagement(stan, number, function, block or "", told))
 
 
-def answered(draft: "Draft", answer: HostAnswer) -> None:
+def answered(draft: Draft, answer: HostAnswer) -> None:
     """The host's answer: back to the terminal as it is, or ours to record."""
     draft.end_exchange()
     code, reply_to = answer.facts.code, draft.agenda.management_for
@@ -89,7 +86,7 @@ def answered(draft: "Draft", answer: HostAnswer) -> None:
         draft.note("parameters_told", count=len(answer.parameters))
 
 
-def _tell(draft: "Draft", reply_to: str, answer: HostAnswer) -> None:
+def _tell(draft: Draft, reply_to: str, answer: HostAnswer) -> None:
     draft.agenda = replace(draft.agenda, management_for=None)
     if answer.mismatch:
         draft.refuse(reply_to, Refusal.OUTCOME_UNKNOWN, answer.mismatch)
@@ -97,7 +94,7 @@ def _tell(draft: "Draft", reply_to: str, answer: HostAnswer) -> None:
         draft.answer(ToTerminal(reply_to, ManagementResult(answer.facts.code, answer.block)))
 
 
-def lost(draft: "Draft", because: str) -> None:
+def lost(draft: Draft, because: str) -> None:
     """No answer will be taken any more."""
     draft.end_exchange()
     reply_to = draft.agenda.management_for
@@ -109,7 +106,7 @@ def lost(draft: "Draft", because: str) -> None:
         draft.alert("download_failed", because=because)
 
 
-def cannot_encode(draft: "Draft", because: str) -> None:
+def cannot_encode(draft: Draft, because: str) -> None:
     """It cannot be said in this dialect: not tried again (D1)."""
     if draft.agenda.managements:
         event, *later = draft.agenda.managements

@@ -21,13 +21,10 @@ One exchange at a time, as the dialect demands. From the top:
 """
 
 from enum import StrEnum
-from typing import TYPE_CHECKING
 
 from posd.core import advice_delivery, management, refunds, reversals, session, settlement
+from posd.core.draft import Draft
 from posd.core.state import ReversalStatus, SettlementPhase
-
-if TYPE_CHECKING:
-    from posd.core.draft import Draft
 
 
 class Step(StrEnum):
@@ -56,7 +53,7 @@ CLOSING = {
 }
 
 
-def next_step(draft: "Draft") -> Step | None:
+def next_step(draft: Draft) -> Step | None:
     """The first of the list that can be done now; None: nothing."""
     state = draft.state
     if state.exchange is not None:
@@ -97,7 +94,7 @@ def next_step(draft: "Draft") -> Step | None:
     return None
 
 
-def _due_step(draft: "Draft") -> Step | None:
+def _due_step(draft: Draft) -> Step | None:
     """How a settlement that is due begins; None: it waits, and that is known (D23)."""
     if settlement.skippable(draft):
         return Step.SKIP_BATCH
@@ -106,14 +103,14 @@ def _due_step(draft: "Draft") -> Step | None:
     return None if settlement.wait_is_noted(draft) else Step.WAIT_TO_SETTLE
 
 
-def _without_line(draft: "Draft") -> Step | None:
+def _without_line(draft: Draft) -> Step | None:
     """An empty batch needs no host."""
     if settlement.due(draft) is not None and settlement.skippable(draft) and not draft.agenda.queue:
         return Step.SKIP_BATCH
     return None
 
 
-def waits_until(draft: "Draft") -> list[float]:
+def waits_until(draft: Draft) -> list[float]:
     """The monotonic times at which something becomes possible or impossible; only what can act now counts (D4)."""
     agenda = draft.agenda
     times = [agenda.exchange_deadline_s] if agenda.exchange_deadline_s is not None else []
@@ -131,13 +128,13 @@ def waits_until(draft: "Draft") -> list[float]:
     return times
 
 
-def queue_wait_s(draft: "Draft") -> float:
+def queue_wait_s(draft: Draft) -> float:
     """How long after receipt a request may wait: less when there is no line (D17)."""
     longest_s = draft.rules.queue_wait_max_s
     return longest_s if draft.agenda.link_up else min(longest_s, draft.rules.connect_timeout_s)
 
 
-def _held_back(draft: "Draft") -> list[str]:
+def _held_back(draft: Draft) -> list[str]:
     """What would be done now if its gap were over."""
     state = draft.state
     if not state.session.signed_in:

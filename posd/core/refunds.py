@@ -11,13 +11,12 @@
 - An approval that comes after all puts it in doubt again, or counts: the customer may have the money.
 """
 
-from typing import TYPE_CHECKING
-
 from msgspec.structs import replace
 
 from posd.core import limits
 from posd.core import records as r
 from posd.core.answers import AnswerFacts, ExchangeKind, GroupResult, HostAnswer, HostTotals, MacCheck
+from posd.core.draft import Draft
 from posd.core.effects import ForgetCard, Refusal, Refused, Result, SendTransaction, ToTerminal
 from posd.core.events import TransactionRequested
 from posd.core.rules import Why
@@ -25,21 +24,18 @@ from posd.core.state import Evidence, SettlementPhase, Transaction, TxnStatus
 from posd.core.verdict import SEEN_BEFORE, Verdict, Worth, judge
 from posd.values import RequestId
 
-if TYPE_CHECKING:
-    from posd.core.draft import Draft
-
 STILL_OPEN = frozenset({SettlementPhase.OPEN, SettlementPhase.DRAINING})
 """The totals have not been asked: what is found out now counts in them."""
 
 
-def sent(draft: "Draft", event: TransactionRequested) -> None:
+def sent(draft: Draft, event: TransactionRequested) -> None:
     """A request is about to leave: may it leave a second time, and until when (D12, D17)?"""
     repeatable = draft.rules.kinds[event.kind].in_doubt and draft.rules.refund_repeat and not event.leaves_once
     send_by_s = event.received_s + draft.rules.queue_wait_max_s
     draft.set_repeat((event.request_id, send_by_s) if repeatable else None)
 
 
-def doubt(draft: "Draft", txn: Transaction, verdict: Verdict, code: str | None) -> None:
+def doubt(draft: Draft, txn: Transaction, verdict: Verdict, code: str | None) -> None:
     """No trustworthy outcome: in doubt, said so; its repeat may follow."""
     why = verdict.why or Why.UNREADABLE
     draft.record(r.RefundInDoubt(txn.request_id, why, code, verdict.approval_seen, verdict.detail))
@@ -48,13 +44,13 @@ def doubt(draft: "Draft", txn: Transaction, verdict: Verdict, code: str | None) 
         _give_up(draft, txn.request_id, verdict.detail)
 
 
-def _may_repeat(draft: "Draft", request_id: RequestId) -> bool:
+def _may_repeat(draft: Draft, request_id: RequestId) -> bool:
     repeat, txn = draft.agenda.repeat, draft.state.find(request_id)
     in_time = repeat is not None and repeat[0] == request_id and repeat[1] > draft.now.monotonic_s
     return in_time and txn is not None and txn.status is TxnStatus.IN_DOUBT and not txn.repeated
 
 
-def _give_up(draft: "Draft", request_id: RequestId, because: str) -> None:
+def _give_up(draft: Draft, request_id: RequestId, because: str) -> None:
     """It will not leave again: the card is forgotten and the terminal told."""
     if draft.agenda.repeat is not None and draft.agenda.repeat[0] == request_id:
         draft.set_repeat(None)
@@ -63,13 +59,13 @@ def _give_up(draft: "Draft", request_id: RequestId, because: str) -> None:
         draft.answer(ToTerminal(reply_to, Refused(Refusal.OUTCOME_UNKNOWN, because, request_id)))
 
 
-def to_repeat(draft: "Draft") -> Transaction | None:
+def to_repeat(draft: Draft) -> Transaction | None:
     """The refund in doubt that may be repeated now."""
     repeat = draft.agenda.repeat
     return draft.state.find(repeat[0]) if repeat is not None and _may_repeat(draft, repeat[0]) else None
 
 
-def repeat(draft: "Draft") -> None:
+def repeat(draft: Draft) -> None:
     """Once more, with its own number."""
     txn = to_repeat(draft)
     assert txn is not None
@@ -77,7 +73,7 @@ def repeat(draft: "Draft") -> None:
     draft.send(ExchangeKind.TRANSACTION, SendTransaction(txn, None), txn.request_id)
 
 
-def expire(draft: "Draft") -> None:
+def expire(draft: Draft) -> None:
     """A repeat that could not finish in time any more is not sent (D17)."""
     waiting = draft.agenda.repeat
     if waiting is None or waiting[1] > draft.now.monotonic_s:
@@ -87,7 +83,7 @@ def expire(draft: "Draft") -> None:
         _give_up(draft, waiting[0], "its outcome is in doubt")
 
 
-def cannot_encode(draft: "Draft", request_id: RequestId) -> bool:
+def cannot_encode(draft: Draft, request_id: RequestId) -> bool:
     """The repeat cannot be said: it stays in doubt. False: this is no repeat."""
     txn = draft.state.find(request_id)
     if txn is None or txn.status is not TxnStatus.IN_DOUBT:
@@ -96,7 +92,7 @@ def cannot_encode(draft: "Draft", request_id: RequestId) -> bool:
     return True
 
 
-def repeat_answered(draft: "Draft", txn: Transaction, answer: HostAnswer, verdict: Verdict) -> None:
+def repeat_answered(draft: Draft, txn: Transaction, answer: HostAnswer, verdict: Verdict) -> None:
     """The answer to the repeat."""
     of, code = txn.request_id, answer.facts.code
     if verdict.worth is Worth.APPROVED:
@@ -112,7 +108,7 @@ def repeat_answered(draft: "Draft", txn: Transaction, answer: HostAnswer, verdic
         doubt(draft, txn, replace(verdict, why=verdict.why or Why.UNCONFIRMED, detail=detail), code)
 
 
-def _known(draft: "Draft", of: RequestId, facts: AnswerFacts) -> None:
+def _known(draft: Draft, of: RequestId, facts: AnswerFacts) -> None:
     """It happened: it counts, and who still waits is told so."""
     limits.after_approval(draft)
     for reply_to in draft.take_waiters(of):
@@ -120,7 +116,7 @@ def _known(draft: "Draft", of: RequestId, facts: AnswerFacts) -> None:
     _give_up(draft, of, "")
 
 
-def late(draft: "Draft", txn: Transaction, answer: HostAnswer) -> None:
+def late(draft: Draft, txn: Transaction, answer: HostAnswer) -> None:
     """An answer that nobody waited for any more. After a repeat, a refusal may be the answer to either."""
     verdict, of, code = judge(answer, draft.rules), txn.request_id, answer.facts.code
     if txn.status is TxnStatus.IN_DOUBT and verdict.worth is Worth.APPROVED:
@@ -135,7 +131,7 @@ def late(draft: "Draft", txn: Transaction, answer: HostAnswer) -> None:
         draft.alert("refund_in_doubt", request_id=of, why=Why.UNCONFIRMED.value)
 
 
-def reconcile(draft: "Draft", host: HostTotals) -> None:
+def reconcile(draft: Draft, host: HostTotals) -> None:
     """Totals that agree without it say that it did not happen. Its group is not known: both have to agree (D13).
 
     They say nothing of a refund that left under another number of the host's: they are not of that batch (D7).
@@ -150,7 +146,7 @@ def reconcile(draft: "Draft", host: HostTotals) -> None:
             draft.note("refund_did_not_happen", request_id=txn.request_id, because="the totals agree without it")
 
 
-def resolve(draft: "Draft", by: str, reason: str, request_id: RequestId, happened: bool) -> tuple[bool, str]:
+def resolve(draft: Draft, by: str, reason: str, request_id: RequestId, happened: bool) -> tuple[bool, str]:
     """A named person says whether it happened. Whether that was done, and what it does to the totals."""
     txn = draft.state.find(request_id)
     if txn is None or txn.status is not TxnStatus.IN_DOUBT:
@@ -169,7 +165,7 @@ def resolve(draft: "Draft", by: str, reason: str, request_id: RequestId, happene
     return True, f"resolved by {by}: it happened; its batch was closed without it, settle it with the acquirer"
 
 
-def _found_out(draft: "Draft", txn: Transaction, record: r.RefundResolved) -> None:
+def _found_out(draft: Draft, txn: Transaction, record: r.RefundResolved) -> None:
     draft.record(record)
     if record.happened and txn.request_id in draft.state.transactions:
         limits.after_approval(draft)

@@ -1,11 +1,6 @@
 """A reversal: owed → acknowledged | stuck | conflict; never dropped.
 
-    status        unanswered  refused  exhausted  acknowledged  contradicted  retry  reopened  resolved
-    owed          OWED        OWED     STUCK      ACKNOWLEDGED  CONFLICT      OWED   -         RESOLVED
-    stuck         STUCK       STUCK    -          ACKNOWLEDGED  CONFLICT      OWED   -         RESOLVED
-    conflict      -           -        -          -             -             -      -         RESOLVED
-    acknowledged  -           -        -          -             -             -      OWED      -
-    resolved      -           -        -          -             -             -      -         -
+Which state moves on what: tables/reversals.py.
 
 - Where it is decided: `transactions._unknown` and `requested_by_terminal` below. Durable: the record `ReversalOwed` in
   the same commit. Sent: `attempt`, before the next online request, then with growing gaps.
@@ -19,12 +14,10 @@
 - An answer may trigger one sign-in for each reversal; the second such answer counts as an attempt (D12).
 """
 
-from enum import StrEnum
-from typing import TYPE_CHECKING
-
 from posd.core import advices
 from posd.core import records as r
 from posd.core.answers import AnswerClass, AnswerFacts, ExchangeKind, HostAnswer
+from posd.core.draft import Draft
 from posd.core.effects import ForgetCard, Refusal, Refused, Result, SendReversal, ToTerminal
 from posd.core.events import ReversalRequested
 from posd.core.originals import users_of
@@ -32,52 +25,7 @@ from posd.core.rules import Why
 from posd.core.state import UNENDED, Reversal, ReversalStatus, Transaction, TxnStatus
 from posd.core.transactions import refuse_waiting
 from posd.core.verdict import Worth, judge
-from posd.errors import InvariantBroken
 from posd.values import RequestId
-
-if TYPE_CHECKING:
-    from posd.core.draft import Draft
-
-
-class Input(StrEnum):
-    """What moves a reversal."""
-
-    UNANSWERED = "unanswered"
-    REFUSED = "refused"
-    EXHAUSTED = "exhausted"
-    ACKNOWLEDGED = "acknowledged"
-    CONTRADICTED = "contradicted"
-    RETRY = "retry"
-    REOPENED = "reopened"
-    RESOLVED = "resolved"
-
-
-_S, _I = ReversalStatus, Input
-TABLE: dict[tuple[ReversalStatus, Input], ReversalStatus] = {
-    (_S.OWED, _I.UNANSWERED): _S.OWED,
-    (_S.OWED, _I.REFUSED): _S.OWED,
-    (_S.OWED, _I.EXHAUSTED): _S.STUCK,
-    (_S.OWED, _I.ACKNOWLEDGED): _S.ACKNOWLEDGED,
-    (_S.OWED, _I.CONTRADICTED): _S.CONFLICT,
-    (_S.OWED, _I.RETRY): _S.OWED,
-    (_S.OWED, _I.RESOLVED): _S.RESOLVED,
-    (_S.STUCK, _I.UNANSWERED): _S.STUCK,
-    (_S.STUCK, _I.REFUSED): _S.STUCK,
-    (_S.STUCK, _I.ACKNOWLEDGED): _S.ACKNOWLEDGED,
-    (_S.STUCK, _I.CONTRADICTED): _S.CONFLICT,
-    (_S.STUCK, _I.RETRY): _S.OWED,
-    (_S.STUCK, _I.RESOLVED): _S.RESOLVED,
-    (_S.CONFLICT, _I.RESOLVED): _S.RESOLVED,
-    (_S.ACKNOWLEDGED, _I.REOPENED): _S.OWED,
-}
-
-
-def move(status: ReversalStatus, what: Input) -> ReversalStatus:
-    """The next status; a pair that the table does not have is refused by name."""
-    if (status, what) not in TABLE:
-        raise InvariantBroken(f"a reversal that is {status} cannot become {what}")
-    return TABLE[status, what]
-
 
 DENIALS = frozenset({"12", "25"})
 """Codes with which a host says that it knows of no original (D11)."""
@@ -91,7 +39,7 @@ def due_key(request_id: RequestId) -> str:
     return f"reversal:{request_id}"
 
 
-def next_owed(draft: "Draft", force: bool) -> Reversal | None:
+def next_owed(draft: Draft, force: bool) -> Reversal | None:
     """The oldest reversal whose turn it is; `force` (a request waits): an owed one need not wait for its gap."""
     for reversal in draft.state.unended_reversals():
         if reversal.status is ReversalStatus.CONFLICT:
@@ -101,7 +49,7 @@ def next_owed(draft: "Draft", force: bool) -> Reversal | None:
     return None
 
 
-def attempt(draft: "Draft", reversal: Reversal) -> None:
+def attempt(draft: Draft, reversal: Reversal) -> None:
     """Record the attempt, then it may leave. It is encoded anew each time, from facts (D1)."""
     txn = _transaction_of(draft, reversal.request_id)
     original = draft.state.find(txn.original) if txn.original else None
@@ -109,7 +57,7 @@ def attempt(draft: "Draft", reversal: Reversal) -> None:
     draft.send(ExchangeKind.REVERSAL, SendReversal(txn, original, reversal.reason, reversal.icc), reversal.request_id)
 
 
-def answered(draft: "Draft", reversal: Reversal, answer: HostAnswer) -> None:
+def answered(draft: Draft, reversal: Reversal, answer: HostAnswer) -> None:
     """The host's answer to the attempt in flight."""
     draft.end_exchange()
     of, code = reversal.request_id, answer.facts.code
@@ -132,13 +80,13 @@ def answered(draft: "Draft", reversal: Reversal, answer: HostAnswer) -> None:
         _failed(draft, r.ReversalRefused(of, code, _reason(draft, REASON_OTHER)))
 
 
-def _acknowledged(draft: "Draft", reversal: Reversal, code: str, flagged: bool) -> None:
+def _acknowledged(draft: Draft, reversal: Reversal, code: str, flagged: bool) -> None:
     draft.record(r.ReversalAcknowledged(reversal.request_id, code, flagged))
     draft.at_once(due_key(reversal.request_id))
     draft.note("reversal_acknowledged", request_id=reversal.request_id, code=code, attempts=reversal.attempts)
 
 
-def _denied(draft: "Draft", reversal: Reversal, code: str) -> None:
+def _denied(draft: Draft, reversal: Reversal, code: str) -> None:
     """12 or 25 (D11)."""
     txn = _transaction_of(draft, reversal.request_id)
     batch_open = txn.batch == draft.state.batch.identity
@@ -151,14 +99,14 @@ def _denied(draft: "Draft", reversal: Reversal, code: str) -> None:
         draft.alert("reversal_conflict", request_id=reversal.request_id, code=code)
 
 
-def lost(draft: "Draft", reversal: Reversal, why: Why) -> None:
+def lost(draft: Draft, reversal: Reversal, why: Why) -> None:
     """No answer will be taken any more for the attempt in flight."""
     draft.end_exchange()
     reason = reversal.reason if why is Why.NOT_SENT else _reason(draft, REASON_NO_ANSWER)
     _failed(draft, r.ReversalUnanswered(reversal.request_id, why, reason))
 
 
-def _failed(draft: "Draft", record: r.ReversalUnanswered | r.ReversalRefused) -> None:
+def _failed(draft: Draft, record: r.ReversalUnanswered | r.ReversalRefused) -> None:
     """One attempt more is gone; what comes next is a gap, or *stuck*."""
     draft.record(record)
     reversal = draft.state.reversals[record.request_id]
@@ -173,7 +121,7 @@ def _failed(draft: "Draft", record: r.ReversalUnanswered | r.ReversalRefused) ->
         draft.wait(key, draft.rules.stuck_retry_s)
 
 
-def cannot_encode(draft: "Draft", request_id: RequestId, because: str) -> None:
+def cannot_encode(draft: Draft, request_id: RequestId, because: str) -> None:
     """It cannot be said in this dialect (D1). It may not be owed yet, if what led to it comes after this."""
     reversal = draft.state.reversals.get(request_id)
     if reversal is not None and reversal.status is ReversalStatus.OWED:
@@ -182,11 +130,11 @@ def cannot_encode(draft: "Draft", request_id: RequestId, because: str) -> None:
     draft.wait(due_key(request_id), draft.rules.stuck_retry_s)
 
 
-def _reason(draft: "Draft", why: Why) -> str:
+def _reason(draft: Draft, why: Why) -> str:
     return draft.rules.reversal_reasons[why]
 
 
-def late_approval(draft: "Draft", txn: Transaction) -> None:
+def late_approval(draft: Draft, txn: Transaction) -> None:
     """An approval came when nobody waited for it any more."""
     reversal = draft.state.reversals.get(txn.request_id)
     if txn.status in (TxnStatus.DECLINED, TxnStatus.NOT_SENT) and draft.rules.kinds[txn.kind].reversible:
@@ -200,7 +148,7 @@ def late_approval(draft: "Draft", txn: Transaction) -> None:
         draft.alert("reversal_reopened", request_id=txn.request_id)
 
 
-def requested_by_terminal(draft: "Draft", event: ReversalRequested) -> None:
+def requested_by_terminal(draft: Draft, event: ReversalRequested) -> None:
     """The terminal's own 0400: answered 00 as soon as the owed reversal is durable; then it is ours (D16, D17)."""
     waiting = next((q for q in draft.agenda.queue if q.request_id == event.original), None)
     txn = draft.state.find(event.original)
@@ -228,25 +176,25 @@ def requested_by_terminal(draft: "Draft", event: ReversalRequested) -> None:
         draft.answer(ToTerminal(event.reply_to, Result(AnswerFacts("00"), event.original)))
 
 
-def _why_asked(draft: "Draft", event: ReversalRequested, txn: Transaction) -> Why:
+def _why_asked(draft: Draft, event: ReversalRequested, txn: Transaction) -> Why:
     """The chip may refuse what the host has approved: then that is uploaded too (reference 1.7, record type 6)."""
     by_chip = event.reason == draft.rules.reversal_reasons.get(Why.REFUSED_BY_CHIP)
     return Why.REFUSED_BY_CHIP if by_chip and txn.chip and txn.status is TxnStatus.APPROVED else Why.TERMINAL
 
 
-def _taken_back(draft: "Draft", txn: Transaction) -> None:
+def _taken_back(draft: Draft, txn: Transaction) -> None:
     """Who still waits for its answer is told "failed"; the host's answer will only be remembered."""
     because = "the terminal took it back"
     for reply_to in draft.take_waiters(txn.request_id):
         draft.answer(ToTerminal(reply_to, Refused(Refusal.OUTCOME_UNKNOWN, because, txn.request_id)))
 
 
-def _refuse_in_advance(draft: "Draft", original: RequestId) -> None:
+def _refuse_in_advance(draft: Draft, original: RequestId) -> None:
     if original not in draft.state.tombstones:
         draft.record(r.OriginalRefusedInAdvance(original))
 
 
-def _cancel_unsent(draft: "Draft", event: ReversalRequested) -> None:
+def _cancel_unsent(draft: Draft, event: ReversalRequested) -> None:
     """It was not sent and will not be: nothing is owed (D17)."""
     _refuse_in_advance(draft, event.original)
     for reply_to in draft.take_waiters(event.original):
@@ -256,7 +204,7 @@ def _cancel_unsent(draft: "Draft", event: ReversalRequested) -> None:
     draft.answer(ToTerminal(event.reply_to, Result(AnswerFacts("00"), event.original)))
 
 
-def retry(draft: "Draft", by: str, request_id: RequestId | None) -> str:
+def retry(draft: Draft, by: str, request_id: RequestId | None) -> str:
     """A person wants the next attempt now. Returns what to tell them."""
     wanted = [
         rev
@@ -269,7 +217,7 @@ def retry(draft: "Draft", by: str, request_id: RequestId | None) -> str:
     return f"{len(wanted)} reversal(s) will be tried now" if wanted else "no such reversal is owed or stuck"
 
 
-def resolve(draft: "Draft", by: str, reason: str, request_id: RequestId) -> str | None:
+def resolve(draft: Draft, by: str, reason: str, request_id: RequestId) -> str | None:
     """A named person ends a reversal. Returns why not, or None."""
     reversal = draft.state.reversals.get(request_id)
     if reversal is None or reversal.status not in UNENDED:
@@ -282,7 +230,7 @@ def resolve(draft: "Draft", by: str, reason: str, request_id: RequestId) -> str 
     return None
 
 
-def _transaction_of(draft: "Draft", request_id: RequestId) -> Transaction:
+def _transaction_of(draft: Draft, request_id: RequestId) -> Transaction:
     txn = draft.state.find(request_id)
     assert txn is not None, f"the reversal of {request_id} has no transaction"
     return txn

@@ -16,20 +16,16 @@
   alerted: nothing of it is done here.
 """
 
-from typing import TYPE_CHECKING
-
 from posd.core import management, settlement
 from posd.core import records as r
 from posd.core.answers import AnswerClass, ExchangeKind, HostAnswer, MacCheck
+from posd.core.draft import Draft
 from posd.core.effects import Refusal, SendEcho, SendSignIn, SendSignOff, SignInResult, ToTerminal
 from posd.core.events import TerminalSignInRequested
 from posd.core.schedule import host_wall_ms
 from posd.core.state import SettlementCause, SettlementPhase, TxnStatus
 from posd.core.totals import MONEY
 from posd.values import Stan
-
-if TYPE_CHECKING:
-    from posd.core.draft import Draft
 
 SIGN_IN, ECHO = "sign_in", "echo"
 
@@ -42,7 +38,7 @@ WANTS_AGAIN_S = 3600.0
 """A host that asks for the same thing beside every answer is alerted once in so long."""
 
 
-def sign_in(draft: "Draft", for_settlement: bool) -> None:
+def sign_in(draft: Draft, for_settlement: bool) -> None:
     """0800 with a new STAN; where the host wants none, the terminal is ready without, and no clock is judged."""
     stan = draft.state.stan
     if not draft.rules.sign_in_needed:
@@ -55,7 +51,7 @@ def sign_in(draft: "Draft", for_settlement: bool) -> None:
     draft.send(ExchangeKind.SIGN_IN, SendSignIn(stan, draft.state.batch.number))
 
 
-def answered(draft: "Draft", answer: HostAnswer, for_settlement: bool) -> None:
+def answered(draft: Draft, answer: HostAnswer, for_settlement: bool) -> None:
     """The 0810 to the newest sign-in."""
     draft.end_exchange()
     keys = answer.wrapped_keys if draft.rules.keys_expected else NO_KEYS
@@ -74,14 +70,14 @@ def answered(draft: "Draft", answer: HostAnswer, for_settlement: bool) -> None:
         settlement.begin(draft)
 
 
-def _exchange_stan(draft: "Draft") -> Stan:
+def _exchange_stan(draft: Draft) -> Stan:
     exchange = draft.state.exchange
     assert exchange is not None
     assert exchange.stan is not None
     return exchange.stan
 
 
-def _offset_ms(draft: "Draft", answer: HostAnswer) -> int | None:
+def _offset_ms(draft: Draft, answer: HostAnswer) -> int | None:
     """How far the host's clock is ahead of ours."""
     if answer.host_clock is None:
         return None
@@ -89,7 +85,7 @@ def _offset_ms(draft: "Draft", answer: HostAnswer) -> int | None:
     return None if host_ms is None else host_ms - draft.now.wall_ms
 
 
-def _batch_number_changed(draft: "Draft", answer: HostAnswer) -> None:
+def _batch_number_changed(draft: Draft, answer: HostAnswer) -> None:
     """D7: the number is the host's; what it means depends on what is open."""
     number = answer.batch_number
     assert number is not None
@@ -105,7 +101,7 @@ def _batch_number_changed(draft: "Draft", answer: HostAnswer) -> None:
         draft.alert("host_batch_number_was_closed_by_us", number=number)
 
 
-def failed(draft: "Draft", because: str) -> None:
+def failed(draft: Draft, because: str) -> None:
     """No usable keys: signed out, said so, retried."""
     for_settlement = draft.state.exchange is not None and draft.state.exchange.for_settlement
     draft.end_exchange()
@@ -116,7 +112,7 @@ def failed(draft: "Draft", because: str) -> None:
         settlement.postpone(draft, f"the sign-in before it failed: {because}")
 
 
-def sign_off(draft: "Draft") -> None:
+def sign_off(draft: Draft) -> None:
     """0820 with code 002, once, after a close; then the sign-in."""
     stan = draft.state.stan
     draft.want_sign_off(False)
@@ -124,19 +120,19 @@ def sign_off(draft: "Draft") -> None:
     draft.send(ExchangeKind.SIGN_OFF, SendSignOff(stan, draft.state.batch.number))
 
 
-def sign_off_ended(draft: "Draft", answered: bool) -> None:
+def sign_off_ended(draft: Draft, answered: bool) -> None:
     """Answered or not: nothing of ours hangs on it."""
     draft.end_exchange()
     draft.record(r.SignOffEnded(answered))
 
 
-def echo(draft: "Draft") -> None:
+def echo(draft: Draft) -> None:
     """0820 with code 301: the line is idle."""
     draft.record(r.EchoStarted())
     draft.send(ExchangeKind.ECHO, SendEcho(draft.state.batch.number))
 
 
-def echo_ended(draft: "Draft", answered: bool) -> None:
+def echo_ended(draft: Draft, answered: bool) -> None:
     """Answered or not; the line itself decides what that means for it."""
     draft.end_exchange()
     draft.record(r.EchoEnded(answered))
@@ -145,7 +141,7 @@ def echo_ended(draft: "Draft", answered: bool) -> None:
         draft.alert("echo_unanswered")
 
 
-def terminal_wants_keys(draft: "Draft", event: TerminalSignInRequested) -> None:
+def terminal_wants_keys(draft: Draft, event: TerminalSignInRequested) -> None:
     """The terminal's 0800: answered from the held block, or as soon as there is one (D26)."""
     if draft.state.session.signed_in:
         _give_keys(draft, event.reply_to)
@@ -157,20 +153,20 @@ def terminal_wants_keys(draft: "Draft", event: TerminalSignInRequested) -> None:
     draft.set_sign_in_waiters(waiting[-draft.rules.queue_max :])
 
 
-def _give_keys(draft: "Draft", reply_to: str) -> None:
+def _give_keys(draft: Draft, reply_to: str) -> None:
     session = draft.state.session
     assert session.wrapped_keys is not None
     draft.record(r.TerminalKeysGiven(session.generation))
     draft.answer(ToTerminal(reply_to, SignInResult(session.wrapped_keys, session.clock_offset_ms or 0)))
 
 
-def _answer_waiting_terminals(draft: "Draft") -> None:
+def _answer_waiting_terminals(draft: Draft) -> None:
     for reply_to, _ in draft.agenda.sign_in_waiters:
         _give_keys(draft, reply_to)
     draft.set_sign_in_waiters(())
 
 
-def refuse_waiting_terminals(draft: "Draft") -> None:
+def refuse_waiting_terminals(draft: Draft) -> None:
     """Those whose patience is over are told that nothing could be done."""
     kept = []
     for reply_to, give_up_s in draft.agenda.sign_in_waiters:
@@ -181,7 +177,7 @@ def refuse_waiting_terminals(draft: "Draft") -> None:
     draft.set_sign_in_waiters(tuple(kept))
 
 
-def host_wants(draft: "Draft", answer: HostAnswer) -> None:
+def host_wants(draft: Draft, answer: HostAnswer) -> None:
     """What the host asks for beside its answer (reference 1.1, header digit 6). Its header has no MAC: never trusted
     further than to sign in once more. Asked for beside a sign-in's own answer, that would never end: alerted instead.
     """

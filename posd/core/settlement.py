@@ -1,17 +1,6 @@
 """The close of a batch: open → draining → totals → uploading → trailer → open (the next one).
 
-    on           open      draining  totals       uploading  trailer  unconfirmed
-    begun        DRAINING  -         -            -          -        -
-    skipped      OPEN      OPEN      -            -          -        -
-    asked        -         TOTALS    TOTALS       -          -        -
-    unanswered   -         -         TOTALS       UPLOADING  TRAILER  -
-    items_wanted -         -         UPLOADING    -          -        -
-    no_items     -         -         TRAILER      -          -        -
-    moved_on     -         -         -            UPLOADING  -        -
-    all_uploaded -         -         -            TRAILER    -        -
-    unclear      -         -         UNCONFIRMED  -          -        -
-    not_closed   -         DRAINING  TOTALS       UPLOADING  TRAILER  TOTALS
-    closed       -         OPEN      OPEN         OPEN       OPEN     OPEN
+Which state moves on what: tables/settlement.py.
 
 - Due is computed (schedule.py) or wanted (a person, the terminal's own close, the host's batch number). A due moment is
   satisfied by a close begun at or after it, and a batch closes at most once (D18).
@@ -28,82 +17,25 @@
   closed the batch, once it is unconfirmed or its message has failed `settle_attempts_max` times.
 """
 
-from enum import StrEnum
-from typing import TYPE_CHECKING
-
 from msgspec.structs import replace
 
 from posd.core import advice_delivery, advices, chips, confirmations, limits, refunds
 from posd.core import records as r
 from posd.core.answers import AnswerClass, ExchangeKind, GroupResult, HostAnswer, HostTotals, Totals
+from posd.core.draft import Draft
 from posd.core.effects import BatchEnded, SendTotals
 from posd.core.reversals import due_key
 from posd.core.schedule import DAY_MS, host_wall_ms, newest_due_ms
 from posd.core.state import CloseOutcome, Reversal, Settlement, SettlementCause, SettlementPhase, Transaction, TxnStatus
 from posd.core.totals import counts, possible, to_upload, totals_of
 from posd.core.verdict import SEEN_BEFORE
-from posd.errors import InvariantBroken
 from posd.values import BATCH_NUMBER_MAX, BatchNumber, next_batch_number
-
-if TYPE_CHECKING:
-    from posd.core.draft import Draft
 
 SETTLE = "settle"
 
 
-class Input(StrEnum):
-    """What moves a settlement."""
-
-    BEGUN = "begun"
-    SKIPPED = "skipped"
-    ASKED = "asked"
-    UNANSWERED = "unanswered"
-    ITEMS_WANTED = "items_wanted"
-    NO_ITEMS = "no_items"
-    MOVED_ON = "moved_on"
-    ALL_UPLOADED = "all_uploaded"
-    UNCLEAR = "unclear"
-    NOT_CLOSED = "not_closed"
-    CLOSED = "closed"
-
-
-_P, _I = SettlementPhase, Input
-TABLE: dict[tuple[SettlementPhase, Input], SettlementPhase] = {
-    (_P.OPEN, _I.BEGUN): _P.DRAINING,
-    (_P.OPEN, _I.SKIPPED): _P.OPEN,
-    (_P.DRAINING, _I.SKIPPED): _P.OPEN,
-    (_P.DRAINING, _I.ASKED): _P.TOTALS,
-    (_P.TOTALS, _I.ASKED): _P.TOTALS,
-    (_P.TOTALS, _I.UNANSWERED): _P.TOTALS,
-    (_P.TOTALS, _I.ITEMS_WANTED): _P.UPLOADING,
-    (_P.TOTALS, _I.NO_ITEMS): _P.TRAILER,
-    (_P.TOTALS, _I.UNCLEAR): _P.UNCONFIRMED,
-    (_P.UPLOADING, _I.UNANSWERED): _P.UPLOADING,
-    (_P.UPLOADING, _I.MOVED_ON): _P.UPLOADING,
-    (_P.UPLOADING, _I.ALL_UPLOADED): _P.TRAILER,
-    (_P.TRAILER, _I.UNANSWERED): _P.TRAILER,
-    (_P.DRAINING, _I.NOT_CLOSED): _P.DRAINING,
-    (_P.TOTALS, _I.NOT_CLOSED): _P.TOTALS,
-    (_P.UPLOADING, _I.NOT_CLOSED): _P.UPLOADING,
-    (_P.TRAILER, _I.NOT_CLOSED): _P.TRAILER,
-    (_P.UNCONFIRMED, _I.NOT_CLOSED): _P.TOTALS,
-    (_P.DRAINING, _I.CLOSED): _P.OPEN,
-    (_P.TOTALS, _I.CLOSED): _P.OPEN,
-    (_P.UPLOADING, _I.CLOSED): _P.OPEN,
-    (_P.TRAILER, _I.CLOSED): _P.OPEN,
-    (_P.UNCONFIRMED, _I.CLOSED): _P.OPEN,
-}
-
-
-CLOSING = frozenset({_P.TOTALS, _P.UPLOADING, _P.TRAILER})
+CLOSING = frozenset({SettlementPhase.TOTALS, SettlementPhase.UPLOADING, SettlementPhase.TRAILER})
 """From the totals on nothing but the close leaves."""
-
-
-def move(phase: SettlementPhase, what: Input) -> SettlementPhase:
-    """The next phase; a pair that the table does not have is refused by name."""
-    if (phase, what) not in TABLE:
-        raise InvariantBroken(f"a settlement that is {phase} cannot go on with {what}")
-    return TABLE[phase, what]
 
 
 SIGN_IN_FIRST = "77"
@@ -113,7 +45,7 @@ JUDGED_AHEAD_MAX_MS = 2 * DAY_MS
 """A close whose clock was judged (D24) and that still lies further ahead than this is not believed."""
 
 
-def due(draft: "Draft") -> tuple[SettlementCause, int | None] | None:
+def due(draft: Draft) -> tuple[SettlementCause, int | None] | None:
     """Whether a close has to begin, and why; computed from the clock and the last close, never remembered."""
     state, rules = draft.state, draft.rules
     if state.settlement.phase is not SettlementPhase.OPEN:
@@ -126,7 +58,7 @@ def due(draft: "Draft") -> tuple[SettlementCause, int | None] | None:
     return None
 
 
-def _satisfied_until_ms(draft: "Draft") -> int:
+def _satisfied_until_ms(draft: Draft) -> int:
     """Due moments until then are satisfied. A time ahead of the clock is not believed: then the clock was wrong.
 
     Money is due at the first moment after it came, unless a close whose clock a host judged has begun since. Only an
@@ -143,11 +75,11 @@ def _satisfied_until_ms(draft: "Draft") -> int:
     return max(judged_ms, _believed_ms(draft, begun_ms, skew_ms))
 
 
-def _believed_ms(draft: "Draft", at_ms: int, ahead_max_ms: int) -> int:
+def _believed_ms(draft: Draft, at_ms: int, ahead_max_ms: int) -> int:
     return at_ms if at_ms <= draft.now.wall_ms + ahead_max_ms else 0
 
 
-def _first_money_ms(draft: "Draft") -> int | None:
+def _first_money_ms(draft: Draft) -> int | None:
     """When the oldest of what there is to settle came: by the host's clock if it said its time, else by ours.
 
     What the host says of an advice is when it took it, which may be hours later.
@@ -164,35 +96,35 @@ def _first_money_ms(draft: "Draft") -> int | None:
     return first.at_ms if host_ms is None else host_ms
 
 
-def _is_to_settle(draft: "Draft", txn: Transaction) -> bool:
+def _is_to_settle(draft: Draft, txn: Transaction) -> bool:
     """Money, a refund in doubt (D13: only the host's totals tell), or what a chip did (it is always uploaded)."""
     in_doubt = txn.status is TxnStatus.IN_DOUBT
     return in_doubt or counts(txn, draft.rules) or chips.result_of(draft.state, txn) is not None
 
 
-def nothing_to_settle(draft: "Draft") -> bool:
+def nothing_to_settle(draft: Draft) -> bool:
     """No money in the open batch, nothing owed in it, and no chip to tell of."""
     return _first_money_ms(draft) is None
 
 
-def skippable(draft: "Draft") -> bool:
+def skippable(draft: Draft) -> bool:
     """It ends without a message, unless the acquirer wants empty batches too."""
     return draft.rules.skip_empty and nothing_to_settle(draft)
 
 
-def waits(draft: "Draft") -> limits.Wait | None:
+def waits(draft: Draft) -> limits.Wait | None:
     """Why the settlement that is due does not begin; None: it may, or none is due (D23)."""
     wanted = due(draft)
     return limits.waiting(draft, *wanted, _satisfied_until_ms(draft)) if wanted is not None else None
 
 
-def wait_is_noted(draft: "Draft") -> bool:
+def wait_is_noted(draft: Draft) -> bool:
     """That it waits is in the journal already."""
     wait, wanted = waits(draft), due(draft)
     return wait is None or wanted is None or limits.noted(draft, wait, wanted[1])
 
 
-def note_wait(draft: "Draft") -> None:
+def note_wait(draft: Draft) -> None:
     """It waits: durable, and said once."""
     wait, wanted = waits(draft), due(draft)
     assert wait is not None
@@ -200,13 +132,13 @@ def note_wait(draft: "Draft") -> None:
     limits.note(draft, wait, wanted[1])
 
 
-def _owed_in_batch(draft: "Draft") -> list[Reversal]:
+def _owed_in_batch(draft: Draft) -> list[Reversal]:
     """What belongs to an earlier batch, or was carried over from it, goes its own way (D19)."""
     owed = (rev for rev in draft.state.unended_reversals() if rev.request_id in draft.state.transactions)
     return [reversal for reversal in owed if not reversal.carried_over]
 
 
-def skip(draft: "Draft") -> None:
+def skip(draft: Draft) -> None:
     """The batch ends without a message: there never was money in it, or all of it has been reversed."""
     settlement = draft.state.settlement
     begun = (settlement.cause, settlement.due_ms) if settlement.cause else None
@@ -217,7 +149,7 @@ def skip(draft: "Draft") -> None:
     draft.effects.append(BatchEnded())
 
 
-def begin(draft: "Draft") -> None:
+def begin(draft: Draft) -> None:
     """After the fresh sign-in: judge the clock, then it is durable that the close has begun."""
     wanted = due(draft)
     if wanted is None or waits(draft) is not None:
@@ -235,7 +167,7 @@ def begin(draft: "Draft") -> None:
     advice_delivery.all_at_once(draft)
 
 
-def postpone(draft: "Draft", because: str) -> None:
+def postpone(draft: Draft, because: str) -> None:
     """Due, and may not begin or go on now: alerted and retried."""
     gap_s = draft.back_off(SETTLE, draft.rules.settle_retry)
     if draft.state.settlement.postponed_because != because:
@@ -243,12 +175,12 @@ def postpone(draft: "Draft", because: str) -> None:
     draft.alert("settlement_postponed", because=because, retry_in_s=round(gap_s))
 
 
-def drained(draft: "Draft") -> bool:
+def drained(draft: Draft) -> bool:
     """Nothing more to wait for before the totals: confirmed (D16), and delivered or held long enough (D19)."""
     return delivered(draft) and not confirmations.still_open(draft.state)
 
 
-def delivered(draft: "Draft") -> bool:
+def delivered(draft: Draft) -> bool:
     """Nothing more to deliver before the totals, or it has been held up long enough (D19)."""
     if _waits_for_reversals(draft):
         return False
@@ -257,7 +189,7 @@ def delivered(draft: "Draft") -> bool:
     return not owed or (until_s is not None and until_s <= draft.now.monotonic_s)
 
 
-def ends_draining(draft: "Draft") -> bool:
+def ends_draining(draft: Draft) -> bool:
     """The hold is over, and only tills have yet to confirm: nothing new may make it longer (D16, D19)."""
     until_s = draft.agenda.drain_until_s
     draining = draft.state.settlement.phase is SettlementPhase.DRAINING
@@ -265,17 +197,17 @@ def ends_draining(draft: "Draft") -> bool:
     return draining and over and bool(confirmations.still_open(draft.state))
 
 
-def drain_ends_s(draft: "Draft") -> float | None:
+def drain_ends_s(draft: Draft) -> float | None:
     """When the hold is over, and the totals are asked whatever is still owed; None: nothing ends by time."""
     return None if _waits_for_reversals(draft) else draft.agenda.drain_until_s
 
 
-def _waits_for_reversals(draft: "Draft") -> bool:
+def _waits_for_reversals(draft: Draft) -> bool:
     """The acquirer wants them acknowledged first (reference 2.5, step 1)."""
     return draft.rules.close.waits_for_reversals and bool(_owed_in_batch(draft))
 
 
-def ask_totals(draft: "Draft") -> None:
+def ask_totals(draft: Draft) -> None:
     """0500. A repeat carries the STAN and the totals of the first (D20)."""
     settlement = draft.state.settlement
     if settlement.stan is None or settlement.totals is None:
@@ -292,7 +224,7 @@ def ask_totals(draft: "Draft") -> None:
     draft.send(ExchangeKind.TOTALS, SendTotals(stan, draft.state.batch.number, totals))
 
 
-def totals_answered(draft: "Draft", answer: HostAnswer) -> None:
+def totals_answered(draft: Draft, answer: HostAnswer) -> None:
     """The 0510."""
     draft.end_exchange()
     settlement = draft.state.settlement
@@ -326,7 +258,7 @@ def totals_answered(draft: "Draft", answer: HostAnswer) -> None:
             close(draft, CloseOutcome.AGREED, "")
 
 
-def _taken_at_its_word(draft: "Draft", host: HostTotals) -> HostTotals:
+def _taken_at_its_word(draft: Draft, host: HostTotals) -> HostTotals:
     """A group that it calls balanced beside other totals than ours is not clear: uploading settles what it has.
 
     Zeros are no totals of a batch: some hosts give none (reference 1.6).
@@ -343,13 +275,13 @@ def _taken_at_its_word(draft: "Draft", host: HostTotals) -> HostTotals:
     return replace(host, domestic=domestic, foreign=foreign)
 
 
-def _host_has_some(draft: "Draft") -> bool:
+def _host_has_some(draft: Draft) -> bool:
     """Something of this batch was acknowledged: a host that says "nothing" speaks of another batch."""
     every = draft.state.transactions.values()
     return any(txn.status is TxnStatus.APPROVED and counts(txn, draft.rules) for txn in every)
 
 
-def _say_out_of_balance(draft: "Draft") -> None:
+def _say_out_of_balance(draft: Draft) -> None:
     """With the first suspects: declines that had no MAC (D10), refunds in doubt (D13)."""
     every = draft.state.transactions.values()
     unmaced = sum(txn.unmaced and txn.status is TxnStatus.DECLINED for txn in every)
@@ -364,39 +296,39 @@ def balanced(settlement: Settlement) -> bool:
     return host is not None and host.domestic is GroupResult.BALANCED and host.foreign is GroupResult.BALANCED
 
 
-def _retry_totals(draft: "Draft", because: str, code: str) -> None:
+def _retry_totals(draft: Draft, because: str, code: str) -> None:
     """No usable answer: the same question again, later."""
     draft.record(r.TotalsUnanswered(because, code))
     draft.back_off(SETTLE, draft.rules.settle_retry)
     draft.alert("totals_unanswered", because=because)
 
 
-def lost(draft: "Draft", because: str) -> None:
+def lost(draft: Draft, because: str) -> None:
     """No answer will be taken any more for the totals in flight."""
     draft.end_exchange()
     _retry_totals(draft, because, "")
 
 
-def never_left(draft: "Draft", because: str) -> None:
+def never_left(draft: Draft, because: str) -> None:
     """The host was not asked: 94, 77 or zeros in answer to the next 0500 are no sign that it closed (D20)."""
     draft.end_exchange()
     draft.record(r.TotalsNotSent(because))
     draft.back_off(SETTLE, draft.rules.settle_retry)
 
 
-def sign_in_first(draft: "Draft", answer: HostAnswer) -> None:
+def sign_in_first(draft: Draft, answer: HostAnswer) -> None:
     """The host has forgotten us: what it did not take is sent again after a sign-in."""
     if answer.answer_class is AnswerClass.ACT_AND_RETRY:
         draft.record(r.SignedOut(f"the host answered {answer.facts.code} to a settlement message"))
 
 
-def _unconfirmed(draft: "Draft", because: str) -> None:
+def _unconfirmed(draft: Draft, because: str) -> None:
     draft.record(r.SettlementUnconfirmed(because))
     draft.record(r.SignedOut("the host's batch number tells whether the batch is closed"))  # D20
     draft.alert("settlement_unconfirmed", because=because)
 
 
-def closed_elsewhere(draft: "Draft", number: BatchNumber) -> bool:
+def closed_elsewhere(draft: Draft, number: BatchNumber) -> bool:
     """Whether a new batch number of the host's says that it did close the batch that we are not sure about (D20)."""
     settlement = draft.state.settlement
     in_doubt = settlement.phase is SettlementPhase.UNCONFIRMED or (
@@ -406,7 +338,7 @@ def closed_elsewhere(draft: "Draft", number: BatchNumber) -> bool:
     return in_doubt and 0 < steps < BATCH_NUMBER_MAX // 2
 
 
-def closed_by_evidence(draft: "Draft", number: BatchNumber) -> None:
+def closed_by_evidence(draft: Draft, number: BatchNumber) -> None:
     """The host's batch number has moved on: it did close (D20)."""
     closed = draft.state.batch.number
     draft.record(r.BatchClosed(CloseOutcome.UNCONFIRMED, _totals(draft), number))
@@ -415,7 +347,7 @@ def closed_by_evidence(draft: "Draft", number: BatchNumber) -> None:
     draft.effects.append(BatchEnded())
 
 
-def decide(draft: "Draft", by: str, reason: str, closed: bool) -> str | None:
+def decide(draft: Draft, by: str, reason: str, closed: bool) -> str | None:
     """A named person says whether the host closed a batch that cannot be closed otherwise. Returns why not, or None."""
     settlement = draft.state.settlement
     attempts_max = draft.rules.settle_attempts_max
@@ -432,7 +364,7 @@ def decide(draft: "Draft", by: str, reason: str, closed: bool) -> str | None:
     return None
 
 
-def close(draft: "Draft", outcome: CloseOutcome, by: str) -> None:
+def close(draft: Draft, outcome: CloseOutcome, by: str) -> None:
     number = next_batch_number(draft.state.batch.number)
     closed = draft.state.batch.number
     draft.record(r.BatchClosed(outcome, _totals(draft), number, by))
@@ -446,5 +378,5 @@ def close(draft: "Draft", outcome: CloseOutcome, by: str) -> None:
         draft.want_sign_off(draft.rules.sign_off_after_close)
 
 
-def _totals(draft: "Draft") -> Totals:
+def _totals(draft: Draft) -> Totals:
     return draft.state.settlement.totals or Totals()

@@ -6,15 +6,13 @@ money, and is kept for our own upload. It must never move money: the acquirer is
 the terminal's.
 """
 
-from typing import TYPE_CHECKING
-
-from msgspec.structs import replace
-
 from posd.core import chips
 from posd.core import records as r
-from posd.core.answers import AnswerFacts, GroupResult, Totals
+from posd.core.answers import AnswerFacts, GroupResult
+from posd.core.draft import Draft
 from posd.core.effects import Result, TotalsResult, ToTerminal
 from posd.core.events import TerminalTotalsGiven, TerminalUploaded, UploadedItem
+from posd.core.fold.terminal_close import of_batch, results
 from posd.core.originals import newest
 from posd.core.settlement import nothing_to_settle
 from posd.core.state import (
@@ -22,18 +20,14 @@ from posd.core.state import (
     SettlementCause,
     SettlementPhase,
     State,
-    TerminalUpload,
     Transaction,
     TxnStatus,
 )
 from posd.core.totals import counts, totals_of
 from posd.values import Stan
 
-if TYPE_CHECKING:
-    from posd.core.draft import Draft
 
-
-def totals_given(draft: "Draft", event: TerminalTotalsGiven) -> None:
+def totals_given(draft: Draft, event: TerminalTotalsGiven) -> None:
     """The terminal's own 0500: compared with our books of its batch, answered at once, and ours is due (D25)."""
     state = draft.state
     ours = totals_of(_books(state, event.terminal_batch).values(), draft.rules)
@@ -43,14 +37,14 @@ def totals_given(draft: "Draft", event: TerminalTotalsGiven) -> None:
     open_still = state.settlement.phase is SettlementPhase.OPEN and state.settlement.wanted is None
     if open_still and not nothing_to_settle(draft):
         draft.record(r.SettlementWanted(SettlementCause.TERMINAL))
-    draft.answer(ToTerminal(event.reply_to, TotalsResult(ours, *_results(event.totals, ours))))
+    draft.answer(ToTerminal(event.reply_to, TotalsResult(ours, *results(event.totals, ours))))
 
 
-def uploaded(draft: "Draft", event: TerminalUploaded) -> None:
+def uploaded(draft: Draft, event: TerminalUploaded) -> None:
     """The terminal's 0320: accepted for its sake, and compared; what it told before it may tell again."""
     upload = draft.state.terminal_upload
     batch = event.terminal_batch or (upload.terminal_batch if upload is not None else 0)
-    before = _of_batch(upload, batch)
+    before = of_batch(upload, batch)
     fresh = [item for item in event.items if item.terminal_stan not in before.seen]
     if fresh:
         _compare(draft, batch, fresh)
@@ -58,31 +52,6 @@ def uploaded(draft: "Draft", event: TerminalUploaded) -> None:
     if event.stated is not None and not before.ended:
         _end(draft, batch, event.stated)
     draft.answer(ToTerminal(event.reply_to, Result(AnswerFacts("00"))))
-
-
-def told(
-    upload: TerminalUpload | None, record: r.TerminalClosed | r.TerminalItemsCompared | r.TerminalUploadEnded
-) -> TerminalUpload:
-    """Where the terminal's own close stands after one more record of it."""
-    upload = _of_batch(upload, record.terminal_batch)
-    match record:
-        case r.TerminalClosed():
-            domestic, foreign = _results(record.theirs, record.ours)
-            return replace(upload, domestic=domestic, foreign=foreign)
-        case r.TerminalItemsCompared():
-            return replace(upload, seen=(*upload.seen, *record.stans))
-        case r.TerminalUploadEnded():
-            return replace(upload, ended=True)
-
-
-def _of_batch(upload: TerminalUpload | None, batch: int) -> TerminalUpload:
-    return upload if upload is not None and upload.terminal_batch == batch else TerminalUpload(batch)
-
-
-def _results(theirs: Totals, ours: Totals) -> tuple[GroupResult, GroupResult]:
-    pairs = ((theirs.domestic, ours.domestic), (theirs.foreign, ours.foreign))
-    domestic, foreign = (GroupResult.BALANCED if one == other else GroupResult.UNBALANCED for one, other in pairs)
-    return domestic, foreign
 
 
 def _books(state: State, terminal_batch: int) -> dict[Stan, Transaction]:
@@ -97,7 +66,7 @@ def _books(state: State, terminal_batch: int) -> dict[Stan, Transaction]:
     return {txn.terminal_stan: txn for txn in every if txn.terminal_batch in batches and txn.terminal_stan}
 
 
-def _compare(draft: "Draft", terminal_batch: int, items: list[UploadedItem]) -> None:
+def _compare(draft: Draft, terminal_batch: int, items: list[UploadedItem]) -> None:
     books = _books(draft.state, terminal_batch)
     differing = tuple(found for item in items if (found := _difference(draft, item, books.get(item.terminal_stan))))
     stans = tuple(dict.fromkeys(item.terminal_stan for item in items))
@@ -113,7 +82,7 @@ def _compare(draft: "Draft", terminal_batch: int, items: list[UploadedItem]) -> 
         )
 
 
-def _note_chips(draft: "Draft", terminal_batch: int, items: list[UploadedItem]) -> None:
+def _note_chips(draft: Draft, terminal_batch: int, items: list[UploadedItem]) -> None:
     """How its chips ended: what of it has not left yet is uploaded so, as long as it does not contradict our books.
 
     Nobody signs a 0320: what it says against them is a difference, for a person (D25).
@@ -131,7 +100,7 @@ def _note_chips(draft: "Draft", terminal_batch: int, items: list[UploadedItem]) 
             draft.record(r.ChipEndTold(txn.request_id, item.chip.result, item.chip.code, item.chip.icc))
 
 
-def _difference(draft: "Draft", item: UploadedItem, txn: Transaction | None) -> r.ItemDiffers | None:
+def _difference(draft: Draft, item: UploadedItem, txn: Transaction | None) -> r.ItemDiffers | None:
     """An adjusted transaction may be uploaded as itself, with its amount of now (reference 2.5)."""
     txn = newest(draft.state, draft.rules, txn) if txn is not None else None
     if txn is None:
@@ -156,14 +125,14 @@ def _difference(draft: "Draft", item: UploadedItem, txn: Transaction | None) -> 
     )
 
 
-def _contradicts(draft: "Draft", result: ChipResult, txn: Transaction) -> bool:
+def _contradicts(draft: Draft, result: ChipResult, txn: Transaction) -> bool:
     """The customer went without what our books call approved: its reversal never came here."""
     return result is ChipResult.REFUSED and txn.status is TxnStatus.APPROVED
 
 
-def _end(draft: "Draft", terminal_batch: int, stated: int) -> None:
+def _end(draft: Draft, terminal_batch: int, stated: int) -> None:
     """Only an unbalanced group is uploaded whole: of a balanced one nothing is missed."""
-    upload = _of_batch(draft.state.terminal_upload, terminal_batch)
+    upload = of_batch(draft.state.terminal_upload, terminal_batch)
     unbalanced = {False: upload.domestic is GroupResult.UNBALANCED, True: upload.foreign is GroupResult.UNBALANCED}
     missing = tuple(
         txn.request_id

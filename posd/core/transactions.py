@@ -1,18 +1,6 @@
 """One financial request: sent → approved | declined | unknown | in doubt | not sent.
 
-    status    approved declined unknown acknowledged reopened resolved doubted  happened missing  cancelled not_sent
-    sent      APPROVED DECLINED UNKNOWN -            -        -        IN_DOUBT -        -        -         NOT_SENT
-    approved  -        -        UNKNOWN -            -        -        -        -        -        -         -
-    declined  -        -        UNKNOWN -            -        -        IN_DOUBT -        -        -         -
-    unknown   -        -        UNKNOWN REVERSED     -        RESOLVED -        -        -        -         -
-    reversed  -        -        -       -            UNKNOWN  -        -        -        -        -         -
-    resolved  -        -        -       -            -        -        -        -        -        -         -
-    in_doubt  APPROVED -        -       -            -        -        IN_DOUBT APPROVED NOT_DONE -         -
-    not_done  -        -        -       -            -        -        IN_DOUBT -        -        -         -
-    stored    APPROVED REFUSED  -       -            -        RESOLVED -        -        -        CANCELLED -
-    refused   APPROVED -        -       -            -        RESOLVED -        -        -        -         -
-    cancelled -        -        -       -            -        -        -        -        -        -         -
-    not_sent  -        -        UNKNOWN -            -        -        IN_DOUBT -        -        -         -
+Which state moves on what: tables/transactions.py.
 
 - A request that the terminal sends again is answered from here, never sent again (D6, D12).
 - Time-out, lost line, bad MAC, unreadable or unconfirmed answer, restart and the terminal's own reversal are one fact:
@@ -31,79 +19,21 @@
   refused again (D6, D17).
 """
 
-from enum import StrEnum
-from typing import TYPE_CHECKING
-
 from msgspec.structs import replace
 
 from posd.core import advice_delivery, confirmations, limits, originals, refunds
 from posd.core import records as r
 from posd.core.answers import AnswerClass, AnswerFacts, ExchangeKind, HostAnswer, MacCheck
+from posd.core.draft import Draft
 from posd.core.effects import ForgetCard, Refusal, Refused, Result, SendTransaction, ToTerminal
 from posd.core.events import TransactionRequested
 from posd.core.rules import OnStuck, UnmacedDecline, Why
 from posd.core.state import ReversalStatus, Transaction, TxnStatus
 from posd.core.verdict import SEEN_BEFORE, Verdict, Worth, judge
-from posd.errors import InvariantBroken
 from posd.values import Minor
 
-if TYPE_CHECKING:
-    from posd.core.draft import Draft
 
-
-class Input(StrEnum):
-    """What moves a transaction."""
-
-    APPROVED = "approved"
-    DECLINED = "declined"
-    UNKNOWN = "unknown"
-    ACKNOWLEDGED = "acknowledged"
-    REOPENED = "reopened"
-    RESOLVED = "resolved"
-    DOUBTED = "doubted"
-    HAPPENED = "happened"
-    MISSING = "missing"
-    CANCELLED = "cancelled"
-    NOT_SENT = "not_sent"
-
-
-TABLE: dict[tuple[TxnStatus, Input], TxnStatus] = {
-    (TxnStatus.SENT, Input.APPROVED): TxnStatus.APPROVED,
-    (TxnStatus.SENT, Input.DECLINED): TxnStatus.DECLINED,
-    (TxnStatus.SENT, Input.UNKNOWN): TxnStatus.UNKNOWN,
-    (TxnStatus.SENT, Input.NOT_SENT): TxnStatus.NOT_SENT,
-    (TxnStatus.APPROVED, Input.UNKNOWN): TxnStatus.UNKNOWN,
-    (TxnStatus.DECLINED, Input.UNKNOWN): TxnStatus.UNKNOWN,
-    (TxnStatus.UNKNOWN, Input.UNKNOWN): TxnStatus.UNKNOWN,
-    (TxnStatus.UNKNOWN, Input.ACKNOWLEDGED): TxnStatus.REVERSED,
-    (TxnStatus.UNKNOWN, Input.RESOLVED): TxnStatus.RESOLVED,
-    (TxnStatus.REVERSED, Input.REOPENED): TxnStatus.UNKNOWN,
-    (TxnStatus.SENT, Input.DOUBTED): TxnStatus.IN_DOUBT,
-    (TxnStatus.DECLINED, Input.DOUBTED): TxnStatus.IN_DOUBT,
-    (TxnStatus.IN_DOUBT, Input.DOUBTED): TxnStatus.IN_DOUBT,
-    (TxnStatus.NOT_DONE, Input.DOUBTED): TxnStatus.IN_DOUBT,
-    (TxnStatus.IN_DOUBT, Input.APPROVED): TxnStatus.APPROVED,
-    (TxnStatus.IN_DOUBT, Input.HAPPENED): TxnStatus.APPROVED,
-    (TxnStatus.IN_DOUBT, Input.MISSING): TxnStatus.NOT_DONE,
-    (TxnStatus.STORED, Input.APPROVED): TxnStatus.APPROVED,
-    (TxnStatus.STORED, Input.DECLINED): TxnStatus.REFUSED,
-    (TxnStatus.STORED, Input.RESOLVED): TxnStatus.RESOLVED,
-    (TxnStatus.STORED, Input.CANCELLED): TxnStatus.CANCELLED,
-    (TxnStatus.REFUSED, Input.APPROVED): TxnStatus.APPROVED,
-    (TxnStatus.REFUSED, Input.RESOLVED): TxnStatus.RESOLVED,
-    (TxnStatus.NOT_SENT, Input.UNKNOWN): TxnStatus.UNKNOWN,
-    (TxnStatus.NOT_SENT, Input.DOUBTED): TxnStatus.IN_DOUBT,
-}
-
-
-def move(status: TxnStatus, what: Input) -> TxnStatus:
-    """The next status; a pair that the table does not have is refused by name."""
-    if (status, what) not in TABLE:
-        raise InvariantBroken(f"a transaction that is {status} cannot become {what}")
-    return TABLE[status, what]
-
-
-def requested(draft: "Draft", event: TransactionRequested) -> None:
+def requested(draft: Draft, event: TransactionRequested) -> None:
     """A terminal asks. A known key is answered from state; a new one is queued for its turn."""
     known = draft.state.find(event.request_id)
     waiting = next((q for q in draft.agenda.queue if q.request_id == event.request_id), None)
@@ -128,7 +58,7 @@ def requested(draft: "Draft", event: TransactionRequested) -> None:
     draft.agenda = replace(draft.agenda, queue=(*draft.agenda.queue, event))
 
 
-def _key_reused(draft: "Draft", event: TransactionRequested) -> None:
+def _key_reused(draft: Draft, event: TransactionRequested) -> None:
     """D6: the same key with another amount or card is never answered from state."""
     draft.alert("request_key_reused", request_id=event.request_id)
     draft.refuse(
@@ -136,7 +66,7 @@ def _key_reused(draft: "Draft", event: TransactionRequested) -> None:
     )
 
 
-def _answer_from_state(draft: "Draft", txn: Transaction, reply_to: str) -> None:
+def _answer_from_state(draft: Draft, txn: Transaction, reply_to: str) -> None:
     if not _in_flight(draft, txn):
         draft.effects.append(ForgetCard(txn.request_id))
     if txn.request_id in draft.state.closed:
@@ -158,12 +88,12 @@ def _answer_from_state(draft: "Draft", txn: Transaction, reply_to: str) -> None:
         )
 
 
-def _in_flight(draft: "Draft", txn: Transaction) -> bool:
+def _in_flight(draft: Draft, txn: Transaction) -> bool:
     exchange = draft.state.exchange
     return exchange is not None and exchange.request_id == txn.request_id
 
 
-def _refusal(draft: "Draft", event: TransactionRequested) -> tuple[Refusal, str] | None:
+def _refusal(draft: Draft, event: TransactionRequested) -> tuple[Refusal, str] | None:
     """Why this request will not go to the host; None: it may. Asked when it comes and again when it is its turn."""
     session = draft.state.session
     kind = draft.rules.kinds[event.kind]
@@ -194,7 +124,7 @@ NOT_NOW = frozenset({Refusal.NOT_SENT, Refusal.BUSY, Refusal.BATCH_FULL, Refusal
 """What an advice may be told more than once: it has happened, and its terminal tells it until somebody takes it."""
 
 
-def _confirm_earlier(draft: "Draft") -> None:
+def _confirm_earlier(draft: Draft) -> None:
     """The terminal goes on: it has our earlier answers, but for those that a till has to confirm itself (D16)."""
     waited_for = {txn.request_id for txn in confirmations.still_open(draft.state)}
     for request_id in draft.state.unconfirmed:
@@ -202,7 +132,7 @@ def _confirm_earlier(draft: "Draft") -> None:
             draft.record(r.AnswerHandedOver(request_id))
 
 
-def send_next(draft: "Draft") -> None:
+def send_next(draft: Draft) -> None:
     """The oldest waiting request has its turn: record it, then it may leave."""
     event, *later = draft.agenda.queue
     draft.agenda = replace(draft.agenda, queue=tuple(later))
@@ -244,12 +174,12 @@ def send_next(draft: "Draft") -> None:
     draft.send(ExchangeKind.TRANSACTION, message, event.request_id)
 
 
-def _to_be_confirmed(draft: "Draft", event: TransactionRequested) -> bool:
+def _to_be_confirmed(draft: Draft, event: TransactionRequested) -> bool:
     """D16: what cannot be reversed need not be confirmed."""
     return event.from_till and draft.rules.confirm_within_s > 0 and draft.rules.kinds[event.kind].reversible
 
 
-def answered(draft: "Draft", txn: Transaction, answer: HostAnswer) -> None:
+def answered(draft: Draft, txn: Transaction, answer: HostAnswer) -> None:
     """The host's answer to the request in flight."""
     verdict = judge(answer, draft.rules, txn.amount_minor if txn.partial_asked else None)
     draft.end_exchange()
@@ -289,14 +219,14 @@ def answered(draft: "Draft", txn: Transaction, answer: HostAnswer) -> None:
         draft.answer(ToTerminal(reply_to, Result(answer.facts, txn.request_id, _part(answer), answer.icc)))
 
 
-def _uncount(draft: "Draft", txn: Transaction) -> None:
+def _uncount(draft: Draft, txn: Transaction) -> None:
     """A void after which neither it nor its original counts (reference 2.4); undone with the void, by the fold."""
     rules = draft.rules.kinds[txn.kind].original
     if rules is not None and rules.uncounts and txn.original is not None:
         draft.record(r.AmountReplaced(txn.original, txn.request_id))
 
 
-def _unsigned(draft: "Draft", answer: HostAnswer) -> bool:
+def _unsigned(draft: Draft, answer: HostAnswer) -> bool:
     """Nobody signed this refusal, and the shop trusts none such (D10)."""
     return answer.mac is MacCheck.ABSENT and draft.rules.unmaced_decline is UnmacedDecline.REVERSE
 
@@ -308,7 +238,7 @@ def _part(answer: HostAnswer) -> Minor | None:
     return Minor(answer.amount_minor)
 
 
-def lost(draft: "Draft", txn: Transaction, why: Why, detail: str) -> None:
+def lost(draft: Draft, txn: Transaction, why: Why, detail: str) -> None:
     """No answer will be taken any more for the request in flight."""
     draft.end_exchange()
     if txn.status is TxnStatus.IN_DOUBT:
@@ -320,7 +250,7 @@ def lost(draft: "Draft", txn: Transaction, why: Why, detail: str) -> None:
         _unknown(draft, txn, Verdict(Worth.UNKNOWN, why, detail), None)
 
 
-def never_left(draft: "Draft", txn: Transaction, because: str) -> None:
+def never_left(draft: Draft, txn: Transaction, because: str) -> None:
     """The line is certain that the host cannot know of the request in flight: no outcome has to be undone (D2)."""
     if txn.status is not TxnStatus.SENT:  # taken back meanwhile, or the repeat of a refund that did leave
         lost(draft, txn, Why.LINK, because)
@@ -334,7 +264,7 @@ def never_left(draft: "Draft", txn: Transaction, because: str) -> None:
         draft.answer(ToTerminal(reply_to, Refused(Refusal.NOT_SENT, because, txn.request_id)))
 
 
-def _unknown(draft: "Draft", txn: Transaction, verdict: Verdict, code: str | None) -> None:
+def _unknown(draft: Draft, txn: Transaction, verdict: Verdict, code: str | None) -> None:
     """The one road of every outcome that is not known."""
     if draft.rules.kinds[txn.kind].in_doubt:
         refunds.doubt(draft, txn, verdict, code)
@@ -349,7 +279,7 @@ def _unknown(draft: "Draft", txn: Transaction, verdict: Verdict, code: str | Non
         draft.answer(ToTerminal(reply_to, Refused(Refusal.OUTCOME_UNKNOWN, verdict.detail, txn.request_id)))
 
 
-def refuse_waiting(draft: "Draft", because: str, send_by_s: float | None = None) -> None:
+def refuse_waiting(draft: Draft, because: str, send_by_s: float | None = None) -> None:
     """Answer "not sent" to waiting requests: to all, or to those that had to be sent by `send_by_s` after receipt."""
     kept = []
     for event in draft.agenda.queue:

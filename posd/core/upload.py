@@ -9,11 +9,10 @@
   says the totals again (rules.CloseRules), its code says whether the books agree after the upload.
 """
 
-from typing import TYPE_CHECKING
-
 from posd.core import advices, chips, originals
 from posd.core import records as r
 from posd.core.answers import AnswerClass, ExchangeKind, HostAnswer, Totals
+from posd.core.draft import Draft
 from posd.core.effects import SendChipDetail, SendTrailer, SendUpload
 from posd.core.rules import Upload
 from posd.core.settlement import SETTLE, balanced, close, sign_in_first
@@ -21,11 +20,8 @@ from posd.core.state import ChipResult, CloseOutcome, Settled, SettlementPhase
 from posd.core.verdict import SEEN_BEFORE
 from posd.values import RequestId, Stan
 
-if TYPE_CHECKING:
-    from posd.core.draft import Draft
 
-
-def upload_next(draft: "Draft") -> None:
+def upload_next(draft: Draft) -> None:
     """The next eight items; what is in doubt is repeated with its own number (D21)."""
     settlement = draft.state.settlement
     items = _next_items(draft)
@@ -35,7 +31,7 @@ def upload_next(draft: "Draft") -> None:
     draft.send(ExchangeKind.UPLOAD, _message(draft, stan, items))
 
 
-def _message(draft: "Draft", stan: Stan, items: tuple[RequestId, ...]) -> SendUpload | SendChipDetail:
+def _message(draft: Draft, stan: Stan, items: tuple[RequestId, ...]) -> SendUpload | SendChipDetail:
     settlement, number = draft.state.settlement, draft.state.batch.number
     first = draft.state.transactions[items[0]]
     if first.chip:
@@ -49,7 +45,7 @@ def _message(draft: "Draft", stan: Stan, items: tuple[RequestId, ...]) -> SendUp
     return SendUpload(stan, number, transactions, original, root, more)
 
 
-def _next_items(draft: "Draft") -> tuple[RequestId, ...]:
+def _next_items(draft: Draft) -> tuple[RequestId, ...]:
     """Up to eight, or one alone where it goes in a message of its own; what was sent is repeated as it was."""
     settlement = draft.state.settlement
     if _splits(draft) or settlement.uploaded < settlement.alone_until:
@@ -62,24 +58,24 @@ def _next_items(draft: "Draft") -> tuple[RequestId, ...]:
     return items[: alone[0] or 1]
 
 
-def _splits(draft: "Draft") -> bool:
+def _splits(draft: Draft) -> bool:
     """Several that went together were refused so often that each has to show whether it is the one (D21)."""
     settlement = draft.state.settlement
     return settlement.in_flight > 1 and settlement.refused >= draft.rules.settle_attempts_max
 
 
-def _alone(draft: "Draft", item: RequestId) -> bool:
+def _alone(draft: Draft, item: RequestId) -> bool:
     txn = draft.state.transactions[item]
     return txn.chip or draft.rules.kinds[txn.kind].upload is Upload.ALONE
 
 
-def _own_stan(draft: "Draft", items: tuple[RequestId, ...]) -> Stan:
+def _own_stan(draft: Draft, items: tuple[RequestId, ...]) -> Stan:
     """A new number; an item that goes alone carries the number of its request (reference 1.7)."""
     alone = len(items) == 1 and _alone(draft, items[0])
     return draft.state.transactions[items[0]].stan if alone else draft.state.stan
 
 
-def upload_answered(draft: "Draft", answer: HostAnswer) -> None:
+def upload_answered(draft: Draft, answer: HostAnswer) -> None:
     """The 0330 to uploaded items."""
     settlement = draft.state.settlement
     code = answer.facts.code
@@ -99,7 +95,7 @@ def upload_answered(draft: "Draft", answer: HostAnswer) -> None:
         sign_in_first(draft, answer)
 
 
-def _refused_for_good(draft: "Draft", answer: HostAnswer) -> bool:
+def _refused_for_good(draft: Draft, answer: HostAnswer) -> bool:
     """A single item that was refused often, or often in company already; a batch that the host has no more (77)."""
     settlement = draft.state.settlement
     often = settlement.refused + 1 >= draft.rules.settle_attempts_max or settlement.uploaded < settlement.alone_until
@@ -107,7 +103,7 @@ def _refused_for_good(draft: "Draft", answer: HostAnswer) -> bool:
     return often and (settlement.in_flight == 1 or of_the_batch)
 
 
-def _set_aside(draft: "Draft", code: str) -> None:
+def _set_aside(draft: Draft, code: str) -> None:
     """D21: the upload goes on without these, the close is out of balance."""
     items = _next_items(draft)
     draft.record(r.UploadSetAside(items, draft.state.settlement.uploaded + len(items), code))
@@ -115,7 +111,7 @@ def _set_aside(draft: "Draft", code: str) -> None:
     draft.alert("upload_set_aside", items=len(items), code=code)
 
 
-def cannot_encode_upload(draft: "Draft") -> None:
+def cannot_encode_upload(draft: Draft) -> None:
     """A card that cannot be read from the vault may be readable later, but must not hold the close for ever (D1)."""
     draft.back_off(SETTLE, draft.rules.settle_retry)
     uploading = draft.state.settlement.phase is SettlementPhase.UPLOADING
@@ -123,13 +119,13 @@ def cannot_encode_upload(draft: "Draft") -> None:
         _set_aside(draft, "")
 
 
-def _retry_upload(draft: "Draft", because: str, code: str) -> None:
+def _retry_upload(draft: Draft, because: str, code: str) -> None:
     draft.record(r.UploadUnanswered(because, code))
     draft.back_off(SETTLE, draft.rules.settle_retry)
     draft.alert("upload_unanswered", because=because)
 
 
-def send_trailer(draft: "Draft") -> None:
+def send_trailer(draft: Draft) -> None:
     """0320, end: 207 if the totals agreed, 202 if not, with the number of uploaded records."""
     settlement = draft.state.settlement
     stan = settlement.trailer_stan or draft.state.stan
@@ -141,7 +137,7 @@ def send_trailer(draft: "Draft") -> None:
     draft.send(ExchangeKind.TRAILER, message)
 
 
-def trailer_answered(draft: "Draft", answer: HostAnswer) -> None:
+def trailer_answered(draft: Draft, answer: HostAnswer) -> None:
     """The 0330 to the end message."""
     settlement, code = draft.state.settlement, answer.facts.code
     draft.end_exchange()
@@ -160,13 +156,13 @@ def trailer_answered(draft: "Draft", answer: HostAnswer) -> None:
         sign_in_first(draft, answer)
 
 
-def _retry_trailer(draft: "Draft", because: str, code: str) -> None:
+def _retry_trailer(draft: Draft, because: str, code: str) -> None:
     draft.record(r.TrailerUnanswered(because, code))
     draft.back_off(SETTLE, draft.rules.settle_retry)
     draft.alert("trailer_unanswered", because=because)
 
 
-def lost(draft: "Draft", kind: ExchangeKind, because: str) -> None:
+def lost(draft: Draft, kind: ExchangeKind, because: str) -> None:
     """No answer will be taken any more for the upload or the end message in flight."""
     draft.end_exchange()
     if kind is ExchangeKind.UPLOAD:

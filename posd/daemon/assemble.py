@@ -22,25 +22,25 @@ from posd.config_machine import check_environment
 from posd.core.engine import Engine
 from posd.core.rules import Rules
 from posd.core.station import STATION, Station
-from posd.daemon.backoff import Backoff
 from posd.daemon.clock import SystemClock
-from posd.daemon.control import Control
-from posd.daemon.control_socket import ControlServer
+from posd.daemon.control.server import ControlServer
+from posd.daemon.control.verbs import Control
 from posd.daemon.daemon import Daemon
 from posd.daemon.dialect import profile_of as profile_of
-from posd.daemon.doors import Door, Doors
+from posd.daemon.doors.all_doors import Door, Doors
+from posd.daemon.doors.serial_door import SerialDoor
+from posd.daemon.doors.terminal_door import TerminalDoor
 from posd.daemon.lane import Lane
-from posd.daemon.linking import routes_of
+from posd.daemon.links.backoff import Backoff
+from posd.daemon.links.linking import routes_of
 from posd.daemon.log import alert, set_up, take_over_strays
 from posd.daemon.notify import Notifier
 from posd.daemon.recover import Recovered, known, owes, recover, sign_out
 from posd.daemon.router import DoorSide, Exits, HostSide, Lanes
 from posd.daemon.rules import rules_of
 from posd.daemon.runner import LaneRunner, StationRunner
-from posd.daemon.serial_door import SerialDoor
 from posd.daemon.snapshots import keep_removed_near
 from posd.daemon.station_lane import StationLane
-from posd.daemon.terminal_door import TerminalDoor
 from posd.errors import ConfigError, PosdError
 from posd.journal.opening import open_store
 from posd.journal.sqlite import SqliteStore
@@ -177,7 +177,7 @@ def _assemble(settings: Settings, clock: SystemClock, machine_key: MachineKey, s
     control = Control(daemon)
     daemon.control = ControlServer(settings.control_socket, control.handle, control.verbs)
     if settings.till.is_on:
-        from posd.daemon.till_service import TillService  # h11 and its like are for those who have tills (D38)
+        from posd.daemon.till.service import TillService  # h11 and its like are for those who have tills (D38)
 
         daemon.till = exits.till = TillService(settings, table, control, digest_key, writer.head_sequence, clock.now)
     return daemon

@@ -13,17 +13,17 @@ from typing import Any, Protocol
 
 from posd.core import events as e
 from posd.daemon.clock import SystemClock, synchronised
-from posd.daemon.control_socket import ControlServer
-from posd.daemon.door_view import DoorShown
-from posd.daemon.doors import Doors
+from posd.daemon.control.server import ControlServer
+from posd.daemon.doors.all_doors import Doors
+from posd.daemon.doors.door_view import DoorShown
 from posd.daemon.lane import Happened
+from posd.daemon.links.route_facts import RouteShown
+from posd.daemon.links.routes import Routes
 from posd.daemon.log import alert, log
 from posd.daemon.notify import Notifier
-from posd.daemon.questions import version
-from posd.daemon.route_facts import RouteShown
 from posd.daemon.router import Lanes
-from posd.daemon.routes import Routes
 from posd.daemon.runner import LaneRunner
+from posd.daemon.shown.questions import version
 from posd.daemon.snapshots import ENDING_LAG_ROWS, SNAPSHOT_BEAT_S, keep_snapshots_near, lag_rows_max
 from posd.daemon.station_lane import Ending, Up
 from posd.daemon.wakeups import Wakeups
@@ -54,7 +54,7 @@ class Broken(PosdError):
 
 
 class TillService(Protocol):
-    """The JSON door (daemon/till_service.py)."""
+    """The JSON door (daemon/till/service.py)."""
 
     def shown(self) -> list[DoorShown]: ...
 

@@ -23,7 +23,7 @@ from posd.core.records import AdviceStored, AuthorisationStarted, Record
 from posd.core.state import Transaction
 from posd.daemon.message_rows import incoming_row, outgoing_row
 from posd.daemon.replies import connection_of, refusal, request_of
-from posd.daemon.till_orders import FromTill, Wish, asked_again, order_row, peer_of, told
+from posd.daemon.till.orders import FromTill, Wish, asked_again, order_row, peer_of, told
 from posd.errors import CannotEncode, InvariantBroken, KeyTrouble, MalformedMessage
 from posd.iso8583.message import Message
 from posd.journal.contract import MessageRow, RecordRow, Row

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from posd.core.chips import to_upload
-from posd.core.fold import apply, opened
+from posd.core.fold.apply import apply, opened
 from posd.core.payload import FOLD_VERSION, dump_record, load_record, load_state, record_name, record_version
 from posd.core.records import LaneOpened, Record, SignedOut
 from posd.core.rules import Rules

@@ -11,14 +11,14 @@ from typing import Protocol
 from posd.core import effects as fx
 from posd.core import events as e
 from posd.core.answers import ExchangeKind
-from posd.daemon.doors import Doors
+from posd.daemon.doors.all_doors import Doors
 from posd.daemon.lane import FromHost, FromTerminal, Happened, Item
+from posd.daemon.links.routes import RouteChange, Routes
 from posd.daemon.log import alert, log
 from posd.daemon.replies import reply_name
-from posd.daemon.routes import RouteChange, Routes
 from posd.daemon.runner import LaneRunner, Runner
 from posd.daemon.station_lane import Garbage, Line, Routed, StationItem, Turnaway, Unmatched
-from posd.daemon.till_orders import ANSWER
+from posd.daemon.till.orders import ANSWER
 from posd.errors import CannotEncode, MalformedMessage
 from posd.framing.tpdu import split
 from posd.iso8583.codec import Unreadable
@@ -27,7 +27,7 @@ from posd.values import Now, Stan, Tid
 
 
 class TillSide(Protocol):
-    """Who waits for the answers to tills (daemon/till_side.py)."""
+    """Who waits for the answers to tills (daemon/till/side.py)."""
 
     def answer(self, connection: str, outgoing: Outgoing) -> bool: ...
 

@@ -14,10 +14,10 @@ from posd.core import events as e
 from posd.core.payload import FOLD_VERSION, dump_state
 from posd.daemon.fence import BUGS, because
 from posd.daemon.lane import FromTerminal, Happened, Item, Lane, Step
-from posd.daemon.lately import Lately
 from posd.daemon.log import alert, log
 from posd.daemon.replies import approval_of, connection_of
-from posd.daemon.till_orders import FromTill
+from posd.daemon.shown.lately import Lately
+from posd.daemon.till.orders import FromTill
 from posd.journal.writer import Writer
 from posd.profiles.contract import Outgoing
 from posd.values import Now, RequestId

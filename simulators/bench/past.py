@@ -13,7 +13,7 @@ from itertools import zip_longest
 
 from posd.core import records as r
 from posd.core.answers import AnswerFacts, GroupCount, GroupResult, HostTotals, Totals
-from posd.core.fold import apply, opened
+from posd.core.fold.apply import apply, opened
 from posd.core.payload import FOLD_VERSION, dump_record, dump_state, record_name, record_version
 from posd.core.rules import TxnKind
 from posd.core.state import CloseOutcome, SettlementCause, State

@@ -31,6 +31,7 @@ from posd.core.next_action import Step as EngineStep
 from posd.core.payload import dump_state
 from posd.core.rules import Why
 from posd.core.state import Evidence, ReversalStatus, State, TxnStatus
+from posd.core.tables import transactions as table
 from posd.daemon.lane import Lane, Step
 from posd.journal.contract import RecordRow, Row
 from posd.profiles.unionpay import data, seal
@@ -87,8 +88,8 @@ def late_approval_accepted() -> Iterator[None]:
                 draft.record(r.ReversalAcknowledged(txn.request_id, "00"))
             draft.record(r.Approved(txn.request_id, AnswerFacts("00")))
 
-    key = (TxnStatus.REVERSED, transactions.Input.APPROVED)
-    with patched(reversals, "late_approval", accept), entry(transactions.TABLE, key, TxnStatus.APPROVED):
+    key = (TxnStatus.REVERSED, table.Input.APPROVED)
+    with patched(reversals, "late_approval", accept), entry(table.TABLE, key, TxnStatus.APPROVED):
         yield
 
 

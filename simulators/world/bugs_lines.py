@@ -7,9 +7,9 @@ from typing import Any
 
 from posd.core import engine
 from posd.core import events as e
-from posd.daemon.host_link import HostLink
-from posd.daemon.one_shot import OneShotLink
-from posd.daemon.routes import Routes
+from posd.daemon.links.host_link import HostLink
+from posd.daemon.links.one_shot import OneShotLink
+from posd.daemon.links.routes import Routes
 from simulators.world.line import BODY_AT
 from simulators.world.network import Mode, Roads
 from simulators.world.plan import Plan

@@ -12,7 +12,7 @@ from posd.core.effects import Result, ToTerminal
 from posd.core.events import Event, TillConfirmed
 from posd.core.state import TxnStatus
 from posd.daemon.lane import Lane
-from posd.daemon.till_orders import FromTill
+from posd.daemon.till.orders import FromTill
 from posd.profiles.contract import Order, Profile
 from posd.values import Now, RequestId
 from simulators.world.plan import Plan

@@ -19,7 +19,7 @@ ROUNDING = 1e-6
 
 
 class StageLoop:
-    """As much of a loop (asyncio.AbstractEventLoop) as daemon/routes.py and its links use."""
+    """As much of a loop (asyncio.AbstractEventLoop) as daemon/links/routes.py and its links use."""
 
     def __init__(self, stage: Stage) -> None:
         self._stage = stage

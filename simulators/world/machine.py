@@ -19,7 +19,7 @@ from posd.core.state import State
 from posd.daemon.lane import FromHost, FromTerminal, Happened, Item, Lane, Step
 from posd.daemon.recover import NO_SNAPSHOT, fold, recover
 from posd.daemon.replies import approval_of, connection_of, reply_name
-from posd.daemon.till_orders import FromTill, Wish
+from posd.daemon.till.orders import FromTill, Wish
 from posd.errors import MalformedMessage, StorageFailed
 from posd.framing.tpdu import split
 from posd.iso8583.codec import Unreadable

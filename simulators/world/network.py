@@ -1,4 +1,4 @@
-"""The line as the daemon has it: its own routes and links (daemon/routes.py, host_link.py, one_shot.py) over simulated
+"""The line as the daemon has it: its own routes and links (daemon/links) over simulated
 connections, one road for each route. It stands where line.py stands in other seeds.
 
 It is a witness too: a frame arrives as often as it was handed over and not taken back, never more (D2); and no request
@@ -14,12 +14,12 @@ from typing import Literal
 
 from posd.core import effects as fx
 from posd.core.answers import ExchangeKind
-from posd.daemon.backoff import Backoff
-from posd.daemon.host_link import HostLink, Link, LinkListener
-from posd.daemon.one_shot import OneShotLink
-from posd.daemon.route import Connect, Way
-from posd.daemon.route_choice import Limits
-from posd.daemon.routes import RouteChange, Routes
+from posd.daemon.links.backoff import Backoff
+from posd.daemon.links.host_link import HostLink, Link, LinkListener
+from posd.daemon.links.one_shot import OneShotLink
+from posd.daemon.links.route import Connect, Way
+from posd.daemon.links.route_choice import Limits
+from posd.daemon.links.routes import RouteChange, Routes
 from posd.errors import MalformedMessage
 from posd.framing.length_prefix import FRAME_BYTES_MAX, with_length
 from posd.profiles.contract import Outgoing

@@ -14,7 +14,7 @@ from posd.core.confirmations import still_open
 from posd.core.rules import Rules
 from posd.core.schedule import newest_due_ms, next_due_ms
 from posd.core.state import ReversalStatus, SettlementPhase, State, TxnStatus
-from posd.daemon.till_orders import TILL
+from posd.daemon.till.orders import TILL
 from posd.profiles.contract import Terminal
 from posd.profiles.unionpay.profile import Knobs, UnionPay
 from posd.security.keys import Tmk

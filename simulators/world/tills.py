@@ -13,7 +13,7 @@ from random import Random
 import msgspec
 
 from posd.core.rules import TxnKind
-from posd.daemon.till_orders import Confirmation, Told, Wish, till_request
+from posd.daemon.till.orders import Confirmation, Told, Wish, till_request
 from posd.profiles.contract import Order, Receipt
 from posd.security.cards import CardData, keyed_digest
 from posd.values import Minor, RequestId, Tid

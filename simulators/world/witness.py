@@ -13,7 +13,7 @@ from typing import Any
 
 from posd.core import effects as fx
 from posd.core.answers import ExchangeKind
-from posd.daemon.till_orders import ANSWER
+from posd.daemon.till.orders import ANSWER
 from posd.framing.tpdu import split
 from posd.iso8583.unionpay import UNIONPAY
 from posd.journal.contract import MessageRow, RecordRow, Row

@@ -12,9 +12,9 @@ import pytest
 
 from posd.__main__ import main
 from posd.config import load
-from posd.daemon.control import VERBS, Control
-from posd.daemon.control_socket import ControlServer
-from posd.daemon.offline import journal_folder
+from posd.daemon.control.server import ControlServer
+from posd.daemon.control.verbs import VERBS, Control
+from posd.daemon.shown.offline import journal_folder
 from posd.journal.contract import RecordView
 from posd.journal.opening import open_store
 from posd.journal.reader import JournalReader

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from posd.core.state import AdviceStatus, Settled
-from posd.daemon import words
+from posd.daemon.shown import words
 
 Posd = Callable[..., Any]
 

@@ -10,7 +10,7 @@ from posd.cli import close_words
 from posd.core.events import SettleNow, Tick
 from posd.core.payload import dump_record, record_name
 from posd.core.station import DaemonStarted, DaemonStopped
-from posd.daemon import words
+from posd.daemon.shown import words
 from posd.journal.contract import RecordRow
 from tests.daemon.shop import TID
 

@@ -4,8 +4,8 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from posd.daemon.route_choice import Health
-from posd.daemon.route_facts import RouteFacts, RouteShown
+from posd.daemon.links.route_choice import Health
+from posd.daemon.links.route_facts import RouteFacts, RouteShown
 from posd.values import Now
 
 Posd = Callable[..., Any]

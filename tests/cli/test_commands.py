@@ -10,10 +10,10 @@ import apsw
 import pytest
 from msgspec.structs import replace
 
-from posd.core import fold_settlement
 from posd.core.answers import GroupResult
 from posd.core.events import LinkDown, SettleNow, Tick
-from posd.daemon.questions import version
+from posd.core.fold import settlement as fold_settlement
+from posd.daemon.shown.questions import version
 from tests.cli.conftest import Served
 from tests.daemon.shop import OTHER_TID, TID
 

@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-from posd.cli.demo_audit import Check, money_checks, rows
-from posd.cli.demo_canary import Canary, bytes_canary, digits_canary, holds, search
-from posd.cli.demo_evidence import read_evidence
-from posd.cli.demo_facts import Settled
-from posd.cli.demo_plan import OPENING_BALANCE_MINOR, TID, TMK_HEX, make_plan
-from posd.cli.demo_proof import proof_checks
-from posd.cli.demo_stage import Folder, host_configuration
+from posd.cli.demo.audit import Check, money_checks, rows
+from posd.cli.demo.canary import Canary, bytes_canary, digits_canary, holds, search
+from posd.cli.demo.evidence import read_evidence
+from posd.cli.demo.facts import Settled
+from posd.cli.demo.plan import OPENING_BALANCE_MINOR, TID, TMK_HEX, make_plan
+from posd.cli.demo.proof import proof_checks
+from posd.cli.demo.stage import Folder, host_configuration
 from posd.core import records as r
 from posd.core.answers import AnswerFacts, GroupCount, GroupResult, HostTotals, Totals
 from posd.core.payload import dump_record, record_name, record_version

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from posd.__main__ import main
-from posd.cli.doctor_machine import clock
-from posd.cli.doctor_words import CHECKS, TEXTS, TO_DO
+from posd.cli.doctor.machine import clock
+from posd.cli.doctor.words import CHECKS, TEXTS, TO_DO
 from tests.daemon.stage import TID, TMK, configuration, free_port, merged, write_configuration, write_keys
 
 Look = Callable[..., tuple[int, list[dict[str, Any]]]]
@@ -112,7 +112,7 @@ def test_a_configuration_that_cannot_be_read(tmp_path: Path, capsys: pytest.Capt
 def test_d24_what_the_kernel_says_of_the_clock(
     monkeypatch: pytest.MonkeyPatch, in_step: bool | None, code: str
 ) -> None:
-    monkeypatch.setattr("posd.cli.doctor_machine.synchronised", lambda: in_step)
+    monkeypatch.setattr("posd.cli.doctor.machine.synchronised", lambda: in_step)
     assert [one.code for one in clock()] == [code]
 
 

@@ -10,8 +10,8 @@ from posd.cli.lang import GLOSSARY
 ROOT = Path(__file__).parents[2]
 SAYING = [
     ROOT / "README.zh-CN.md",
-    *sorted((ROOT / "posd" / "cli").glob("*.py")),
-    *sorted((ROOT / "posd" / "daemon").glob("*.py")),
+    *sorted((ROOT / "posd" / "cli").rglob("*.py")),
+    *sorted((ROOT / "posd" / "daemon").rglob("*.py")),
 ]
 JOURNAL_COMMANDS = re.compile(r"日志[^|\n]*\| `posd journal")
 

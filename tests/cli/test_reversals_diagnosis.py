@@ -6,7 +6,7 @@ from typing import Any
 
 from posd.core.diagnosis import Cause, SignOf
 from posd.core.rules import TxnKind
-from posd.daemon import words
+from posd.daemon.shown import words
 
 Posd = Callable[..., Any]
 

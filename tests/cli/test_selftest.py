@@ -14,11 +14,13 @@ from typing import Any
 import pytest
 
 from posd.__main__ import main
-from posd.cli import selftest, selftest_house, selftest_vectors
 from posd.cli.lang import Lang
-from posd.cli.selftest import SCRIPTS, selftest_command
-from posd.cli.selftest_day import Day, Ours, differences
-from posd.cli.selftest_house import House, house_of, rehearsed
+from posd.cli.selftest import command as selftest
+from posd.cli.selftest import house as selftest_house
+from posd.cli.selftest import vectors as selftest_vectors
+from posd.cli.selftest.command import SCRIPTS, selftest_command
+from posd.cli.selftest.day import Day, Ours, differences
+from posd.cli.selftest.house import House, house_of, rehearsed
 from posd.config import load, shipped
 from posd.daemon.assemble import profile_of
 from posd.settings import Settings

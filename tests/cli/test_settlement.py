@@ -11,7 +11,7 @@ from posd.cli.screen import columns
 from posd.core.answers import GroupResult
 from posd.core.events import SettleNow, Tick
 from posd.core.state import CloseOutcome, ReversalStatus, SettlementCause
-from posd.daemon import words
+from posd.daemon.shown import words
 from tests.daemon.shop import OTHER_TID, TID
 
 Posd = Callable[..., Any]

@@ -5,12 +5,12 @@ from pathlib import Path
 import pytest
 
 from posd.__main__ import main
-from posd.cli import setup_machine as machine
 from posd.cli.lang import Lang
-from posd.cli.setup import Given, _wishes
-from posd.cli.setup_config import Wishes, configuration
-from posd.cli.setup_place import Place, place_of, place_with
-from posd.cli.setup_words import TEXTS
+from posd.cli.setup import machine
+from posd.cli.setup.command import Given, _wishes
+from posd.cli.setup.config import Wishes, configuration
+from posd.cli.setup.place import Place, place_of, place_with
+from posd.cli.setup.words import TEXTS
 from posd.config import load
 from posd.errors import ConfigError
 from posd.settings import Settings

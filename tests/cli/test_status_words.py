@@ -12,10 +12,10 @@ from posd.cli.speech import FINDINGS, TEXTS, TO_DO
 from posd.core import events as e
 from posd.core.answers import GroupResult
 from posd.core.state import CloseOutcome
-from posd.daemon import findings
-from posd.daemon.door_view import DoorShown
-from posd.daemon.reasons import CODES, about_keys
-from posd.daemon.reasons import reason as known
+from posd.daemon.doors.door_view import DoorShown
+from posd.daemon.shown import findings
+from posd.daemon.shown.reasons import CODES, about_keys
+from posd.daemon.shown.reasons import reason as known
 from posd.errors import KeyTrouble
 from posd.security.keys import Tmk, layout_of, unwrap
 from tests.daemon.shop import TID

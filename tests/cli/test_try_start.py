@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from posd.cli.try_start import User, service_user
-from posd.daemon.door_view import DoorShown
-from posd.daemon.offline import journal_folder
+from posd.daemon.doors.door_view import DoorShown
+from posd.daemon.shown.offline import journal_folder
 from posd.security.machine import create_machine_key
 from tests.daemon.shop import TID
 

@@ -10,7 +10,7 @@ from posd.core import events as e
 from posd.core.payload import dump_record, record_name, record_version
 from posd.core.records import RequestRefused
 from posd.core.rules import TxnKind, Why
-from posd.daemon.till_orders import till_request
+from posd.daemon.till.orders import till_request
 from posd.journal.contract import MessageRow, RecordRow
 from posd.values import Minor, Stan
 from tests.daemon.shop import CARD, OTHER_TID, TID, request_id
@@ -162,7 +162,7 @@ def test_times_are_the_terminals_with_their_offset(posd: Posd, place: Any) -> No
 
 
 def test_verify_tells_how_many_rows_it_has_seen(posd: Posd, place: Any) -> None:
-    from posd.daemon.offline import journal_folder
+    from posd.daemon.shown.offline import journal_folder
     from posd.journal.verify import verify
     from posd.security.machine import load_machine_key
 

@@ -28,7 +28,7 @@ from posd.core.answers import (
 from posd.core.draft import Draft
 from posd.core.effects import Alert, CommandDone, ForgetCard, Note, Refusal, Refused, Result, SignInResult, ToHost
 from posd.core.engine import Engine
-from posd.core.fold import apply, opened
+from posd.core.fold.apply import apply, opened
 from posd.core.payload import dump_record, dump_state, load_record, load_state, record_name, record_version
 from posd.core.rules import Gaps, KindRules, OriginalRules, Rules, Side, TxnKind, Upload, Why
 from posd.core.state import UNENDED, AdviceStatus, State, Transaction, TxnStatus

@@ -503,7 +503,7 @@ def test_what_was_refused_is_uploaded_too_and_a_person_has_to_look() -> None:
 
 
 def test_d33_what_a_person_has_to_look_at_is_not_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("posd.core.fold_settlement.EARLIER_MAX", 0)
+    monkeypatch.setattr("posd.core.fold.settlement.EARLIER_MAX", 0)
     play = draining(stored()) << on_its_way(1) >> answered("14") << sent(TOTALS)
     play >> unbalanced() >> answered() >> answered() >> signed_in()
     for number in (2, 3, 4):

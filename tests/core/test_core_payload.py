@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from posd.core import payload
 from posd.core import records as r
-from posd.core.fold import apply, opened
+from posd.core.fold.apply import apply, opened
 from posd.core.state import State
 from posd.errors import StorageFailed
 from tests.core.playbook import after_sales

@@ -7,7 +7,7 @@ from posd.core import events as e
 from posd.core import records as r
 from posd.core.answers import ExchangeKind, GroupCount, GroupResult, MacCheck
 from posd.core.effects import Refusal, Result
-from posd.core.fold import apply
+from posd.core.fold.apply import apply
 from posd.core.rules import TxnKind, UnmacedDecline, Why
 from posd.core.state import CloseOutcome, Evidence, SettlementCause, Transaction, TxnStatus
 from posd.core.totals import totals_of

@@ -5,10 +5,11 @@ from types import ModuleType
 
 import pytest
 
-from posd.core import advices, reversals, session, settlement, transactions
 from posd.core import records as r
-from posd.core.fold import apply, opened
+from posd.core import session
+from posd.core.fold.apply import apply, opened
 from posd.core.state import AdviceStatus, ReversalStatus, SettlementPhase, TxnStatus
+from posd.core.tables import advices, reversals, settlement, transactions
 from posd.errors import InvariantBroken
 from posd.values import BatchNumber, Stan, Tid
 

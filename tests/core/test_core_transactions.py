@@ -7,7 +7,7 @@ from posd.core import events as e
 from posd.core import records as r
 from posd.core.answers import ExchangeKind, MacCheck
 from posd.core.effects import Refusal
-from posd.core.fold import apply
+from posd.core.fold.apply import apply
 from posd.core.rules import OnStuck, TxnKind, UnmacedDecline, Why
 from posd.core.state import EARLIER_MAX, SettlementCause, TxnStatus
 from tests.core.playbook import (

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from posd.config import load
-from posd.daemon.offline import journal_folder
+from posd.daemon.shown.offline import journal_folder
 from posd.journal.opening import open_store
 from posd.journal.sqlite import SqliteStore
 from posd.security.machine import create_machine_key, load_machine_key

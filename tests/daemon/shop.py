@@ -22,12 +22,12 @@ from posd.core.answers import (
 )
 from posd.core.effects import Alert, CommandDone
 from posd.core.engine import Engine
-from posd.core.fold import opened
+from posd.core.fold.apply import opened
 from posd.core.payload import dump_record, record_name, record_version
 from posd.core.rules import Gaps, Rules, TxnKind
-from posd.daemon.door_view import DoorShown
-from posd.daemon.lately import Lately
-from posd.daemon.route_facts import RouteShown
+from posd.daemon.doors.door_view import DoorShown
+from posd.daemon.links.route_facts import RouteShown
+from posd.daemon.shown.lately import Lately
 from posd.journal.contract import RecordRow
 from posd.profiles.unionpay.codes import classify
 from posd.profiles.unionpay.data import KINDS, REVERSAL_REASONS

@@ -9,9 +9,9 @@ import pytest
 from posd.core import events as e
 from posd.core.state import AdviceStatus, CloseOutcome, Settled
 from posd.daemon.recover import owes
+from tests.daemon.shown.test_settlement_report import kinds, report
 from tests.daemon.stage import CARD, EXPIRY, Stage, play
 from tests.daemon.test_preauth import MakeStage, at_host, held, nothing_was_odd, said, settled
-from tests.daemon.test_settlement_report import kinds, report
 
 CARD_IN_HAND: dict[str, Any] = {"card": CARD, "expiry": EXPIRY}
 Told = Callable[[Stage], Any]

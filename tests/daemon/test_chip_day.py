@@ -9,7 +9,7 @@ import pytest
 
 from posd.core import events as e
 from posd.core.state import CloseOutcome, SettlementPhase
-from posd.daemon.control_socket import call
+from posd.daemon.control.server import call
 from posd.values import Tid
 from tests.daemon.stage import CARD, EXPIRY, TID, Stage, play
 from tests.simulators.counter import SCRIPT

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
-from posd.daemon.control_socket import call
+from posd.daemon.control.server import call
 from tests.daemon.stage import TID, Stage, play
 
 MakeStage = Callable[..., Stage]

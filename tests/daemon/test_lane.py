@@ -116,7 +116,7 @@ def test_an_answer_sent_by_a_terminal_is_not_answered_and_not_remembered(staged:
 
 def test_d33_a_request_of_an_old_batch_is_never_sent_again(staged: MakeStage, monkeypatch: pytest.MonkeyPatch) -> None:
     """D6: the key is known for ever, also when its batch has left the state (D33)."""
-    monkeypatch.setattr("posd.core.fold_settlement.EARLIER_MAX", 0)
+    monkeypatch.setattr("posd.core.fold.settlement.EARLIER_MAX", 0)
 
     async def story(stage: Stage) -> None:
         await stage.start()

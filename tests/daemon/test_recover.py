@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from posd.core import records as r
 from posd.core.answers import AnswerFacts
-from posd.core.fold import opened
+from posd.core.fold.apply import opened
 from posd.core.payload import FOLD_VERSION, dump_record, dump_state, record_name, record_version
 from posd.core.rules import Rules, TxnKind, Why
 from posd.core.state import TxnStatus

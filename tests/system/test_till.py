@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.daemon.stage import free_port
-from tests.daemon.till import TOKEN, Till
+from tests.daemon.till.client import TOKEN, Till
 from tests.system.house import CANARY, EXPIRY, ROOT, House
 
 pytestmark = pytest.mark.system
@@ -71,6 +71,6 @@ def test_d6_a_key_survives_kill_9(built: Callable[..., House], tmp_path: Path) -
 
 
 def test_d38_without_tills_nothing_of_the_door_is_loaded() -> None:
-    look = "import posd.daemon.assemble, sys; print('h11' in sys.modules, 'posd.daemon.till_http' in sys.modules)"
+    look = "import posd.daemon.assemble, sys; print('h11' in sys.modules, 'posd.daemon.till.http' in sys.modules)"
     said = subprocess.run([sys.executable, "-c", look], cwd=ROOT, capture_output=True, text=True, check=True)
     assert said.stdout == "False False\n"

@@ -1,0 +1,1 @@
+"""`posd demo`: real processes, bad days, and an audit to the cent."""

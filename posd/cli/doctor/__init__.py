@@ -1,0 +1,1 @@
+"""`posd doctor`: what is wrong with this machine, and what to do."""

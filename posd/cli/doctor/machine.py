@@ -1,0 +1,223 @@
+"""`posd doctor`: the machine that posd runs on: clock, disk, engine, keys, folders, service. It changes nothing."""
+
+import json
+import os
+import pwd
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import apsw
+
+from posd.cli.setup.place import Place
+from posd.config_machine import check_environment
+from posd.daemon.clock import synchronised
+from posd.errors import ConfigError
+from posd.journal.connect import require_engine
+from posd.journal.room import free_bytes
+from posd.settings import Settings
+from posd.yamlmarks import Document
+
+GOOD, NOTE, WARNING, ALERT = "good", "note", "warning", "alert"
+EXPOSURE_MAX = 1.5
+"""Of what `systemd-analyze security` counts, for the unit that ships (its own is 1.4)."""
+ROOM = 4
+"""A disk with less than this many times journal.free_bytes_min is near its end."""
+MIB = 1024 * 1024
+OPEN_TO_OTHERS = 0o077
+COMMAND_LIMIT_S = 20.0
+PROPERTIES = ("LoadState", "UnitFileState", "ActiveState", "NRestarts", "NeedDaemonReload", "WatchdogUSec", "User")
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What one look gave: a code of doctor_words.py, and its facts."""
+
+    check: str
+    level: str
+    code: str
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+def clock() -> Iterator[Found]:
+    """Whether a time service keeps it in step (D24). Outside of the service, where the kernel may be asked."""
+    in_step = synchronised()
+    if in_step is None:
+        yield Found("clock", NOTE, "clock_unknown")
+    else:
+        yield Found("clock", GOOD if in_step else WARNING, "clock_good" if in_step else "clock_free")
+
+
+def disk(settings: Settings) -> Iterator[Found]:
+    """Room for what is owed, and long before that a word (D32)."""
+    folder = next(there for there in (settings.state_dir, *settings.state_dir.parents) if there.exists())
+    try:
+        free = free_bytes(folder)
+    except OSError as error:
+        yield Found("disk", NOTE, "disk_unseen", {"folder": folder, "why": error.strerror or error})
+        return
+    floor = settings.journal.free_bytes_min
+    facts = {"free_mib": free // MIB, "floor_mib": floor // MIB, "folder": folder}
+    if free < floor:
+        yield Found("disk", ALERT, "disk_full", facts)
+    else:
+        yield Found(
+            "disk", WARNING if free < ROOM * floor else GOOD, "disk_low" if free < ROOM * floor else "disk_good", facts
+        )
+
+
+def engine() -> Iterator[Found]:
+    """The SQLite that posd brings along."""
+    try:
+        require_engine()
+    except ConfigError as error:
+        yield Found("sqlite", ALERT, "sqlite_old", {"why": error})
+    else:
+        yield Found("sqlite", GOOD, "sqlite_good", {"version": apsw.sqlite_lib_version()})
+
+
+def keys_and_folders(settings: Settings, document: Document, service_user: str) -> Iterator[Found]:
+    """That keys open, that they are nobody else's, and what else of the settings this machine lacks."""
+    files = _secrets(settings)
+    if os.geteuid() != 0 and any(not os.access(file, os.R_OK) for file in files):
+        yield Found("keys", NOTE, "keys_unseen")
+        return
+    problems = check_environment(settings, document)
+    of_keys = [problem for problem in problems if problem.path.endswith(("_key_file", "tmk_file", "token_file"))]
+    of_owners = [found for file in files if (found := _owner(file, service_user)) is not None]
+    for problem in of_keys:
+        yield Found("keys", ALERT, "key_bad", {"why": problem.what, "remedy": problem.hint})
+    yield from of_owners
+    if not of_keys and not of_owners:
+        yield Found("keys", GOOD, "keys_good", {"count": len(files)})
+    others = [problem for problem in problems if problem not in of_keys]
+    for problem in others:
+        yield Found("machine", ALERT, "machine_bad", {"why": problem.what, "remedy": problem.hint})
+    if not others:
+        yield Found("machine", GOOD, "machine_good")
+
+
+def _secrets(settings: Settings) -> list[Path]:
+    tmks = [terminal.tmk_file for terminal in settings.terminals]
+    return [file for file in (settings.machine_key_file, *tmks, settings.till.token_file) if file is not None]
+
+
+def _owner(file: Path, service_user: str) -> Found | None:
+    """Whoever owns a key can replace it: root, the service, or who runs posd without one."""
+    try:
+        uid = file.stat().st_uid
+    except OSError:
+        return None  # said already
+    name = _name(uid)
+    if uid in (0, os.geteuid()) or name == service_user:
+        return None
+    return Found("keys", ALERT, "key_of_another", {"file": file, "owner": name})
+
+
+def _name(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"user id {uid}"
+
+
+def state(settings: Settings) -> Iterator[Found]:
+    """The journal's folder is its user's alone."""
+    folder = settings.state_dir
+    if not folder.exists():
+        yield Found("state", NOTE, "state_none", {"folder": folder})
+        return
+    mode = folder.stat().st_mode & 0o777
+    facts = {"folder": folder, "mode": f"{mode:04o}"}
+    yield (
+        Found("state", WARNING, "state_open", facts)
+        if mode & OPEN_TO_OTHERS
+        else Found("state", GOOD, "state_good", facts)
+    )
+
+
+# --- the service -----------------------------------------------------------------------------------------------------
+
+
+def unit_of(place: Place) -> dict[str, str]:
+    """What systemd knows of the unit; empty without systemd."""
+    if not Path("/run/systemd/system").is_dir() or shutil.which("systemctl") is None:
+        return {}
+    said = _said("systemctl", "show", place.unit, *(f"-p{name}" for name in PROPERTIES))
+    return dict(line.split("=", 1) for line in said.splitlines() if "=" in line)
+
+
+def service(place: Place, unit: dict[str, str], running: bool) -> Iterator[Found]:
+    """Whether posd is a service that lasts, and as hard as the one that ships."""
+    facts: dict[str, Any] = {"unit": place.unit}
+    if not unit:
+        yield Found("service", NOTE, "no_systemd")
+        return
+    if unit.get("LoadState") != "loaded":
+        yield Found("service", WARNING, "no_unit", facts)
+        return
+    yield from _lasting(unit, facts, running)
+    yield from _hardening(place, unit)
+
+
+def _lasting(unit: dict[str, str], facts: dict[str, Any], running: bool) -> Iterator[Found]:
+    active = unit["ActiveState"] == "active"
+    if unit["NeedDaemonReload"] == "yes":
+        yield Found("service", WARNING, "service_reload", facts)
+    if active and int(unit.get("NRestarts") or 0):
+        yield Found("service", NOTE, "service_restarted", {**facts, "count": unit["NRestarts"]})
+    if not active and running:
+        yield Found("service", WARNING, "daemon_only", facts)
+    elif active and not unit["UnitFileState"].startswith("enabled"):
+        yield Found("service", WARNING, "service_not_enabled", facts)
+    elif active:
+        yield Found("service", GOOD, "service_good", facts)
+
+
+def _hardening(place: Place, unit: dict[str, str]) -> Iterator[Found]:
+    watchdog = unit.get("WatchdogUSec", "0")
+    if watchdog in ("0", "infinity", ""):
+        yield Found("hardening", WARNING, "no_watchdog", {"unit": place.unit})
+    said = _said("systemd-analyze", "security", "--no-pager", place.unit)
+    exposure = re.search(r"exposure level for .*: ([0-9.]+)", said)
+    facts = {
+        "unit": place.unit,
+        "most": EXPOSURE_MAX,
+        "watchdog": watchdog,
+        "exposure": exposure[1] if exposure else "",
+    }
+    if exposure is None:
+        yield Found("hardening", NOTE, "hardening_unseen", facts)
+    elif float(exposure[1]) > EXPOSURE_MAX:
+        yield Found("hardening", WARNING, "hardening_weak", facts)
+    else:
+        yield Found("hardening", GOOD, "hardening_good", facts)
+
+
+def _said(*words: str) -> str:
+    """What a command says, also when it fails; empty when there is none or it hangs."""
+    environment = {**os.environ, "LC_ALL": "C", "SYSTEMD_COLORS": "0"}
+    try:
+        done = subprocess.run(
+            words, capture_output=True, text=True, check=False, timeout=COMMAND_LIMIT_S, env=environment
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout
+
+
+def as_view(found: Found, text: str, to_do: str) -> dict[str, Any]:
+    """For programs."""
+    facts = json.loads(json.dumps(found.facts, default=str))
+    return {
+        "check": found.check,
+        "level": found.level,
+        "code": found.code,
+        "text": text,
+        "to_do": to_do,
+        "facts": facts,
+    }

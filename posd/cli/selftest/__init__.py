@@ -1,0 +1,1 @@
+"""`posd selftest`: the vectors and a scripted day by the shop's own settings."""

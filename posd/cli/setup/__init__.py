@@ -1,0 +1,1 @@
+"""`posd setup`: posd as a service of this machine."""

@@ -1,0 +1,1 @@
+"""apply(state, record): the only mutation. It folds, and never decides."""

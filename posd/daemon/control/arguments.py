@@ -1,0 +1,60 @@
+"""The verbs that change something, and what their arguments must be.
+
+Checked by the command line before it asks, so that misuse is misuse whether a daemon runs or not, and by the daemon
+again, which trusts nobody.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from posd.daemon.logmask import mask_text
+from posd.daemon.shown.questions import checked
+from posd.errors import ConfigError
+
+COMMANDS: Mapping[str, Mapping[str, type]] = {
+    "reversals.retry": {"id": str, "tid": str, "by": str},
+    "reversals.resolve": {"id": str, "by": str, "reason": str},
+    "advices.retry": {"id": str, "tid": str, "by": str},
+    "advices.resolve": {"id": str, "by": str, "reason": str},
+    "txn.resolve": {"id": str, "happened": bool, "by": str, "reason": str},
+    "settle": {"tid": str, "by": str},
+    "settle.decide": {"tid": str, "closed": bool, "by": str, "reason": str},
+    "settle.approve": {"tid": str, "batch": int, "by": str, "reason": str},
+}
+"""Verb -> its arguments."""
+
+NAME_CHARACTERS_MAX = 64
+REASON_CHARACTERS_MAX = 500
+
+
+def require_good(verb: str, args: Mapping[str, Any]) -> Mapping[str, Any]:
+    """`args` of one of COMMANDS without the absent ones. Raises ConfigError for what no daemon could do either."""
+    given = checked(verb, args, COMMANDS[verb])
+    if "reason" in COMMANDS[verb]:
+        who(verb, given)
+        why(verb, given)
+    elif given.get("by", "").strip():
+        who(verb, given)
+    return given
+
+
+def who(verb: str, given: Mapping[str, Any]) -> str:
+    """The name of the person who wants it. Raises ConfigError."""
+    return _text(verb, "by", given, NAME_CHARACTERS_MAX, "the name of the person who decides")
+
+
+def why(verb: str, given: Mapping[str, Any]) -> str:
+    """The person's reason. Raises ConfigError."""
+    return _text(verb, "reason", given, REASON_CHARACTERS_MAX, "why, in words that an auditor understands")
+
+
+def _text(verb: str, name: str, given: Mapping[str, Any], longest: int, what: str) -> str:
+    """A text that will be kept for ever: one line, not empty, never a card number. Raises ConfigError."""
+    text = str(given.get(name, "")).strip()
+    if not text:
+        raise ConfigError(f"{verb}: {name!r} is missing: {what}")
+    if len(text) > longest or not text.isprintable():
+        raise ConfigError(f"{verb}: {name!r} must be one line of at most {longest} characters")
+    if mask_text(text) != text:
+        raise ConfigError(f"{verb}: {name!r} looks as if it held a card number; leave it out")
+    return text

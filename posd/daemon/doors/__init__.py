@@ -1,0 +1,1 @@
+"""Where terminals come in: TCP and serial lines."""

@@ -1,0 +1,81 @@
+"""The TCP door that terminals come in by: it listens, and gives each connection to Connections, which serves it."""
+
+import errno
+import itertools
+import os
+from collections.abc import Iterator
+
+from posd.addresses import Address
+from posd.daemon.doors.connections import Connections, DoorListener
+from posd.daemon.doors.door_view import DoorShown
+from posd.errors import ConfigError
+from posd.transport.contract import Channel, Listener
+from posd.transport.tcp import listen_tcp
+
+BIND_HINTS = {
+    errno.EADDRINUSE: "stop the program that holds it, or give the door another port",
+    errno.EADDRNOTAVAIL: "give the door an address of this machine; 127.0.0.1 is the default",
+    errno.EACCES: "ports below 1024 need a privilege; give the door a higher one",
+}
+BIND_HINT_OTHER = "give the door an address and a port of this machine"
+
+
+class TerminalDoor:
+    """Listens on `host`:`port` (0: any free port, see `port`) and serves `connections_max` terminals."""
+
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        listener: DoorListener,
+        connections_max: int,
+        frame_bytes_max: int,
+        idle_timeout_s: float,
+        numbers: Iterator[int] | None = None,
+    ) -> None:
+        self._host, self._asked_port = host, port
+        self._door: Listener | None = None
+        self.connections = Connections(
+            listener, connections_max, frame_bytes_max, idle_timeout_s, numbers or itertools.count(1)
+        )
+
+    @property
+    def port(self) -> int:
+        """The port as bound; 0 before `start`."""
+        return 0 if self._door is None else self._door.port
+
+    @property
+    def where(self) -> str:
+        """For a log."""
+        return str(Address(self._host, self.port))
+
+    def shown(self) -> DoorShown:
+        """How it is, for those who ask."""
+        inside = self.connections
+        up = self._door is not None
+        refused = (inside.refused, inside.refused_first_s, inside.refused_last_s)
+        return DoorShown("tcp", self.where, up, "", len(inside), inside.connections_max, *refused)
+
+    async def start(self) -> None:
+        """Open the door. Raises ConfigError naming the address when it cannot be had."""
+        try:
+            self._door = await listen_tcp(self._host, self._asked_port, self._accept)
+        except OSError as error:
+            why = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror or str(error)
+            hint = BIND_HINTS.get(error.errno or 0, BIND_HINT_OTHER)
+            raise ConfigError(
+                f"cannot listen for terminals on {self._host}:{self._asked_port}: {why.lower()}; {hint}"
+            ) from None
+
+    def stop_accepting(self) -> None:
+        """Take no new connections; those that exist are served on."""
+        if self._door is not None:
+            self._door.close()
+
+    async def stop(self) -> None:
+        """Close the door and every connection, flushing answers for a limited time."""
+        self.stop_accepting()
+        await self.connections.stop()
+
+    def _accept(self, channel: Channel) -> None:
+        self.connections.accept(channel)

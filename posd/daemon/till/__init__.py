@@ -1,0 +1,1 @@
+"""Where tills come in: JSON over HTTP."""

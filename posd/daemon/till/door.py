@@ -1,0 +1,172 @@
+"""The doors for tills: a Unix socket whose group may use it, and loopback TCP with a bearer token.
+
+Bounded everywhere: connections, and what each may send, hold and wait (till_http.py). What goes wrong with one
+connection ends that one.
+"""
+
+import asyncio
+import errno
+import os
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+
+from posd.addresses import Address
+from posd.daemon.control.server import bind_unix
+from posd.daemon.doors.door_view import DoorShown
+from posd.daemon.doors.terminal_door import BIND_HINT_OTHER, BIND_HINTS
+from posd.daemon.tasks import end, spawn
+from posd.daemon.till.http import Handler, HttpConnection, HttpRequest, hang_up
+from posd.daemon.till.problem import HttpResponse, problem
+from posd.errors import ConfigError
+from posd.security.token import Token
+
+BACKLOG_CONNECTIONS = 32
+BUFFER_BYTES = 16 * 1024
+LAST_ANSWERS_S = 2.0
+"""How long the answers that are on their way when posd stops may take."""
+
+FULL = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+
+REFUSING_MAX = 16
+"""Clients that are being told so; more are cut off without a word."""
+
+Accept = Callable[[asyncio.StreamReader, asyncio.StreamWriter], None]
+
+
+class TillDoor:
+    """Listens on `socket` and on `listen` (None: not there), serves `handler` to `connections_max` clients of each."""
+
+    def __init__(
+        self,
+        handler: Handler,
+        now_s: Callable[[], float],
+        connections_max: int,
+        socket: Path | None,
+        listen: Address | None,
+        token: Token | None,
+    ) -> None:
+        self._handler, self._now_s, self._connections_max = handler, now_s, connections_max
+        self._socket, self._listen, self._token = socket, listen, token
+        self._servers: list[asyncio.Server] = []
+        self._connections: dict[asyncio.Task[None], HttpConnection] = {}
+        self._refusing: set[asyncio.Task[None]] = set()
+        self._inode = 0
+        self._inside: dict[str, set[asyncio.Task[None]]] = {}
+        self._turned_away: dict[str, tuple[int, float, float]] = {}
+
+    @property
+    def port(self) -> int:
+        """The TCP port as bound; 0: there is none."""
+        ports = [server.sockets[0].getsockname()[1] for server in self._servers if self._is_tcp(server)]
+        return int(ports[0]) if ports else 0
+
+    def shown(self) -> list[DoorShown]:
+        """How its socket and its port are, for those who ask."""
+        found = []
+        for where, inside in self._inside.items():
+            refused = self._turned_away.get(where, (0, None, None))
+            found.append(
+                DoorShown("till", where, bool(self._servers), "", len(inside), self._connections_max, *refused)
+            )
+        return found
+
+    @staticmethod
+    def _is_tcp(server: asyncio.Server) -> bool:
+        return bool(server.sockets) and isinstance(server.sockets[0].getsockname(), tuple)
+
+    async def start(self) -> None:
+        """Open both. Raises ConfigError naming what cannot be had."""
+        if self._socket is not None:
+            listening = bind_unix(self._socket, "till socket")
+            self._inode = self._socket.stat().st_ino
+            accept = self._accepting(self._handler, str(self._socket))
+            self._servers.append(
+                await asyncio.start_unix_server(accept, sock=listening, limit=BUFFER_BYTES, backlog=BACKLOG_CONNECTIONS)
+            )
+        if self._listen is not None:
+            self._servers.append(await self._tcp(self._listen))
+
+    async def _tcp(self, address: Address) -> asyncio.Server:
+        assert self._token is not None, "config.py demands a token"
+        accept = self._accepting(with_token(self._handler, self._token), str(address))
+        try:
+            return await asyncio.start_server(
+                accept, address.host, address.port, limit=BUFFER_BYTES, backlog=BACKLOG_CONNECTIONS
+            )
+        except OSError as error:
+            why = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror or str(error)
+            hint = BIND_HINTS.get(error.errno or errno.EIO, BIND_HINT_OTHER)
+            raise ConfigError(f"cannot listen for tills on {address}: {why.lower()}; {hint}") from None
+
+    def stop_accepting(self) -> None:
+        """Take no new connections; those that exist are served on, and each ends with its next answer."""
+        for server in self._servers:
+            server.close()
+        for connection in self._connections.values():
+            connection.last = True
+
+    async def stop(self) -> None:
+        """Let the answers that are on their way go out, then hang up."""
+        self.stop_accepting()
+        busy = [task for task, connection in self._connections.items() if connection.busy]
+        if busy:
+            await asyncio.wait(busy, timeout=LAST_ANSWERS_S)
+        for task in [*self._connections, *self._refusing]:
+            await end(task)
+        if self._socket is not None and self._inode:
+            with suppress(FileNotFoundError):
+                if self._socket.stat().st_ino == self._inode:
+                    self._socket.unlink()
+        self._servers.clear()
+
+    def _turn_away(self, where: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        now_s = asyncio.get_running_loop().time()
+        count, first_s, _ = self._turned_away.get(where, (0, now_s, now_s))
+        self._turned_away[where] = (count + 1, first_s, now_s)
+        if len(self._refusing) >= REFUSING_MAX:
+            writer.transport.abort()
+            return
+        task = spawn(_say_full(reader, writer), "till refusal")
+        self._refusing.add(task)
+        task.add_done_callback(self._refusing.discard)
+
+    def _accepting(self, handler: Handler, where: str) -> Accept:
+        mine = self._inside[where] = set()  # strangers on TCP must not keep the socket's clients out
+
+        def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            if len(mine) >= self._connections_max:
+                self._turn_away(where, reader, writer)
+                return
+            connection = HttpConnection(reader, writer, handler, self._now_s)
+            task = spawn(connection.serve(), "till connection")
+            self._connections[task] = connection
+            mine.add(task)
+            task.add_done_callback(self._connections.pop)
+            task.add_done_callback(mine.discard)
+
+        return accept
+
+
+async def _say_full(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    writer.write(FULL)
+    with suppress(OSError):
+        await hang_up(reader, writer)
+    writer.close()
+
+
+def with_token(handler: Handler, token: Token) -> Handler:
+    """`handler` for those who know the token."""
+
+    async def handle(request: HttpRequest) -> HttpResponse:
+        scheme, _, presented = request.headers.get("authorization", "").partition(" ")
+        known = token.matches(presented.strip().encode("latin-1", "replace"))
+        if not known or scheme.lower() != "bearer" or "authorization" in request.repeated:
+            text = "send the header 'Authorization: Bearer TOKEN' with the token of till.token_file"
+            challenge = (("www-authenticate", 'Bearer realm="posd"'),)
+            refusal = problem(401, "no_token", text, where="Authorization", headers=challenge)
+            return replace(refusal, hangs_up=True)
+        return await handler(request)
+
+    return handle

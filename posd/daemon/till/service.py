@@ -1,0 +1,67 @@
+"""The JSON door put together: its sockets, its verbs, the way to the lanes. Imported only where it is configured."""
+
+from collections.abc import Callable
+
+from posd.daemon.control.verbs import Control
+from posd.daemon.doors.door_view import DoorShown
+from posd.daemon.router import Lanes
+from posd.daemon.till.api import Place, TillApi
+from posd.daemon.till.door import TillDoor
+from posd.daemon.till.side import TillSide
+from posd.profiles.contract import Outgoing
+from posd.security.token import load_token
+from posd.settings import Settings
+from posd.values import Now
+
+JOURNAL_FOLDER = "journal"
+
+
+class TillService:
+    """Starts and ends with the daemon. Raises ConfigError where its token cannot be read."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        lanes: Lanes,
+        control: Control,
+        digest_key: bytes,
+        head: Callable[[], int],
+        now: Callable[[], Now],
+    ) -> None:
+        till = settings.till
+        self._side = TillSide(lanes, now)
+        place = Place(
+            control=control,
+            side=self._side,
+            runners=lanes.lanes,
+            digest_key=digest_key,
+            journal=settings.state_dir / JOURNAL_FOLDER,
+            head=head,
+            zone=settings.settlement.zone,
+            cards_accepted=till.card_data == "accepted",
+        )
+        token = load_token(till.token_file) if till.token_file is not None else None
+        self.door = TillDoor(
+            TillApi(place).handle, lambda: now().monotonic_s, till.connections_max, till.socket, till.listen, token
+        )
+
+    async def start(self) -> None:
+        """Open the door. Raises ConfigError."""
+        await self.door.start()
+
+    def shown(self) -> list[DoorShown]:
+        """How the doors for tills are, for those who ask."""
+        return self.door.shown()
+
+    def stop_accepting(self) -> None:
+        """Nobody new, and nothing more is sent; what is under way is finished."""
+        self._side.stopping = True
+        self.door.stop_accepting()
+
+    async def stop(self) -> None:
+        """Hang up."""
+        await self.door.stop()
+
+    def answer(self, connection: str, outgoing: Outgoing) -> bool:
+        """A lane's word for a till."""
+        return self._side.answer(connection, outgoing)
