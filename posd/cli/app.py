@@ -4,13 +4,14 @@ the command runs: a help text needs none of it.
 
 import sys
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 from typer.exceptions import TyperException
 
 from posd.cli import exit_status
-from posd.cli.exit_status import CONFIG_DEFAULT, CONFIG_VARIABLE
+from posd.cli.groups import advices, journal, reversals, txn
+from posd.cli.options import DEFAULT, BatchOption, By, Config, Json, Lang, Profile, Reason, TidOption
 from posd.daemon.logmask import mask_text, one_line
 
 app = typer.Typer(
@@ -20,38 +21,11 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-advices = typer.Typer(
-    help="What terminals told that the host does not have yet: list, retry, resolve. 离线交易", rich_markup_mode=None
-)
-reversals = typer.Typer(help="What is owed to the host: list, retry, resolve. 冲正", rich_markup_mode=None)
-txn = typer.Typer(help="Transactions: list, show. 交易", rich_markup_mode=None)
-journal = typer.Typer(help="What was remembered: show, verify, export. 流水", rich_markup_mode=None)
-app.add_typer(reversals, name="reversals")
-app.add_typer(advices, name="advices")
-app.add_typer(txn, name="txn")
-app.add_typer(journal, name="journal")
+app.add_typer(reversals.group, name="reversals")
+app.add_typer(advices.group, name="advices")
+app.add_typer(txn.group, name="txn")
+app.add_typer(journal.group, name="journal")
 
-Config = Annotated[
-    Path, typer.Option("--config", metavar="FILE", envvar=CONFIG_VARIABLE, help="The configuration file.")
-]
-Json = Annotated[bool, typer.Option("--json", help="For programs.")]
-Utc = Annotated[bool, typer.Option("--utc", help="Times in UTC.")]
-Profile = Annotated[Literal["unionpay", "nac"], typer.Option("--profile", help="The dialect. 方言")]
-TidOption = Annotated[str | None, typer.Option("--tid", metavar="TID", help="Only this terminal.")]
-BatchOption = Annotated[int | None, typer.Option("--batch", min=1, max=999_999, help="Only this batch number.")]
-Limit = Annotated[int | None, typer.Option("--limit", min=1, help="At most so many.")]
-Lang = Annotated[str | None, typer.Option("--lang", metavar="en|zh", help="Language; else that of LANG. 语言")]
-By = Annotated[str | None, typer.Option("--by", metavar="NAME", help="Who wants it.")]
-Reason = Annotated[str | None, typer.Option("--reason", metavar="TEXT", help="Why.")]
-RequestOption = Annotated[str | None, typer.Option("--request-id", metavar="ID", help="Only this request.")]
-StanOption = Annotated[int | None, typer.Option("--stan", min=1, max=999_999, help="Only this trace number.")]
-RrnOption = Annotated[str | None, typer.Option("--rrn", metavar="RRN", help="Only this retrieval reference number.")]
-After = Annotated[int | None, typer.Option("--after", min=0, metavar="ROW", help="Only rows after this one.")]
-Id = Annotated[
-    str, typer.Argument(metavar="ID", help="A request id, an RRN, a till's key, or TID/STAN.", show_default=False)
-]
-
-DEFAULT = Path(CONFIG_DEFAULT)
 MISUSE_CHARACTERS_MAX = 200
 
 
@@ -243,220 +217,6 @@ def check(
     from posd.cli.lang import chosen
 
     return check_command(config, day, tid, as_json, chosen(lang))
-
-
-@reversals.command("list", epilog="Example: posd reversals list --json")
-def reversals_list(
-    config: Config = DEFAULT,
-    tid: TidOption = None,
-    ended: Annotated[bool, typer.Option("--ended", help="Also those that were ended lately.")] = False,
-    as_json: Json = False,
-) -> int:
-    """What is owed, stuck or in conflict.
-
-    When one is stuck or in conflict, the exit status is 1.
-    """
-    from posd.cli.reversals import list_command
-
-    return list_command(config, tid, ended, as_json)
-
-
-@reversals.command("retry", epilog="Example: posd reversals retry 10000001/000001/000042/0200/000000 --by 'Li Na'")
-def reversals_retry(
-    request_id: Annotated[
-        str | None, typer.Argument(metavar="[ID]", help="One reversal; else all.", show_default=False)
-    ] = None,
-    config: Config = DEFAULT,
-    tid: TidOption = None,
-    by: By = None,
-    as_json: Json = False,
-) -> int:
-    """Try one or all now."""
-    from posd.cli.reversals import retry_command
-
-    return retry_command(config, request_id, tid, by, as_json)
-
-
-@reversals.command(
-    "resolve",
-    epilog="Example: posd reversals resolve 10000001/000001/000042/0200/000000 "
-    '--by "Li Na" --reason "the acquirer refunded it by hand, case 4711"',
-)
-def reversals_resolve(
-    request_id: Id,
-    by: Annotated[str, typer.Option("--by", metavar="NAME", help="Who decides.", show_default=False)],
-    reason: Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why.", show_default=False)],
-    config: Config = DEFAULT,
-    as_json: Json = False,
-) -> int:
-    """A person ends a reversal.
-
-    One that was settled with the acquirer; kept for ever with the name and the reason.
-    """
-    from posd.cli.reversals import resolve_command
-
-    return resolve_command(config, request_id, by, reason, as_json)
-
-
-@advices.command("list", epilog="Example: posd advices list --json")
-def advices_list(
-    config: Config = DEFAULT,
-    tid: TidOption = None,
-    ended: Annotated[bool, typer.Option("--ended", help="Also those that were ended lately.")] = False,
-    as_json: Json = False,
-) -> int:
-    """What is owed, stuck or refused.
-
-    When one is stuck or refused, the exit status is 1.
-    """
-    from posd.cli.advices import list_command
-
-    return list_command(config, tid, ended, as_json)
-
-
-@advices.command("retry", epilog="Example: posd advices retry 10000001/000001/000042/0220/000000 --by 'Li Na'")
-def advices_retry(
-    request_id: Annotated[
-        str | None, typer.Argument(metavar="[ID]", help="One advice; else all.", show_default=False)
-    ] = None,
-    config: Config = DEFAULT,
-    tid: TidOption = None,
-    by: By = None,
-    as_json: Json = False,
-) -> int:
-    """Try one or all now."""
-    from posd.cli.advices import retry_command
-
-    return retry_command(config, request_id, tid, by, as_json)
-
-
-@advices.command(
-    "resolve",
-    epilog="Example: posd advices resolve 10000001/000001/000042/0220/000000 "
-    '--by "Li Na" --reason "the acquirer booked it by hand, case 4711"',
-)
-def advices_resolve(
-    request_id: Id,
-    by: Annotated[str, typer.Option("--by", metavar="NAME", help="Who decides.", show_default=False)],
-    reason: Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why.", show_default=False)],
-    config: Config = DEFAULT,
-    as_json: Json = False,
-) -> int:
-    """A person ends an advice.
-
-    One that was settled with the acquirer; it counts no more. Kept for ever with the name and the reason.
-    """
-    from posd.cli.advices import resolve_command
-
-    return resolve_command(config, request_id, by, reason, as_json)
-
-
-@txn.command("list", epilog="Example: posd txn list --tid 10000001 --status unknown")
-def txn_list(
-    config: Config = DEFAULT,
-    tid: TidOption = None,
-    batch: BatchOption = None,
-    status: Annotated[
-        str | None, typer.Option("--status", help="approved, declined, unknown, reversed, turned_away …")
-    ] = None,
-    limit: Limit = None,
-    as_json: Json = False,
-    utc: Utc = False,
-) -> int:
-    """What was sold, and what was not sent.
-
-    Of the open and the last closed batch, or of any batch by its number; times are in the terminal's zone.
-    """
-    from posd.cli.txn import Wanted, list_command
-
-    return list_command(config, Wanted(tid, batch, status, limit), as_json, utc)
-
-
-@txn.command("show", epilog="Example: posd txn show 10000001/000042")
-def txn_show(name: Id, config: Config = DEFAULT, as_json: Json = False, utc: Utc = False) -> int:
-    """One transaction with its history.
-
-    Its reversal, and everything that was remembered of it.
-    """
-    from posd.cli.txn import show_command
-
-    return show_command(config, name, as_json, utc)
-
-
-@txn.command(
-    "resolve",
-    epilog="Example: posd txn resolve 10000001/000001/000042/0220/200000 "
-    '--happened yes --by "Li Na" --reason "on the acquirer\'s list of 3 March"',
-)
-def txn_resolve(
-    name: Id,
-    happened: Annotated[str, typer.Option("--happened", metavar="yes|no", help="What is true.", show_default=False)],
-    by: Annotated[str, typer.Option("--by", metavar="NAME", help="Who decides.", show_default=False)],
-    reason: Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why.", show_default=False)],
-    config: Config = DEFAULT,
-    as_json: Json = False,
-) -> int:
-    """A person says whether a refund happened.
-
-    Of one that is in doubt; kept for ever with the name and the reason.
-    """
-    from posd.cli.txn import resolve_command
-
-    return resolve_command(config, name, happened, by, reason, as_json)
-
-
-@journal.command("show", epilog="Example: posd journal show --tid 10000001 --limit 20")
-def journal_show(
-    config: Config = DEFAULT,
-    tid: TidOption = None,
-    request_id: RequestOption = None,
-    stan: StanOption = None,
-    rrn: RrnOption = None,
-    batch: BatchOption = None,
-    after: After = None,
-    limit: Limit = None,
-    as_json: Json = False,
-    utc: Utc = False,
-) -> int:
-    """The newest rows.
-
-    A table for people, with times in the terminal's zone; with --json one JSON line a row.
-    """
-    from posd.cli.journal import Filters, show_command
-
-    return show_command(config, Filters(tid, request_id, stan, rrn, batch, after), limit, as_json, utc)
-
-
-@journal.command("export", epilog="Example: posd journal export --after 120000 > rows.jsonl")
-def journal_export(
-    config: Config = DEFAULT,
-    tid: TidOption = None,
-    request_id: RequestOption = None,
-    stan: StanOption = None,
-    rrn: RrnOption = None,
-    batch: BatchOption = None,
-    after: After = None,
-    limit: Limit = None,
-    as_json: Annotated[bool, typer.Option("--json", help="JSON lines: what it gives anyhow.")] = True,
-) -> int:
-    """Every row as a JSON line.
-
-    Masked, oldest first; --after and --limit take it in parts.
-    """
-    from posd.cli.journal import Filters, export_command
-
-    return export_command(config, Filters(tid, request_id, stan, rrn, batch, after), limit)
-
-
-@journal.command("verify", epilog="Example: posd journal verify --json")
-def journal_verify(config: Config = DEFAULT, as_json: Json = False) -> int:
-    """Whether every row is as written.
-
-    If not, the exit status is 1.
-    """
-    from posd.cli.journal import verify_command
-
-    return verify_command(config, as_json)
 
 
 @app.command(epilog="Example: posd decode < message.hex")

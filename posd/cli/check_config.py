@@ -10,7 +10,7 @@ from pathlib import Path
 
 from posd.cli.try_start import start_problems
 from posd.config import load_document
-from posd.config_machine import check_environment
+from posd.config.machine import check_environment
 from posd.yamlmarks import ConfigProblems, Problem
 
 EXIT_GOOD = 0

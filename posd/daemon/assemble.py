@@ -18,7 +18,7 @@ from pathlib import Path
 
 from posd.addresses import AnyAddress, SerialAddress
 from posd.config import load_document
-from posd.config_machine import check_environment
+from posd.config.machine import check_environment
 from posd.core.engine import Engine
 from posd.core.rules import Rules
 from posd.core.station import STATION, Station

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ValidationError
 
 from posd.cli.check_config import check_config_command
 from posd.config import load, load_document, shipped
-from posd.config_machine import check_environment
+from posd.config.machine import check_environment
 from posd.errors import ConfigError
 from posd.security.machine import create_machine_key
 from posd.settings import Address, Schedule, Settings, TerminalSettings

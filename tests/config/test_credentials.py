@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from posd.config import load
-from posd.config_machine import check_environment
+from posd.config.machine import check_environment
 from posd.errors import ConfigError
 from posd.security.machine import create_machine_key
 from posd.settings import Settings

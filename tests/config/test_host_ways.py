@@ -6,7 +6,7 @@ import pytest
 
 from posd.addresses import HostAddress, HttpAddress, TlsAddress
 from posd.config import load, load_document
-from posd.config_machine import check_environment
+from posd.config.machine import check_environment
 from tests.config.test_config import SMALL, _lines, _write
 from tests.transport.pki import Pki
 

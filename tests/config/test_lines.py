@@ -7,7 +7,7 @@ import pytest
 
 from posd.addresses import Address, SerialAddress
 from posd.config import load, load_document
-from posd.config_machine import check_environment, device_problem
+from posd.config.machine import check_environment, device_problem
 from posd.errors import ConfigError
 from posd.security.machine import create_machine_key
 

@@ -6,7 +6,7 @@ import pytest
 
 from posd.bank import load_bank
 from posd.config import load, load_document, shipped
-from posd.config_machine import check_environment
+from posd.config.machine import check_environment
 from posd.core.answers import AnswerClass
 from posd.core.rules import OnStuck
 from posd.daemon.dialect import profile_of

@@ -23,7 +23,7 @@ def test_d39_the_wheel_carries_what_shipped_looks_for(monkeypatch: pytest.Monkey
         installed = tmp_path / carried[path.parts[0]] / path.relative_to(path.parts[0])
         installed.parent.mkdir(parents=True, exist_ok=True)
         installed.write_bytes((ROOT / path).read_bytes())
-    monkeypatch.setattr("posd.config.__file__", str(tmp_path / "posd" / "config.py"))
+    monkeypatch.setattr("posd.config.file.__file__", str(tmp_path / "posd" / "config" / "file.py"))
     for path in files:
         assert shipped(str(path)).is_relative_to(tmp_path)
     assert load(shipped("config/posd.example.yaml")).terminals

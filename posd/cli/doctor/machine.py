@@ -14,7 +14,7 @@ from typing import Any
 import apsw
 
 from posd.cli.setup.place import Place
-from posd.config_machine import check_environment
+from posd.config.machine import check_environment
 from posd.daemon.clock import synchronised
 from posd.errors import ConfigError
 from posd.journal.connect import require_engine

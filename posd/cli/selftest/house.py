@@ -23,7 +23,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from posd.addresses import Address, parse_host
-from posd.config import NO_MAC
+from posd.config.dialect import NO_MAC
 from posd.core.state import State
 from posd.daemon.assemble import assemble
 from posd.daemon.daemon import Daemon

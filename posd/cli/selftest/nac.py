@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 from posd.cli.selftest.day import APPROVED, DECLINED, Client, Script, Seen, Step
 from posd.cli.selftest.house import LOOPBACK, TERMINAL_TIMEOUT_S, House, zone_of
-from posd.config import NO_MAC
+from posd.config.dialect import NO_MAC
 from posd.core.state import CloseOutcome
 from posd.iso8583.codec import Codec
 from posd.iso8583.nac import VariablePad, nac_spec

@@ -1,0 +1,1 @@
+"""The groups of commands: `posd reversals ...` and the like."""

@@ -1,0 +1,105 @@
+"""Terminals, doors, tills, amounts and times of day."""
+
+from datetime import time
+
+from posd.settings import (
+    Settings,
+)
+from posd.values import format_amount
+from posd.yamlmarks import Document, Place, Problem
+
+DAY_S = 86_400
+
+HALF_DAY_S = DAY_S // 2
+"""A settlement less than this before the cut-over is meant to precede it; else it would follow it."""
+
+
+def check(settings: Settings, document: Document) -> list[Problem]:
+    """Every contradiction of these settings."""
+    return [
+        *_terminals_distinct(settings, document),
+        *_open_door(settings, document),
+        *_till(settings, document),
+        *_amounts(settings, document),
+        *_cutover(settings, document),
+    ]
+
+
+def _terminals_distinct(settings: Settings, document: Document) -> list[Problem]:
+    first: dict[str, int] = {}
+    problems = []
+    for number, terminal in enumerate(settings.terminals):
+        other = first.setdefault(terminal.tid, number)
+        if other != number:
+            what = f"terminal {terminal.tid} stands already at {document.place(('terminals', other, 'tid'))}"
+            problems.append(document.problem(("terminals", number, "tid"), what, "each terminal once"))
+    return problems
+
+
+def _open_door(settings: Settings, document: Document) -> list[Problem]:
+    """D28: what others on the network can reach must prove itself."""
+    if all(address.is_local for address in settings.door.listen):
+        return []
+    where = document.place(("door", "listen"))
+    what = f"must be required, because door.listen ({where}) can be reached from other machines"
+    hint = 'write "mac: required", or listen on 127.0.0.1'
+    return [
+        document.problem(("terminals", number, "mac"), what, hint)
+        for number, terminal in enumerate(settings.terminals)
+        if terminal.mac != "required"
+    ]
+
+
+def _till(settings: Settings, document: Document) -> list[Problem]:
+    """Card data goes over no network: the JSON door is a socket file, or loopback with a token."""
+    till, problems = settings.till, []
+    if till.listen is not None and not till.listen.is_loopback:
+        hint = "listen on 127.0.0.1, or use till.socket; a proxy of yours may offer TLS beyond"
+        problems.append(document.problem(("till", "listen"), "can be reached from other machines", hint))
+    if till.listen is not None and till.token_file is None:
+        hint = "write token_file: a file with 32 or more characters, mode 0600"
+        problems.append(document.problem(("till", "listen"), "needs a token", hint))
+    if till.token_file is not None and till.listen is None:
+        hint = "remove it, or give till.listen; who may use the socket is said by its group"
+        problems.append(document.problem(("till", "token_file"), "is of use for till.listen only", hint))
+    if till.socket is not None and till.socket == settings.control_socket:
+        problems.append(document.problem(("till", "socket"), "is the control socket", "give it a name of its own"))
+    if till.listen is not None and till.listen in settings.door.listen:
+        problems.append(document.problem(("till", "listen"), "is the terminals' door", "give it a port of its own"))
+    return problems
+
+
+def _amounts(settings: Settings, document: Document) -> list[Problem]:
+    """D23: a batch cannot be both too small and too large."""
+    settlement = settings.settlement
+    if not settlement.maximum or settlement.minimum <= settlement.maximum:
+        return []
+    maximum = f"settlement.maximum ({format_amount(settlement.maximum)}, {document.place(('settlement', 'maximum'))})"
+    what = f"{format_amount(settlement.minimum)} is above {maximum}"
+    return [document.problem(("settlement", "minimum"), what, "lower this, raise that, or write 0.00 for off")]
+
+
+def _cutover(settings: Settings, document: Document) -> list[Problem]:
+    """D23: the settlement has to come before the host cuts its day over, not just after."""
+    cutover = settings.settlement.host_cutover_at
+    if cutover is None:
+        return []
+    where = document.place(("settlement", "host_cutover_at"))
+    problems = []
+    for number, terminal in enumerate((None, *settings.terminals)):
+        own = terminal is not None and terminal.settlement.at is not None
+        if terminal is not None and not own:
+            continue
+        times = settings.schedule_of(terminal).at if terminal is not None else settings.settlement.at
+        if any(_seconds_between(at, cutover) < HALF_DAY_S for at in times):
+            continue
+        place: Place = ("terminals", number - 1, "settlement", "at") if own else ("settlement", "at")
+        what = f"the day's last settlement would come after settlement.host_cutover_at ({cutover:%H:%M}, {where})"
+        problems.append(document.problem(place, what, "settle some minutes before the host's cut-over"))
+    return problems
+
+
+def _seconds_between(earlier: time, later: time) -> int:
+    """From one time of day to the next occurrence of another."""
+    first, second = (at.hour * 3600 + at.minute * 60 + at.second for at in (earlier, later))
+    return (second - first) % DAY_S
