@@ -17,6 +17,7 @@ from posd.security.secretfile import read_secret_hex, write_new_secret
 
 MACHINE_KEY_BYTES = 32
 DERIVED_KEY_BYTES = 32
+MACHINE_KEY_ID_BYTES = 8
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -32,6 +33,11 @@ class MachineKey(Guarded):
         """
         info = b"posd " + purpose.encode("ascii")
         return HKDF(algorithm=SHA256(), length=DERIVED_KEY_BYTES, salt=None, info=info).derive(self.secret)
+
+    @property
+    def id(self) -> str:
+        """Which machine key it is, 16 hexadecimal digits: safe to show, and nothing can be opened with it."""
+        return self.derive("id")[:MACHINE_KEY_ID_BYTES].hex()
 
 
 def load_machine_key(path: Path) -> MachineKey:

@@ -20,14 +20,13 @@ from posd.errors import KeyTrouble, StorageFailed
 from posd.security.guarded import Guarded
 from posd.security.machine import MachineKey
 from posd.security.secretfile import FOLDER_MODE, write_new_secret
+from posd.security.wrapping import OVERHEAD_BYTES, Wrapping
 
 DATA_KEY_BYTES = 32
 KEY_ID_BYTES = 8
 NONCE_BYTES = 12
 NONCES_AT_ONCE = 64
-TAG_BYTES = 16
-FILE_VERSION = b"\x01"
-WRAPPED_FILE_BYTES = len(FILE_VERSION) + NONCE_BYTES + DATA_KEY_BYTES + TAG_BYTES
+WRAPPED_BYTES = DATA_KEY_BYTES + OVERHEAD_BYTES
 SEALS_PER_KEY_MAX = 2**28
 """Random nonces are safe for 2**32 messages under one AES-GCM key (NIST SP 800-38D 8.3); stay well below."""
 
@@ -62,14 +61,14 @@ class DataKeys(Guarded):
     """Seals under the present data key, opens what was sealed under any key whose file is still in the
     folder.
 
-    File `<key_id>.key`, mode 0600: version 1, nonce 12, AES-GCM(data key) 48, the key id as associated data.
+    File `<key_id>.key`, mode 0600: the data key, wrapped (wrapping.py) as its key id.
     """
 
     __slots__ = ("_ciphers", "_folder", "_key_id", "_nonces", "_seals", "_wrapping")
 
     def __init__(self, folder: Path, machine_key: MachineKey) -> None:
         self._folder = folder
-        self._wrapping = AESGCM(machine_key.derive("card"))
+        self._wrapping = Wrapping("card", machine_key)
         self._ciphers: dict[str, AESGCM] = {}
         self._key_id = ""
         self._seals = 0
@@ -80,12 +79,8 @@ class DataKeys(Guarded):
 
         The daemon calls this at start (D29); a reader that only opens never does. Raises StorageFailed.
         """
-        key_id, key, nonce = (
-            os.urandom(KEY_ID_BYTES).hex(),
-            os.urandom(DATA_KEY_BYTES),
-            os.urandom(NONCE_BYTES),
-        )
-        wrapped = FILE_VERSION + nonce + self._wrapping.encrypt(nonce, key, key_id.encode("ascii"))
+        key_id, key = os.urandom(KEY_ID_BYTES).hex(), os.urandom(DATA_KEY_BYTES)
+        wrapped = self._wrapping.wrap(key, key_id)
         try:
             self._folder.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
             write_new_secret(self._path(key_id), wrapped)
@@ -127,18 +122,15 @@ class DataKeys(Guarded):
         path = self._path(key_id)
         try:
             with path.open("rb") as file:
-                wrapped = file.read(WRAPPED_FILE_BYTES + 1)
+                wrapped = file.read(WRAPPED_BYTES + 1)
         except FileNotFoundError:
             raise KeyTrouble(f"data key {key_id}: {path}: missing; destroyed with its batch, or restore it") from None
         except OSError as error:
             raise KeyTrouble(f"data key {key_id}: {path}: {(error.strerror or 'unreadable').lower()}") from None
-        if len(wrapped) != WRAPPED_FILE_BYTES or not wrapped.startswith(FILE_VERSION):
-            raise KeyTrouble(f"data key {key_id}: {path}: damaged; restore it")
-        nonce, ciphertext = wrapped[1 : 1 + NONCE_BYTES], wrapped[1 + NONCE_BYTES :]
         try:
-            return self._wrapping.decrypt(nonce, ciphertext, key_id.encode("ascii"))
-        except InvalidTag:
-            raise KeyTrouble(f"data key {key_id}: {path}: damaged, or of another machine key") from None
+            return self._wrapping.unwrap(wrapped, key_id)
+        except KeyTrouble as error:
+            raise KeyTrouble(f"data key {key_id}: {path}: {error}") from None
 
     def _path(self, key_id: str) -> Path:
         return self._folder / f"{key_id}.key"

@@ -5,6 +5,7 @@ import stat
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from posd.errors import KeyTrouble, StorageFailed
 from posd.security.machine import MachineKey
@@ -30,7 +31,7 @@ def test_the_key_file_is_there_before_the_first_use(folder: Path, machine_key: M
     path = folder / f"{key_id}.key"
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
-    assert len(path.read_bytes()) == 61
+    assert len(path.read_bytes()) == 69
     assert vault.seal(PLAIN, AAD).key_id == key_id
 
 
@@ -71,7 +72,7 @@ def test_a_key_file_under_another_name_is_refused(folder: Path, machine_key: Mac
     first = DataKeys(folder, machine_key).seal(PLAIN, AAD)
     second = DataKeys(folder, machine_key).seal(PLAIN, AAD)
     (folder / f"{first.key_id}.key").write_bytes((folder / f"{second.key_id}.key").read_bytes())
-    with pytest.raises(KeyTrouble, match="damaged, or of another machine key"):
+    with pytest.raises(KeyTrouble, match="damaged, or put in the place of another"):
         DataKeys(folder, machine_key).open(first, AAD)
 
 
@@ -127,3 +128,12 @@ def test_the_vault_shows_nothing(folder: Path, machine_key: MachineKey) -> None:
     assert repr(DataKeys(folder, machine_key)) == "<DataKeys ***>"
     with pytest.raises(TypeError):
         pickle.dumps(DataKeys(folder, machine_key))
+
+
+def test_a_data_key_of_the_first_version_still_opens(folder: Path, machine_key: MachineKey) -> None:
+    key, key_id = bytes(range(32)), "00112233aabbccdd"
+    folder.mkdir()
+    wrapped = AESGCM(machine_key.derive("card")).encrypt(bytes(12), key, key_id.encode())
+    (folder / f"{key_id}.key").write_bytes(b"\x01" + bytes(12) + wrapped)
+    row = Sealed(key_id, bytes(12), AESGCM(key).encrypt(bytes(12), PLAIN, AAD))
+    assert DataKeys(folder, machine_key).open(row, AAD) == PLAIN
