@@ -36,5 +36,9 @@ class KeyTrouble(PosdError):
     """A key is missing, malformed, or does not have the check value that it should have."""
 
 
+class KeyOutOfReach(KeyTrouble):
+    """A key cannot be used now, though nothing is wrong with it: the token that holds it does not answer."""
+
+
 class InvariantBroken(AssertionError):
     """posd would contradict itself: a bug of ours. The lane is fenced, nothing of the step is applied (D4)."""

@@ -11,9 +11,10 @@ from pathlib import Path
 from posd.addresses import HttpAddress, SerialAddress, TlsAddress
 from posd.dialects import NAC
 from posd.errors import ConfigError
-from posd.security.keys import DES, SM4, SM4_SIGN_IN, load_tmk
+from posd.security.keys import DES, SM4, SM4_SIGN_IN
 from posd.security.mac import ALGORITHMS
 from posd.security.machine import load_machine_key
+from posd.security.plainkeys import load_tmk
 from posd.security.token import load_token
 from posd.settings import Route, Settings
 from posd.yamlmarks import Document, Place, Problem, shown_path
@@ -65,7 +66,7 @@ def _key_troubles(settings: Settings) -> Iterator[tuple[Place, str, str]]:
         except ConfigError as error:
             yield place, *_parts(error)
             continue
-        if own_mac and len(tmk.key) not in ALGORITHMS[host.mac_algorithm].key_bytes:
+        if own_mac and tmk.length not in ALGORITHMS[host.mac_algorithm].key_bytes:
             wanted = " or ".join(str(2 * length) for length in ALGORITHMS[host.mac_algorithm].key_bytes)
             yield place, f"{host.mac_algorithm} wants a key of {wanted} hexadecimal digits", "ask the acquirer"
 

@@ -46,8 +46,9 @@ from posd.journal.opening import open_store
 from posd.journal.sqlite import SqliteStore
 from posd.journal.writer import Writer
 from posd.profiles.contract import Profile, Terminal
-from posd.security.keys import Tmk, load_tmk
+from posd.security.keys import NO_TMK
 from posd.security.machine import MachineKey, load_machine_key
+from posd.security.plainkeys import load_tmk
 from posd.security.vault import DataKeys
 from posd.settings import Settings, TerminalSettings
 from posd.values import Tid
@@ -214,7 +215,7 @@ def _store(settings: Settings, machine_key: MachineKey) -> SqliteStore:
 
 
 def _terminal(terminal: TerminalSettings) -> Terminal:
-    tmk = load_tmk(terminal.tmk_file, terminal.tid) if terminal.tmk_file is not None else Tmk(b"")
+    tmk = load_tmk(terminal.tmk_file, terminal.tid) if terminal.tmk_file is not None else NO_TMK
     unsigned = terminal.unsigned == "accept"
     return Terminal(Tid(terminal.tid), terminal.mid, tmk, terminal.mac == "required", unsigned)
 

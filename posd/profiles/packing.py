@@ -2,11 +2,12 @@
 
 from collections.abc import Callable, Mapping
 
-from posd.errors import KeyTrouble
+from posd.errors import CannotEncode, KeyOutOfReach, KeyTrouble
 from posd.framing.tpdu import Envelope, join
 from posd.iso8583.codec import MAC_BYTES, Codec, replace_mac
 from posd.iso8583.message import Message
 from posd.profiles.contract import Arrived, Outgoing
+from posd.security.cipherkey import CipherKey
 from posd.security.mac import Mac, matches
 from posd.values import Rrn, Stan
 
@@ -17,7 +18,7 @@ def packed(
     codec: Codec,
     envelope: Envelope,
     message: Message,
-    mak: bytes | None,
+    mak: CipherKey | None,
     mac: Mac,
     *,
     masked: Callable[[Message], Mapping[str, str]],
@@ -27,7 +28,10 @@ def packed(
     """A frame; with a MAC if `mak` is given. `echoed`: what its answer must repeat. Raises CannotEncode."""
     if mak is not None:
         body = codec.encode(message.with_({64: NO_MAC_YET}))
-        body = replace_mac(body, mac(mak, body[:-MAC_BYTES]))
+        try:
+            body = replace_mac(body, mac(mak, body[:-MAC_BYTES]))
+        except KeyTrouble as error:
+            raise CannotEncode(f"{message.mti}: {error}") from None
     else:
         body = codec.encode(message)
     number, trace, rrn = message.get(2), message.get(11), message.get(37)
@@ -43,12 +47,14 @@ def packed(
     )
 
 
-def mac_fits(arrived: Arrived, mak: bytes | None, mac: Mac) -> bool | None:
-    """Whether the MAC of a message fits; None: it has none."""
+def mac_fits(arrived: Arrived, mak: CipherKey | None, mac: Mac) -> bool | None:
+    """Whether the MAC of a message fits; None: it has none. Raises KeyOutOfReach where that cannot be told now."""
     received = arrived.message.get(64)
     if received is None:
         return None
     try:
         return mak is not None and matches(mac, mak, arrived.body[:-MAC_BYTES], bytes.fromhex(received))
+    except KeyOutOfReach:
+        raise
     except KeyTrouble:
         return False

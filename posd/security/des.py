@@ -5,7 +5,6 @@ never be used for anything but what the field demands: working keys, check value
 """
 
 from collections.abc import Callable
-from functools import lru_cache
 
 from cryptography.hazmat.decrepit.ciphers.algorithms import TripleDES
 from cryptography.hazmat.primitives.ciphers import Cipher
@@ -16,9 +15,6 @@ KEY_BYTES_SINGLE = 8
 KEY_BYTES_DOUBLE = 16
 CHECK_VALUE_BYTES = 4
 
-ENCRYPTORS_MAX = 1024
-"""Working keys whose prepared cipher is kept: one for each terminal, and the older generation of some."""
-
 
 def ecb_encrypt(key: bytes, blocks: bytes) -> bytes:
     """DES (8-byte key) or 3DES (16-byte key) of whole 8-byte blocks."""
@@ -26,12 +22,11 @@ def ecb_encrypt(key: bytes, blocks: bytes) -> bytes:
     return encryptor.update(blocks) + encryptor.finalize()
 
 
-@lru_cache(maxsize=ENCRYPTORS_MAX)
 def block_encryptor(key: bytes) -> Callable[[bytes], bytes]:
-    """`ecb_encrypt` under a working key that is used again and again; the prepared cipher is kept.
+    """`ecb_encrypt` with a prepared cipher, for a key that is used again and again.
 
-    Preparing costs ten times what a block does. ECB carries nothing from one call to the next as long as only whole
-    blocks are given, so anything else is refused (ValueError). For the event loop's thread only.
+    ECB carries nothing from one call to the next as long as only whole blocks are given, so anything else is refused
+    (ValueError). Not for several threads at once.
     """
     update = _cipher(key).encryptor().update
 
@@ -52,11 +47,6 @@ def ecb_decrypt(key: bytes, blocks: bytes) -> bytes:
 def cbc_last_block(key: bytes, blocks: bytes) -> bytes:
     """The last block of (3)DES-CBC over whole blocks, from a zero initial vector (reference 1.11)."""
     return Cipher(_algorithm(key), CBC(bytes(BLOCK_BYTES))).encryptor().update(blocks)[-BLOCK_BYTES:]
-
-
-def check_value(key: bytes) -> bytes:
-    """The first 4 bytes of eight zero bytes encrypted under the clear `key` (reference 1.6)."""
-    return ecb_encrypt(key, bytes(BLOCK_BYTES))[:CHECK_VALUE_BYTES]
 
 
 def _cipher(key: bytes) -> Cipher[ECB]:

@@ -15,11 +15,12 @@ from typing import Literal
 
 from posd.errors import KeyTrouble
 from posd.security import des, sm4
+from posd.security.cipherkey import CipherKey, ClearKey
 
 MAC_BYTES = 8
 """Field 64: 8 raw bytes, or 8 ASCII characters that are upper-case hexadecimal digits."""
 
-Mac = Callable[[bytes, bytes], bytes]
+Mac = Callable[[CipherKey, bytes], bytes]
 """(MAK, data) to field 64, 8 bytes. Raises KeyTrouble for a key of another length than the algorithm's."""
 
 Output = Literal["usual", "hex", "raw"]
@@ -40,35 +41,35 @@ def xor_of_long_blocks(data: bytes) -> bytes:
     return pack(">QQ", reduce(xor, words[::2], 0), reduce(xor, words[1::2], 0))
 
 
-def _unionpay_ecb(key: bytes, data: bytes) -> bytes:
+def _unionpay_ecb(key: CipherKey, data: bytes) -> bytes:
     """Reference 1.11 steps 1 to 5; a MAK of 16 bytes makes both encryptions 3DES."""
-    encrypt = des.block_encryptor(key)
+    encrypt = key.encrypt
     folded = xor_of_blocks(data).hex().upper().encode("ascii")
     first = int.from_bytes(encrypt(folded[:8]), "big")
     mixed = first ^ int.from_bytes(folded[8:], "big")
     return encrypt(mixed.to_bytes(8, "big"))
 
 
-def _sm4_ecb(key: bytes, data: bytes) -> bytes:
+def _sm4_ecb(key: CipherKey, data: bytes) -> bytes:
     """The same steps with blocks of 16 bytes."""
-    encrypt = sm4.block_encryptor(key)
+    encrypt = key.encrypt
     folded = xor_of_long_blocks(data).hex().upper().encode("ascii")
     first = int.from_bytes(encrypt(folded[:16]), "big")
     mixed = first ^ int.from_bytes(folded[16:], "big")
     return encrypt(mixed.to_bytes(16, "big"))
 
 
-def _9606(key: bytes, data: bytes) -> bytes:
+def _9606(key: CipherKey, data: bytes) -> bytes:
     """One encryption of all blocks XORed."""
-    return des.block_encryptor(key)(xor_of_blocks(data))
+    return key.encrypt(xor_of_blocks(data))
 
 
-def _des_cbc(key: bytes, data: bytes) -> bytes:
+def _des_cbc(key: CipherKey, data: bytes) -> bytes:
     """Every block in CBC mode, zero initial vector: X9.9 under 8 bytes, 3DES-CBC under 16."""
-    return des.cbc_last_block(key, _padded(data, des.BLOCK_BYTES))
+    return key.cbc_last_block(_padded(data, des.BLOCK_BYTES))
 
 
-def _x9_19(key: bytes, data: bytes) -> bytes:
+def _x9_19(key: CipherKey, data: bytes) -> bytes:
     """CBC under the left half; the last block decrypted under the right and encrypted under the left.
 
     Encrypt, decrypt, encrypt is 3DES: so only the last block goes through the whole key.
@@ -76,12 +77,12 @@ def _x9_19(key: bytes, data: bytes) -> bytes:
     blocks = _padded(data, des.BLOCK_BYTES)
     head, last = blocks[:-8], int.from_bytes(blocks[-8:], "big")
     if head:
-        last ^= int.from_bytes(des.cbc_last_block(key[:8], head), "big")
-    return des.block_encryptor(key)(last.to_bytes(8, "big"))
+        last ^= int.from_bytes(key.left_half().cbc_last_block(head), "big")
+    return key.encrypt(last.to_bytes(8, "big"))
 
 
-def _sm4_cbc(key: bytes, data: bytes) -> bytes:
-    return sm4.cbc_last_block(key, _padded(data, sm4.BLOCK_BYTES))
+def _sm4_cbc(key: CipherKey, data: bytes) -> bytes:
+    return key.cbc_last_block(_padded(data, sm4.BLOCK_BYTES))
 
 
 def _padded(data: bytes, block_bytes: int) -> bytes:
@@ -97,10 +98,14 @@ class Algorithm:
     as ASCII, else its first 8 bytes. `key_bytes`: the lengths of its MAK; 16 of SM4 are no double length.
     """
 
-    result: Callable[[bytes, bytes], bytes]
+    result: Callable[[CipherKey, bytes], bytes]
     hexadecimal: bool
     key_bytes: tuple[int, ...]
     sm4: bool = False
+
+    def clear_key(self, key: bytes) -> ClearKey:
+        """A key of this row that is in memory."""
+        return ClearKey(key, of_sm4=self.sm4)
 
 
 DEFAULT = "unionpay-ecb"
@@ -130,33 +135,33 @@ def mac_of(name: str, output: Output = "usual") -> Mac:
     return (_text if as_text else _raw)(algorithm.result, algorithm.key_bytes)
 
 
-def _text(result: Callable[[bytes, bytes], bytes], lengths: tuple[int, ...]) -> Mac:
-    def mac(key: bytes, data: bytes) -> bytes:
-        if len(key) not in lengths:
+def _text(result: Callable[[CipherKey, bytes], bytes], lengths: tuple[int, ...]) -> Mac:
+    def mac(key: CipherKey, data: bytes) -> bytes:
+        if key.length not in lengths:
             raise _of_another_length(key, lengths)
         return result(key, data)[: MAC_BYTES // 2].hex().upper().encode("ascii")
 
     return mac
 
 
-def _raw(result: Callable[[bytes, bytes], bytes], lengths: tuple[int, ...]) -> Mac:
-    def mac(key: bytes, data: bytes) -> bytes:
-        if len(key) not in lengths:
+def _raw(result: Callable[[CipherKey, bytes], bytes], lengths: tuple[int, ...]) -> Mac:
+    def mac(key: CipherKey, data: bytes) -> bytes:
+        if key.length not in lengths:
             raise _of_another_length(key, lengths)
         return result(key, data)[:MAC_BYTES]
 
     return mac
 
 
-def _of_another_length(key: bytes, lengths: tuple[int, ...]) -> KeyTrouble:
+def _of_another_length(key: CipherKey, lengths: tuple[int, ...]) -> KeyTrouble:
     wanted = " or ".join(map(str, lengths))
-    return KeyTrouble(f"MAK: {len(key)} bytes; host.mac_algorithm wants {wanted}: see host.mak and host.sign_in")
+    return KeyTrouble(f"MAK: {key.length} bytes; host.mac_algorithm wants {wanted}: see host.mak and host.sign_in")
 
 
 ecb_mac: Mac = mac_of(DEFAULT)
 """The usual one: field 64 is 8 ASCII characters."""
 
 
-def matches(mac: Mac, key: bytes, data: bytes, received: bytes) -> bool:
+def matches(mac: Mac, key: CipherKey, data: bytes, received: bytes) -> bool:
     """Whether `received` (field 64, 8 bytes) is the MAC of `data`; in constant time."""
     return hmac.compare_digest(mac(key, data), received)

@@ -4,14 +4,12 @@ The same words as des.py, with blocks and keys of 16 bytes. It must never be use
 """
 
 from collections.abc import Callable
-from functools import lru_cache
 
 from cryptography.hazmat.primitives.ciphers import Cipher
 from cryptography.hazmat.primitives.ciphers.algorithms import SM4
 from cryptography.hazmat.primitives.ciphers.modes import CBC, ECB
 
 from posd.errors import KeyTrouble
-from posd.security.des import CHECK_VALUE_BYTES, ENCRYPTORS_MAX
 
 BLOCK_BYTES = 16
 KEY_BYTES = 16
@@ -29,9 +27,8 @@ def ecb_decrypt(key: bytes, blocks: bytes) -> bytes:
     return decryptor.update(blocks) + decryptor.finalize()
 
 
-@lru_cache(maxsize=ENCRYPTORS_MAX)
 def block_encryptor(key: bytes) -> Callable[[bytes], bytes]:
-    """`ecb_encrypt` under a working key that is used again and again, as in des.py."""
+    """`ecb_encrypt` with a prepared cipher, as in des.py."""
     update = Cipher(_algorithm(key), ECB()).encryptor().update
 
     def encrypt(blocks: bytes) -> bytes:
@@ -45,11 +42,6 @@ def block_encryptor(key: bytes) -> Callable[[bytes], bytes]:
 def cbc_last_block(key: bytes, blocks: bytes) -> bytes:
     """The last block of SM4-CBC over whole blocks, from a zero initial vector."""
     return Cipher(_algorithm(key), CBC(bytes(BLOCK_BYTES))).encryptor().update(blocks)[-BLOCK_BYTES:]
-
-
-def check_value(key: bytes) -> bytes:
-    """The first 4 bytes of sixteen zero bytes encrypted under the clear `key` (reference 1.12)."""
-    return ecb_encrypt(key, bytes(BLOCK_BYTES))[:CHECK_VALUE_BYTES]
 
 
 def _algorithm(key: bytes) -> SM4:

@@ -7,7 +7,7 @@ stays readable. It must never decide whether a track is encrypted: that is field
 from collections.abc import Callable
 
 from posd.errors import KeyTrouble
-from posd.security.des import block_encryptor, ecb_decrypt
+from posd.security.cipherkey import CipherKey
 
 ENCRYPTED_DIGITS = 16
 TAIL_DIGITS_EVEN, TAIL_DIGITS_ODD = 2, 1
@@ -22,17 +22,17 @@ def encrypted_from(track: str) -> int:
     return len(track) - ENCRYPTED_DIGITS - (TAIL_DIGITS_ODD if len(track) % 2 else TAIL_DIGITS_EVEN)
 
 
-def encrypt_track(tdk: bytes, track: str) -> str:
+def encrypt_track(tdk: CipherKey, track: str) -> str:
     """The track (digits with `=`) with its part encrypted: any nibble may stand there, D is written `=`.
 
     Raises KeyTrouble for a track that is too short.
     """
-    return _in_place(track, block_encryptor(tdk))
+    return _in_place(track, tdk.encrypt)
 
 
-def decrypt_track(tdk: bytes, track: str) -> str:
+def decrypt_track(tdk: CipherKey, track: str) -> str:
     """The reverse of `encrypt_track`; under another key it gives nonsense, not an error."""
-    return _in_place(track, lambda part: ecb_decrypt(tdk, part))
+    return _in_place(track, tdk.decrypt)
 
 
 def _in_place(track: str, change: Callable[[bytes], bytes]) -> str:

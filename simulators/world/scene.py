@@ -17,7 +17,7 @@ from posd.core.state import ReversalStatus, SettlementPhase, State, TxnStatus
 from posd.daemon.till.orders import TILL
 from posd.profiles.contract import Terminal
 from posd.profiles.unionpay.profile import Knobs, UnionPay
-from posd.security.keys import Tmk
+from posd.security.keys import ClearTmk
 from posd.values import Tid
 from simulators.host.books import Batch
 from simulators.host.settings import CardSettings, HostSettings, TerminalSettings
@@ -168,7 +168,7 @@ class World:
         profile = UnionPay(knobs)
         rules = Rules(kinds=profile.kinds, reversal_reasons=profile.reversal_reasons, zone=ZONE, **self.plan.rules)
         terminals = {
-            tid: Terminal(tid, MID, Tmk(_tmk(int(tid[-1]))), self.plan.mac_required and agent.core.tmk is not None)
+            tid: Terminal(tid, MID, ClearTmk(_tmk(int(tid[-1]))), self.plan.mac_required and agent.core.tmk is not None)
             for tid, agent in self.agents.items()
         }
         made = machine(

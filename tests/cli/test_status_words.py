@@ -17,7 +17,7 @@ from posd.daemon.shown import findings
 from posd.daemon.shown.reasons import CODES, about_keys
 from posd.daemon.shown.reasons import reason as known
 from posd.errors import KeyTrouble
-from posd.security.keys import Tmk, layout_of, unwrap
+from posd.security.keys import ClearTmk, layout_of
 from tests.daemon.shop import TID
 
 Posd = Callable[..., Any]
@@ -57,7 +57,7 @@ def test_a_serial_door_that_is_down_is_named_with_its_reason(posd: Posd, place: 
 
 
 def test_keys_that_do_not_open_need_a_person(posd: Posd, place: Any, served: Any) -> None:
-    because = trouble(lambda: unwrap(Tmk(bytes(range(16))), "00" * 40, layout_of("003", "single")))
+    because = trouble(lambda: ClearTmk(bytes(range(16))).unwrap("00" * 40, layout_of("003", "single")))
     sign_in_anew(place.runner, because)
     ran = posd("status", "--tid", TID)
     assert ran.status == 1
@@ -131,7 +131,7 @@ def test_nor_when_posd_does_not_run(posd: Posd, place: Any) -> None:
 @pytest.mark.parametrize(
     ("text", "code"),
     [
-        (trouble(lambda: unwrap(Tmk(bytes(range(16))), "00" * 39, layout_of("003", "single"))), "key_block_length"),
+        (trouble(lambda: ClearTmk(bytes(range(16))).unwrap("00" * 39, layout_of("003", "single"))), "key_block_length"),
         ("the held keys do not open: MAK: wrong check value; the terminal's TMK is not the host's", "held_keys"),
     ],
 )

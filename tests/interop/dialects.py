@@ -15,7 +15,7 @@ from posd.profiles.nac.profile import Nac
 from posd.profiles.unionpay.data import MATRIX
 from posd.profiles.unionpay.profile import Knobs, UnionPay
 from posd.security.cards import CardData
-from posd.security.keys import Tmk
+from posd.security.keys import ClearTmk
 from posd.values import Tid
 from tests.interop.written import Dialect
 
@@ -32,7 +32,7 @@ UNIONPAY_ROWS, NAC_ROWS = rows("unionpay"), rows("nac")
 KEYS = next(row["fields"]["62"] for row in UNIONPAY_ROWS if row["name"] == "B2")
 
 TERMINAL = Terminal(
-    Tid("10000001"), "898100012345678", Tmk(bytes.fromhex("0123456789ABCDEFFEDCBA9876543210")), mac_required=False
+    Tid("10000001"), "898100012345678", ClearTmk(bytes.fromhex("0123456789ABCDEFFEDCBA9876543210")), mac_required=False
 )
 
 

@@ -12,7 +12,7 @@ from posd.core.state import Session, Transaction, TxnStatus
 from posd.framing.length_prefix import LengthPrefixed
 from posd.profiles.contract import Arrived, Terminal
 from posd.profiles.unionpay.profile import Knobs, UnionPay
-from posd.security.keys import Tmk
+from posd.security.keys import ClearTmk
 from posd.values import BatchNumber, Minor, RequestId, Rrn, Stan, Tid
 
 VECTORS = Path(__file__).parents[2] / "posd" / "vectors" / "unionpay.json"
@@ -30,7 +30,7 @@ def profile() -> UnionPay:
 
 @pytest.fixture
 def terminal() -> Terminal:
-    return Terminal(Tid("10000001"), "898100012345678", Tmk(TMK), mac_required=False)
+    return Terminal(Tid("10000001"), "898100012345678", ClearTmk(TMK), mac_required=False)
 
 
 @pytest.fixture

@@ -15,14 +15,14 @@ from posd.iso8583.message import Message
 from posd.profiles.contract import Arrived, Material, Terminal
 from posd.profiles.nac.knobs import Knobs
 from posd.profiles.nac.profile import Nac
-from posd.security.keys import Tmk
+from posd.security.keys import ClearTmk
 from posd.values import BatchNumber, Stan, Tid
 from tests.profiles.nac_meanings import BATCH, CARD, SALE, SOLD, TIP, TOTALS, meanings
 
 VECTORS = Path(__file__).parents[2] / "posd" / "vectors"
 SAMPLES = {row["name"]: row for row in json.loads((VECTORS / "nac.json").read_text(encoding="utf-8"))["messages"]}
 GENERATED = {row["name"]: row for row in json.loads((VECTORS / "nac_matrix.json").read_text())["messages"]}
-TERMINAL = Terminal(Tid("12345678"), "000000012345678", Tmk(b""), mac_required=False)
+TERMINAL = Terminal(Tid("12345678"), "000000012345678", ClearTmk(b""), mac_required=False)
 NAC = Nac(Knobs())
 MEANINGS = meanings()
 
@@ -153,14 +153,14 @@ def replace_more(upload: fx.SendUpload) -> fx.SendUpload:
 
 def test_a_mac_is_made_and_checked_where_the_host_wants_one() -> None:
     key = bytes.fromhex("0123456789ABCDEFFEDCBA9876543210")
-    signing, keyed = Nac(Knobs(mac_algorithm="x9.19")), Terminal(TERMINAL.tid, TERMINAL.mid, Tmk(key), True)
+    signing, keyed = Nac(Knobs(mac_algorithm="x9.19")), Terminal(TERMINAL.tid, TERMINAL.mid, ClearTmk(key), True)
     message, material = MEANINGS["N3"]
     frame = signing.encode(message, keyed, Session(), material).frame
     assert signing.arrive(frame).message.get(64) is not None
     reply = Message("0210", {3: "000000", 11: "000011", 39: "00", 41: "12345678"})
     answer = signing.read_answer(Arrived(None, b"", reply), keyed, Session(), None)  # type: ignore[arg-type]
     assert answer.mac is MacCheck.ABSENT
-    with pytest.raises(CannotEncode, match="tmk_file"):
+    with pytest.raises(CannotEncode, match="posd keys load"):
         signing.encode(message, TERMINAL, Session(), material)
 
 

@@ -17,7 +17,7 @@ from posd.iso8583.message import Message
 from posd.profiles.contract import Arrived, Terminal
 from posd.profiles.nac.knobs import Knobs
 from posd.profiles.nac.profile import Nac
-from posd.security.keys import Tmk
+from posd.security.keys import ClearTmk
 from posd.values import Stan, Tid
 
 VECTORS = Path(__file__).parents[2] / "posd" / "vectors"
@@ -27,8 +27,8 @@ FRAMES = {
     for row in json.loads((VECTORS / file).read_text(encoding="utf-8"))["messages"]
     if row["wire"] == "zero"
 }
-TERMINAL = Terminal(Tid("12345678"), "000000012345678", Tmk(b""), mac_required=False, unsigned_accepted=True)
-STRICT = Terminal(TERMINAL.tid, TERMINAL.mid, Tmk(b""), mac_required=False)
+TERMINAL = Terminal(Tid("12345678"), "000000012345678", ClearTmk(b""), mac_required=False, unsigned_accepted=True)
+STRICT = Terminal(TERMINAL.tid, TERMINAL.mid, ClearTmk(b""), mac_required=False)
 NAC = Nac(Knobs())
 ENVELOPE = Envelope(bytes.fromhex("6000010000"), b"", b"")
 SALE = {

@@ -16,7 +16,7 @@ from posd.iso8583.message import Message
 from posd.iso8583.unionpay import UNIONPAY
 from posd.profiles.contract import Arrived, Terminal
 from posd.profiles.unionpay.profile import Knobs, UnionPay
-from posd.security.keys import Tmk
+from posd.security.keys import ClearTmk
 from posd.values import Tid
 
 Read = Callable[..., HostAnswer]
@@ -48,7 +48,7 @@ def test_the_keys_of_a_sign_in(read: Read, arrived: FromLine) -> None:
 
 
 def test_another_tmk_is_named_as_trouble(read: Read, arrived: FromLine, terminal: Terminal) -> None:
-    other = replace(terminal, tmk=Tmk(bytes.fromhex("FEDCBA98765432100123456789ABCDEF")))
+    other = replace(terminal, tmk=ClearTmk(bytes.fromhex("FEDCBA98765432100123456789ABCDEF")))
     answer = read(arrived("B2"), None, other)
     assert answer.wrapped_keys is None
     assert "check value" in answer.key_trouble
@@ -213,7 +213,7 @@ MTIS = st.sampled_from(["0210", "0410", "0510", "0330", "0810", "0830", "0230", 
 def test_any_message_is_an_answer_or_malformed(mti: str, fields: dict[int, str]) -> None:
     profile = UnionPay(Knobs())
     arrived = profile.arrive(join(ENVELOPE, UNIONPAY.encode(Message(mti, fields))))
-    at = Terminal(Tid("10000001"), "898100012345678", Tmk(bytes(range(16))), mac_required=False)
+    at = Terminal(Tid("10000001"), "898100012345678", ClearTmk(bytes(range(16))), mac_required=False)
     try:
         answer = profile.read_answer(arrived, at, Session(), SALE_ECHOED)
     except MalformedMessage:

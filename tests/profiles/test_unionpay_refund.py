@@ -19,6 +19,7 @@ from posd.profiles.unionpay.named import NamedOriginal
 from posd.profiles.unionpay.profile import Knobs, UnionPay
 from posd.profiles.unionpay.seal import Keying, mak_of, pack
 from posd.security.cards import CardData
+from posd.security.cipherkey import ClearKey
 from posd.security.tracks import encrypt_track
 from posd.values import BatchNumber, Minor, Now, RequestId, Stan
 
@@ -157,7 +158,7 @@ def test_d13_a_refund_without_its_original_is_malformed(ask: Ask, changes: dict[
 
 def test_d13_a_refund_of_an_encrypted_card_leaves_once(ask: Ask) -> None:
     """D12: nor does one with a PIN block."""
-    track = encrypt_track(bytes.fromhex("A1B2C3D4E5F60718293A4B5C6D7E8F90"), TRACK_2)
+    track = encrypt_track(ClearKey(bytes.fromhex("A1B2C3D4E5F60718293A4B5C6D7E8F90")), TRACK_2)
     for changes in ({53: "0010000000000000", 35: track}, {52: "AB" * 8, 26: "12", 53: "2600000000000000"}):
         event = ask(changes).event
         assert isinstance(event, e.TransactionRequested)

@@ -20,12 +20,13 @@ from posd.profiles.contract import Arrived, ReadRequest, Terminal
 from posd.profiles.unionpay.data import REFUSALS
 from posd.profiles.unionpay.profile import Knobs, UnionPay
 from posd.security.cards import keyed_digest
-from posd.security.keys import Tmk
+from posd.security.keys import ClearTmk
 from posd.values import Minor, Now, RequestId, Rrn, Stan, Tid
 from simulators.crypto import key_block, new_keys
 
 FromLine = Callable[[str], Arrived]
 Read = Callable[..., ReadRequest]
+TMK = bytes.fromhex("0123456789ABCDEFFEDCBA9876543210")
 DIGEST_KEY = bytes(32)
 NOW = Now(1_795_400_000_000, 100.0)
 PAN = "6225880123456789"
@@ -242,7 +243,7 @@ def test_a_terminal_is_understood_by_the_keys_that_it_was_given(
     profile: UnionPay, arrived: FromLine, terminal: Terminal, session: Session
 ) -> None:
     """Our own keys changed while it waited: its repeat is no forgery, and its answer must not look like one (D26)."""
-    ours = key_block(terminal.tmk.key, new_keys(1, terminal.tid, 2, "004"), "004").hex().upper()
+    ours = key_block(TMK, new_keys(1, terminal.tid, 2, "004"), "004").hex().upper()
     assert session.wrapped_keys is not None
     since = replace(session, wrapped_keys=ours, generation=2, terminal_keys=(session.wrapped_keys,))
     given = replace(since, terminal_keys=(ours, session.wrapped_keys))  # that answer may have been lost
@@ -359,7 +360,7 @@ def test_any_message_becomes_an_event_that_can_be_answered(
     session: Session, mti: str, fields: dict[int, str], likely: dict[int, str], mac_required: bool
 ) -> None:
     profile = UnionPay(Knobs())
-    terminal = Terminal(Tid("10000001"), "898100012345678", Tmk(bytes(range(16))), mac_required)
+    terminal = Terminal(Tid("10000001"), "898100012345678", ClearTmk(bytes(range(16))), mac_required)
     envelope = Envelope(bytes.fromhex("6000030000"), b"", bytes.fromhex("603100310100"))
     frame = join(envelope, UNIONPAY.encode(Message(mti, {**fields, **likely})))
     arrived = profile.arrive(frame)
@@ -376,7 +377,7 @@ def test_any_message_becomes_an_event_that_can_be_answered(
 @given(st.binary(max_size=300))
 def test_any_bytes_arrive_or_are_malformed(data: bytes) -> None:
     profile = UnionPay(Knobs())
-    terminal = Terminal(Tid("10000001"), "898100012345678", Tmk(bytes(range(16))), mac_required=False)
+    terminal = Terminal(Tid("10000001"), "898100012345678", ClearTmk(bytes(range(16))), mac_required=False)
     try:
         arrived = profile.arrive(bytes.fromhex("6000030000603100310100") + data)
     except MalformedMessage:

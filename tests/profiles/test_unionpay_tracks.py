@@ -13,11 +13,13 @@ from posd.iso8583.message import Message
 from posd.iso8583.unionpay import UNIONPAY
 from posd.profiles.contract import Arrived, Material, ReadRequest, Terminal
 from posd.profiles.unionpay.profile import Knobs, UnionPay
+from posd.security.cipherkey import ClearKey
 from posd.security.tracks import decrypt_track, encrypt_track
 from simulators.crypto import key_block, new_keys
 
 FromLine = Callable[[str], Arrived]
-TDK = bytes.fromhex("A1B2C3D4E5F60718293A4B5C6D7E8F90")
+TMK = bytes.fromhex("0123456789ABCDEFFEDCBA9876543210")
+TDK = ClearKey(bytes.fromhex("A1B2C3D4E5F60718293A4B5C6D7E8F90"))
 PAN = "6225880123456789"
 TRACK_2 = f"{PAN}=30122010000012345678"
 TRACK_3 = f"99{PAN}=156156500050000000142130000000000000000000000000000"
@@ -92,10 +94,10 @@ def test_the_key_is_that_of_the_moment_at_which_it_leaves(
 ) -> None:
     """D26: a sale that waited for a sign-in leaves under the keys that it brought."""
     keys = new_keys(1, terminal.tid, 2, "004")
-    later = changed(session, wrapped_keys=key_block(terminal.tmk.key, keys, "004").hex().upper(), generation=2)
+    later = changed(session, wrapped_keys=key_block(TMK, keys, "004").hex().upper(), generation=2)
     got = leaves(ENCRYPTING, message_of(arrived, {}), sale, terminal, later)
     assert keys.tdk is not None
-    assert decrypt_track(keys.tdk, got.get(35) or "") == TRACK_2
+    assert decrypt_track(ClearKey(keys.tdk), got.get(35) or "") == TRACK_2
 
 
 def test_without_keys_nothing_leaves_clear(
@@ -167,7 +169,7 @@ def test_d6_the_same_bytes_have_the_same_fingerprint_under_any_key(
 ) -> None:
     """D6: a repeat after our keys changed is answered from state, not taken for another card's."""
     changes: dict[int, str | None] = {35: encrypt_track(TDK, SHORT), 53: "2610000000000000"}
-    later = key_block(terminal.tmk.key, new_keys(1, terminal.tid, 2, "004"), "004").hex().upper()
+    later = key_block(TMK, new_keys(1, terminal.tid, 2, "004"), "004").hex().upper()
     held = (session, changed(session, wrapped_keys=later), changed(session, wrapped_keys=None))
     prints = {asked(read(PASSING, arrived, changes, terminal, one)).fingerprint for one in held}
     assert len(prints) == 1
@@ -215,7 +217,7 @@ def test_with_sm4_keys_a_void_says_the_configured_algorithm(
     arrived: FromLine, sale: Transaction, void: Transaction, terminal: Terminal
 ) -> None:
     """Field 53 digit 2, which no public source has for SM4."""
-    block = key_block(terminal.tmk.key, new_keys(1, terminal.tid, 1, "006"), "006").hex().upper()
+    block = key_block(TMK, new_keys(1, terminal.tid, 1, "006"), "006").hex().upper()
     session = Session(signed_in=True, wrapped_keys=block, generation=1)
     asked_for = arrived("B7").message.with_({53: None, 64: None})
     for digit in "63":

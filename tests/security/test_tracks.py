@@ -5,11 +5,13 @@ import random
 import pytest
 
 from posd.errors import KeyTrouble
+from posd.security.cipherkey import ClearKey
 from posd.security.des import ecb_encrypt
 from posd.security.tracks import decrypt_track, encrypt_track, encrypted_from
 from simulators import macs
 
-TDK = bytes.fromhex("A1B2C3D4E5F60718293A4B5C6D7E8F90")
+TDK_BYTES = bytes.fromhex("A1B2C3D4E5F60718293A4B5C6D7E8F90")
+TDK = ClearKey(TDK_BYTES)
 ODD = "6225880123456789=30122010000012345678"
 EVEN = "6324392260009942820=131210112008"
 """Field 35 of vectors B3 and A1."""
@@ -25,7 +27,7 @@ def test_eight_bytes_that_end_one_byte_before_the_end(track: str, start: int) ->
     assert encrypted_from(track) == start
     before, after = packed(track), packed(encrypt_track(TDK, track))
     assert after[:-9] == before[:-9]
-    assert after[-9:-1] == ecb_encrypt(TDK, before[-9:-1])
+    assert after[-9:-1] == ecb_encrypt(TDK_BYTES, before[-9:-1])
     assert after[-1:] == before[-1:]
     assert decrypt_track(TDK, encrypt_track(TDK, track)) == track
 
@@ -41,16 +43,16 @@ def test_every_length_agrees_with_the_simulators_reading(length: int) -> None:
     for _ in range(50):
         track = "".join(dice.choice("0123456789=") for _ in range(length))
         key = dice.randbytes(16)
-        hidden = encrypt_track(key, track)
+        hidden = encrypt_track(ClearKey(key), track)
         assert hidden == macs.encrypt_track(key, track)
         assert set(hidden) <= set("0123456789ABCEF=")
-        assert decrypt_track(key, hidden) == macs.decrypt_track(key, hidden) == track
+        assert decrypt_track(ClearKey(key), hidden) == macs.decrypt_track(key, hidden) == track
 
 
 def test_another_key_or_a_reversed_one_gives_another_track() -> None:
     hidden = encrypt_track(TDK, ODD)
-    assert decrypt_track(TDK[::-1], hidden) != ODD
-    assert decrypt_track(TDK[8:] + TDK[:8], hidden) != ODD
+    assert decrypt_track(ClearKey(TDK_BYTES[::-1]), hidden) != ODD
+    assert decrypt_track(ClearKey(TDK_BYTES[8:] + TDK_BYTES[:8]), hidden) != ODD
     assert encrypt_track(TDK, ODD[::-1]) != hidden
 
 

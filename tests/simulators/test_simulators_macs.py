@@ -51,7 +51,7 @@ def test_two_readings_of_one_reference_agree(name: Any, output: Any) -> None:
     for size in (1, 7, 8, 9, 15, 16, 17, 91, 180):
         for length in ALGORITHMS[name].key_bytes:
             key, data = dice.randbytes(length), dice.randbytes(size)
-            assert ours(key, data) == theirs.mac(key, data)
+            assert ours(ALGORITHMS[name].clear_key(key), data) == theirs.mac(key, data)
 
 
 def test_a4_an_sm4_key_and_its_check_value() -> None:

@@ -21,7 +21,7 @@ from posd.profiles.contract import Material, Terminal
 from posd.profiles.unionpay.data import KINDS, MATRIX
 from posd.profiles.unionpay.profile import Knobs, UnionPay
 from posd.security.cards import CardData
-from posd.security.keys import Tmk
+from posd.security.keys import ClearTmk
 from posd.values import BatchNumber, Minor, RequestId, Rrn, Stan, Tid
 from simulators.host.conformance import deviations
 
@@ -91,7 +91,7 @@ def meanings() -> Iterator[tuple[str, fx.HostMessage, Material]]:
 
 def wire(message: fx.HostMessage, material: Material) -> bytes:
     terminal = Terminal(
-        Tid("10000001"), "898100012345678", Tmk(bytes.fromhex("0123456789ABCDEFFEDCBA9876543210")), False
+        Tid("10000001"), "898100012345678", ClearTmk(bytes.fromhex("0123456789ABCDEFFEDCBA9876543210")), False
     )
     session = Session(signed_in=True, wrapped_keys=KEYS, generation=1, out_because="")
     return with_length(UnionPay(Knobs()).encode(message, terminal, session, material).frame)

@@ -18,8 +18,8 @@ from posd.cli.setup.config import Wishes, configuration
 from posd.cli.setup.place import SHIPPED_PROGRAM, UNITS, Place
 from posd.config import load, shipped
 from posd.errors import ConfigError, PosdError
-from posd.security.keys import load_tmk
 from posd.security.machine import create_machine_key
+from posd.security.plainkeys import load_tmk
 from posd.security.secretfile import write_new_secret
 
 ROOT = 0

@@ -11,12 +11,13 @@ from posd.core.answers import (
     HostTotals,
     MacCheck,
 )
-from posd.errors import MalformedMessage
+from posd.errors import KeyOutOfReach, MalformedMessage
 from posd.iso8583.message import Message
 from posd.profiles.codes import Code
 from posd.profiles.contract import Arrived
 from posd.profiles.nac.data import CERTIFICATES, CLOSE, ECHO, MAC_COVERED, TRANSFER
 from posd.profiles.packing import mac_fits
+from posd.security.cipherkey import CipherKey
 from posd.security.mac import Mac
 from posd.values import Rrn, Stan
 
@@ -52,7 +53,7 @@ def answer_key(message: Message) -> tuple[ExchangeKind, Stan | None] | None:
 
 def read_answer(
     arrived: Arrived,
-    key: bytes,
+    key: CipherKey | None,
     mac: Mac | None,
     codes: Mapping[str, Code],
     echoed: Mapping[int, str] | None,
@@ -106,10 +107,13 @@ def _facts(message: Message, code: str) -> AnswerFacts:
     )
 
 
-def _mac(arrived: Arrived, key: bytes, mac: Mac | None) -> MacCheck:
+def _mac(arrived: Arrived, key: CipherKey | None, mac: Mac | None) -> MacCheck:
     if mac is None or arrived.message.mti not in MAC_COVERED:
         return MacCheck.EXEMPT
-    good = mac_fits(arrived, key, mac)
+    try:
+        good = mac_fits(arrived, key, mac)
+    except KeyOutOfReach:
+        return MacCheck.BAD
     if good is None:
         return MacCheck.ABSENT
     return MacCheck.GOOD if good else MacCheck.BAD

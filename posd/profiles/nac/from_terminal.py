@@ -11,7 +11,7 @@ from posd.core import events as e
 from posd.core.answers import GroupCount, Totals
 from posd.core.effects import Refusal
 from posd.core.rules import KindRules, TxnKind
-from posd.errors import MalformedMessage
+from posd.errors import KeyOutOfReach, MalformedMessage
 from posd.iso8583.message import Message
 from posd.iso8583.nac_subfields import AmountText, Field60Batch, Field60Original, Field62Invoice, Field63Totals
 from posd.profiles.contract import Arrived, ReadRequest, Terminal
@@ -49,6 +49,8 @@ class RequestReader:
             return ReadRequest(e.RequestUnusable(error.refusal.value, error.because, reply_to))
         except MalformedMessage as error:
             return ReadRequest(e.RequestUnusable(Refusal.MALFORMED.value, str(error), reply_to))
+        except KeyOutOfReach as error:
+            return ReadRequest(e.RequestUnusable(Refusal.NOT_SENT.value, str(error), reply_to))
 
     def _check(self, arrived: Arrived, terminal: Terminal) -> bool:
         """Whether a good MAC says that this is the terminal. Raises Unusable for a wrong one (D28)."""
@@ -56,7 +58,7 @@ class RequestReader:
         if message.get(42) not in (None, terminal.mid):
             raise Unusable(Refusal.UNKNOWN_TERMINAL, "field 42 is not this terminal's merchant")
         asked = first_mti(message.mti) in SIGNED and (terminal.mac_required or message.get(64) is not None)
-        if asked and (self._mac is None or not mac_fits(arrived, terminal.tmk.key, self._mac)):
+        if asked and (self._mac is None or not mac_fits(arrived, terminal.tmk.as_mac_key(), self._mac)):
             raise Unusable(Refusal.BAD_MAC, "the terminal's MAC is missing or wrong")
         return asked
 

@@ -8,7 +8,7 @@ from posd.core.answers import ExchangeKind, HostAnswer
 from posd.core.effects import HostMessage, Refusal, ToTerminal
 from posd.core.rules import KindRules, TxnKind, Why
 from posd.core.state import Session, Transaction
-from posd.errors import CannotEncode, MalformedMessage
+from posd.errors import CannotEncode, KeyOutOfReach, MalformedMessage
 from posd.framing.tpdu import Envelope, split
 from posd.iso8583.codec import Codec
 from posd.iso8583.message import Message
@@ -66,7 +66,7 @@ class Nac:
     def read_answer(
         self, arrived: Arrived, terminal: Terminal, session: Session, echoed: Mapping[int, str] | None
     ) -> HostAnswer:
-        return from_host.read_answer(arrived, terminal.tmk.key, self._mac, self.codes, echoed)
+        return from_host.read_answer(arrived, terminal.tmk.as_mac_key(), self._mac, self.codes, echoed)
 
     def read_request(
         self,
@@ -88,7 +88,10 @@ class Nac:
         self, request: Arrived, answer: ToTerminal, terminal: Terminal, session: Session, now: Now
     ) -> Outgoing:
         built = to_terminal.build(request.message, answer, session, now, self.knobs.zone)
-        signed = self._mac is not None and mac_fits(request, terminal.tmk.key, self._mac)
+        try:
+            signed = self._mac is not None and mac_fits(request, terminal.tmk.as_mac_key(), self._mac)
+        except KeyOutOfReach as error:
+            raise CannotEncode(f"{built.mti}: {error}") from None
         return self._pack(request.envelope.answered(), built, terminal if signed else None, None)
 
     def refuse(self, envelope: Envelope, message: Message, refusal: str, now: Now) -> Outgoing | None:
@@ -107,9 +110,9 @@ class Nac:
     def _pack(self, envelope: Envelope, message: Message, terminal: Terminal | None, batch: int | None) -> Outgoing:
         """`terminal`: whose key signs it, where this acquirer wants a MAC; None: unsigned."""
         signs = self._mac is not None and terminal is not None and message.mti in MAC_COVERED
-        key = terminal.tmk.key if signs and terminal is not None else None
-        if key == b"":
-            raise CannotEncode(f"{message.mti}: this terminal has no MAC key; write its tmk_file")
+        key = terminal.tmk.as_mac_key() if signs and terminal is not None else None
+        if signs and key is None:
+            raise CannotEncode(f"{message.mti}: this terminal has no MAC key; run: posd keys load")
         return packed(
             self._codec,
             envelope,

@@ -35,7 +35,6 @@ from posd.profiles.unionpay.data import (
     WANTED_FUNCTIONS,
 )
 from posd.profiles.unionpay.seal import Keying, mac_is_good, mak_of
-from posd.security.keys import unwrap
 from posd.values import BatchNumber, Rrn, Stan
 
 SCRIPT_ANSWER = "0630"
@@ -193,7 +192,7 @@ def _keys(message: Message, terminal: Terminal, keying: Keying) -> tuple[str | N
     if block is None:
         return None, "the answer has no keys (field 62)" if message.get(39) == "00" else ""
     try:
-        unwrap(terminal.tmk, block, keying.layout)
+        terminal.tmk.unwrap(block, keying.layout)
     except KeyTrouble as error:
         return None, str(error)
     return block, ""

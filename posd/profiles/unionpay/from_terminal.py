@@ -10,7 +10,7 @@ from posd.core import events as e
 from posd.core.effects import Refusal
 from posd.core.rules import TxnKind
 from posd.core.state import Session
-from posd.errors import MalformedMessage
+from posd.errors import KeyOutOfReach, MalformedMessage
 from posd.iso8583.message import Message
 from posd.iso8583.subfields import Field60, Field61
 from posd.profiles.contract import Arrived, ReadRequest, Terminal
@@ -80,6 +80,8 @@ class RequestReader:
             return ReadRequest(e.RequestUnusable(error.refusal.value, error.because, reply_to))
         except MalformedMessage as error:
             return ReadRequest(e.RequestUnusable(Refusal.MALFORMED.value, str(error), reply_to))
+        except KeyOutOfReach as error:
+            return ReadRequest(e.RequestUnusable(Refusal.NOT_SENT.value, str(error), reply_to))
 
     def _check(self, arrived: Arrived, terminal: Terminal, session: Session) -> bool:
         """Whether a good MAC says that this is the terminal. Raises Unusable for a wrong one."""

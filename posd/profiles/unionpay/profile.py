@@ -7,7 +7,7 @@ from posd.core.answers import ExchangeKind, HostAnswer
 from posd.core.effects import HostMessage, Refusal, ToTerminal
 from posd.core.rules import CloseRules, KindRules, TxnKind, Why
 from posd.core.state import Session, Transaction
-from posd.errors import KeyTrouble, MalformedMessage
+from posd.errors import CannotEncode, KeyOutOfReach, KeyTrouble, MalformedMessage
 from posd.framing.tpdu import Envelope, split
 from posd.iso8583.codec import Codec
 from posd.iso8583.masking import masked_fields
@@ -30,6 +30,7 @@ from posd.profiles.unionpay.from_terminal import RequestReader
 from posd.profiles.unionpay.order import read_order
 from posd.profiles.unionpay.seal import Keying, host_mak, keys_of, pack, terminal_mak
 from posd.profiles.unionpay.tracks import with_encrypted_tracks
+from posd.security.cipherkey import CipherKey
 from posd.security.keys import SM4, layout_of
 from posd.security.mac import ALGORITHMS, DEFAULT, Output, mac_of
 from posd.values import Now, Stan
@@ -122,7 +123,10 @@ class UnionPay:
         self, request: Arrived, answer: ToTerminal, terminal: Terminal, session: Session, now: Now
     ) -> Outgoing:
         built = to_terminal.build(request.message, answer, session, now, self.knobs.zone)
-        mak = self._terminal_mak(request, built, terminal, session)
+        try:
+            mak = self._terminal_mak(request, built, terminal, session)
+        except KeyOutOfReach as error:
+            raise CannotEncode(f"{built.mti}: {error}") from None
         return pack(self._codec, _answered(request.envelope), built, mak, self._keying.mac)
 
     def refuse(self, envelope: Envelope, message: Message, refusal: str, now: Now) -> Outgoing | None:
@@ -138,11 +142,15 @@ class UnionPay:
         """As when the TMK is no longer the one that they came under."""
         try:
             keys_of(terminal, session, self._keying)
+        except KeyOutOfReach:
+            return ""
         except KeyTrouble as error:
             return str(error)
         return ""
 
-    def _terminal_mak(self, request: Arrived, answer: Message, terminal: Terminal, session: Session) -> bytes | None:
+    def _terminal_mak(
+        self, request: Arrived, answer: Message, terminal: Terminal, session: Session
+    ) -> CipherKey | None:
         """A terminal with a MAC of its own gets one back (D28), but for the word that it has to sign in.
 
         Under the keys with which it signed: any other MAC would look like a forgery to it.

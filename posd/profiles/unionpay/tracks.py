@@ -14,6 +14,7 @@ from posd.profiles.contract import Terminal
 from posd.profiles.unionpay.data import ENCRYPTED_TRACKS, NO_SECURITY_CONTROL, TRACKS
 from posd.profiles.unionpay.seal import Keying, keys_of
 from posd.security.cards import CardData
+from posd.security.cipherkey import CipherKey
 from posd.security.keys import DES
 from posd.security.tracks import decrypt_track, encrypt_track, encrypted_from
 
@@ -73,7 +74,7 @@ def _is_clear(track: str) -> bool:
     return track.replace("=", "").isdecimal()
 
 
-def _track_key(terminal: Terminal, session: Session, keying: Keying) -> bytes | None:
+def _track_key(terminal: Terminal, session: Session, keying: Keying) -> CipherKey | None:
     """The present TDK, as far as there is one under which tracks are known to be encrypted: SM4's is none."""
     if keying.layout.cipher is not DES:
         return None
