@@ -22,9 +22,9 @@ from posd.iso8583.codec import Codec
 from posd.iso8583.message import Message
 from posd.iso8583.nac import VariablePad, nac_spec
 from posd.iso8583.unionpay import UNIONPAY
-from posd.profiles.difference import MESSAGES, NEVER_ADDED, NEVER_REMOVED
+from posd.profiles.difference import MESSAGES, NEVER_GIVEN, NEVER_REMOVED
 from posd.settings import SUCCESS_CODE, HostSettings, ResponseCode, Section
-from posd.yamlmarks import ConfigProblems, Document, Problem, did_you_mean, read_document
+from posd.yamlmarks import ConfigProblems, Document, Place, Problem, did_you_mean, read_document
 
 NAME_CHARACTERS_MAX = 60
 OWN_SETTINGS = frozenset({"profile", "profile_file", "routes", "address"})
@@ -43,12 +43,6 @@ def _removable(number: int) -> int:
     return number
 
 
-def _addable(number: int) -> int:
-    if number in NEVER_ADDED:
-        raise ValueError("may not be given here; posd says it itself, from the transaction")
-    return number
-
-
 FieldNumber = Annotated[int, AfterValidator(_field)]
 
 
@@ -64,9 +58,9 @@ class CodeSettings(Section):
 class FieldSettings(Section):
     """What one kind of message has more or less. `pass_on`: as the terminal's own request had it."""
 
-    add: dict[Annotated[FieldNumber, AfterValidator(_addable)], str] = Field(default_factory=dict)
+    add: dict[FieldNumber, str] = Field(default_factory=dict)
     remove: tuple[Annotated[FieldNumber, AfterValidator(_removable)], ...] = ()
-    pass_on: tuple[Annotated[FieldNumber, AfterValidator(_addable)], ...] = ()
+    pass_on: tuple[FieldNumber, ...] = ()
 
 
 def _known_message(name: str) -> str:
@@ -108,10 +102,21 @@ def load_bank(path: Path) -> tuple[Bank, Mapping[str, Any]]:
     if problems:
         raise ConfigProblems(problems)
     bank = document.validate(Bank)
-    problems = _unsayable(bank, document)
+    problems = _not_given_here(bank, document) or _unsayable(bank, document)
     if problems:
         raise ConfigProblems(problems)
     return bank, raw
+
+
+def _not_given_here(bank: Bank, document: Document) -> list[Problem]:
+    """Fields that the bank would overwrite with something else than the transaction's or the terminal's own."""
+    never, what = NEVER_GIVEN[bank.base], "may not be given here"
+    hint = "posd says it itself, from the transaction or the terminal's settings; remove it"
+    places: list[tuple[int, Place]] = []
+    for message, change in bank.fields.items():
+        places += [(number, ("fields", message, "add", str(number))) for number in change.add]
+        places += [(number, ("fields", message, "pass_on", at)) for at, number in enumerate(change.pass_on)]
+    return [document.problem(place, what, hint) for number, place in places if number in never]
 
 
 def _unsayable(bank: Bank, document: Document) -> list[Problem]:

@@ -38,6 +38,8 @@ class NacSettings(BaseModel):
     more_follows: Literal["no", "yes"] = "no"
     voids: Literal["excluded", "credited"] = "excluded"
     settle_with_reversal_owed: Literal["no", "yes"] = "no"
+    transfer_on_repeat: Literal["unconfirmed", "upload"] = "unconfirmed"
+    refunds: Literal["reversed", "in_doubt"] = "reversed"
     batch_number_first: Annotated[int, Field(ge=1, le=999_999)] = 1
 
 

@@ -13,7 +13,7 @@ Which state moves on what: tables/advices.py.
 - While a batch is being closed nothing is stored: the terminal waits, or asks again.
 """
 
-from posd.core import limits, originals
+from posd.core import invoices, limits, originals
 from posd.core import records as r
 from posd.core.answers import AnswerFacts, GroupResult, HostTotals
 from posd.core.draft import Draft
@@ -91,7 +91,7 @@ def store(draft: Draft, event: TransactionRequested, original: Transaction | Non
             options=event.options,
             reference=event.reference,
             tip_minor=event.tip_minor,
-            invoice=event.invoice,
+            invoice=invoices.number_for(draft.state, draft.rules, event, original),
             foreign=original is not None and original.foreign,
         )
     )

@@ -24,6 +24,7 @@ class Refusal(StrEnum):
     AMOUNT_DIFFERS = "amount_differs"
     AMOUNT_INVALID = "amount_invalid"
     KEY_REUSED = "key_reused"
+    NUMBER_TAKEN = "number_taken"
     REVERSED_IN_ADVANCE = "reversed_in_advance"
     SIGN_IN_FIRST = "sign_in_first"
     BLOCKED = "blocked"

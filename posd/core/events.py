@@ -124,6 +124,10 @@ class ReversalRequested(Struct, frozen=True):
     reply_to: str
     icc: str = ""
     """What it tells of the chip, hexadecimal, without card data."""
+    or_original: RequestId | None = None
+    """The other id that its original may have had, where the dialect's 0400 does not tell which of both it is."""
+    card: str | None = None
+    """The keyed digest of the card number, where it is told."""
 
 
 class TerminalSignInRequested(Struct, frozen=True):

@@ -14,6 +14,8 @@ Which state moves on what: tables/reversals.py.
 - An answer may trigger one sign-in for each reversal; the second such answer counts as an attempt (D12).
 """
 
+from msgspec.structs import replace
+
 from posd.core import advices
 from posd.core import records as r
 from posd.core.answers import AnswerClass, AnswerFacts, ExchangeKind, HostAnswer
@@ -150,19 +152,24 @@ def late_approval(draft: Draft, txn: Transaction) -> None:
 
 def requested_by_terminal(draft: Draft, event: ReversalRequested) -> None:
     """The terminal's own 0400: answered 00 as soon as the owed reversal is durable; then it is ours (D16, D17)."""
+    known = [of for of in _meant(event) if _is_known(draft, of)]
+    event = replace(event, original=known[0]) if known else event
     waiting = next((q for q in draft.agenda.queue if q.request_id == event.original), None)
     txn = draft.state.find(event.original)
-    if event.original in draft.state.collided:
+    if len(known) > 1 or event.original in draft.state.collided:
         draft.alert("terminal_reversal_ambiguous", request_id=event.original)
         because = "two different requests had this trace number; a person must say which is meant"
         draft.refuse(event.reply_to, Refusal.KEY_REUSED, because, event.original)
     elif waiting is not None:
         _cancel_unsent(draft, event)
     elif txn is None:
-        _refuse_in_advance(draft, event.original)
+        for of in _meant(event):
+            _refuse_in_advance(draft, of)
         draft.refuse(event.reply_to, Refusal.NO_ORIGINAL, "there is no such request", event.original)
     elif event.amount_minor not in (txn.amount_minor, txn.counted_minor):  # D15: it may say either
         draft.refuse(event.reply_to, Refusal.AMOUNT_DIFFERS, "the amount is not that of the original", event.original)
+    elif event.card is not None and txn.card is not None and event.card != txn.card.digest:
+        draft.refuse(event.reply_to, Refusal.CARD_DIFFERS, "the card is not that of the original", event.original)
     elif txn.request_id in draft.state.advices:
         advices.taken_back(draft, event, txn)
     elif not draft.rules.kinds[txn.kind].reversible or any(users_of(draft.state, draft.rules, txn.request_id)):
@@ -174,6 +181,16 @@ def requested_by_terminal(draft: Draft, event: ReversalRequested) -> None:
             draft.record(r.ReversalOwed(txn.request_id, _why_asked(draft, event, txn), event.reason, event.icc))
             _taken_back(draft, txn)
         draft.answer(ToTerminal(event.reply_to, Result(AnswerFacts("00"), event.original)))
+
+
+def _meant(event: ReversalRequested) -> list[RequestId]:
+    """A NAC terminal's 0400 says the same of a 0100 and of a 0200 with that trace (reference 2.6)."""
+    return [event.original] if event.or_original is None else [event.original, event.or_original]
+
+
+def _is_known(draft: Draft, of: RequestId) -> bool:
+    waits = any(queued.request_id == of for queued in draft.agenda.queue)
+    return waits or of in draft.state.collided or draft.state.find(of) is not None
 
 
 def _why_asked(draft: Draft, event: ReversalRequested, txn: Transaction) -> Why:

@@ -145,7 +145,7 @@ class Gaps(Struct, frozen=True):
 
 
 class OnStuck(StrEnum):
-    """Whether a stuck reversal blocks new transactions of its terminal."""
+    """Whether a reversal that is stuck or in conflict blocks new transactions of its terminal."""
 
     CONTINUE = "continue"
     BLOCK = "block"
@@ -166,6 +166,8 @@ class CloseRules(Struct, frozen=True):
     balance. `end_out_of_balance`: codes with which the end message closes the batch although the books do not agree.
     `batch_gone`: codes with which a host says of a repeated message that it has no such open batch: it closed it.
     `waits_for_reversals`: the totals are not asked while a reversal of the batch is owed, else only for the hold (D19).
+    `uploads_on_repeat`: that the totals do not agree is believed of a repeat too; else a host that tells no totals of
+    its own may have compared them with its next batch (D20).
     """
 
     agreed_closes: bool = False
@@ -173,6 +175,7 @@ class CloseRules(Struct, frozen=True):
     end_out_of_balance: frozenset[str] = frozenset()
     batch_gone: frozenset[str] = frozenset()
     waits_for_reversals: bool = False
+    uploads_on_repeat: bool = True
 
 
 class Rules(Struct, frozen=True):
@@ -218,6 +221,8 @@ class Rules(Struct, frozen=True):
     upload_records_max: int = 8
     terminal_tells_batch: bool = True
     """A terminal's requests name its own batch; else it is known from its closes only (D25)."""
+    has_invoices: bool = False
+    """Each transaction has an invoice number; what a till orders is given one of ours (invoices.py)."""
     close: CloseRules = CloseRules()
     settle_attempts_max: int = 4
     queue_max: int = 16

@@ -10,6 +10,7 @@ Which state moves on what: tables/settlement.py.
   also waits for what a till has yet to confirm (D16).
 - The totals are repeated with their own STAN until the answer is durable, then never asked again. If a repeat is
   answered as if the batch were closed, that is *unconfirmed*: the host's next batch number, or a person, decides (D20).
+  So is "the totals differ" from a host that tells none of its own: it may mean its next, empty batch.
 - After a code that asks for a sign-in: sign in, then the same message again.
 - Uploading and the end message are in upload.py; the end message closes the batch; then the next number, and a new
   sign-in.
@@ -234,6 +235,7 @@ def totals_answered(draft: Draft, answer: HostAnswer) -> None:
     told_otherwise = draft.state.session.host_batch not in (None, draft.state.batch.number)
     closed = code == SEEN_BEFORE or (code == SIGN_IN_FIRST and (settlement.unanswered > 0 or told_otherwise))
     closed |= code in rules.batch_gone and settlement.unanswered > 0
+    closed |= settlement.unanswered > 0 and _wants_items(host) and not rules.uploads_on_repeat
     if answer.mismatch:
         _retry_totals(draft, answer.mismatch, "")
     elif settlement.asked > 1 and (closed or empty):
@@ -256,6 +258,11 @@ def totals_answered(draft: Draft, answer: HostAnswer) -> None:
             _say_out_of_balance(draft)
         elif rules.agreed_closes:
             close(draft, CloseOutcome.AGREED, "")
+
+
+def _wants_items(host: HostTotals | None) -> bool:
+    words = (host.domestic, host.foreign) if host is not None else ()
+    return any(word is not GroupResult.BALANCED for word in words)
 
 
 def _taken_at_its_word(draft: Draft, host: HostTotals) -> HostTotals:

@@ -21,7 +21,7 @@ Which state moves on what: tables/transactions.py.
 
 from msgspec.structs import replace
 
-from posd.core import advice_delivery, confirmations, limits, originals, refunds
+from posd.core import advice_delivery, confirmations, invoices, limits, originals, refunds
 from posd.core import records as r
 from posd.core.answers import AnswerClass, AnswerFacts, ExchangeKind, HostAnswer, MacCheck
 from posd.core.draft import Draft
@@ -112,13 +112,16 @@ def _refusal(draft: Draft, event: TransactionRequested) -> tuple[Refusal, str] |
         return Refusal.MALFORMED, "an advice carries no PIN: it is kept until it is delivered"
     if event.amount_minor == 0 and kind.has_amount:
         return Refusal.AMOUNT_INVALID, "the amount is zero"
-    stuck = any(rev.status is ReversalStatus.STUCK for rev in draft.state.reversals.values())
-    if stuck and kind.reversible and draft.rules.on_stuck is OnStuck.BLOCK:
-        return Refusal.BLOCKED, "a reversal is stuck and the configuration blocks new transactions"
+    if draft.rules.on_stuck is OnStuck.BLOCK and (kind.reversible or kind.in_doubt):
+        for status in NEED_SOMEBODY & {rev.status for rev in draft.state.reversals.values()}:
+            return Refusal.BLOCKED, f"a reversal is {status} and the configuration blocks new transactions"
     if not (kind.takes_back or kind.replaces) and limits.full(draft, kind.side):
         return Refusal.BATCH_FULL, "the batch is full: it has to be settled first"  # D22
-    return None
+    return invoices.refusal(draft.state, draft.rules, event)
 
+
+NEED_SOMEBODY = frozenset({ReversalStatus.STUCK, ReversalStatus.CONFLICT})
+"""Of a reversal: it has been tried, and did not end (D11)."""
 
 NOT_NOW = frozenset({Refusal.NOT_SENT, Refusal.BUSY, Refusal.BATCH_FULL, Refusal.BLOCKED, Refusal.FENCED})
 """What an advice may be told more than once: it has happened, and its terminal tells it until somebody takes it."""
@@ -165,7 +168,7 @@ def send_next(draft: Draft) -> None:
             tip_minor=event.tip_minor,
             confirm=_to_be_confirmed(draft, event),
             chip=event.chip and draft.rules.kinds[event.kind].certified,
-            invoice=event.invoice,
+            invoice=invoices.number_for(draft.state, draft.rules, event, original),
         )
     )
     refunds.sent(draft, event)

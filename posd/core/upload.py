@@ -143,17 +143,24 @@ def trailer_answered(draft: Draft, answer: HostAnswer) -> None:
     draft.end_exchange()
     if answer.mismatch:
         _retry_trailer(draft, answer.mismatch, "")
+    elif settlement.unanswered > 0 and _closed_before(draft, code):
+        close(draft, CloseOutcome.UNCONFIRMED, "")  # an earlier attempt closed it; how, its lost answer said (D20)
     elif code in draft.rules.close.end_out_of_balance:
         close(draft, CloseOutcome.OUT_OF_BALANCE, "")
-    elif code in draft.rules.close.batch_gone and settlement.unanswered > 0:
-        close(draft, CloseOutcome.UNCONFIRMED, "")  # an earlier attempt closed it; how, its lost answer said
     elif answer.answer_class is AnswerClass.APPROVE or (code == SEEN_BEFORE and settlement.unanswered > 0):
-        agrees = balanced(settlement) or (draft.rules.close.end_agrees and code != SEEN_BEFORE)
+        agrees = balanced(settlement) or draft.rules.close.end_agrees
         agreed = agrees and not settlement.set_aside
         close(draft, CloseOutcome.AGREED if agreed else CloseOutcome.OUT_OF_BALANCE, "")
     else:
         _retry_trailer(draft, f"the host answered {code}", code)
         sign_in_first(draft, answer)
+
+
+def _closed_before(draft: Draft, code: str) -> bool:
+    """What a host says to a repeat of an end message that it acted on: it has no such batch, or compared the totals
+    with those of its next one. Whether the books agreed, only the lost answer told."""
+    rules = draft.rules.close
+    return code in rules.batch_gone | rules.end_out_of_balance or (code == SEEN_BEFORE and rules.end_agrees)
 
 
 def _retry_trailer(draft: Draft, because: str, code: str) -> None:

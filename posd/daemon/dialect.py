@@ -71,4 +71,6 @@ def _nac(settings: Settings) -> NacKnobs:
         zone=settings.settlement.zone,
         lri_accepted=host.lri == "accept",
         settle_with_reversal_owed=nac.settle_with_reversal_owed == "yes",
+        transfer_on_repeat=nac.transfer_on_repeat == "upload",
+        refunds=nac.refunds,
     )

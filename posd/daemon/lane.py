@@ -241,7 +241,7 @@ class Lane:
         self._remember_asker(reply_to, arrived)
         request = read.event if isinstance(read.event, e.TransactionRequested) else None
         self._ride(self._incoming(arrived, "terminal", now, request.request_id if request else None))
-        if isinstance(read.event, e.ReversalRequested) and self._is_too_old(read.event.original):
+        if isinstance(read.event, e.ReversalRequested) and self._is_too_old(read.event):
             because = "its original was settled long ago; ask the acquirer for a refund instead"
             return e.RequestUnusable(fx.Refusal.NOT_REVERSIBLE.value, because, reply_to, None)
         if request is None or not self._is_new(request.request_id):
@@ -296,11 +296,14 @@ class Lane:
         known = self.engine.state.find(request_id) is not None
         return not known and request_id not in self._memory.requests
 
-    def _is_too_old(self, original: RequestId) -> bool:
+    def _is_too_old(self, event: e.ReversalRequested) -> bool:
         """In the journal and no longer in the state: 25 would tell the terminal that nothing was sold (D33)."""
-        waiting = any(queued.request_id == original for queued in self.engine.agenda.queue)
-        known = self.engine.state.find(original) is not None or original in self.engine.state.refused
-        return not waiting and not known and self._was_sent_before(original)
+        meant = [of for of in (event.original, event.or_original) if of is not None]
+        return not any(map(self._is_remembered, meant)) and any(map(self._was_sent_before, meant))
+
+    def _is_remembered(self, of: RequestId) -> bool:
+        waits = any(queued.request_id == of for queued in self.engine.agenda.queue)
+        return waits or self.engine.state.find(of) is not None or of in self.engine.state.refused
 
     def _was_sent_before(self, request_id: RequestId) -> bool:
         """The state holds two batches, the journal all of them: what left once never leaves again (D6, D33).

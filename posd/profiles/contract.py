@@ -114,6 +114,7 @@ class Profile(Protocol):
     """A dialect, configured for one acquirer.
 
     `codes`: field 39. `has_keys`: a sign-in brings working keys. `tells_batch`: requests of a terminal name its batch.
+    `has_invoices`: each transaction has an invoice number.
     """
 
     kinds: Mapping[TxnKind, KindRules]
@@ -122,6 +123,7 @@ class Profile(Protocol):
     close: CloseRules
     has_keys: bool
     tells_batch: bool
+    has_invoices: bool
     upload_records_max: int
 
     def arrive(self, frame: bytes) -> Arrived:

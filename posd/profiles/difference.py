@@ -20,7 +20,15 @@ MESSAGES = frozenset((*OTHER_MESSAGES, "every", *(kind.value for kind in TxnKind
 """The names that a bank's file may give: a kind of transaction, another message, or every one."""
 
 NEVER_REMOVED = frozenset({3, 4, 11, 41, 64})
-NEVER_ADDED = frozenset({2, 3, 4, 11, 14, 35, 36, 37, 38, 39, 41, 45, 48, 52, 55, 64})
+NEVER_GIVEN_ANYWHERE = frozenset(
+    {2, 3, 4, 11, 12, 13, 14, 22, 23, 35, 36, 37, 38, 39, 41, 42, 45, 48, 52, 54, 55, 60, 62, 63, 64}
+)
+"""What comes from the transaction or its card, or says who the terminal and its merchant are."""
+
+NEVER_GIVEN: Mapping[str, frozenset[int]] = MappingProxyType(
+    {"unionpay": NEVER_GIVEN_ANYWHERE | {25, 53, 61}, "nac": NEVER_GIVEN_ANYWHERE | {24}}
+)
+"""By dialect: what a bank's file may neither add nor pass on."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -162,7 +162,7 @@ class NacBehaviour(Model):
     disagree: Literal["never", "totals", "always"] = Field(default="never", description="95 on demand; always: 77 too")
     closing: Literal["matched", "uploaded"] = Field(default="matched", description="what makes a closing agree")
     out_of_balance: Literal["77", "95"] = Field(default="77", description="how a closing says so")
-    repeat_after_close: Literal["same", "80", "85", "95"] = "same"
+    repeat_after_close: Literal["same", "77", "80", "85", "95"] = "same"
     reversal_unknown: str = Field(default="00", pattern=r"^[0-9A-Z]{2}$")
     pad: Literal["0", "F", "right"] = Field(default="0", description="odd variable-length numbers (2.2)")
     mac_key: str = Field(default="", pattern=r"^([0-9A-Fa-f]{32})?$", repr=False, description="empty: no MAC at all")

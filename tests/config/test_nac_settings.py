@@ -193,6 +193,20 @@ WRONG = [
     (BANK + "fields:\n  sael: {remove: [42]}\n", "no kind of message has this name; did you mean 'sale'?"),
     (BANK + "fields:\n  sale: {remove: [11]}\n", "fields.sale.remove[0]: may not be removed"),
     (BANK + "fields:\n  sale:\n    add: {2: '4761739001010119'}\n", "may not be given here"),
+    (
+        BANK + "fields:\n  sale:\n    add: {42: '000000000000001'}\n",
+        "bank.yaml:5:11: fields.sale.add.42: may not be given",
+    ),
+    (BANK + "fields:\n  adjust:\n    add: {60: '000000000001'}\n", "bank.yaml:5:11: fields.adjust.add.60: may not be"),
+    (BANK + "fields:\n  every:\n    add: {62: '000001'}\n", "bank.yaml:5:11: fields.every.add.62: may not be given"),
+    (BANK + "fields:\n  totals:\n    add: {63: '0'}\n", "bank.yaml:5:11: fields.totals.add.63: may not be given here"),
+    (BANK + "fields:\n  tip:\n    add: {54: '1'}\n", "bank.yaml:5:11: fields.tip.add.54: may not be given here"),
+    (BANK + "fields:\n  sale:\n    pass_on: [49, 62]\n", "bank.yaml:5:19: fields.sale.pass_on[1]: may not be given"),
+    (BANK + "fields:\n  sale:\n    add: {24: '003'}\n", "bank.yaml:5:11: fields.sale.add.24: may not be given here"),
+    (
+        BANK.replace("nac", "unionpay") + "fields:\n  sale:\n    add: {61: '1'}\n",
+        "bank.yaml:5:11: fields.sale.add.61: may not be given here",
+    ),
     (BANK + "fields:\n  sale:\n    add: {99: 'x'}\n", "must be a field number, 2 to 64"),
     (BANK + "fields:\n  sale:\n    add: {49: '1'}\n", "bank.yaml:5:11: fields.sale.add.49: "),
 ]

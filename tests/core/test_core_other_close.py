@@ -64,6 +64,7 @@ def other(**changes: Any) -> Rules:
         end_out_of_balance=frozenset({"77", "95"}),
         batch_gone=frozenset({"80", "85"}),
         waits_for_reversals=True,
+        uploads_on_repeat=False,
     )
     every: dict[str, Any] = {
         "kinds": kinds,
@@ -144,6 +145,36 @@ def test_d20_a_batch_that_is_gone_after_silence_is_unconfirmed(code: str) -> Non
     play.until_sent(TOTALS) >> answered(code) << recorded(r.SettlementUnconfirmed) << alerted("settlement_unconfirmed")
     play = uploading(1) >> answered() << sent(TRAILER)
     play.wait(31).until_sent(TRAILER) >> answered(code) << recorded(r.BatchClosed, outcome=CloseOutcome.UNCONFIRMED)
+
+
+def test_d20_a_repeat_that_wants_the_batch_uploaded_is_unconfirmed_until_a_person_says_so() -> None:
+    """The host may have closed it on the first, and compare the repeat with its next batch: no upload by itself."""
+    play = settling(after_sales(1, other())).wait(31)
+    play.until_sent(TOTALS) >> transfers()
+    play << recorded(r.SettlementUnconfirmed) << alerted("settlement_unconfirmed")
+    play >> answered() >> e.DecideSettlement("d1", "anna", "the acquirer has it open", closed=False) << done()
+    play.until_sent(TOTALS) >> transfers() << sent(UPLOAD)
+
+
+def test_d20_the_first_question_and_one_that_was_refused_are_believed() -> None:
+    settling(after_sales(1, other())) >> transfers() << sent(UPLOAD)
+    play = settling(after_sales(1, other())) >> answered("96")
+    play.until_sent(TOTALS) >> transfers() << sent(UPLOAD)
+
+
+def test_d20_an_acquirer_may_give_its_word_for_repeats() -> None:
+    rules = other()
+    believed = replace(rules, close=replace(rules.close, uploads_on_repeat=True))
+    play = settling(after_sales(1, believed)).wait(31)
+    play.until_sent(TOTALS) >> transfers() << sent(UPLOAD)
+
+
+@pytest.mark.parametrize("code", ["77", "95", "94"])
+def test_d20_how_it_closed_is_not_known_after_a_silence(code: str) -> None:
+    """The first end message may have closed it in balance; what the repeat is told is of the next batch then."""
+    play = uploading(1) >> answered() << sent(TRAILER)
+    play.wait(31).until_sent(TRAILER) >> answered(code) << recorded(r.BatchClosed, outcome=CloseOutcome.UNCONFIRMED)
+    play << alerted("batch_closed_unconfirmed")
 
 
 @pytest.mark.parametrize("code", ["80", "85"])
@@ -244,6 +275,15 @@ def test_only_00_ends_a_reversal_and_nothing_new_leaves_before() -> None:
     assert len([one for one in play.sent if one.kind is TRANSACTION]) == 1
     play >> e.ResolveReversal("command-9", "anna", "seen at the host", request_id(1)) << done()
     play >> sale(4) << sent(TRANSACTION) >> answered() << told("sale-4", "00")
+
+
+def test_d11_a_reversal_in_conflict_blocks_until_a_person_ends_it() -> None:
+    denied = frozenset({"00", "12", "25"})
+    play = ready(other(reversal_success_codes=denied)) >> sale(1) >> answered() >> taken_back(1) << sent(REVERSAL)
+    play >> answered("25") << recorded(r.ReversalConflict)
+    play >> sale(2) << told("sale-2", Refusal.BLOCKED) << quiet
+    play >> e.ResolveReversal("c1", "anna", "the acquirer never had it", request_id(1)) << done()
+    play >> sale(3) << sent(TRANSACTION) >> answered() << told("sale-3", "00")
 
 
 def test_a_sign_in_without_keys_is_good_where_none_are_expected() -> None:

@@ -128,7 +128,8 @@ def test_an_answer_that_is_lost_in_the_close_costs_nothing(nac: Any, fault: dict
         stated = shop.batches()[0]["settlements"][0]
         assert stated["matched"] == stated["uploaded"] == (3 if disagree == "totals" else 0)
 
-    play(nac(faults=(fault,), nac={"disagree": disagree}), story)
+    word_is_given = {"host": {"nac": {"transfer_on_repeat": "upload"}}}
+    play(nac(faults=(fault,), nac={"disagree": disagree}, change=word_is_given), story)
 
 
 def test_a_lost_answer_is_reversed_before_the_next_sale(nac: Any) -> None:

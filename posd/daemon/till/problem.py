@@ -73,6 +73,7 @@ STATUS: Mapping[Refusal, tuple[int, str]] = {
     Refusal.AMOUNT_DIFFERS: (409, f"look at the sale's amount{AGAIN}"),
     Refusal.AMOUNT_INVALID: (409, f"an amount is more than zero{AGAIN}"),
     Refusal.KEY_REUSED: (409, "use a new Idempotency-Key for each order, and the same one only to ask again"),
+    Refusal.NUMBER_TAKEN: (409, f"its number belongs to another transaction{AGAIN}"),
     Refusal.REVERSED_IN_ADVANCE: (409, "it was taken back before it came; use a new Idempotency-Key"),
     Refusal.SIGN_IN_FIRST: (503, f"posd signs in by itself; wait a little{AGAIN}"),
     Refusal.BLOCKED: (503, f"see posd status{AGAIN}"),

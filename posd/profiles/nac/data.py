@@ -70,8 +70,11 @@ COMPLETION_PERCENT_MAX = 115
 ADJUSTABLE = frozenset({TxnKind.SALE, TxnKind.OFFLINE_SALE, TxnKind.COMPLETION_NOTICE, TxnKind.ADJUST, TxnKind.TIP})
 
 
-def kinds_of(voids: str) -> Mapping[TxnKind, KindRules]:
-    """What each kind is worth. `voids`: "excluded" from totals and upload, or "credited" on the other side (2.4)."""
+def kinds_of(voids: str, refunds: str = "reversed") -> Mapping[TxnKind, KindRules]:
+    """What each kind is worth. `voids`: "excluded" from totals and upload, or "credited" on the other side (2.4).
+
+    `refunds`: without an outcome they are "reversed" as every online request is (2.6), or "in_doubt" as D13 has it.
+    """
     excluded = voids == "excluded"
     given_back, taken_again = (Side.NEITHER, Side.NEITHER) if excluded else (Side.CREDIT, Side.DEBIT)
     void = OriginalRules(ADJUSTABLE, takes_back=True, uncounts=excluded)
@@ -87,7 +90,9 @@ def kinds_of(voids: str) -> Mapping[TxnKind, KindRules]:
     return MappingProxyType(
         {
             TxnKind.SALE: KindRules(True, Side.DEBIT),
-            TxnKind.REFUND: KindRules(True, Side.CREDIT, of_sale, never_deferred=True),
+            TxnKind.REFUND: KindRules(
+                refunds == "reversed", Side.CREDIT, of_sale, never_deferred=True, in_doubt=refunds == "in_doubt"
+            ),
             TxnKind.VOID: KindRules(True, given_back, void),
             TxnKind.REFUND_VOID: KindRules(True, taken_again, refund_void),
             TxnKind.PREAUTH: KindRules(True, Side.NEITHER),
@@ -127,6 +132,7 @@ REFUSALS: Mapping[Refusal, str] = MappingProxyType(
         Refusal.AMOUNT_DIFFERS: "64",
         Refusal.AMOUNT_INVALID: "13",
         Refusal.KEY_REUSED: "94",
+        Refusal.NUMBER_TAKEN: "94",
         Refusal.REVERSED_IN_ADVANCE: "12",
         Refusal.SIGN_IN_FIRST: "96",
         Refusal.BLOCKED: "96",

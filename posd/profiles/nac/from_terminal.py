@@ -25,6 +25,9 @@ from posd.values import Minor, RequestId, Stan
 
 FINANCIAL = ("0100", "0200", "0220")
 SIGNED = (*FINANCIAL, "0400")
+ONLINE = ("0200", "0100")
+"""What is reversed (reference 2.6)."""
+
 TYPED_IN = "01"
 _TRACK_1 = re.compile(r"B([0-9]{12,19})\^")
 
@@ -87,7 +90,7 @@ class RequestReader:
             case "0320":
                 return ReadRequest(_uploaded(message, digest_key, reply_to))
             case "0400":
-                return ReadRequest(_reversal(message, terminal, reply_to))
+                return ReadRequest(_reversal(message, terminal, digest_key, reply_to))
             case "0500" if code in (SETTLE, CLOSE):
                 return ReadRequest(_totals(message, reply_to))
             case mti:
@@ -142,9 +145,8 @@ def _kind_of(message: Message) -> TxnKind:
 
 
 def _card(message: Message, kind: KindRules) -> CardData:
-    track_1 = _TRACK_1.match(message.get(45) or "")
     card = CardData(
-        pan=message.get(2) or (track_1[1] if track_1 and message.get(35) is None else None),
+        pan=_pan(message),
         expiry=message.get(14) or _expiry(message.get(35)),
         track2=message.get(35),
         sequence=message.get(23),
@@ -193,15 +195,27 @@ def _original(message: Message, kind: TxnKind, invoice: int) -> e.OriginalPointe
     return e.OriginalPointer(message.get(37), None, None, invoice=invoice)
 
 
-def _reversal(message: Message, terminal: Terminal, reply_to: str) -> e.Event:
-    process = need(message, 3)
-    held = process[:2] == MATRIX[TxnKind.PREAUTH].process or message.get(25) == PREAUTH_CONDITION
+def _reversal(message: Message, terminal: Terminal, digest_key: bytes, reply_to: str) -> e.Event:
+    """Field 3 is the original's, and a 0100 may have that of a sale (reference 2.3): then either may be meant."""
+    process, pan = need(message, 3), CardData(pan=_pan(message), track2=message.get(35)).number
+    mtis = [mti for mti in ONLINE if (mti, process[:2]) in KIND_OF]
+    if message.get(25) == PREAUTH_CONDITION:
+        mtis.sort()
+    ids = [_request_id(message, terminal, mti) for mti in mtis or ONLINE[:1]]
     return e.ReversalRequested(
-        original=_request_id(message, terminal, "0100" if held else "0200"),
+        original=ids[0],
         amount_minor=Minor(int(need(message, 4))),
         reason="",
         reply_to=reply_to,
+        or_original=ids[1] if len(ids) > 1 else None,
+        card=keyed_digest(digest_key, pan) if pan is not None else None,
     )
+
+
+def _pan(message: Message) -> str | None:
+    """Field 2, else what track 1 says where there is no track 2."""
+    track_1 = _TRACK_1.match(message.get(45) or "")
+    return message.get(2) or (track_1[1] if track_1 and message.get(35) is None else None)
 
 
 def _request_id(message: Message, terminal: Terminal, mti: str) -> RequestId:

@@ -22,3 +22,5 @@ class Knobs:
     zone: str = "Asia/Shanghai"
     lri_accepted: bool = False
     settle_with_reversal_owed: bool = False
+    transfer_on_repeat: bool = False
+    refunds: str = "reversed"

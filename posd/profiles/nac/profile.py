@@ -36,13 +36,18 @@ class Nac:
     reversal_reasons: Mapping[Why, str] = REVERSAL_REASONS
     has_keys = False
     tells_batch = False
+    has_invoices = True
     upload_records_max = 1
 
     def __init__(self, knobs: Knobs, difference: Difference = NO_DIFFERENCE) -> None:
         self.knobs, self._difference = knobs, difference
         self.codes: Mapping[str, Code] = difference.with_codes(CODES)
-        self.close = replace(CLOSE_RULES, waits_for_reversals=not knobs.settle_with_reversal_owed)
-        self.kinds: Mapping[TxnKind, KindRules] = kinds_of(knobs.voids)
+        self.close = replace(
+            CLOSE_RULES,
+            waits_for_reversals=not knobs.settle_with_reversal_owed,
+            uploads_on_repeat=knobs.transfer_on_repeat,
+        )
+        self.kinds: Mapping[TxnKind, KindRules] = kinds_of(knobs.voids, knobs.refunds)
         self._codec = Codec(nac_spec(pad=VariablePad(knobs.pad), ascii_wire=knobs.ascii_wire))
         self._envelope = Envelope(knobs.tpdu, b"", b"")
         self._mac: Mac | None = None if knobs.mac_algorithm == NO_MAC else mac_of(knobs.mac_algorithm, knobs.mac_output)

@@ -61,8 +61,8 @@ def _trace(stan: Stan) -> str:
 
 
 def invoice_of(txn: Transaction, root: Transaction | None) -> str:
-    """Field 62 as the terminal said it, kept through void, adjustment and upload. A till says none: its order has its
-    STAN, and what refers to another transaction the number of that."""
+    """Field 62, kept through void, adjustment and upload. In the journal of an older posd a till's order has none: that
+    is its STAN, and what refers to another transaction has the number of that."""
     named = root if root is not None and not txn.invoice else txn
     return Field62Invoice(named.invoice or named.stan).format()
 

@@ -279,6 +279,7 @@ REFUSALS: Mapping[Refusal, str] = MappingProxyType(
         Refusal.AMOUNT_DIFFERS: "64",
         Refusal.AMOUNT_INVALID: "13",
         Refusal.KEY_REUSED: "94",
+        Refusal.NUMBER_TAKEN: "94",
         Refusal.REVERSED_IN_ADVANCE: "12",
         Refusal.SIGN_IN_FIRST: "A0",
         Refusal.BLOCKED: "96",

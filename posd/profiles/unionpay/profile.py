@@ -64,6 +64,7 @@ class UnionPay:
     close = CloseRules()
     has_keys = True
     tells_batch = True
+    has_invoices = False
     upload_records_max = MAGNETIC_RECORDS_MAX
 
     def __init__(self, knobs: Knobs, difference: Difference = NO_DIFFERENCE) -> None:

@@ -1,0 +1,220 @@
+"""What a NAC shop may not be sure of: repeated closes, reversals that may name two, refunds, a till at a terminal."""
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from posd.core import events as e
+from posd.core.state import CloseOutcome, ReversalStatus, TxnStatus
+from simulators.fields import mask_pan
+from simulators.terminal.core import CardInHand, Sent
+from tests.daemon.nac_stage import CARD, EXPIRY, OTHER, TID, NacStage, stage
+from tests.daemon.stage import play
+from tests.daemon.till.client import with_till
+
+
+@pytest.fixture
+def nac(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    return lambda **how: stage(tmp_path, monkeypatch, **how)
+
+
+async def insist(shop: NacStage, event: Callable[[str], e.Command]) -> None:
+    """A command that has to wait while a message is on its way to the host."""
+    while not await shop.command(event):
+        await asyncio.sleep(0.02)
+
+
+HELD = CardInHand(CARD, EXPIRY)
+
+
+async def said(shop: NacStage, mti: str, **fields: str) -> dict[str, Any]:
+    """A message that the terminal has no step for."""
+    terminal = shop.nac_terminal().terminal
+    more: dict[int, str | None] = {int(name[1:]): value for name, value in fields.items()}
+    sent = terminal._numbered("message", mti, {22: "022", 25: "00", **more})
+    return dict(await shop.nac_terminal().exchange(sent, 6.0))
+
+
+# --- 0500 and 0500/960000, repeated (D20) ----------------------------------------------------------------------------
+
+LOST_TOTALS = {"do": "lose_answer", "mti": "0500", "f3": "920000", "times": 1}
+LOST_END = {"do": "lose_answer", "mti": "0500", "f3": "960000", "times": 1}
+
+
+@pytest.mark.parametrize("closed", [True, False])
+def test_d20_nothing_is_uploaded_after_95_to_a_repeat_until_a_person_knows(nac: Any, closed: bool) -> None:
+    async def story(shop: NacStage) -> None:
+        await shop.start()
+        await shop.sale("10.00")
+        await shop.command(lambda of: e.SettleNow(of, "anna"))
+        await shop.until(lambda: shop.state().settlement.phase == "unconfirmed")
+        assert shop.received("0320", TID) == []
+        await insist(shop, lambda command: e.DecideSettlement(command, "anna", "the acquirer says so", closed))
+        await shop.until(lambda: shop.state().batch.identity == 2)
+        last = shop.state().last_close
+        assert last is not None
+        assert last.outcome is (CloseOutcome.UNCONFIRMED if closed else CloseOutcome.AGREED)
+        assert len(shop.received("0320", TID)) == (0 if closed else 1)
+        assert shop.remarks() == []
+
+    play(nac(faults=(LOST_TOTALS,), nac={"disagree": "totals"}), story)
+
+
+def test_d20_a_host_that_compares_a_repeat_with_its_next_batch_books_nothing_twice(nac: Any) -> None:
+    async def story(shop: NacStage) -> None:
+        await shop.start()
+        await shop.sale("10.00")
+        await shop.command(lambda of: e.SettleNow(of, "anna"))
+        await shop.until(lambda: shop.state().settlement.phase == "unconfirmed")
+        assert shop.received("0320", TID) == []
+        assert [one["state"] for one in shop.batches()] == ["closed", "open"]
+        await insist(shop, lambda command: e.DecideSettlement(command, "anna", "paid out", True))
+        assert (await shop.sale("20.00"))["outcome"] == "approved"
+
+    play(nac(faults=(LOST_TOTALS,), nac={"repeat_after_close": "95"}), story)
+
+
+@pytest.mark.parametrize("code", ["77", "95"])
+def test_d20_how_a_batch_closed_is_unconfirmed_where_only_a_repeat_was_answered(nac: Any, code: str) -> None:
+    async def story(shop: NacStage) -> None:
+        await shop.start()
+        await shop.sale()
+        await shop.command(lambda of: e.SettleNow(of, "anna"))
+        await shop.until(lambda: shop.state().batch.identity == 2)
+        last = shop.state().last_close
+        assert last is not None
+        assert last.outcome is CloseOutcome.UNCONFIRMED
+        assert "batch_closed_unconfirmed" in shop.events()
+        assert "batch_closed_out_of_balance" not in shop.events()
+
+    play(nac(faults=(LOST_END,), nac={"disagree": "totals", "repeat_after_close": code}), story)
+
+
+# --- the terminal's own 0400 -----------------------------------------------------------------------------------------
+
+
+def test_d17_a_terminals_reversal_of_a_0100_with_a_sales_code_finds_it(nac: Any) -> None:
+    async def story(shop: NacStage) -> None:
+        await shop.start()
+        terminal = shop.nac_terminal().terminal
+        held = terminal._financial("preauth", "0100", "000000", HELD, 5_000, {})
+        assert (await shop.nac_terminal().exchange(held, 6.0))["outcome"] == "approved"
+        assert shop.spent() == 5_000
+        assert (await shop.do("reverse", stan=held.stan))["code"] == "00"
+        await shop.until(lambda: not shop.state().unended_reversals())
+        assert [one.status for one in shop.state().transactions.values()] == [TxnStatus.REVERSED]
+        assert shop.spent() == 0
+        assert shop.remarks() == []
+
+    play(nac(), story)
+
+
+def test_d17_a_reversal_of_what_never_came_refuses_both_that_it_may_mean(nac: Any) -> None:
+    async def story(shop: NacStage) -> None:
+        await shop.start()
+        terminal = shop.nac_terminal().terminal
+        lost: Sent = terminal.sale(HELD, 5_000)
+        assert (await shop.do("reverse", stan=lost.stan))["code"] == "78"
+        assert (await shop.nac_terminal().exchange(lost, 6.0))["code"] == "12"
+        assert shop.spent() == 0
+
+    play(nac(), story)
+
+
+def test_a_reversal_with_another_card_is_not_of_that_sale(nac: Any) -> None:
+    async def story(shop: NacStage) -> None:
+        await shop.start()
+        sold = await shop.sale("10.00")
+        terminal = shop.nac_terminal().terminal
+        message = terminal.log[sold["stan"]].sent.message
+        terminal.log[sold["stan"]].sent = Sent("sale", message.with_({2: OTHER, 35: None}), b"")
+        assert (await shop.do("reverse", stan=sold["stan"]))["code"] == "14"
+        assert shop.spent() == 1_000
+
+    play(nac(), story)
+
+
+# --- refunds ---------------------------------------------------------------------------------------------------------
+
+LOST_REFUND = {"do": "lose_answer", "mti": "0200", "f3": "200000", "times": 1}
+
+
+def test_a_refund_without_an_outcome_is_reversed_as_this_dialect_wants_it(nac: Any) -> None:
+    async def story(shop: NacStage) -> None:
+        await shop.start()
+        await shop.sale("10.00")
+        assert (await shop.do("refund", amount="3.00", card=CARD, expiry=EXPIRY))["outcome"] == "declined"
+        await shop.until(lambda: not shop.state().unended_reversals())
+        assert (await shop.do("refund", amount="3.00", card=CARD, expiry=EXPIRY))["outcome"] == "approved"
+        assert shop.spent() == 700
+        assert shop.not_agreed() == []
+
+    play(nac(faults=(LOST_REFUND,)), story)
+
+
+def test_d13_where_the_acquirer_takes_no_reversal_of_a_refund_it_is_in_doubt(nac: Any) -> None:
+    async def story(shop: NacStage) -> None:
+        await shop.start()
+        await shop.sale("10.00")
+        lost = await shop.do("refund", amount="3.00", card=CARD, expiry=EXPIRY)
+        assert (lost["outcome"], lost["code"]) == ("declined", "91")
+        assert (await shop.do("reverse", stan=lost["stan"]))["code"] == "12"
+        (doubt,) = shop.state().in_doubt()
+        assert shop.received("0400", TID) == []
+        await insist(shop, lambda of: e.ResolveRefund(of, "anna", "seen at the acquirer", doubt.request_id, True))
+        await shop.command(lambda of: e.SettleNow(of, "anna"))
+        await shop.until(lambda: shop.state().batch.identity == 2)
+        assert shop.batches()[0]["settlements"][0]["code"] == "00"
+
+    play(nac(faults=(LOST_REFUND,), change={"host": {"nac": {"refunds": "in_doubt"}}}), story)
+
+
+# --- a till beside the terminal --------------------------------------------------------------------------------------
+
+
+def test_a_tills_invoice_numbers_are_never_the_terminals(nac: Any) -> None:
+    shop = nac()
+    till = with_till(shop)
+    path = f"/v1/terminals/{TID}/transactions"
+
+    async def story(shop: NacStage) -> None:
+        await shop.start()
+        sold = []
+        for number in (1, 2, 3):
+            order = {"type": "sale", "amount": f"{number}.50", "card": {"number": OTHER, "expiry": EXPIRY}}
+            sold.append((await till.order(f"s-{number}", order, path)).json)
+            assert (await shop.sale(f"{number}.00"))["outcome"] == "approved"
+        voided = await till.order("v-1", {"type": "void", "original": sold[1]["id"]}, path)
+        assert voided.json["status"] == "approved", voided.json
+        booked = shop.batches()[0]["transactions"]
+        numbers = [one["invoice"] for one in booked if one["kind"] == "sale"]
+        assert len(set(numbers)) == 6
+        (gone,) = [one for one in booked if one["state"] == "voided"]
+        assert (gone["card"], gone["amount"]) == (mask_pan(OTHER), 250)
+        await shop.command(lambda of: e.SettleNow(of, "anna"))
+        await shop.until(lambda: shop.state().batch.identity == 2)
+        assert shop.batches()[0]["settlements"][0]["code"] == "00"
+        assert shop.remarks() == []
+
+    play(shop, story)
+
+
+# --- blocked ---------------------------------------------------------------------------------------------------------
+
+
+def test_d11_a_reversal_that_the_host_contradicts_blocks_until_a_person_ends_it(nac: Any) -> None:
+    async def story(shop: NacStage) -> None:
+        await shop.start()
+        sold = await shop.sale("66.00")
+        assert (await shop.do("reverse", stan=sold["stan"]))["code"] == "00"
+        await shop.until(lambda: [one.status for one in shop.state().reversals.values()] == [ReversalStatus.CONFLICT])
+        assert (await shop.sale("10.00"))["code"] == "96"
+        (of,) = shop.state().reversals
+        await insist(shop, lambda command: e.ResolveReversal(command, "anna", "the acquirer has undone it", of))
+        assert (await shop.sale("10.00"))["outcome"] == "approved"
+
+    refused = {"do": "refuse", "mti": "0400", "code": "25"}
+    play(nac(faults=(refused,), change={"host": {"reversal_success_codes": ["00", "12", "25"]}}), story)
