@@ -210,7 +210,7 @@ def _store(settings: Settings, machine_key: MachineKey) -> SqliteStore:
         ballast_bytes=settings.journal.ballast_bytes,
         free_bytes_min=settings.journal.free_bytes_min,
     )
-    keys.begin()  # D29: a new data key at every start
+    keys.require_folder()
     return store
 
 

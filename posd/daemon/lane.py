@@ -20,7 +20,7 @@ from posd.core.draft import Draft
 from posd.core.engine import Engine
 from posd.core.payload import dump_record, record_name, record_version
 from posd.core.records import AdviceStored, AuthorisationStarted, Record
-from posd.core.state import Transaction
+from posd.core.state import State, Transaction
 from posd.daemon.message_rows import incoming_row, outgoing_row
 from posd.daemon.replies import connection_of, refusal, request_of
 from posd.daemon.till.orders import FromTill, Wish, asked_again, order_row, peer_of, told
@@ -195,11 +195,11 @@ class Lane:
                 rows: tuple[Row, ...] = (self._incoming(arrived, "terminal", now),)
                 if encoded is None:
                     return Step(rows)
-                out = outgoing_row(self.terminal.tid, encoded, "terminal", now, None)
+                out = outgoing_row(self.terminal.tid, encoded, "terminal", now, None, self._key_batch(None))
                 return Step((*rows, out), to_terminal=((refused, encoded),))
             case FromTill(reply_to=reply_to):
                 refused = fx.ToTerminal(reply_to, fx.Refused(fx.Refusal.FENCED, "the lane is fenced"))
-                row = order_row(self.terminal.tid, item, now)
+                row = order_row(self.terminal.tid, item, now, self._key_batch(None))
                 return Step((row,), to_terminal=((refused, told(refused)),))
             case FromHost(arrived=arrived):
                 return Step((self._incoming(arrived, "host", now),))
@@ -255,7 +255,7 @@ class Lane:
     def _till_event(self, item: FromTill, now: Now) -> e.Event:
         wish, reply_to = item.wish, item.reply_to
         self._remember_asker(reply_to, wish)
-        self._ride(order_row(self.terminal.tid, item, now))
+        self._ride(order_row(self.terminal.tid, item, now, self._key_batch(None)))
         if not isinstance(wish, Order):
             return e.TillConfirmed(wish.request_id, reply_to)
         waits = any(queued.request_id == wish.request_id for queued in self.engine.agenda.queue)
@@ -372,11 +372,11 @@ class Lane:
 
     def _step(self, draft: Draft, outgoing: Outgoing | None) -> Step:
         answers = self._answers(draft)
-        rows: list[Row] = [self._record_row(record, draft.now) for record in draft.records]
+        rows: list[Row] = [self._record_row(record, draft) for record in draft.records]
         if outgoing is not None and draft.to_host is not None:
-            rows.append(outgoing_row(self.terminal.tid, outgoing, "host", draft.now, draft.to_host.request_id))
+            rows.append(self._outgoing(outgoing, "host", draft, draft.to_host.request_id))
         for answer, encoded in answers:
-            rows.append(outgoing_row(self.terminal.tid, encoded, peer_of(encoded), draft.now, request_of(answer)))
+            rows.append(self._outgoing(encoded, peer_of(encoded), draft, request_of(answer)))
         if rows or len(self._memory.riding) >= RIDING_ROWS_MAX:
             rows = [*self._memory.riding, *rows]
         to_host = (draft.to_host, outgoing) if draft.to_host is not None and outgoing is not None else None
@@ -386,7 +386,17 @@ class Lane:
         """What came in is kept with the next commit: it explains nothing that has left yet."""
         self._memory.riding.append(row)
 
-    def _record_row(self, record: Record, now: Now) -> RecordRow:
+    def _outgoing(self, outgoing: Outgoing, peer: str, draft: Draft, request_id: RequestId | None) -> MessageRow:
+        key_batch = self._key_batch(request_id, draft.state)
+        return outgoing_row(self.terminal.tid, outgoing, peer, draft.now, request_id, key_batch)
+
+    def _key_batch(self, request_id: RequestId | None, state: State | None = None) -> int:
+        """With which batch a row's card number is kept, and goes: that of its request, however late it comes (D19)."""
+        state = state or self.engine.state
+        txn = state.find(request_id) if request_id is not None else None
+        return txn.batch if txn is not None else state.batch.identity
+
+    def _record_row(self, record: Record, draft: Draft) -> RecordRow:
         name = record_name(record)
         request_id = getattr(record, "request_id", None)
         self._note_request(request_id)
@@ -398,13 +408,14 @@ class Lane:
             tid=self.terminal.tid,
             kind=name,
             version=record_version(name),
-            at_ms=now.wall_ms,
+            at_ms=draft.now.wall_ms,
             payload=dump_record(record),
             request_id=request_id,
             stan=getattr(record, "stan", txn.stan if txn else None),
             rrn=getattr(getattr(record, "facts", None), "rrn", None),
             batch=getattr(record, "batch_number", txn.batch_number if txn else self.engine.state.batch.number),
             secret=secret,
+            key_batch=self._key_batch(request_id, draft.state),
         )
 
     def _note_request(self, request_id: RequestId | None) -> None:
@@ -417,7 +428,7 @@ class Lane:
     def _incoming(self, arrived: Arrived, peer: str, now: Now, request_id: RequestId | None = None) -> MessageRow:
         masked = self.profile.masked(arrived.message)
         known = request_id or self._request_in_flight(arrived, peer)
-        return incoming_row(self.terminal.tid, arrived, masked, peer, now, known)
+        return incoming_row(self.terminal.tid, arrived, masked, peer, now, known, self._key_batch(known))
 
     def _request_in_flight(self, arrived: Arrived, peer: str) -> RequestId | None:
         """An answer of the host belongs to the request that waits for it."""

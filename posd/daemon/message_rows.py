@@ -1,4 +1,6 @@
-"""What the journal keeps of a message: masked fields, and the exact bytes for their digest only (design, "journal")."""
+"""What the journal keeps of a message: masked fields, and the exact bytes for their digest only (design, "journal").
+
+The card number is sealed with its batch. A message of no batch keeps none: nothing would ever end its key."""
 
 from collections.abc import Mapping
 
@@ -11,8 +13,10 @@ from posd.values import Now, RequestId
 _JSON = msgspec.json.Encoder()
 
 
-def outgoing_row(tid: str, outgoing: Outgoing, peer: str, now: Now, request_id: RequestId | None) -> MessageRow:
-    """A message that is about to leave."""
+def outgoing_row(
+    tid: str, outgoing: Outgoing, peer: str, now: Now, request_id: RequestId | None, key_batch: int
+) -> MessageRow:
+    """A message that is about to leave. `key_batch`: the identity of its terminal's batch; 0: of none."""
     return MessageRow(
         tid=tid,
         at_ms=now.wall_ms,
@@ -25,14 +29,21 @@ def outgoing_row(tid: str, outgoing: Outgoing, peer: str, now: Now, request_id: 
         stan=outgoing.stan,
         rrn=outgoing.rrn,
         batch=outgoing.batch,
-        secret=outgoing.pan,
+        secret=outgoing.pan if key_batch else None,
+        key_batch=key_batch,
     )
 
 
 def incoming_row(
-    tid: str, arrived: Arrived, masked: Mapping[str, str], peer: str, now: Now, request_id: RequestId | None
+    tid: str,
+    arrived: Arrived,
+    masked: Mapping[str, str],
+    peer: str,
+    now: Now,
+    request_id: RequestId | None,
+    key_batch: int,
 ) -> MessageRow:
-    """A message that came."""
+    """A message that came. `key_batch` as above."""
     message = arrived.message
     trace, management, number = message.get(11), message.get(60) or "", message.get(2)
     return MessageRow(
@@ -47,7 +58,8 @@ def incoming_row(
         stan=int(trace) if trace else None,
         rrn=message.get(37),
         batch=int(management[2:8]) if len(management) >= 8 else None,
-        secret=number.encode() if number else None,
+        secret=number.encode() if number and key_batch else None,
+        key_batch=key_batch,
     )
 
 

@@ -107,7 +107,7 @@ class StationLane:
                 stan = int(trace) if trace else None
                 noted = self._station.unmatched(message.mti, arrived.tid, stan, because, now)
                 if noted is not None:
-                    came = incoming_row(STATION, arrived, self._profile.masked(message), "host", now, None)
+                    came = incoming_row(STATION, arrived, self._profile.masked(message), "host", now, None, 0)
                     yield Step((came, _row(noted[0], now)), (noted[1],))
             case Garbage(peer=peer, length=length, because=because):
                 noted = self._station.unreadable(peer, length, because, now)
@@ -129,8 +129,8 @@ class StationLane:
         rows: list[Row] = []
         if noted is not None:
             masked = self._profile.masked(arrived.message)
-            rows += [incoming_row(STATION, arrived, masked, "terminal", now, None), _row(noted[0], now)]
-            rows += [outgoing_row(STATION, encoded, "terminal", now, None)] if encoded is not None else []
+            rows += [incoming_row(STATION, arrived, masked, "terminal", now, None, 0), _row(noted[0], now)]
+            rows += [outgoing_row(STATION, encoded, "terminal", now, None, 0)] if encoded is not None else []
         effects = (noted[1],) if noted is not None else ()
         answer = fx.ToTerminal(item.reply_to, fx.Refused(item.refusal, item.because))
         told = ((answer, encoded),) if encoded is not None else ()

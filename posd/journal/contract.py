@@ -20,7 +20,8 @@ class RecordRow(Quiet, frozen=True):
     """A record to be appended.
 
     `kind`, `version`: name and shape of the payload (D34). `at_ms`: wall time, milliseconds since 1970 UTC (D5).
-    `payload`: canonical JSON, safe to show. `secret`: sealed before it is stored, e.g. the card's facts (D29).
+    `payload`: canonical JSON, safe to show. `secret`: sealed before it is stored, e.g. the card's facts (D29), under a
+    key of the terminal's batch with the identity `key_batch` (D7).
     """
 
     tid: str
@@ -33,13 +34,14 @@ class RecordRow(Quiet, frozen=True):
     rrn: str | None = None
     batch: int | None = None
     secret: bytes | None = None
+    key_batch: int = 0
 
 
 class MessageRow(Quiet, frozen=True):
     """A message to be appended.
 
     `peer`: 'host', 'terminal' or 'till'. `fields`: masked JSON. `raw`: the exact bytes, of which only a keyed digest is
-    stored. `secret`: the card number, sealed before it is stored.
+    stored. `secret`: the card number, sealed before it is stored, under a key of the batch `key_batch`.
     """
 
     tid: str
@@ -54,6 +56,7 @@ class MessageRow(Quiet, frozen=True):
     rrn: str | None = None
     batch: int | None = None
     secret: bytes | None = None
+    key_batch: int = 0
 
 
 Row = RecordRow | MessageRow
@@ -171,8 +174,8 @@ class SealedText(Protocol):
 class Sealer(Protocol):
     """Encrypts what a row carries as `secret`. `aad` is `TID|sequence`: a sealed text fits one row only (D29)."""
 
-    def seal(self, plain: bytes, aad: bytes) -> SealedText:
-        """Raises KeyTrouble or StorageFailed."""
+    def seal(self, plain: bytes, aad: bytes, tid: str, batch: int) -> SealedText:
+        """Under a key of this terminal's batch. Raises KeyTrouble or StorageFailed."""
 
     def open(self, sealed: Any, aad: bytes) -> bytes:
         """`sealed` has the three attributes of SealedText. Raises KeyTrouble."""

@@ -53,7 +53,11 @@ class MemoryStore:
         self._refuse_if_broken()
         if not any(groups):
             return self._head.sequence
-        stamped = self._stamp.rows(groups, self._head)
+        try:
+            stamped = self._stamp.rows(groups, self._head)
+        except StorageFailed as failure:
+            self._broken = str(failure).removeprefix("journal: ")
+            raise
         self.commits += 1
         fails = self._break_at is not None and self.commits == self._break_at[0]
         if not fails or (self._break_at is not None and self._break_at[1]):

@@ -22,7 +22,7 @@ from posd.journal.contract import Head, Replay, Row, Sealed, Snapshot, StoredRec
 from posd.journal.lock import Lock
 from posd.journal.packing import pack_state, unpack_state
 from posd.journal.room import Ballast
-from posd.journal.stamp import Stamp
+from posd.journal.stamp import Stamp, Stamped
 from posd.journal.verify import SNAPSHOT, TIDS, anchor_finding, first_finding, snapshot_fits
 
 WAL_CHECKPOINT_PAGES = 1000
@@ -111,7 +111,7 @@ class SqliteStore:
         self._refuse_if_dead()
         if not any(groups):
             return self._head.sequence
-        stamped = self._stamp.rows(groups, self._head)
+        stamped = self._stamped(groups)
         step = "begin"
         try:
             self._writer.execute("BEGIN IMMEDIATE")
@@ -125,6 +125,12 @@ class SqliteStore:
         self._head = stamped.head
         self._write_anchor()  # D31: only after the commit returned
         return stamped.head.sequence
+
+    def _stamped(self, groups: Sequence[Sequence[Row]]) -> Stamped:
+        try:
+            return self._stamp.rows(groups, self._head)
+        except StorageFailed as failure:  # a data key that cannot be kept: nothing may follow what was not written
+            self._end(failure, failure.__cause__)
 
     def _insert(self, table: str, columns: int, rows: Sequence[Sequence[Any]]) -> None:
         """In statements of 32, 16, 8 … rows, so that all of them stay prepared."""
@@ -201,9 +207,11 @@ class SqliteStore:
             raise StorageFailed(self._dead)
 
     def _die(self, step: str, error: apsw.Error | OSError) -> NoReturn:
+        self._end(storage_failed(step, error), error)
+
+    def _end(self, failure: StorageFailed, error: BaseException | None) -> NoReturn:
         if isinstance(error, apsw.FullError) or getattr(error, "errno", None) == errno.ENOSPC:
             self._ballast.release()  # D32: so that the next start has room for what is owed
-        failure = storage_failed(step, error)
         self._dead = str(failure)
         raise failure from error
 

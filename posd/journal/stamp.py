@@ -70,7 +70,7 @@ class Stamp:
         if row.secret is None:
             return None, None, None
         try:
-            sealed = self._sealer.seal(row.secret, sealing_place(row.tid, sequence))
+            sealed = self._sealer.seal(row.secret, sealing_place(row.tid, sequence), row.tid, row.key_batch)
         except KeyTrouble as error:
             raise StorageFailed(f"journal: sealing card data: {error}") from None
         return sealed.key_id, sealed.nonce, sealed.ciphertext

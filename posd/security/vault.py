@@ -1,14 +1,16 @@
 """The card vault: seals what must be kept of a card under a data key, and keeps the data keys, wrapped, in
 files.
 
-Each start begins a new data key (D29); its file is durable before anything is sealed under it. Data keys
-live in a folder of their own, outside the journal's database and outside its backups, so that destroying the
-files destroys the card numbers while the chain over the ciphertext still holds. It must never write a key in
-the clear.
+A data key belongs to one batch of one terminal, and is made when that batch first needs one; each start makes new ones
+(D29). Its file is durable before anything is sealed under it. Data keys live in a folder of their own, outside the
+journal's database and outside its backups, so that destroying the files of a batch destroys its card numbers while the
+chain over the ciphertext still holds. It must never write a key in the clear.
 """
 
 import os
-from collections.abc import Iterator
+import threading
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -17,18 +19,23 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from posd.errors import KeyTrouble, StorageFailed
+from posd.security.datakeyfile import KEY_ID_BYTES, Belongs, DataKeyFile, destroy, is_key_id, path_in, read_key_file
 from posd.security.guarded import Guarded
 from posd.security.machine import MachineKey
 from posd.security.secretfile import FOLDER_MODE, write_new_secret
-from posd.security.wrapping import OVERHEAD_BYTES, Wrapping
+from posd.security.wrapping import Wrapping
 
 DATA_KEY_BYTES = 32
-KEY_ID_BYTES = 8
 NONCE_BYTES = 12
 NONCES_AT_ONCE = 64
-WRAPPED_BYTES = DATA_KEY_BYTES + OVERHEAD_BYTES
 SEALS_PER_KEY_MAX = 2**28
 """Random nonces are safe for 2**32 messages under one AES-GCM key (NIST SP 800-38D 8.3); stay well below."""
+
+OPENED_MAX = 256
+"""So many data keys of older batches stay opened in memory, so that looking something up need not read a file again."""
+
+USED_MAX = 2
+"""So many data keys of one terminal are in use: its open batch's, and that of one before it which is owed something."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,47 +64,79 @@ class SealedText(Protocol):
     def ciphertext(self) -> bytes: ...
 
 
-class DataKeys(Guarded):
-    """Seals under the present data key, opens what was sealed under any key whose file is still in the
-    folder.
+@dataclass(slots=True)
+class _InUse:
+    """A data key that is sealed under."""
 
-    File `<key_id>.key`, mode 0600: the data key, wrapped (wrapping.py) as its key id.
+    key_id: str
+    cipher: AESGCM
+    seals: int = 0
+
+
+class DataKeys(Guarded):
+    """Seals under the present data key of a batch, opens what was sealed under any key whose file is still there.
+
+    `machine_key`, `earlier`: the one to wrap under, and those under which files may still be wrapped (rotation).
     """
 
-    __slots__ = ("_ciphers", "_folder", "_key_id", "_nonces", "_seals", "_wrapping")
+    __slots__ = ("_folder", "_in_use", "_lock", "_nonces", "_opened", "_wrapping")
 
-    def __init__(self, folder: Path, machine_key: MachineKey) -> None:
+    def __init__(self, folder: Path, machine_key: MachineKey, *earlier: MachineKey) -> None:
         self._folder = folder
-        self._wrapping = Wrapping("card", machine_key)
-        self._ciphers: dict[str, AESGCM] = {}
-        self._key_id = ""
-        self._seals = 0
+        self._wrapping = Wrapping("card", machine_key, *earlier)
+        self._in_use: dict[str, OrderedDict[int, _InUse]] = {}
+        self._opened: OrderedDict[str, AESGCM] = OrderedDict()
         self._nonces: Iterator[bytes] = iter(())
+        self._lock = threading.Lock()
 
-    def begin(self) -> str:
-        """Make a new data key, durable on disk, and use it from now on; its id.
-
-        The daemon calls this at start (D29); a reader that only opens never does. Raises StorageFailed.
-        """
-        key_id, key = os.urandom(KEY_ID_BYTES).hex(), os.urandom(DATA_KEY_BYTES)
-        wrapped = self._wrapping.wrap(key, key_id)
+    def require_folder(self) -> None:
+        """Raises StorageFailed unless data keys can be made: found out at the start, and not by the first sale."""
         try:
             self._folder.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
-            write_new_secret(self._path(key_id), wrapped)
+            if not os.access(self._folder, os.W_OK | os.X_OK):
+                raise PermissionError(13, "permission denied")
         except OSError as error:
-            reason = (error.strerror or "cannot be written").lower()
-            raise StorageFailed(f"data key: {self._path(key_id)}: {reason}; free or repair the disk") from None
-        self._ciphers[key_id] = AESGCM(key)
-        self._key_id, self._seals = key_id, 0
+            raise _unwritable(self._folder, error) from error
+
+    def begin(self, tid: str, batch: int) -> str:
+        """Make a new data key for a batch, durable on disk, and use it from now on; its id. Raises StorageFailed."""
+        if batch < 1:
+            raise StorageFailed("data key: card data of no batch: its key could never be destroyed; a bug of posd")
+        key_id, key = os.urandom(KEY_ID_BYTES).hex(), os.urandom(DATA_KEY_BYTES)
+        said = DataKeyFile(key_id=key_id, tid=tid, batch=batch, wrapped="")
+        wrapped = self._wrapping.wrap(key, said.what).hex()
+        path = path_in(self._folder, key_id)
+        try:
+            self._folder.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
+            write_new_secret(path, DataKeyFile(key_id=key_id, tid=tid, batch=batch, wrapped=wrapped).text())
+        except OSError as error:
+            raise _unwritable(path, error) from error
+        cipher = AESGCM(key)
+        with self._lock:
+            used = self._in_use.setdefault(tid, OrderedDict())
+            used.pop(batch, None)
+            used[batch] = _InUse(key_id, cipher)
+            while len(used) > USED_MAX:
+                used.popitem(last=False)
+        self._remember(key_id, cipher)
         return key_id
 
-    def seal(self, plain: bytes, aad: bytes) -> Sealed:
-        """Encrypt `plain`, bound to `aad` (the journal: TID|sequence). Raises StorageFailed as `begin`."""
-        if not self._key_id or self._seals >= SEALS_PER_KEY_MAX:
-            self.begin()
-        self._seals += 1
+    def seal(self, plain: bytes, aad: bytes, tid: str, batch: int) -> Sealed:
+        """Encrypt `plain`, bound to `aad` (the journal: TID|sequence), under the key of that batch.
+
+        By one thread only. Raises StorageFailed as `begin`.
+        """
+        key = self._key_of(tid, batch)
+        if key is None or key.seals >= SEALS_PER_KEY_MAX:
+            self.begin(tid, batch)
+            key = self._in_use[tid][batch]
+        key.seals += 1
         nonce = next(self._nonces, None) or self._fresh_nonce()
-        return Sealed(self._key_id, nonce, self._ciphers[self._key_id].encrypt(nonce, plain, aad))
+        return Sealed(key.key_id, nonce, key.cipher.encrypt(nonce, plain, aad))
+
+    def _key_of(self, tid: str, batch: int) -> _InUse | None:
+        used = self._in_use.get(tid)
+        return used.get(batch) if used is not None else None
 
     def _fresh_nonce(self) -> bytes:
         """The first of a handful that one call of the system brought; each is used once, by the one writer."""
@@ -107,30 +146,58 @@ class DataKeys(Guarded):
 
     def open(self, sealed: SealedText, aad: bytes) -> bytes:
         """The plain bytes again. Raises KeyTrouble: key file missing or damaged, row changed or moved."""
-        cipher = self._ciphers.get(sealed.key_id)
-        if cipher is None:
-            cipher = self._ciphers[sealed.key_id] = AESGCM(self._unwrap(sealed.key_id))
+        cipher = self._cipher(sealed.key_id)
         try:
             return cipher.decrypt(sealed.nonce, sealed.ciphertext, aad)
         except (InvalidTag, ValueError):  # ValueError: a nonce of a wrong length
             raise KeyTrouble(f"card data sealed under data key {sealed.key_id} was changed or moved") from None
 
+    def destroy(self, belongs: Iterable[Belongs], paths: Iterable[Path]) -> None:
+        """The end of these batches' keys: in memory, and in the files at `paths` wherever they lie. Raises OSError.
+
+        For a thread that may wait for disks. The record that explains it is durable before (rule 0).
+        """
+        gone = list(paths)
+        with self._lock:
+            for one in belongs:
+                self._in_use.get(one.tid, OrderedDict()).pop(one.batch, None)
+            for path in gone:
+                self._opened.pop(path.stem, None)
+        destroy(gone)
+
+    def _cipher(self, key_id: str) -> AESGCM:
+        with self._lock:
+            known = self._opened.get(key_id)
+            if known is not None:
+                self._opened.move_to_end(key_id)
+                return known
+        cipher = AESGCM(self._unwrap(key_id))
+        self._remember(key_id, cipher)
+        return cipher
+
+    def _remember(self, key_id: str, cipher: AESGCM) -> None:
+        with self._lock:
+            self._opened[key_id] = cipher
+            while len(self._opened) > OPENED_MAX:
+                self._opened.popitem(last=False)
+
     def _unwrap(self, key_id: str) -> bytes:
-        # the id comes from a database row: it must never become another path
-        if len(key_id) != 2 * KEY_ID_BYTES or not all(digit in "0123456789abcdef" for digit in key_id):
+        if not is_key_id(key_id):
             raise KeyTrouble("the row names no data key that posd could have made; run: posd journal verify")
-        path = self._path(key_id)
+        path = path_in(self._folder, key_id)
         try:
-            with path.open("rb") as file:
-                wrapped = file.read(WRAPPED_BYTES + 1)
+            said = read_key_file(path)
+            return self._wrapping.unwrap(bytes.fromhex(said.wrapped), said.what)
         except FileNotFoundError:
-            raise KeyTrouble(f"data key {key_id}: {path}: missing; destroyed with its batch, or restore it") from None
+            raise KeyTrouble(
+                f"the card number is gone: its data key {key_id} was destroyed when its time was over, or lost"
+            ) from None
         except OSError as error:
             raise KeyTrouble(f"data key {key_id}: {path}: {(error.strerror or 'unreadable').lower()}") from None
-        try:
-            return self._wrapping.unwrap(wrapped, key_id)
         except KeyTrouble as error:
             raise KeyTrouble(f"data key {key_id}: {path}: {error}") from None
 
-    def _path(self, key_id: str) -> Path:
-        return self._folder / f"{key_id}.key"
+
+def _unwritable(path: Path, error: OSError) -> StorageFailed:
+    reason = (error.strerror or "cannot be written").lower()
+    return StorageFailed(f"data key: {path}: {reason}; free or repair the disk")

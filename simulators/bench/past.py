@@ -64,11 +64,10 @@ class Lane:
         fields = _REQUEST if mti == "0200" else _ANSWER
         raw = b"\x02" + stan.to_bytes(3, "big") * (MESSAGE_BYTES // 3)
         rrn = f"{stan:012d}" if mti == "0210" else None
-        batch = self.state.batch.number
+        batch, key_batch = self.state.batch.number, self.state.batch.identity
         pan = DOMESTIC_PAN.encode()
-        self.rows.append(
-            MessageRow(self.state.tid, self.at_ms, way, peer, mti, fields, raw, request_id, stan, rrn, batch, pan)
-        )
+        numbers = (request_id, stan, rrn, batch, pan, key_batch)
+        self.rows.append(MessageRow(self.state.tid, self.at_ms, way, peer, mti, fields, raw, *numbers))
 
     def sale(self) -> None:
         """The seven rows of an approved sale, in the order of the daemon's two commits."""
@@ -83,7 +82,7 @@ class Lane:
             *(request_id, TxnKind.SALE, Minor(AMOUNT_MINOR), stan, batch, batch, stan),
             *(f"{AMOUNT_MINOR:012d}:{self.card.digest}", "022", self.card, None, "000500"),
         )
-        self.record(started, **columns, secret=self.facts)
+        self.record(started, **columns, secret=self.facts, key_batch=self.state.batch.identity)
         self.message("out", "host", "0200", request_id, stan)
         self.message("in", "host", "0210", request_id, stan)
         rrn = Rrn(f"{stan:012d}")
@@ -128,7 +127,6 @@ def write_past(place: PosdPlace, tids: list[str], transactions: int, told: Calla
     vault = DataKeys(place.folder / "state" / "keys", key)
     (place.folder / "state").mkdir(mode=0o700, exist_ok=True)
     store = open_store(place.journal, key.derive("chain"), key.derive("digest"), vault)
-    vault.begin()
     try:
         shares = [transactions // len(tids) + (place < transactions % len(tids)) for place in range(len(tids))]
         lanes = [begin(tid, key, time.time_ns() // 1_000_000) for tid in tids]

@@ -254,7 +254,6 @@ class World:
         keys = DataKeys(self.folder.posd / "state" / "keys", key)
         chain, digest = key.derive("chain"), key.derive("digest")
         store = open_store(self.folder.journal, chain, digest, keys, ballast_bytes=0, free_bytes_min=0)
-        keys.begin()
         store.write([self._rows(record) for record in self.records])
         store.close()
 
@@ -267,7 +266,9 @@ class World:
             numbers: Any = {"stan": record.stan, "batch": record.batch_number}
             secret = CARD.pan.encode()
             rows.append(
-                MessageRow(TID, DUE_MS, "out", "host", mti(record.stan), "{}", b"raw", secret=secret, **numbers)
+                MessageRow(
+                    TID, DUE_MS, "out", "host", mti(record.stan), "{}", b"raw", secret=secret, key_batch=1, **numbers
+                )
             )
         return rows
 

@@ -70,7 +70,8 @@ def test_the_line_and_unmatched_answers_are_always_kept() -> None:
     arrived = Arrived(ENVELOPE, b"", Message("0210", {2: PAN, 11: "000007", 39: "00"}))
     (step,) = steps(station, Unmatched(arrived, "nobody"))
     assert isinstance(step.effects[0], fx.Alert)
-    assert (step.rows[0].stan, step.rows[0].secret) == (7, PAN.encode())
+    assert (step.rows[0].stan, step.rows[0].secret) == (7, None)  # D29: of no batch, so nothing would end its key
+    assert '"622588******6789"' in step.rows[0].fields
 
 
 def test_the_daemons_start_and_end_are_kept() -> None:

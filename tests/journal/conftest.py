@@ -29,7 +29,7 @@ class TestSealer:
     def __init__(self, key: bytes = b"s" * 32) -> None:
         self._cipher = AESGCM(key)
 
-    def seal(self, plain: bytes, aad: bytes) -> Sealed:
+    def seal(self, plain: bytes, aad: bytes, tid: str, batch: int) -> Sealed:
         nonce = os.urandom(12)
         return Sealed("00000000000000aa", nonce, self._cipher.encrypt(nonce, plain, aad))
 
@@ -123,7 +123,9 @@ def opened(folder: Path) -> Iterator[Callable[..., SqliteStore]]:
 
     def opening(**other: Any) -> SqliteStore:
         given: dict[str, Any] = {"chain_key": CHAIN_KEY, "ballast_bytes": 4096, "free_bytes_min": 0, **other}
-        store = open_store(folder, given.pop("chain_key"), DIGEST_KEY, TestSealer(), **given)
+        store = open_store(
+            folder, given.pop("chain_key"), DIGEST_KEY, given.pop("sealer", None) or TestSealer(), **given
+        )
         stores.append(store)
         return store
 

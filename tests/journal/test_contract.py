@@ -1,6 +1,8 @@
 """What every store promises, over each store."""
 
+import errno
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -163,18 +165,37 @@ def test_nothing_in_a_repr_is_secret(rows: Any, canary: str) -> None:
 
 
 class NoKey:
-    def seal(self, plain: bytes, aad: bytes) -> Any:
+    """A vault that has no key, or whose disk is full."""
+
+    def __init__(self, full: bool = False) -> None:
+        self.full = full
+
+    def seal(self, plain: bytes, aad: bytes, tid: str, batch: int) -> Any:
+        if self.full:
+            raise StorageFailed("data key: no space left on device") from OSError(errno.ENOSPC, "full")
         raise KeyTrouble("no data key")
 
     def open(self, sealed: Any, aad: bytes) -> bytes:
         raise KeyTrouble("no data key")
 
 
-def test_a_secret_that_cannot_be_sealed_is_not_stored(rows: Any, chain_key: bytes, digest_key: bytes) -> None:
-    store = MemoryStore(chain_key, digest_key, NoKey())
-    with pytest.raises(StorageFailed, match="sealing card data: no data key"):
-        store.write([rows.sale(1)])
+@pytest.mark.parametrize("kind", ["memory", "sqlite"])
+def test_a_secret_that_cannot_be_sealed_ends_the_store(
+    kind: str, rows: Any, opened: Any, chain_key: bytes, digest_key: bytes
+) -> None:
+    store = MemoryStore(chain_key, digest_key, NoKey()) if kind == "memory" else opened(sealer=NoKey())
+    for _ in range(2):
+        with pytest.raises(StorageFailed, match="sealing card data: no data key"):
+            store.write([rows.sale(1)])
     assert store.head().sequence == 0
+
+
+def test_d32_a_data_key_that_finds_no_room_releases_the_ballast(rows: Any, opened: Any, folder: Path) -> None:
+    store = opened(sealer=NoKey(full=True), ballast_bytes=65_536)
+    assert (folder / "ballast").stat().st_size == 65_536
+    with pytest.raises(StorageFailed, match="no space left"):
+        store.write([rows.sale(1)])
+    assert not (folder / "ballast").exists() or (folder / "ballast").stat().st_size == 0
 
 
 @pytest.mark.parametrize("durable", [True, False])

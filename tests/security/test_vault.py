@@ -1,6 +1,7 @@
 """The data keys: a new one at each start, on disk before first use, old ones opened, lost ones named."""
 
 import pickle
+import shutil
 import stat
 from pathlib import Path
 
@@ -8,57 +9,60 @@ import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from posd.errors import KeyTrouble, StorageFailed
+from posd.security.datakeyfile import Belongs, by_batch, destroy, key_files, read_key_file
 from posd.security.machine import MachineKey
 from posd.security.vault import DataKeys, Sealed
 
 PLAIN = b"6225880123456789"
 AAD = b"10000001|42"
+TID, BATCH = "10000001", 7
 
 
 def test_seal_and_open(folder: Path, machine_key: MachineKey) -> None:
     vault = DataKeys(folder, machine_key)
-    sealed = vault.seal(PLAIN, AAD)
+    sealed = vault.seal(PLAIN, AAD, TID, BATCH)
     assert PLAIN not in sealed.ciphertext
     assert vault.open(sealed, AAD) == PLAIN
-    again = vault.seal(PLAIN, AAD)
+    again = vault.seal(PLAIN, AAD, TID, BATCH)
     assert again.key_id == sealed.key_id
     assert again.nonce != sealed.nonce
 
 
 def test_the_key_file_is_there_before_the_first_use(folder: Path, machine_key: MachineKey) -> None:
     vault = DataKeys(folder, machine_key)
-    key_id = vault.begin()
+    key_id = vault.begin(TID, BATCH)
     path = folder / f"{key_id}.key"
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
-    assert len(path.read_bytes()) == 69
-    assert vault.seal(PLAIN, AAD).key_id == key_id
+    said = read_key_file(path)
+    assert (said.key_id, said.tid, said.batch) == (key_id, TID, BATCH)
+    assert vault.seal(PLAIN, AAD, TID, BATCH).key_id == key_id
 
 
 def test_d29_every_start_begins_a_new_key_and_opens_the_old(folder: Path, machine_key: MachineKey) -> None:
-    before = DataKeys(folder, machine_key).seal(PLAIN, AAD)
+    before = DataKeys(folder, machine_key).seal(PLAIN, AAD, TID, BATCH)
     vault = DataKeys(folder, machine_key)
-    after = vault.seal(PLAIN, AAD)
+    after = vault.seal(PLAIN, AAD, TID, BATCH)
     assert after.key_id != before.key_id
     assert vault.open(before, AAD) == vault.open(after, AAD) == PLAIN
     assert len(list(folder.iterdir())) == 2
 
 
 def test_a_reader_writes_nothing(folder: Path, machine_key: MachineKey) -> None:
-    sealed = DataKeys(folder, machine_key).seal(PLAIN, AAD)
+    sealed = DataKeys(folder, machine_key).seal(PLAIN, AAD, TID, BATCH)
     assert DataKeys(folder, machine_key).open(sealed, AAD) == PLAIN
     assert [path.name for path in folder.iterdir()] == [f"{sealed.key_id}.key"]
 
 
 def test_d29_a_destroyed_data_key_takes_the_numbers_with_it(folder: Path, machine_key: MachineKey) -> None:
-    sealed = DataKeys(folder, machine_key).seal(PLAIN, AAD)
+    sealed = DataKeys(folder, machine_key).seal(PLAIN, AAD, TID, BATCH)
     (folder / f"{sealed.key_id}.key").unlink()
-    with pytest.raises(KeyTrouble, match=f"data key {sealed.key_id}: .* missing"):
+    with pytest.raises(KeyTrouble, match=f"number is gone: its data key {sealed.key_id} was destroyed"):
         DataKeys(folder, machine_key).open(sealed, AAD)
 
 
 def test_every_changed_byte_of_a_key_file_is_refused(folder: Path, machine_key: MachineKey) -> None:
-    sealed = DataKeys(folder, machine_key).seal(PLAIN, AAD)
+    sealed = DataKeys(folder, machine_key).seal(PLAIN, AAD, TID, BATCH)
     path = folder / f"{sealed.key_id}.key"
     good = path.read_bytes()
     damaged = [good[:at] + bytes([good[at] ^ 1]) + good[at + 1 :] for at in range(len(good))]
@@ -69,22 +73,22 @@ def test_every_changed_byte_of_a_key_file_is_refused(folder: Path, machine_key: 
 
 
 def test_a_key_file_under_another_name_is_refused(folder: Path, machine_key: MachineKey) -> None:
-    first = DataKeys(folder, machine_key).seal(PLAIN, AAD)
-    second = DataKeys(folder, machine_key).seal(PLAIN, AAD)
+    first = DataKeys(folder, machine_key).seal(PLAIN, AAD, TID, BATCH)
+    second = DataKeys(folder, machine_key).seal(PLAIN, AAD, TID, BATCH)
     (folder / f"{first.key_id}.key").write_bytes((folder / f"{second.key_id}.key").read_bytes())
     with pytest.raises(KeyTrouble, match="damaged, or put in the place of another"):
         DataKeys(folder, machine_key).open(first, AAD)
 
 
 def test_another_machine_key_is_named(folder: Path, machine_key: MachineKey) -> None:
-    sealed = DataKeys(folder, machine_key).seal(PLAIN, AAD)
+    sealed = DataKeys(folder, machine_key).seal(PLAIN, AAD, TID, BATCH)
     with pytest.raises(KeyTrouble, match="of another machine key"):
         DataKeys(folder, MachineKey(bytes(32))).open(sealed, AAD)
 
 
 def test_d29_a_changed_or_moved_row_is_refused(folder: Path, machine_key: MachineKey) -> None:
     vault = DataKeys(folder, machine_key)
-    sealed = vault.seal(PLAIN, AAD)
+    sealed = vault.seal(PLAIN, AAD, TID, BATCH)
     text = sealed.ciphertext
     changed = [Sealed(sealed.key_id, sealed.nonce, text[:i] + bytes([text[i] ^ 1]) + text[i + 1 :]) for i in range(32)]
     changed += [
@@ -109,7 +113,7 @@ def test_a_key_id_never_becomes_another_path(folder: Path, machine_key: MachineK
 def test_a_folder_that_cannot_be_made_stops(tmp_path: Path, machine_key: MachineKey) -> None:
     (tmp_path / "keys").write_text("in the way")
     with pytest.raises(StorageFailed, match="free or repair the disk") as caught:
-        DataKeys(tmp_path / "keys", machine_key).begin()
+        DataKeys(tmp_path / "keys", machine_key).begin(TID, BATCH)
     assert "\n" not in str(caught.value)
 
 
@@ -118,7 +122,7 @@ def test_a_key_is_left_before_its_nonces_wear_out(
 ) -> None:
     monkeypatch.setattr("posd.security.vault.SEALS_PER_KEY_MAX", 2)
     vault = DataKeys(folder, machine_key)
-    rows = [vault.seal(PLAIN, AAD) for _ in range(5)]
+    rows = [vault.seal(PLAIN, AAD, TID, BATCH) for _ in range(5)]
     assert [row.key_id for row in rows[:2]] == [rows[0].key_id] * 2
     assert len({row.key_id for row in rows}) == 3
     assert all(vault.open(row, AAD) == PLAIN for row in rows)
@@ -137,3 +141,58 @@ def test_a_data_key_of_the_first_version_still_opens(folder: Path, machine_key: 
     (folder / f"{key_id}.key").write_bytes(b"\x01" + bytes(12) + wrapped)
     row = Sealed(key_id, bytes(12), AESGCM(key).encrypt(bytes(12), PLAIN, AAD))
     assert DataKeys(folder, machine_key).open(row, AAD) == PLAIN
+
+
+def test_d29_each_batch_of_each_terminal_has_a_key_of_its_own(folder: Path, machine_key: MachineKey) -> None:
+    vault = DataKeys(folder, machine_key)
+    batches = [("10000001", 7), ("10000001", 8), ("10000002", 7), ("10000001", 7), ("10000001", 9), ("10000001", 7)]
+    rows = [vault.seal(PLAIN, AAD, *belongs) for belongs in batches]
+    assert all(vault.open(row, AAD) == PLAIN for row in rows)
+    assert rows[0].key_id == rows[3].key_id != rows[1].key_id != rows[2].key_id
+    for row, (tid, batch) in zip(rows, batches, strict=True):
+        assert read_key_file(folder / f"{row.key_id}.key").belongs == Belongs(tid, batch)
+    assert len(by_batch([folder])[Belongs("10000001", 7)]) <= 2  # an older batch that comes again may get a new one
+
+
+def test_d29_destroying_a_batch_leaves_the_others(folder: Path, machine_key: MachineKey, tmp_path: Path) -> None:
+    vault, copies = DataKeys(folder, machine_key), tmp_path / "copies"
+    gone, kept = vault.seal(PLAIN, AAD, TID, 7), vault.seal(PLAIN, AAD, TID, 8)
+    shutil.copytree(folder, copies)
+    seven, eight = Belongs(TID, 7), Belongs(TID, 8)
+    paths = by_batch([folder, copies])[seven]
+    assert {path.parent for path in paths} == {folder, copies}
+    vault.destroy([seven], paths)
+    vault.destroy([seven], paths)  # done again after a crash
+    assert list(by_batch([folder, copies, tmp_path / "absent"])) == [eight]
+    for reader in (vault, DataKeys(folder, machine_key), DataKeys(copies, machine_key)):
+        with pytest.raises(KeyTrouble, match="the card number is gone"):
+            reader.open(gone, AAD)
+        assert reader.open(kept, AAD) == PLAIN
+    late = vault.seal(PLAIN, AAD, TID, 7)
+    assert late.key_id != gone.key_id
+
+
+def test_d29_what_is_destroyed_is_overwritten_first(folder: Path, machine_key: MachineKey, tmp_path: Path) -> None:
+    key_id = DataKeys(folder, machine_key).begin(TID, 7)
+    path, witness = folder / f"{key_id}.key", tmp_path / "witness"
+    before = path.read_bytes()
+    witness.hardlink_to(path)  # the same blocks under another name
+    destroy([path])
+    assert not path.exists()
+    after = witness.read_bytes()
+    assert len(after) == len(before)
+    assert before[-100:-4] not in after
+
+
+def test_destroying_follows_no_link_out_of_the_folder(folder: Path, machine_key: MachineKey, tmp_path: Path) -> None:
+    folder.mkdir()
+    (tmp_path / "precious").write_text("precious")
+    (folder / "0011223344556677.key").symlink_to(tmp_path / "precious")
+    with pytest.raises(OSError, match="symbolic links"):
+        destroy(key_files(folder))
+    assert (tmp_path / "precious").read_text() == "precious"
+
+
+def test_card_data_of_no_batch_is_not_sealed(folder: Path, machine_key: MachineKey) -> None:
+    with pytest.raises(StorageFailed, match="of no batch"):
+        DataKeys(folder, machine_key).seal(PLAIN, AAD, TID, 0)

@@ -98,8 +98,11 @@ def peer_of(outgoing: Outgoing) -> str:
     return TILL if outgoing.mti == ANSWER else "terminal"
 
 
-def order_row(tid: str, item: FromTill, now: Now) -> MessageRow:
-    """What a till asked, masked; of its bytes the keyed digest, of the card the sealed number."""
+def order_row(tid: str, item: FromTill, now: Now, key_batch: int) -> MessageRow:
+    """What a till asked, masked; of its bytes the keyed digest, of the card the sealed number.
+
+    `key_batch`: the identity of the terminal's batch.
+    """
     order = item.wish if isinstance(item.wish, Order) else None
     number = order.card.number if order is not None and order.card is not None else None
     name = item.wish.request_id  # of a confirmation it may be any text
@@ -113,6 +116,7 @@ def order_row(tid: str, item: FromTill, now: Now) -> MessageRow:
         raw=item.body,
         request_id=item.wish.request_id if order is not None or mask_text(name) == name else None,
         secret=number.encode() if number else None,
+        key_batch=key_batch,
     )
 
 
