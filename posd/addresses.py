@@ -1,5 +1,5 @@
-"""Where a peer is, as the configuration says it: `host:port`, `serial:///dev/ttyUSB0?baud=115200&framing=stx`, or for
-a host also `tls://host:port` and `https://host:port/path`.
+"""Where a peer is, as the configuration says it: `host:port`, `tls://host:port`,
+`serial:///dev/ttyUSB0?baud=115200&framing=stx`, or for a host also `https://host:port/path`.
 
 The one place that reads addresses. Texts are `what; hint`, as settings.py wants them, and never echo a value.
 """
@@ -102,6 +102,16 @@ class TlsAddress:
     host: str
     port: int
 
+    @property
+    def tcp(self) -> Address:
+        """The same without TLS."""
+        return Address(self.host, self.port)
+
+    @property
+    def is_local(self) -> bool:
+        """As of a TCP address."""
+        return self.tcp.is_local
+
     def __str__(self) -> str:
         return f"{TLS}://{Address(self.host, self.port)}"
 
@@ -124,35 +134,35 @@ class HttpAddress:
         return f"{'https' if self.encrypted else 'http'}://{self.authority}{self.path}"
 
 
-AnyAddress = Address | SerialAddress
-HostAddress = Address | SerialAddress | TlsAddress | HttpAddress
+AnyAddress = Address | SerialAddress | TlsAddress
+HostAddress = AnyAddress | HttpAddress
 _Reader = Callable[[str, str], object]
 """Reads one parameter: its name (for the text) and its value."""
 
 
 def parse_address(text: object) -> AnyAddress:
     """The address that `text` says. Raises ValueError with `what; hint`."""
-    if isinstance(text, Address | SerialAddress):
+    if isinstance(text, Address | SerialAddress | TlsAddress):
         return text
-    scheme, found, _ = str(text).partition("://")
+    scheme, found, rest = str(text).partition("://")
     if not found:
         return parse_tcp(str(text))
+    if scheme == TLS:
+        address = parse_tcp(rest)
+        return TlsAddress(address.host, address.port)
     if scheme != SERIAL:
-        hint = did_you_mean(scheme, [SERIAL]) or 'write "host:port" or "serial:///dev/ttyUSB0"'
+        hint = did_you_mean(scheme, [SERIAL, TLS]) or 'write "host:port", "tls://host:port" or "serial:///dev/ttyUSB0"'
         raise ValueError(f"not a kind of address that posd knows; {hint}")
     return _serial(str(text))
 
 
 def parse_host(text: object) -> HostAddress:
-    """As `parse_address`, where TLS and HTTPS will do as well: the acquirer's host."""
-    if isinstance(text, TlsAddress | HttpAddress):
+    """As `parse_address`, where HTTPS will do as well: the acquirer's host."""
+    if isinstance(text, HttpAddress):
         return text
     scheme, found, rest = str(text).partition("://")
-    if not found or scheme == SERIAL or isinstance(text, SerialAddress):
+    if not found or scheme in (SERIAL, TLS) or isinstance(text, SerialAddress | TlsAddress):
         return parse_address(text)
-    if scheme == TLS:
-        address = parse_tcp(rest)
-        return TlsAddress(address.host, address.port)
     if scheme in WEB_PORTS:
         return _web(scheme, rest)
     hint = did_you_mean(scheme, [SERIAL, TLS, *WEB_PORTS]) or 'write "host:port", "tls://host:port" or "https://host"'

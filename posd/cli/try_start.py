@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from errno import EACCES
 from pathlib import Path
 
-from posd.addresses import Address
+from posd.addresses import Address, SerialAddress, TlsAddress
 from posd.cli.asking import open_journal
 from posd.daemon.control.server import ControlFailed, NoDaemon, call
 from posd.daemon.doors.terminal_door import BIND_HINT_OTHER, BIND_HINTS
@@ -113,15 +113,16 @@ def start_problems(settings: Settings, document: Document) -> list[Problem]:
 
 
 def _ports(settings: Settings, user: User) -> Iterator[Found]:
-    wanted: list[tuple[Place, Address]] = []
-    for number, address in enumerate(settings.door.listen):
-        if isinstance(address, Address):
+    wanted: list[tuple[Place, Address, str]] = []
+    for number, listen in enumerate(settings.door.listen):
+        if not isinstance(listen, SerialAddress):
             several = len(settings.door.listen) > 1
-            wanted.append((("door", "listen", number) if several else ("door", "listen"), address))
+            tcp = listen.tcp if isinstance(listen, TlsAddress) else listen
+            wanted.append((("door", "listen", number) if several else ("door", "listen"), tcp, str(listen)))
     if settings.till.listen is not None:
-        wanted.append((("till", "listen"), settings.till.listen))
+        wanted.append((("till", "listen"), settings.till.listen, str(settings.till.listen)))
     ours: set[str] | None = None
-    for place, address in wanted:
+    for place, address, shown in wanted:
         if user.guessed and 0 < address.port < _first_free_port():
             yield place, f"{address} cannot be listened on by {user.name}, who owns the machine key", BIND_HINTS[EACCES]
             continue
@@ -129,7 +130,7 @@ def _ports(settings: Settings, user: User) -> Iterator[Found]:
         if error is None:
             continue
         ours = _held_by_posd(settings) if ours is None else ours
-        if str(address) in ours:
+        if shown in ours:
             continue  # this very posd runs already
         why = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror or str(error)
         hint = BIND_HINTS.get(error.errno or 0, BIND_HINT_OTHER)

@@ -83,6 +83,14 @@ def _certificate_trouble(settings: Settings) -> Iterator[tuple[Place, str, str]]
         except ConfigError as error:
             at: Place = ("host", "routes", number) if settings.host.routes else ("host",)
             yield (*at, "tls"), *_parts(error)
+    door = settings.door.tls
+    if door.certificate_file is not None and door.key_file is not None:
+        from posd.transport.tls import server_context
+
+        try:
+            server_context(door.certificate_file, door.key_file, door.client_ca_file)
+        except ConfigError as error:
+            yield ("door", "tls"), *_parts(error)
 
 
 def _device_problems(settings: Settings) -> Iterator[tuple[Place, str, str]]:

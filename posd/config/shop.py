@@ -2,9 +2,8 @@
 
 from datetime import time
 
-from posd.settings import (
-    Settings,
-)
+from posd.addresses import TlsAddress
+from posd.settings import DoorTlsSettings, Settings
 from posd.values import format_amount
 from posd.yamlmarks import Document, Place, Problem
 
@@ -19,6 +18,7 @@ def check(settings: Settings, document: Document) -> list[Problem]:
     return [
         *_terminals_distinct(settings, document),
         *_open_door(settings, document),
+        *_door_tls(settings, document),
         *_till(settings, document),
         *_amounts(settings, document),
         *_cutover(settings, document),
@@ -37,17 +37,36 @@ def _terminals_distinct(settings: Settings, document: Document) -> list[Problem]
 
 
 def _open_door(settings: Settings, document: Document) -> list[Problem]:
-    """D28: what others on the network can reach must prove itself."""
-    if all(address.is_local for address in settings.door.listen):
+    """D28: what others on the network can reach must prove itself, by a MAC or by a certificate."""
+    mutual = settings.door.tls.client_ca_file is not None
+    if all(address.is_local or (mutual and isinstance(address, TlsAddress)) for address in settings.door.listen):
         return []
     where = document.place(("door", "listen"))
     what = f"must be required, because door.listen ({where}) can be reached from other machines"
-    hint = 'write "mac: required", or listen on 127.0.0.1'
+    hint = 'write "mac: required", listen on 127.0.0.1, or on tls:// alone with door.tls.client_ca_file'
     return [
         document.problem(("terminals", number, "mac"), what, hint)
         for number, terminal in enumerate(settings.terminals)
         if terminal.mac != "required"
     ]
+
+
+def _door_tls(settings: Settings, document: Document) -> list[Problem]:
+    """A door with TLS has a certificate, and nothing is said of TLS where no door speaks it."""
+    tls, place = settings.door.tls, ("door", "tls")
+    spoken = any(isinstance(address, TlsAddress) for address in settings.door.listen)
+    where = f"door.listen ({document.place(('door', 'listen'))})"
+    if not spoken and tls != DoorTlsSettings():
+        what = f"{where} has no address with tls://"
+        return [document.problem(place, what, 'write it as "tls://0.0.0.0:7443", or remove this')]
+    missing = [name for name in ("certificate_file", "key_file") if getattr(tls, name) is None]
+    if spoken and missing:
+        what = f"{' and '.join(missing)} missing, which {where} needs for tls://"
+        return [document.problem(place, what, "give the PEM files of the door's certificate and of its key")]
+    if tls.client_ca_file is None and tls.client_name == "any":
+        what = "says for whom a terminal's certificate may speak, but none is asked for"
+        return [document.problem((*place, "client_name"), what, "write client_ca_file too, or remove this")]
+    return []
 
 
 def _till(settings: Settings, document: Document) -> list[Problem]:
@@ -64,7 +83,8 @@ def _till(settings: Settings, document: Document) -> list[Problem]:
         problems.append(document.problem(("till", "token_file"), "is of use for till.listen only", hint))
     if till.socket is not None and till.socket == settings.control_socket:
         problems.append(document.problem(("till", "socket"), "is the control socket", "give it a name of its own"))
-    if till.listen is not None and till.listen in settings.door.listen:
+    doors = [address.tcp if isinstance(address, TlsAddress) else address for address in settings.door.listen]
+    if till.listen is not None and till.listen in doors:
         problems.append(document.problem(("till", "listen"), "is the terminals' door", "give it a port of its own"))
     return problems
 

@@ -184,6 +184,9 @@ def _tls_trouble(route: Route, document: Document, at: Place) -> list[tuple[str,
     if (tls.certificate_file is None) != (tls.key_file is None):
         missing = "key_file" if tls.certificate_file else "certificate_file"
         troubles.append(("certificate and key belong together", f"write {missing} too, or remove the other"))
+    if tls.pin and not tls.verified:
+        what = "a pin stands beside verify: no_anyone_may_pretend_to_be_the_host, which looks at no certificate"
+        troubles.append((what, "write verify: yes, or remove the pin"))
     return troubles
 
 

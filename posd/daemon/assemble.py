@@ -10,13 +10,14 @@ import itertools
 import os
 import random
 import resource
+import ssl
 import stat
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from posd.addresses import AnyAddress, SerialAddress
+from posd.addresses import Address, AnyAddress, SerialAddress, TlsAddress
 from posd.config import load_document
 from posd.config.machine import check_environment
 from posd.core.engine import Engine
@@ -28,6 +29,7 @@ from posd.daemon.control.verbs import Control
 from posd.daemon.daemon import Daemon
 from posd.daemon.dialect import profile_of as profile_of
 from posd.daemon.doors.all_doors import Door, Doors
+from posd.daemon.doors.connections import HALF_OPEN_MAX
 from posd.daemon.doors.serial_door import SerialDoor
 from posd.daemon.doors.terminal_door import TerminalDoor
 from posd.daemon.lane import Lane
@@ -50,7 +52,7 @@ from posd.security.keys import NO_TMK
 from posd.security.machine import MachineKey, load_machine_key
 from posd.security.plainkeys import load_tmk
 from posd.security.vault import DataKeys
-from posd.settings import Settings, TerminalSettings
+from posd.settings import DoorTlsSettings, Settings, TerminalSettings
 from posd.values import Tid
 from posd.yamlmarks import ConfigProblems
 
@@ -92,7 +94,8 @@ def _files_needed(settings: Settings) -> int:
     to_host = 2 * one_shot * settings.host.connections_max  # those for late answers beside
     tills = 2 * settings.till.connections_max  # on each of its sockets
     tcp_doors = sum(not isinstance(address, SerialAddress) for address in settings.door.listen)
-    return tcp_doors * settings.door.connections_max + tills + to_host + FILES_BESIDE_CONNECTIONS
+    half_open = HALF_OPEN_MAX * sum(isinstance(address, TlsAddress) for address in settings.door.listen)
+    return tcp_doors * settings.door.connections_max + half_open + tills + to_host + FILES_BESIDE_CONNECTIONS
 
 
 def _allow_files(count: int) -> None:
@@ -173,7 +176,7 @@ def _assemble(settings: Settings, clock: SystemClock, machine_key: MachineKey, s
     host_side = HostSide(table)
     link = exits.link = host_side.link = routes_of(settings.host, host_side, clock.now)
     door_side = DoorSide(table, clock.now)
-    doors = exits.doors = _doors(settings, door_side)
+    doors = exits.doors = door_side.doors = _doors(settings, door_side)
     daemon = Daemon(settings, clock, store, writer, table, link, doors, Notifier())
     control = Control(daemon)
     daemon.control = ControlServer(settings.control_socket, control.handle, control.verbs)
@@ -248,4 +251,18 @@ def _door(settings: Settings, address: AnyAddress, listener: DoorSide, numbers: 
         backoff = Backoff(LINE_FIRST_S, LINE_MAX_S, random.Random())
         return SerialDoor(address, listener, door.frame_bytes_max, backoff, numbers)
     limits = (door.connections_max, door.frame_bytes_max, DOOR_IDLE_S)
-    return TerminalDoor(address.host, address.port, listener, *limits, numbers)
+    if isinstance(address, Address):
+        return TerminalDoor(address.host, address.port, listener, *limits, numbers)
+    bound = door.tls.client_ca_file is not None and door.tls.client_name == "tid"
+    encrypted = TerminalDoor(address.host, address.port, listener, *limits, numbers, bound=bound)
+    encrypted.encrypt(door_context(door.tls))
+    return encrypted
+
+
+def door_context(tls: DoorTlsSettings) -> ssl.SSLContext:
+    """What the doors with TLS show and demand. Raises ConfigError for files that cannot be used."""
+    from posd.transport.tls import server_context
+
+    assert tls.certificate_file is not None, "config demands it"
+    assert tls.key_file is not None, "config demands it"
+    return server_context(tls.certificate_file, tls.key_file, tls.client_ca_file, minimum=tls.minimum_version)

@@ -152,7 +152,9 @@ class DoorSide:
 
     def __init__(self, lanes: Lanes, now: Callable[[], Now]) -> None:
         self._lanes, self._now = lanes, now
+        self.doors: Doors | None = None
         self._frames = 0
+        self._impostors: set[str] = set()
 
     def frame(self, connection: str, frame: bytes) -> None:
         self._frames += 1
@@ -162,12 +164,25 @@ class DoorSide:
         except MalformedMessage as error:
             self._unreadable_frame(frame, error, reply_to)
             return
+        if (why := self._not_its_own(connection, arrived.tid)) is not None:
+            self._lanes.tell_station(Turnaway(arrived, reply_to, fx.Refusal.UNKNOWN_TERMINAL, why))
+            return
         runner = self._lanes.lanes.get(arrived.tid) if arrived.tid is not None else None
         if runner is None:
             why = f"terminal {arrived.tid or '-'} is not in the configuration"
             self._lanes.tell_station(Turnaway(arrived, reply_to, fx.Refusal.UNKNOWN_TERMINAL, why))
         elif not runner.offer(FromTerminal(arrived, reply_to, self._now().monotonic_s)):
             self._lanes.tell_station(Turnaway(arrived, reply_to, fx.Refusal.BUSY, "too much waits for this terminal"))
+
+    def _not_its_own(self, connection: str, tid: Tid | None) -> str | None:
+        """Why this connection may not speak for that terminal: its certificate is of another (D28)."""
+        allowed = self.doors.speaks_for(connection) if self.doors is not None else None
+        if allowed is None or tid in allowed:
+            return None
+        if connection not in self._impostors:
+            self._impostors.add(connection)
+            alert("terminal_of_another_certificate", connection=connection, their_tid=tid or "-")
+        return f"the certificate of its connection is not of terminal {tid or '-'}"
 
     def _unreadable_frame(self, frame: bytes, error: MalformedMessage, reply_to: str) -> None:
         """Code 30 where the MTI could be read, else it is only logged."""
@@ -181,6 +196,7 @@ class DoorSide:
         self._lanes.tell_station(Garbage("terminal", len(head), str(error)))
 
     def closed(self, connection: str) -> None:
+        self._impostors.discard(connection)
         for runner in self._lanes.lanes.values():
             runner.lane.forget_askers(connection)
 

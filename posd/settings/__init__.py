@@ -25,6 +25,9 @@ from posd.settings.shop import (
     AdviceRetry as AdviceRetry,
 )
 from posd.settings.shop import (
+    DoorTlsSettings as DoorTlsSettings,
+)
+from posd.settings.shop import (
     LogSettings as LogSettings,
 )
 from posd.settings.shop import (

@@ -26,6 +26,7 @@ from posd.settings.types import (
     MacAlgorithm,
     Operator,
     PathOrNone,
+    Pins,
     ResponseCode,
     RouteName,
     Seconds,
@@ -33,6 +34,7 @@ from posd.settings.types import (
     Section,
     SecurityDigit,
     ServerName,
+    TlsVersion,
     Tpdu,
     _distinct,
     _header_bytes,
@@ -53,6 +55,14 @@ class TlsSettings(Section):
     certificate_file: PathOrNone = None
     key_file: PathOrNone = None
     server_name: ServerName = ""
+    pin: Pins = ()
+    minimum_version: TlsVersion = "1.2"
+    verify: Literal["yes", "no_anyone_may_pretend_to_be_the_host"] = "yes"
+
+    @property
+    def verified(self) -> bool:
+        """Whether anything is known of who the host is."""
+        return self.verify == "yes"
 
 
 NO_TLS = TlsSettings()

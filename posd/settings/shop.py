@@ -17,6 +17,7 @@ from posd.settings.host import HostSettings
 from posd.settings.types import (
     CONFIRM_SECONDS_MAX,
     CONNECTIONS_MAX,
+    DAYS_MAX,
     TILL_CONNECTIONS_MAX,
     AddressTexts,
     Amount,
@@ -34,6 +35,7 @@ from posd.settings.types import (
     TimeOfDay,
     TimeOfDayOrNone,
     TimesOfDay,
+    TlsVersion,
     ZoneName,
     _some,
     _version,
@@ -45,6 +47,22 @@ class LogSettings(Section):
     level: Literal["debug", "info", "warning", "error"] = "info"
 
 
+class DoorTlsSettings(Section):
+    """What proves posd to terminals at doors with tls://, and what proves them to posd. PEM files."""
+
+    certificate_file: PathOrNone = None
+    key_file: PathOrNone = None
+    client_ca_file: PathOrNone = None
+    client_name: Literal["tid", "any"] = "tid"
+    minimum_version: TlsVersion = "1.2"
+
+
+class CertificateSettings(Section):
+    """When somebody is told that one ends."""
+
+    alert_days: Annotated[int, Field(ge=1, le=DAYS_MAX)] = 30
+
+
 class DoorSettings(Section):
     """Where terminals connect; their TPDU and header are as long as the host's."""
 
@@ -52,6 +70,7 @@ class DoorSettings(Section):
     connections_max: Annotated[int, Field(ge=1, le=CONNECTIONS_MAX)] = 64
     terminal_timeout_s: Seconds = 75.0
     frame_bytes_max: FrameBytes = 4_096
+    tls: DoorTlsSettings = DoorTlsSettings()
 
 
 class TillSettings(Section):
@@ -159,6 +178,7 @@ class Settings(Section):
     advice: AdviceSettings = AdviceSettings()
     settlement: SettlementSettings = SettlementSettings()
     journal: JournalSettings = JournalSettings()
+    certificates: CertificateSettings = CertificateSettings()
     terminals: Annotated[tuple[TerminalSettings, ...], AfterValidator(_some)]
 
     @model_validator(mode="before")

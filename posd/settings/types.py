@@ -1,5 +1,7 @@
 """The types of single settings: what one value alone can get wrong, said as `what; hint`. No text may echo a value."""
 
+import base64
+import binascii
 import ipaddress
 import re
 from collections.abc import Callable
@@ -19,7 +21,7 @@ from pydantic import (
 )
 
 from posd.addresses import Address as Address
-from posd.addresses import AnyAddress, HostAddress, SerialAddress, parse_address, parse_host, parse_tcp
+from posd.addresses import AnyAddress, HostAddress, SerialAddress, TlsAddress, parse_address, parse_host, parse_tcp
 from posd.yamlmarks import did_you_mean
 
 FOLDER = "folder"
@@ -29,6 +31,10 @@ CREDENTIALS = "credentials"
 """The key of the validation context for the service manager's folder: a Path, or None outside of a service."""
 
 CREDENTIAL = "credential:"
+
+PIN_BYTES = 32
+PINS_MAX = 16
+DAYS_MAX = 3_650
 
 SECONDS_MAX = 604_800.0
 FRAME_BYTES_MIN = 128
@@ -79,9 +85,13 @@ def _distinct(values: tuple[object, ...]) -> tuple[object, ...]:
 
 
 def _own_devices(values: tuple[AnyAddress, ...]) -> tuple[AnyAddress, ...]:
-    """A line has one peer and one setting, whatever its parameters."""
-    _distinct(tuple(each.device if isinstance(each, SerialAddress) else each for each in values))
+    """A line has one peer and one setting, whatever its parameters; a port speaks TLS or does not."""
+    _distinct(tuple(each.device if isinstance(each, SerialAddress) else _tcp(each) for each in values))
     return values
+
+
+def _tcp(address: Address | TlsAddress) -> Address:
+    return address.tcp if isinstance(address, TlsAddress) else address
 
 
 def _some(values: tuple[object, ...]) -> tuple[object, ...]:
@@ -155,6 +165,22 @@ def _optional_tcp(text: object) -> Address | None:
     return None if text in (None, "") else parse_tcp(text)
 
 
+def _pin(text: object) -> bytes:
+    """SHA-256 of a public key: 64 hexadecimal digits, or base64 as curl and openssl have it."""
+    if isinstance(text, bytes):
+        return text
+    said = str(text).removeprefix("sha256//").replace(":", "")
+    try:
+        pin = bytes.fromhex(said) if len(said) == 2 * PIN_BYTES else base64.b64decode(said, validate=True)
+    except (ValueError, binascii.Error):
+        pin = b""
+    if len(pin) != PIN_BYTES:
+        raise ValueError(
+            "must be the SHA-256 of a public key, as 64 hexadecimal digits or base64; posd routes shows it"
+        )
+    return pin
+
+
 def _matching(pattern: str, problem: str) -> Callable[[str], str]:
     compiled = re.compile(pattern, re.ASCII)
 
@@ -223,6 +249,16 @@ Operator = Annotated[str, AfterValidator(_matching("[ -~]{3}", 'must be 3 charac
 SecurityDigit = Annotated[str, AfterValidator(_matching("[0-9]", 'must be one digit; write it as "6"'))]
 Tid = Annotated[str, AfterValidator(_matching("[!-~]{8}", "must be 8 characters without blanks (field 41)"))]
 Mid = Annotated[str, AfterValidator(_matching("[!-~]{15}", "must be 15 characters without blanks (field 42)"))]
+
+
+Pins = Annotated[
+    tuple[Annotated[bytes, PlainValidator(_pin)], ...],
+    BeforeValidator(_listed),
+    Field(max_length=PINS_MAX),
+    AfterValidator(_distinct),
+]
+"""Digests of public keys."""
+TlsVersion = Literal["1.2", "1.3"]
 
 
 RouteName = Annotated[

@@ -7,6 +7,8 @@ how much of what it was given has reached the kernel, because a request that has
 
 from typing import Protocol, runtime_checkable
 
+from posd.security.certificates import Certificate
+
 
 class Channel(Protocol):
     """One connection. All members are for the event loop's thread; `receive` has one reader at a time."""
@@ -53,6 +55,15 @@ class ConfirmingChannel(Channel, Protocol):
     @property
     def delivered(self) -> bool:
         """True: the peer's kernel has confirmed every byte that was sent. False also where nobody can tell."""
+
+
+@runtime_checkable
+class CertifiedChannel(Channel, Protocol):
+    """A channel whose other end has shown who it is."""
+
+    @property
+    def certificates(self) -> tuple[Certificate, ...]:
+        """The peer's own, then its authorities'; empty: it has shown none."""
 
 
 class Listener(Protocol):

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 import h11
 
 from posd.framing.length_prefix import LENGTH_BYTES
-from posd.transport.contract import ConfirmingChannel
+from posd.security.certificates import Certificate
+from posd.transport.contract import CertifiedChannel, ConfirmingChannel
 
 HEAD_BYTES_MAX = 16_384
 """Status line and headers of an answer; more is no answer."""
@@ -76,6 +77,10 @@ class HttpChannel:
     @property
     def delivered(self) -> bool:
         return self._inner.delivered
+
+    @property
+    def certificates(self) -> tuple[Certificate, ...]:
+        return self._inner.certificates if isinstance(self._inner, CertifiedChannel) else ()
 
     def send(self, data: bytes) -> None:
         assert not self._sent, "one POST carries one frame"

@@ -1,46 +1,90 @@
-"""TLS 1.2 and later over any channel, verified: who the host is, and if it asks, who we are.
+"""TLS 1.2 and later over any channel, verified: who the peer is, and if it asks, who we are.
 
 The records are made here, with the standard library's own TLS and no buffer of asyncio's between, so that what the
 kernel has not taken is known as exactly as without TLS (D2). It must never accept a certificate that was not
-verified, nor say a key's or a message's bytes in an error.
+verified (but where the settings say so in words), nor say a key's or a message's bytes in an error.
 """
 
 import asyncio
 import ssl
+from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
+from typing import Literal
 
 from posd.errors import ConfigError
+from posd.security.certificates import Certificate, certificate_of
 from posd.security.secretfile import refuse_if_open
+from posd.transport import tls_words
 from posd.transport.contract import ConfirmingChannel
 from posd.transport.tcp import Source, connect_tcp
 
 READ_BYTES = 16_384
 
+LAST_WORD_S_MIN = 0.05
+"""The shortest that a host's word on our certificate is waited for (TlsChannel.hear_verdict)."""
 
-def client_context(ca_file: Path | None, certificate_file: Path | None, key_file: Path | None) -> ssl.SSLContext:
+Version = Literal["1.2", "1.3"]
+VERSIONS = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
+
+
+def client_context(
+    ca_file: Path | None,
+    certificate_file: Path | None,
+    key_file: Path | None,
+    *,
+    minimum: Version = "1.2",
+    verified: bool = True,
+) -> ssl.SSLContext:
     """What our side of a connection demands and shows. PEM files; without `ca_file` the system's authorities count.
 
     Raises ConfigError, one line that names the file and the remedy.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # verifies the certificate and the host's name
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.hostname_checks_common_name = False
+    _restrict(context, minimum)
     if ca_file is None:
         context.load_default_certs()
     else:
         _load_authorities(context, ca_file)
     if certificate_file is not None and key_file is not None:
         _load_own(context, certificate_file, key_file)
+    if not verified:
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     return context
+
+
+def server_context(
+    certificate_file: Path, key_file: Path, client_ca_file: Path | None, *, minimum: Version = "1.2"
+) -> ssl.SSLContext:
+    """What a door of ours shows, and demands where `client_ca_file` is given: a certificate of each client.
+
+    There are no session tickets: with one a terminal could come back without showing its certificate, after that
+    certificate had expired. Raises ConfigError, as client_context.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    _restrict(context, minimum)
+    context.options |= ssl.OP_NO_TICKET | ssl.OP_CIPHER_SERVER_PREFERENCE
+    context.num_tickets = 0
+    _load_own(context, certificate_file, key_file)
+    if client_ca_file is not None:
+        _load_authorities(context, client_ca_file)
+        context.verify_mode = ssl.CERT_REQUIRED
+    return context
+
+
+def _restrict(context: ssl.SSLContext, minimum: Version) -> None:
+    context.minimum_version = VERSIONS[minimum]
+    context.options |= ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_COMPRESSION
 
 
 def _load_authorities(context: ssl.SSLContext, ca_file: Path) -> None:
     try:
         context.load_verify_locations(cafile=ca_file)
     except ssl.SSLError:
-        raise ConfigError(f"{ca_file}: holds no certificates; it must be a PEM file of the host's authority") from None
+        raise ConfigError(f"{ca_file}: holds no certificates; it must be a PEM file of an authority") from None
     except OSError as error:
-        raise ConfigError(f"{ca_file}: {_lower(error)}; give the PEM file of the host's authority") from None
+        raise ConfigError(f"{ca_file}: {_lower(error)}; give the PEM file of the authority") from None
 
 
 def _load_own(context: ssl.SSLContext, certificate_file: Path, key_file: Path) -> None:
@@ -61,12 +105,16 @@ async def connect_tls(
     context: ssl.SSLContext,
     server_name: str,
     source: Source | None = None,
+    pins: Collection[bytes] = (),
 ) -> "TlsChannel":
-    """Connect and shake hands within `timeout_s` seconds. Raises OSError (TimeoutError is one) that says why."""
+    """Connect and shake hands within `timeout_s` seconds. Raises OSError (TimeoutError is one) that says why.
+
+    `pins`: one certificate of the verified chain, the host's own or an authority's, must have one of these keys.
+    """
     try:
         async with asyncio.timeout(timeout_s):
             channel = TlsChannel(await connect_tcp(host, port, timeout_s, source), context, server_name)
-            await channel.shake_hands()
+            await channel.shake_hands(pins)
     except TimeoutError as error:
         raise TimeoutError(str(error) or f"no TLS with {host}:{port} within {timeout_s:g} s") from None
     return channel
@@ -83,7 +131,11 @@ class TlsChannel:
         self._inner = inner
         self._in, self._out = ssl.MemoryBIO(), ssl.MemoryBIO()
         self._tls = context.wrap_bio(self._in, self._out, server_name is None, server_name)
+        self._server_name, self._verified = server_name, context.verify_mode is ssl.CERT_REQUIRED
+        self._early = b""
         self._ending = ""
+        self.certificates: tuple[Certificate, ...] = ()
+        """What the peer has shown: its own, then its authorities', as verified; its own alone where nothing was."""
 
     @property
     def peer(self) -> str:
@@ -105,13 +157,17 @@ class TlsChannel:
     def delivered(self) -> bool:
         return self._inner.delivered
 
-    async def shake_hands(self) -> None:
+    async def shake_hands(self, pins: Collection[bytes] = ()) -> None:
         """Raises OSError with the reason; then the connection is gone. Cancelled: gone too."""
+        began_s = asyncio.get_running_loop().time()
         try:
             while not self._shaken():
                 await self._feed("during the TLS handshake")
+            self._look_at_peer(pins)
+            if self._server_name is not None and self._tls.version() == "TLSv1.3":
+                await self._hear_verdict(2 * (asyncio.get_running_loop().time() - began_s))
         except ConnectionError:
-            await self._inner.close()  # after the alert that tells the host why
+            await self._inner.close()  # after the alert that tells the peer why
             raise
         except asyncio.CancelledError:
             self._inner.abort()
@@ -123,10 +179,41 @@ class TlsChannel:
         except ssl.SSLWantReadError:
             return False
         except ssl.SSLError as error:
-            raise ConnectionError(f"no TLS with {self.peer}: {_why(error)}") from None
+            raise self._refused(tls_words.why(error, self._server_name)) from None
         finally:
             self._flush()
         return True
+
+    def _refused(self, why: str) -> ConnectionError:
+        return ConnectionError(f"no TLS with {self.peer}: {why}")
+
+    def _look_at_peer(self, pins: Collection[bytes]) -> None:
+        """Who it is; ConnectionError where that is none of `pins`."""
+        own = self._tls.getpeercert(binary_form=True)
+        shown = _verified_chain(self._tls) if self._verified else [own] if own else []
+        with suppress(ValueError):  # TLS has read it: one of a kind that is not known here is only not watched
+            self.certificates = tuple(map(certificate_of, shown))
+        if pins and not any(one.pin in pins for one in self.certificates):
+            raise self._refused(tls_words.WRONG_PIN)
+
+    async def _hear_verdict(self, at_most_s: float) -> None:
+        """What the host says of our certificate, or that it wants one, comes after the handshake in TLS 1.3.
+
+        Without waiting for it the line would be called up, and a message sent to a host that will not hear it. Most
+        hosts say something at once (a session ticket); one that says nothing for twice as long as the handshake took is
+        taken to be content.
+        """
+        with suppress(TimeoutError):
+            async with asyncio.timeout(max(at_most_s, LAST_WORD_S_MIN)):
+                await self._feed("after the TLS handshake")
+        try:
+            self._early = self._tls.read(READ_BYTES)
+        except ssl.SSLWantReadError:
+            return
+        except ssl.SSLZeroReturnError:
+            raise ConnectionError(f"{self.peer} ended the connection after the TLS handshake") from None
+        except ssl.SSLError as error:
+            raise self._refused(tls_words.why(error, self._server_name)) from None
 
     async def _feed(self, when: str) -> None:
         data = await self._inner.receive()
@@ -135,6 +222,9 @@ class TlsChannel:
         self._in.write(data)
 
     async def receive(self) -> bytes:
+        if self._early:
+            early, self._early = self._early, b""
+            return early
         while not self._ending:
             try:
                 data = self._tls.read(READ_BYTES)
@@ -146,7 +236,7 @@ class TlsChannel:
             except ssl.SSLZeroReturnError:
                 self._end("closed by the peer")
             except ssl.SSLError as error:
-                self._end(f"TLS: {_why(error)}")
+                self._end(f"TLS: {tls_words.why(error, self._server_name)}")
                 self._inner.abort()
             else:
                 self._flush()
@@ -161,7 +251,7 @@ class TlsChannel:
         try:
             self._tls.write(data)
         except ssl.SSLError as error:
-            self._end(f"TLS: {_why(error)}")
+            self._end(f"TLS: {tls_words.why(error, self._server_name)}")
         self._flush()
 
     async def drained(self) -> None:
@@ -187,11 +277,18 @@ class TlsChannel:
         self._ending = self._ending or why
 
 
-def _why(error: ssl.SSLError) -> str:
-    """What the library says, without its numbers and places."""
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return f"its certificate is not accepted: {error.verify_message}"
-    return (error.reason or "unreadable").lower().replace("_", " ")
+def _verified_chain(tls: ssl.SSLObject) -> list[bytes]:
+    """The peer's own certificate and those above it, up to the one that is trusted.
+
+    Python has had this since 3.10, under a public name since 3.13.
+    """
+    public = getattr(tls, "get_verified_chain", None)
+    if public is not None:
+        return list(public())
+    import _ssl
+
+    chain = tls._sslobj.get_verified_chain() or []  # type: ignore[attr-defined]
+    return [one.public_bytes(_ssl.ENCODING_DER) for one in chain]
 
 
 def _lower(error: OSError) -> str:

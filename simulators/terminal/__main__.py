@@ -7,7 +7,9 @@ one JSON line on standard output. Ends with the input: status 0, or 2 when an ar
 import argparse
 import asyncio
 import json
+import ssl
 import sys
+from pathlib import Path
 from typing import get_args
 
 from posd.errors import ConfigError
@@ -25,6 +27,7 @@ from simulators.terminal.nac_core import NacTerminal
 from simulators.terminal.steps import listing
 
 EXIT_UNUSABLE = 2
+TLS = "tls://"
 EXAMPLE = """amounts are decimals ("12.34"); every step may have timeout_s; with a card: pin, entry, sequence
 
 example:
@@ -48,10 +51,30 @@ def _client(options: argparse.Namespace) -> TerminalClient | NacClient:
     if len(options.tid) != 8 or len(options.mid) != 15:
         raise ConfigError("--tid has 8 characters, --mid 15")
     serial = serial_at(options.connect) if is_serial(options.connect) else None
-    host, port = listen_address(options.connect) if serial is None else ("", 0)
+    host, port = listen_address(options.connect.removeprefix(TLS)) if serial is None else ("", 0)
+    client: TerminalClient | NacClient
     if options.profile == "nac":
-        return NacClient(_nac_terminal(options), host, port, options.timeout_s, serial=serial)
-    return TerminalClient(_terminal(options), host, port, options.timeout_s, serial=serial)
+        client = NacClient(_nac_terminal(options), host, port, options.timeout_s, serial=serial)
+    else:
+        client = TerminalClient(_terminal(options), host, port, options.timeout_s, serial=serial)
+    client.tls, client.server_name = _tls(options), options.server_name
+    return client
+
+
+def _tls(options: argparse.Namespace) -> ssl.SSLContext | None:
+    """What this terminal demands of posd's door, and shows to it."""
+    if not options.connect.startswith(TLS):
+        if options.ca or options.certificate or options.key or options.server_name:
+            raise ConfigError(f"--ca, --certificate, --key and --server-name belong to --connect {TLS}HOST:PORT")
+        return None
+    try:
+        context = ssl.create_default_context(cafile=options.ca)
+        if options.certificate is not None:
+            context.load_cert_chain(options.certificate, options.key)
+    except OSError as error:  # an SSLError is one
+        why = (error.strerror or "cannot be read").lower()
+        raise ConfigError(f"--ca, --certificate, --key: {why}; give PEM files that belong together") from None
+    return context
 
 
 async def _run(client: TerminalClient | NacClient) -> int:
@@ -118,7 +141,11 @@ def _parser() -> argparse.ArgumentParser:
         epilog=f"{EXAMPLE}\n\nsteps and what they need:\n{listing()}\n\nwith --profile nac:\n{nac_listing()}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--connect", required=True, metavar="HOST:PORT|serial:///DEVICE")
+    parser.add_argument("--connect", required=True, metavar="HOST:PORT|tls://HOST:PORT|serial:///DEVICE")
+    parser.add_argument("--ca", type=Path, help="tls: the authority of the door's certificate, PEM")
+    parser.add_argument("--certificate", type=Path, help="tls: the terminal's own certificate, PEM")
+    parser.add_argument("--key", type=Path, help="tls: its key, PEM")
+    parser.add_argument("--server-name", default="", help="tls: the name in the door's certificate, if not HOST")
     parser.add_argument("--tid", required=True)
     parser.add_argument("--mid", required=True)
     parser.add_argument("--profile", default="unionpay", choices=["unionpay", "nac"])

@@ -5,6 +5,7 @@ It never raises for what a line or a host does: no answer, a cut line and nonsen
 
 import asyncio
 import contextlib
+import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Generic, Protocol, TypeVar
@@ -46,7 +47,8 @@ T = TypeVar("T", bound=Speaker)
 class Line(Generic[T]):
     """One terminal connected to HOST:PORT, or to the port `serial` where that is given.
 
-    It connects at the first step and again after the line was cut.
+    It connects at the first step and again after the line was cut; by `tls`, where given, to whoever proves to be
+    `server_name` (else HOST).
     """
 
     terminal: T
@@ -56,6 +58,8 @@ class Line(Generic[T]):
     tpdu: bytes = b""
     header: bytes = b""
     serial: SerialAt | None = None
+    tls: ssl.SSLContext | None = None
+    server_name: str = ""
     _reader: asyncio.StreamReader | None = None
     _writer: asyncio.StreamWriter | SerialPort | None = None
     _frames: LengthPrefixed = field(default_factory=LengthPrefixed)
@@ -182,7 +186,10 @@ class Line(Generic[T]):
                     self._writer = SerialPort(self.serial)
                     self._reader = self._writer.reader
                 else:
-                    self._reader, self._writer = await asyncio.open_connection(self.host, self.port)
+                    name = (self.server_name or self.host) if self.tls is not None else None
+                    self._reader, self._writer = await asyncio.open_connection(
+                        self.host, self.port, ssl=self.tls, server_hostname=name
+                    )
         except (OSError, TimeoutError):
             return False
         self._frames, self._waiting = LengthPrefixed(), []

@@ -45,6 +45,11 @@ class Doors:
         """How each is, for those who ask."""
         return [door.shown() for door in self._doors]
 
+    def speaks_for(self, connection: str) -> frozenset[str] | None:
+        """As Connections.speaks_for."""
+        inside = (door.connections for door in self._doors if connection in door.connections)
+        return next((connections.speaks_for(connection) for connections in inside), None)
+
     async def start(self) -> None:
         for door in self._doors:
             await door.start()

@@ -14,10 +14,13 @@ from posd.daemon.incoming import Incoming
 from posd.daemon.tasks import end, spawn
 from posd.errors import MalformedMessage
 from posd.framing.length_prefix import with_length
-from posd.transport.contract import Channel
+from posd.transport.contract import CertifiedChannel, Channel
 
 OUTPUT_BYTES_MAX = 64 * 1024
 """What one terminal may leave unread beyond the kernel's own buffers before it is dropped."""
+
+HALF_OPEN_MAX = 64
+"""Connections to one door that have not shaken hands yet, where it speaks TLS (handshakes.py)."""
 
 SILENCE_S_MAX = 60.0
 """A connection that has not said one whole frame by then makes room for one that will."""
@@ -46,7 +49,8 @@ class _Connection:
 class Connections:
     """At most `connections_max` of them. `idle_timeout_s` None: silence ends none (a line has nobody else to serve).
 
-    `numbers` makes names unlike any other of the same daemon.
+    `numbers` makes names unlike any other of the same daemon. `bound`: the certificate of a connection says which
+    terminals it may speak for.
     """
 
     def __init__(
@@ -56,7 +60,10 @@ class Connections:
         frame_bytes_max: int,
         idle_timeout_s: float | None,
         numbers: Iterator[int],
+        *,
+        bound: bool = False,
     ) -> None:
+        self._bound = bound
         self._listener, self._numbers = listener, numbers
         self._frame_bytes_max = frame_bytes_max
         self._idle_timeout_s = idle_timeout_s
@@ -75,6 +82,14 @@ class Connections:
 
     def __contains__(self, connection: str) -> bool:
         return connection in self._connections
+
+    def speaks_for(self, connection: str) -> frozenset[str] | None:
+        """The names that its certificate gives to a connection; None: it may speak for any terminal."""
+        found = self._connections.get(connection)
+        if not self._bound or found is None:
+            return None
+        shown = found.channel.certificates if isinstance(found.channel, CertifiedChannel) else ()
+        return shown[0].names if shown else frozenset()
 
     def accept(self, channel: Channel) -> asyncio.Task[None] | None:
         """Serve one more; the task ends with the connection. None: there are too many, it is turned away."""

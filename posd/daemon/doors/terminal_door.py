@@ -1,16 +1,25 @@
-"""The TCP door that terminals come in by: it listens, and gives each connection to Connections, which serves it."""
+"""The TCP door that terminals come in by: it listens, and gives each connection to Connections, which serves it.
+
+Where it speaks TLS (`encrypt`), a connection is served when its handshake has succeeded.
+"""
 
 import errno
 import itertools
 import os
+import ssl
 from collections.abc import Iterator
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
-from posd.addresses import Address
+from posd.addresses import Address, TlsAddress
 from posd.daemon.doors.connections import Connections, DoorListener
 from posd.daemon.doors.door_view import DoorShown
 from posd.errors import ConfigError
-from posd.transport.contract import Channel, Listener
+from posd.transport.contract import Channel, ConfirmingChannel, Listener
 from posd.transport.tcp import listen_tcp
+
+if TYPE_CHECKING:
+    from posd.daemon.doors.handshakes import Handshakes
 
 BIND_HINTS = {
     errno.EADDRINUSE: "stop the program that holds it, or give the door another port",
@@ -32,11 +41,14 @@ class TerminalDoor:
         frame_bytes_max: int,
         idle_timeout_s: float,
         numbers: Iterator[int] | None = None,
+        *,
+        bound: bool = False,
     ) -> None:
         self._host, self._asked_port = host, port
         self._door: Listener | None = None
+        self._handshakes: Handshakes | None = None
         self.connections = Connections(
-            listener, connections_max, frame_bytes_max, idle_timeout_s, numbers or itertools.count(1)
+            listener, connections_max, frame_bytes_max, idle_timeout_s, numbers or itertools.count(1), bound=bound
         )
 
     @property
@@ -47,14 +59,29 @@ class TerminalDoor:
     @property
     def where(self) -> str:
         """For a log."""
-        return str(Address(self._host, self.port))
+        port = self.port or self._asked_port
+        return str(Address(self._host, port) if self._handshakes is None else TlsAddress(self._host, port))
+
+    def encrypt(self, context: ssl.SSLContext) -> None:
+        """Speak TLS by this; said again it counts for whoever comes from now on."""
+        from posd.daemon.doors.handshakes import Handshakes  # who does not use it does not pay for it
+
+        if self._handshakes is None:
+            self._handshakes = Handshakes(
+                context, str(TlsAddress(self._host, self._asked_port)), self.connections.accept
+            )
+        self._handshakes.context = context
 
     def shown(self) -> DoorShown:
         """How it is, for those who ask."""
         inside = self.connections
         up = self._door is not None
         refused = (inside.refused, inside.refused_first_s, inside.refused_last_s)
-        return DoorShown("tcp", self.where, up, "", len(inside), inside.connections_max, *refused)
+        shown = DoorShown("tcp", self.where, up, "", len(inside), inside.connections_max, *refused)
+        if self._handshakes is None:
+            return shown
+        failed = self._handshakes.refused
+        return replace(shown, unproven=failed.count, unproven_why=failed.why, unproven_last_s=failed.last_s)
 
     async def start(self) -> None:
         """Open the door. Raises ConfigError naming the address when it cannot be had."""
@@ -75,7 +102,12 @@ class TerminalDoor:
     async def stop(self) -> None:
         """Close the door and every connection, flushing answers for a limited time."""
         self.stop_accepting()
+        if self._handshakes is not None:
+            await self._handshakes.stop()
         await self.connections.stop()
 
     def _accept(self, channel: Channel) -> None:
-        self.connections.accept(channel)
+        if self._handshakes is None:
+            self.connections.accept(channel)
+        elif isinstance(channel, ConfirmingChannel):
+            self._handshakes.begin(channel)

@@ -68,8 +68,10 @@ def _over_tls(route: Route, name: str, port: int) -> Connect:
     from posd.transport.tls import client_context, connect_tls  # who does not use it does not pay for it
 
     tls, limit_s = route.tls, route.connect_timeout_s
-    context = client_context(tls.ca_file, tls.certificate_file, tls.key_file)
-    return lambda: connect_tls(name, port, limit_s, context, tls.server_name or name, _source(route))
+    context = client_context(
+        tls.ca_file, tls.certificate_file, tls.key_file, minimum=tls.minimum_version, verified=tls.verified
+    )
+    return lambda: connect_tls(name, port, limit_s, context, tls.server_name or name, _source(route), tls.pin)
 
 
 def _over_http(host: HostSettings, route: Route, address: HttpAddress) -> Connect:
