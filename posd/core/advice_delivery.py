@@ -33,8 +33,13 @@ def online_success(draft: Draft) -> None:
 
 def next_first(draft: Draft) -> Advice | None:
     """What goes before everything else: the results of issuer scripts (reference 1.7, step 1)."""
-    first = [one for one in draft.state.undelivered_advices() if _is_first(draft, one)]
+    first = [one for one in _not_held(draft.state) if _is_first(draft, one)]
     return _least_tried(first, draft)
+
+
+def _not_held(state: State) -> list[Advice]:
+    """What was owed in a restored backup waits for a person (restored.py)."""
+    return [one for one in state.undelivered_advices() if not one.held]
 
 
 def _is_first(draft: Draft, advice: Advice) -> bool:
@@ -69,7 +74,7 @@ def _urgent(draft: Draft) -> list[Advice]:
     holding = undelivered_in_batch(draft.state) if draft.state.settlement.phase is SettlementPhase.DRAINING else []
     first = [one for one in every if _is_first(draft, one)]
     named = {one.request_id for one in (*holding, *first)} | ({waited_for} if waited_for is not None else set())
-    owed = sum(one.status is AdviceStatus.OWED for one in draft.state.undelivered_advices())
+    owed = sum(one.status is AdviceStatus.OWED for one in _not_held(draft.state))
     all_owed = owed >= draft.rules.advice_stored_max
     return [one for one in every if one.request_id in named or (all_owed and one.status is AdviceStatus.OWED)]
 
@@ -94,9 +99,8 @@ def _with_a_turn(draft: Draft) -> list[Advice]:
 
 def _that_may_leave(state: State) -> list[Advice]:
     """Not before what it adjusts: the host would not know it."""
-    every = state.undelivered_advices()
-    waiting = {one.request_id for one in every}
-    return [one for one in every if _original_of(state, one) not in waiting]
+    waiting = {one.request_id for one in state.undelivered_advices()}
+    return [one for one in _not_held(state) if _original_of(state, one) not in waiting]
 
 
 def _original_of(state: State, advice: Advice) -> RequestId | None:

@@ -31,6 +31,7 @@ class Refusal(StrEnum):
     BATCH_FULL = "batch_full"
     BUSY = "busy"
     FENCED = "fenced"
+    RESTORED = "restored"
     MALFORMED = "malformed"
     NOT_SUPPORTED = "not_supported"
     NOT_REVERSIBLE = "not_reversible"

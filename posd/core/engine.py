@@ -16,6 +16,7 @@ from posd.core import (
     limits,
     management,
     refunds,
+    restored,
     reversals,
     session,
     settlement,
@@ -85,6 +86,9 @@ def _take(draft: Draft, event: e.Event) -> None:
             confirmations.begin_again(draft)
             if draft.state.settlement.phase is SettlementPhase.DRAINING:
                 draft.start_draining()
+        case e.Restored():
+            _lost(draft, Why.RESTART, "posd was restored from a backup")
+            restored.begin(draft, event)
         case e.Tick():
             pass
         case e.LinkUp():
@@ -111,6 +115,8 @@ def _take(draft: Draft, event: e.Event) -> None:
         case e.SettleNow() | e.RetryReversals() | e.ResolveReversal() | e.ResolveRefund():
             _command(draft, event)
         case e.ApproveSettlement() | e.DecideSettlement() | e.RetryAdvices() | e.ResolveAdvice():
+            _command(draft, event)
+        case e.AdmitAfterRestore() | e.ResolveGap():
             _command(draft, event)
         case _:
             _terminal_asked(draft, event)
@@ -344,6 +350,15 @@ def _command(draft: Draft, event: e.Command) -> None:
         case e.DecideSettlement():
             why_not = settlement.decide(draft, event.by, event.reason, event.closed)
             ok, text = why_not is None, why_not or f"decided by {event.by}"
+        case e.AdmitAfterRestore():
+            why_not = restored.admit(draft, event)
+            ok, text = (
+                why_not is None,
+                why_not or f"admitted by {event.by}; the settlement waits for the reconciliation",
+            )
+        case e.ResolveGap():
+            why_not = restored.resolve(draft, event.by, event.reason)
+            ok, text = why_not is None, why_not or f"ended by {event.by}; the settlement goes on when it is due"
         case _:
             assert_never(event)
     draft.effects.append(CommandDone(event.command_id, ok, text))
@@ -358,6 +373,8 @@ def _settle_now(draft: Draft, by: str) -> tuple[bool, str]:
     draft.at_once(settlement.SETTLE)
     if draft.state.settlement.wanted is None:
         draft.record(r.SettlementWanted(SettlementCause.OPERATOR, by))
+    if settlement.waits(draft) is limits.Wait.GAP:
+        return False, "posd was restored from a backup; reconcile what is not known since: posd restore-gap list"
     if settlement.waits(draft) is limits.Wait.HELD:
         return False, "it is above the maximum and held; a person must approve it: posd settle --approve --by --reason"
     return True, "the settlement is due now"

@@ -9,7 +9,7 @@ from msgspec import Struct
 from posd.core.answers import ExchangeKind, HostAnswer, Totals
 from posd.core.rules import TxnKind
 from posd.core.state import ChipEnd
-from posd.values import CardRef, Minor, RequestId, Stan
+from posd.values import BatchNumber, CardRef, Minor, RequestId, Stan
 
 
 class Started(Struct, frozen=True):
@@ -18,6 +18,17 @@ class Started(Struct, frozen=True):
 
 class Tick(Struct, frozen=True):
     """A deadline has passed, or the schedule or the heartbeat woke us. Idempotent."""
+
+
+class Restored(Struct, frozen=True):
+    """The journal is a backup that has just been put in place, and an older one: what came after it is not in it.
+
+    `since_ms`: the wall time of its last row. `next_stan`: the first number that cannot have been used since.
+    """
+
+    backup: str
+    since_ms: int
+    next_stan: Stan
 
 
 class LinkUp(Struct, frozen=True):
@@ -131,10 +142,11 @@ class ReversalRequested(Struct, frozen=True):
 
 
 class TerminalSignInRequested(Struct, frozen=True):
-    """A terminal's 0800."""
+    """A terminal's 0800. `terminal_stan`: its own trace number, where it says one."""
 
     reply_to: str
     received_s: float
+    terminal_stan: Stan | None = None
 
 
 class TerminalSignedOff(Struct, frozen=True):
@@ -292,6 +304,28 @@ class DecideSettlement(Struct, frozen=True):
     closed: bool
 
 
+class AdmitAfterRestore(Struct, frozen=True):
+    """A named person says that no terminal and no till asks again for what it asked before the restore.
+
+    `terminal_stan`: the last trace number that the terminal used before; None: everything is new. `number`: the batch
+    that the host has open, where it does not say so itself.
+    """
+
+    command_id: str
+    by: str
+    reason: str
+    terminal_stan: Stan | None
+    number: BatchNumber | None
+
+
+class ResolveGap(Struct, frozen=True):
+    """A named person ends what is not known since a backup was restored: it has been reconciled."""
+
+    command_id: str
+    by: str
+    reason: str
+
+
 Command = (
     SettleNow
     | RetryReversals
@@ -301,11 +335,14 @@ Command = (
     | ResolveRefund
     | ApproveSettlement
     | DecideSettlement
+    | AdmitAfterRestore
+    | ResolveGap
 )
 """What a person asks for; each has the `command_id` under which it acts once (D36)."""
 
 Event = (
     Started
+    | Restored
     | Tick
     | LinkUp
     | LinkDown
@@ -333,4 +370,6 @@ Event = (
     | ResolveRefund
     | ApproveSettlement
     | DecideSettlement
+    | AdmitAfterRestore
+    | ResolveGap
 )

@@ -32,6 +32,8 @@ class Wait(StrEnum):
 
     DEFERRED = "deferred"
     HELD = "held"
+    GAP = "gap"
+    """Posd was restored from a backup: what the batch holds is not known (restored.py)."""
 
 
 def gross_minor(draft: Draft) -> int:
@@ -68,6 +70,8 @@ def _may_be_deferred(draft: Draft, satisfied_until_ms: int) -> bool:
 def noted(draft: Draft, wait: Wait, due_ms: int | None) -> bool:
     """The wait is in the journal already."""
     settlement = draft.state.settlement
+    if wait is Wait.GAP:
+        return True  # by what restored it
     return settlement.held_minor is not None if wait is Wait.HELD else settlement.deferred_due_ms == due_ms
 
 

@@ -17,12 +17,14 @@ One exchange at a time, as the dialect demands. From the top:
 10. a management message of the terminal, or one that the host wants (management.py);
 11. an echo, if the line is idle.
 
+After a restore nothing of points 2, 6 and 7 is done until a person has ended what is not known (restored.py).
+
 `waits_until` answers for the same list when the next of these becomes possible. Keep the two beside each other.
 """
 
 from enum import StrEnum
 
-from posd.core import advice_delivery, management, refunds, reversals, session, settlement
+from posd.core import advice_delivery, management, refunds, restored, reversals, session, settlement
 from posd.core.draft import Draft
 from posd.core.state import ReversalStatus, SettlementPhase
 
@@ -65,8 +67,9 @@ def next_step(draft: Draft) -> Step | None:
     if not state.session.signed_in:
         return Step.SIGN_IN if draft.may(session.SIGN_IN) else None
     phase = state.settlement.phase
+    books_whole = not restored.holds_settlement(state)
     if phase in CLOSING:
-        return CLOSING[phase] if draft.may(settlement.SETTLE) else None
+        return CLOSING[phase] if books_whole and draft.may(settlement.SETTLE) else None
     if phase is SettlementPhase.UNCONFIRMED:
         return None  # D20: the sign-in above may decide it, else a person does
     if state.session.renewal_wanted and draft.may(session.SIGN_IN):
@@ -79,7 +82,7 @@ def next_step(draft: Draft) -> Step | None:
         return Step.REPEAT_REFUND
     if advice_delivery.next_urgent(draft) is not None:
         return Step.SEND_ADVICE
-    if phase is SettlementPhase.DRAINING and settlement.drained(draft) and draft.may(settlement.SETTLE):
+    if books_whole and _may_end_draining(draft):
         return Step.SKIP_BATCH if settlement.skippable(draft) else Step.ASK_TOTALS
     if settlement.due(draft) is not None and draft.may(settlement.SETTLE) and (step := _due_step(draft)) is not None:
         return step
@@ -92,6 +95,11 @@ def next_step(draft: Draft) -> Step | None:
     if draft.rules.echo_interval_s and draft.may(session.ECHO):
         return Step.ECHO
     return None
+
+
+def _may_end_draining(draft: Draft) -> bool:
+    draining = draft.state.settlement.phase is SettlementPhase.DRAINING
+    return draining and settlement.drained(draft) and draft.may(settlement.SETTLE)
 
 
 def _due_step(draft: Draft) -> Step | None:
@@ -123,6 +131,7 @@ def waits_until(draft: Draft) -> list[float]:
     if draft.state.exchange is None and agenda.link_up:
         times += [agenda.not_before_s[what] for what in _held_back(draft) if what in agenda.not_before_s]
         draining = draft.state.settlement.phase is SettlementPhase.DRAINING and not settlement.delivered(draft)
+        draining &= not restored.holds_settlement(draft.state)
         if draining and (ends_s := settlement.drain_ends_s(draft)) is not None:
             times.append(ends_s)
     return times
@@ -139,15 +148,16 @@ def _held_back(draft: Draft) -> list[str]:
     state = draft.state
     if not state.session.signed_in:
         return [session.SIGN_IN]
+    books_whole = not restored.holds_settlement(state)
     if state.settlement.phase in CLOSING:
-        return [settlement.SETTLE]
+        return [settlement.SETTLE] if books_whole else []
     if state.settlement.phase is SettlementPhase.UNCONFIRMED:
         return []
-    owed = [rev for rev in state.unended_reversals() if rev.status is not ReversalStatus.CONFLICT]
+    owed = [rev for rev in state.unended_reversals() if rev.status is not ReversalStatus.CONFLICT and not rev.held]
     held = [reversals.due_key(rev.request_id) for rev in owed]
     held += advice_delivery.held_back(draft)
     draining = state.settlement.phase is SettlementPhase.DRAINING and settlement.drained(draft)
-    if draining or settlement.due(draft) is not None:
+    if books_whole and (draining or settlement.due(draft) is not None):
         held.append(settlement.SETTLE)
     if draft.rules.echo_interval_s:
         held.append(session.ECHO)

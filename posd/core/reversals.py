@@ -44,7 +44,7 @@ def due_key(request_id: RequestId) -> str:
 def next_owed(draft: Draft, force: bool) -> Reversal | None:
     """The oldest reversal whose turn it is; `force` (a request waits): an owed one need not wait for its gap."""
     for reversal in draft.state.unended_reversals():
-        if reversal.status is ReversalStatus.CONFLICT:
+        if reversal.status is ReversalStatus.CONFLICT or reversal.held:
             continue
         if draft.may(due_key(reversal.request_id)) or (force and reversal.status is ReversalStatus.OWED):
             return reversal

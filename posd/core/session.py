@@ -16,7 +16,7 @@
   alerted: nothing of it is done here.
 """
 
-from posd.core import management, settlement
+from posd.core import management, restored, settlement
 from posd.core import records as r
 from posd.core.answers import AnswerClass, ExchangeKind, HostAnswer, MacCheck
 from posd.core.draft import Draft
@@ -64,7 +64,9 @@ def answered(draft: Draft, answer: HostAnswer, for_settlement: bool) -> None:
     draft.at_once(SIGN_IN)
     draft.note("signed_in", batch=draft.state.batch.number)
     _answer_waiting_terminals(draft)
-    if answer.batch_number is not None and answer.batch_number != previous:
+    if draft.state.gap is not None and draft.state.gap.number is None:
+        restored.host_told(draft, answer.batch_number)
+    elif answer.batch_number is not None and answer.batch_number != previous:
         _batch_number_changed(draft, answer)
     if draft.state.settlement.phase is SettlementPhase.OPEN and for_settlement:
         settlement.begin(draft)
@@ -143,6 +145,7 @@ def echo_ended(draft: Draft, answered: bool) -> None:
 
 def terminal_wants_keys(draft: Draft, event: TerminalSignInRequested) -> None:
     """The terminal's 0800: answered from the held block, or as soon as there is one (D26)."""
+    restored.terminal_signed_in(draft, event)
     if draft.state.session.signed_in:
         _give_keys(draft, event.reply_to)
         return

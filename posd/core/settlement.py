@@ -109,13 +109,15 @@ def nothing_to_settle(draft: Draft) -> bool:
 
 
 def skippable(draft: Draft) -> bool:
-    """It ends without a message, unless the acquirer wants empty batches too."""
-    return draft.rules.skip_empty and nothing_to_settle(draft)
+    """It ends without a message, unless the acquirer wants empty batches too; after a restore nobody knows."""
+    return draft.state.gap is None and draft.rules.skip_empty and nothing_to_settle(draft)
 
 
 def waits(draft: Draft) -> limits.Wait | None:
     """Why the settlement that is due does not begin; None: it may, or none is due (D23)."""
     wanted = due(draft)
+    if wanted is not None and draft.state.gap is not None:
+        return limits.Wait.GAP
     return limits.waiting(draft, *wanted, _satisfied_until_ms(draft)) if wanted is not None else None
 
 

@@ -218,7 +218,8 @@ class Reversal(Struct, frozen=True):
 
     `reason` is what the next attempt says in field 39. `unanswered` counts attempts of ours that no answer followed:
     only then may 12 and 25 acknowledge what was approved (D11). `unsayable`: why it cannot be encoded (D1). `icc`:
-    what the terminal's own reversal told of the chip.
+    what the terminal's own reversal told of the chip. `held`: it was owed in a backup, and nobody knows what became of
+    it since: it waits for a person (restored.py).
     """
 
     request_id: RequestId
@@ -239,13 +240,15 @@ class Reversal(Struct, frozen=True):
     history: tuple[Attempt, ...] = ()
     unsayable: str = ""
     icc: str = ""
+    held: bool = False
 
 
 class Advice(Struct, frozen=True):
     """The delivery of the advice `request_id`; what it says is its transaction.
 
     `unanswered` counts attempts that the host may have acted on although no trustworthy answer came: only then does 94
-    mean done (D14). `settled`: how the host was found to have it. `unsayable`: why it cannot be encoded (D1).
+    mean done (D14). `settled`: how the host was found to have it. `unsayable`: why it cannot be encoded (D1). `held`:
+    as of a reversal.
     """
 
     request_id: RequestId
@@ -263,6 +266,7 @@ class Advice(Struct, frozen=True):
     resolved_reason: str | None = None
     history: tuple[Attempt, ...] = ()
     unsayable: str = ""
+    held: bool = False
 
 
 TERMINAL_KEYS_MAX = 2
@@ -364,6 +368,31 @@ class TerminalUpload(Struct, frozen=True):
     ended: bool = False
 
 
+ASKED_OF_THE_GAP_MAX = 256
+"""So many of the newest requests by which terminals spoke of what is in a gap are remembered; the journal has all."""
+
+
+class Gap(Struct, frozen=True):
+    """What this journal does not know: it is a backup of `since_ms`, restored at `until_ms` (restored.py).
+
+    In between the numbers from `first_stan` to the one before `next_stan` may have been used, and the batches from
+    `first_number` to `number`, which the host had open after the restore; None: it has not been found out. `mark`: the
+    terminal's own trace number of a sign-in since: what is above it is new. `admitted_by`: who says that everything is
+    new. `asked`: requests of terminals that belong in the gap, and were refused.
+    """
+
+    backup: str
+    since_ms: int
+    until_ms: int
+    first_stan: Stan
+    next_stan: Stan
+    first_number: BatchNumber
+    number: BatchNumber | None = None
+    mark: Stan | None = None
+    admitted_by: str = ""
+    asked: tuple[RequestId, ...] = ()
+
+
 class State(Struct, frozen=True):
     """All that is true of one terminal. `stan` is the next to be used; `closed` keeps the last closed batches (D33).
 
@@ -394,6 +423,8 @@ class State(Struct, frozen=True):
     out_of_balance: LastClose | None = None
     """The newest close whose totals did not agree, until one after it is agreed."""
     terminal_upload: TerminalUpload | None = None
+    gap: Gap | None = None
+    """This journal is a restored older one, and nobody has ended what is unknown since (restored.py)."""
 
     def find(self, request_id: RequestId) -> Transaction | None:
         """The transaction in the open or one of the last closed batches."""
@@ -407,6 +438,11 @@ class State(Struct, frozen=True):
     def undelivered_advices(self) -> list[Advice]:
         """Advices that the host has not acknowledged: owed or stuck; oldest first."""
         return [advice for advice in self.advices.values() if advice.status in UNDELIVERED]
+
+    def held(self) -> list[RequestId]:
+        """What was owed in a backup, and waits for a person since it was restored; oldest first."""
+        reversals = [rev.request_id for rev in self.unended_reversals() if rev.held]
+        return [*reversals, *(advice.request_id for advice in self.undelivered_advices() if advice.held)]
 
     def unended_reversals(self) -> list[Reversal]:
         """Reversals that are still owed, stuck or in conflict; oldest first."""

@@ -21,7 +21,7 @@ Which state moves on what: tables/transactions.py.
 
 from msgspec.structs import replace
 
-from posd.core import advice_delivery, confirmations, invoices, limits, originals, refunds
+from posd.core import advice_delivery, confirmations, invoices, limits, originals, refunds, restored
 from posd.core import records as r
 from posd.core.answers import AnswerClass, AnswerFacts, ExchangeKind, HostAnswer, MacCheck
 from posd.core.draft import Draft
@@ -102,6 +102,8 @@ def _refusal(draft: Draft, event: TransactionRequested) -> tuple[Refusal, str] |
     earlier = draft.state.refused.get(event.request_id)
     if earlier is not None and not (kind.advice and earlier in NOT_NOW):
         return Refusal(earlier), "this request was refused before"  # D6
+    if (since_restore := restored.refusal(draft.state, event)) is not None:
+        return since_restore
     if event.has_pin and not draft.rules.pin_allowed:
         return Refusal.NOT_SUPPORTED, "PIN entry is refused for this terminal by its configuration"
     under_our_keys = draft.rules.keys_expected and (event.has_pin or event.tracks_encrypted)
@@ -115,6 +117,8 @@ def _refusal(draft: Draft, event: TransactionRequested) -> tuple[Refusal, str] |
     if draft.rules.on_stuck is OnStuck.BLOCK and (kind.reversible or kind.in_doubt):
         for status in NEED_SOMEBODY & {rev.status for rev in draft.state.reversals.values()}:
             return Refusal.BLOCKED, f"a reversal is {status} and the configuration blocks new transactions"
+        if any(rev.held for rev in draft.state.reversals.values()):
+            return Refusal.BLOCKED, "a reversal is held since a restore and the configuration blocks new transactions"
     if not (kind.takes_back or kind.replaces) and limits.full(draft, kind.side):
         return Refusal.BATCH_FULL, "the batch is full: it has to be settled first"  # D22
     return invoices.refusal(draft.state, draft.rules, event)
@@ -123,7 +127,12 @@ def _refusal(draft: Draft, event: TransactionRequested) -> tuple[Refusal, str] |
 NEED_SOMEBODY = frozenset({ReversalStatus.STUCK, ReversalStatus.CONFLICT})
 """Of a reversal: it has been tried, and did not end (D11)."""
 
-NOT_NOW = frozenset({Refusal.NOT_SENT, Refusal.BUSY, Refusal.BATCH_FULL, Refusal.BLOCKED, Refusal.FENCED})
+NOT_NOW = frozenset(
+    {
+        *(Refusal.NOT_SENT, Refusal.BUSY, Refusal.BATCH_FULL, Refusal.BLOCKED, Refusal.FENCED),
+        *(Refusal.RESTORED, Refusal.SIGN_IN_FIRST),
+    }
+)
 """What an advice may be told more than once: it has happened, and its terminal tells it until somebody takes it."""
 
 

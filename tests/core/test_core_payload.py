@@ -29,6 +29,7 @@ GOLDEN_FILES = (
     "management.v1.jsonl",
     "not_sent.v1.jsonl",
     "totals_not_sent.v1.jsonl",
+    "restored.v1.jsonl",
 )
 
 FOLDED = (
@@ -41,6 +42,7 @@ FOLDED = (
     "not_sent.v1",
     "totals_not_sent.v1",
     "management.v1",
+    "restored.v1",
 )
 
 

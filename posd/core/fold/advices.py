@@ -123,7 +123,7 @@ def _after(advice: Advice, record: Changed) -> Advice:
             return replace(advice, status=_to(advice, Input.CANCELLED))
         case r.AdviceRetryWanted():
             attempts = 0 if advice.status is AdviceStatus.STUCK else advice.attempts
-            return replace(advice, status=_to(advice, Input.RETRY), attempts=attempts, wanted=True)
+            return replace(advice, status=_to(advice, Input.RETRY), attempts=attempts, wanted=True, held=False)
         case r.AdviceResolved():
             ended = _to(advice, Input.RESOLVED)
             return replace(advice, status=ended, resolved_by=record.by, resolved_reason=record.reason)

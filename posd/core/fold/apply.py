@@ -14,6 +14,7 @@ from posd.core.effects import Refusal
 from posd.core.fold.advices import AdviceRecord, apply_advice
 from posd.core.fold.edits import after, begun, change_txn, confirmed, end_exchange, moved
 from posd.core.fold.refunds import apply_refund
+from posd.core.fold.restored import RestoredRecord, apply_restored, asked_of_the_gap
 from posd.core.fold.reversals import ReversalRecord, apply_reversal
 from posd.core.fold.settlement import SettlementRecord, apply_settlement
 from posd.core.fold.terminal_close import told as terminal_told
@@ -44,6 +45,8 @@ def apply(state: State, record: r.Record, at_ms: int) -> State:
         return apply_advice(state, record, at_ms)
     if isinstance(record, SettlementRecord):
         return apply_settlement(state, record, at_ms)
+    if isinstance(record, RestoredRecord):
+        return apply_restored(state, record, at_ms)
     match record:
         case r.LaneOpened():
             return opened(record, at_ms)
@@ -75,6 +78,7 @@ def apply(state: State, record: r.Record, at_ms: int) -> State:
             told = ChipEnd(record.result, record.code, record.icc)
             return change_txn(state, record.request_id, lambda txn: replace(txn, chip_end=told))
         case r.OriginalRefusedInAdvance():
+            state = asked_of_the_gap(state, record.request_id, None)
             return replace(state, tombstones=(*state.tombstones, record.request_id)[-TOMBSTONES_MAX:])
         case _:
             assert_never(record)
@@ -105,6 +109,7 @@ def _management(
 def _refused(state: State, record: r.RequestRefused) -> State:
     """The terminal was told no, and that stands; a second request under a key says nothing about the first (D6)."""
     of = record.request_id
+    state = asked_of_the_gap(state, of, record.refusal)
     if of is not None and record.refusal == Refusal.KEY_REUSED.value and of not in state.collided:
         return replace(state, collided=(*state.collided, of)[-TOMBSTONES_MAX:])
     if of is None or of in state.collided or state.find(of) is not None:
@@ -137,7 +142,8 @@ def _session(
                 out_because="",
             )
             batch = state.batch
-            if record.batch_number is not None and state.settlement.phase is SettlementPhase.OPEN:  # D7
+            unsure = state.gap is not None and state.gap.number is None  # the batch of the backup keeps its own
+            if record.batch_number is not None and state.settlement.phase is SettlementPhase.OPEN and not unsure:  # D7
                 batch = replace(batch, number=record.batch_number)
             return replace(state, exchange=None, session=signed_in, batch=batch)
         case r.SignInFailed():

@@ -130,10 +130,10 @@ def _after(
             return replace(reversal, status=_to(reversal, Input.REOPENED), attempts=0, unanswered=0)
         case r.ReversalRetryWanted():
             attempts = 0 if reversal.status is ReversalStatus.STUCK else reversal.attempts
-            return replace(reversal, status=_to(reversal, Input.RETRY), attempts=attempts)
+            return replace(reversal, status=_to(reversal, Input.RETRY), attempts=attempts, held=False)
         case r.ReversalResolved():
             ended = _to(reversal, Input.RESOLVED)
-            return replace(reversal, status=ended, resolved_by=record.by, resolved_reason=record.reason)
+            return replace(reversal, status=ended, held=False, resolved_by=record.by, resolved_reason=record.reason)
         case _:
             assert_never(record)
 

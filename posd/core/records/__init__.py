@@ -44,6 +44,18 @@ from posd.core.records.advices import (
 from posd.core.records.advices import (
     AmountReplaced as AmountReplaced,
 )
+from posd.core.records.restored import (
+    GapResolved as GapResolved,
+)
+from posd.core.records.restored import (
+    HostBatchFound as HostBatchFound,
+)
+from posd.core.records.restored import (
+    LaneRestored as LaneRestored,
+)
+from posd.core.records.restored import (
+    TerminalAdmitted as TerminalAdmitted,
+)
 from posd.core.records.reversals import (
     OriginalRefusedInAdvance as OriginalRefusedInAdvance,
 )
@@ -317,4 +329,8 @@ Record = (
     | TerminalItemsCompared
     | TerminalUploadEnded
     | ChipEndTold
+    | LaneRestored
+    | HostBatchFound
+    | TerminalAdmitted
+    | GapResolved
 )

@@ -9,9 +9,11 @@
     no_items     -         -         TRAILER      -          -        -
     moved_on     -         -         -            UPLOADING  -        -
     all_uploaded -         -         -            TRAILER    -        -
-    unclear      -         -         UNCONFIRMED  -          -        -
+    unclear      -         -         UNCONFIRMED  UNCONFIRMED UNCONFIRMED -
     not_closed   -         DRAINING  TOTALS       UPLOADING  TRAILER  TOTALS
-    closed       -         OPEN      OPEN         OPEN       OPEN     OPEN
+    closed       OPEN      OPEN      OPEN         OPEN       OPEN     OPEN
+
+From open a batch is closed, and an upload or an end message becomes unclear, only after a restore (../restored.py).
 
 The rules in prose: ../settlement.py.
 """
@@ -49,6 +51,8 @@ TABLE: dict[tuple[SettlementPhase, Input], SettlementPhase] = {
     (_P.TOTALS, _I.ITEMS_WANTED): _P.UPLOADING,
     (_P.TOTALS, _I.NO_ITEMS): _P.TRAILER,
     (_P.TOTALS, _I.UNCLEAR): _P.UNCONFIRMED,
+    (_P.UPLOADING, _I.UNCLEAR): _P.UNCONFIRMED,
+    (_P.TRAILER, _I.UNCLEAR): _P.UNCONFIRMED,
     (_P.UPLOADING, _I.UNANSWERED): _P.UPLOADING,
     (_P.UPLOADING, _I.MOVED_ON): _P.UPLOADING,
     (_P.UPLOADING, _I.ALL_UPLOADED): _P.TRAILER,
@@ -58,6 +62,7 @@ TABLE: dict[tuple[SettlementPhase, Input], SettlementPhase] = {
     (_P.UPLOADING, _I.NOT_CLOSED): _P.UPLOADING,
     (_P.TRAILER, _I.NOT_CLOSED): _P.TRAILER,
     (_P.UNCONFIRMED, _I.NOT_CLOSED): _P.TOTALS,
+    (_P.OPEN, _I.CLOSED): _P.OPEN,
     (_P.DRAINING, _I.CLOSED): _P.OPEN,
     (_P.TOTALS, _I.CLOSED): _P.OPEN,
     (_P.UPLOADING, _I.CLOSED): _P.OPEN,

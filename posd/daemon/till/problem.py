@@ -80,6 +80,7 @@ STATUS: Mapping[Refusal, tuple[int, str]] = {
     Refusal.BATCH_FULL: (503, f"settle first: POST …/settlements{AGAIN}"),
     Refusal.BUSY: (503, f"wait a little{AGAIN}"),
     Refusal.FENCED: (503, "posd stopped serving this terminal: restart it, and report what its log says"),
+    Refusal.RESTORED: (503, f"a person first has to say what the tills have: posd restore-gap list{AGAIN}"),
     Refusal.MALFORMED: (409, f"it cannot be said to the host as it stands; see posd's log{AGAIN}"),
     Refusal.NOT_SUPPORTED: (409, f"see posd check-config{AGAIN}"),
     Refusal.NOT_REVERSIBLE: (409, "look at the transaction: GET it by its id"),

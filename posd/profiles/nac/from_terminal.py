@@ -80,7 +80,8 @@ class RequestReader:
         code = message.get(3) or ""
         match first_mti(message.mti):
             case "0800" if code == LOGON:
-                return ReadRequest(e.TerminalSignInRequested(reply_to, received_s))
+                stan = trace(message) if message.get(11) is not None else None
+                return ReadRequest(e.TerminalSignInRequested(reply_to, received_s, stan))
             case "0800" if code == ECHO:
                 return ReadRequest(e.TerminalEchoed(reply_to))
             case "0100" | "0200" | "0220":

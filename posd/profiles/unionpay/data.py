@@ -286,6 +286,7 @@ REFUSALS: Mapping[Refusal, str] = MappingProxyType(
         Refusal.BATCH_FULL: "96",
         Refusal.BUSY: "96",
         Refusal.FENCED: "96",
+        Refusal.RESTORED: "96",
         Refusal.MALFORMED: "30",
         Refusal.NOT_SUPPORTED: "40",
         Refusal.NOT_REVERSIBLE: "06",

@@ -110,8 +110,7 @@ class RequestReader:
                     return ReadRequest(_management(message, reply_to, received_s))
                 if code not in SERVED_BY.get(self._sign_in, (self._sign_in,)):
                     raise Unusable(Refusal.NOT_SUPPORTED, f"sign-in code {code}: this host is signed in to otherwise")
-                _trace(message)
-                return ReadRequest(e.TerminalSignInRequested(reply_to, received_s))
+                return ReadRequest(e.TerminalSignInRequested(reply_to, received_s, _trace(message)))
             case "0820":
                 return ReadRequest(_management(message, reply_to, received_s))
             case "0100" | "0200" | "0220":
