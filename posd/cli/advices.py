@@ -13,8 +13,8 @@ from posd.cli.status import moment
 from posd.daemon.shown.views import View
 from posd.errors import ConfigError
 
-NEEDS_A_PERSON = frozenset({"stuck", "refused"})
-COLOURS = {"owed": "yellow", "stuck": "red", "refused": "red"}
+NEEDS_A_PERSON = frozenset({"stuck", "refused", "held"})
+COLOURS = {"owed": "yellow", "stuck": "red", "refused": "red", "held": "red"}
 HEADS = ("ADVICE", "KIND", "STATUS", "AMOUNT", "SINCE", "TRIES", "LAST ANSWER", "NEXT TRY")
 
 

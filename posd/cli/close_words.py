@@ -124,6 +124,8 @@ EVENTS: Mapping[str, str] = {
     "trailer_sent": "发送批结束，已上送 {uploaded} 笔，流水号 {stan:06d}",
     "trailer_unanswered": "批结束未获确认",
     "batch_closed": "{outcome}；下一批次 {next_number:06d}",
+    "lane_restored": "posd 由备份 {backup} 恢复，此后的交易不明",
+    "gap_resolved": "恢复缺口已核对了结",
     "terminal_closed": "终端自行结算批次 {terminal_batch:06d}，总计{agreed}",
     "terminal_items_compared": "终端上送批次 {terminal_batch:06d} 共 {stans} 笔，其中 {differing} 笔不一致",
     "terminal_upload_ended": "终端批次 {terminal_batch:06d} 上送结束：申报 {stated}，收到 {seen}，缺 {missing} 笔",

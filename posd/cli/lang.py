@@ -47,6 +47,8 @@ GLOSSARY: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "till": ("收银机", ("收款机", "收银台")),
     "terminal": ("终端", ("刷卡机",)),
     "sign-in": ("签到", ("登录",)),
+    "restore": ("恢复", ("还原",)),
+    "backup": ("备份", ()),
     "fenced": ("隔离", ("围栏",)),
 }
 """English term -> its one Chinese word, and words that a shop would take for something else."""

@@ -12,9 +12,9 @@ from posd.cli.status import moment
 from posd.daemon.shown.views import View
 from posd.errors import ConfigError
 
-NEEDS_A_PERSON = frozenset({"stuck", "conflict"})
+NEEDS_A_PERSON = frozenset({"stuck", "conflict", "held"})
 UNENDED = NEEDS_A_PERSON | {"owed"}
-COLOURS = {"owed": "yellow", "stuck": "red", "conflict": "red", "acknowledged": "", "resolved": ""}
+COLOURS = {"owed": "yellow", "stuck": "red", "conflict": "red", "held": "red", "acknowledged": "", "resolved": ""}
 HEADS = ("REVERSAL OF", "STATUS", "AMOUNT", "OWED SINCE", "TRIES", "LAST ANSWER", "NEXT TRY", "WHY IT IS OWED")
 
 

@@ -66,6 +66,8 @@ TEXTS: Mapping[str, tuple[str, str]] = {
     "owed": ("{count} owed", "{count} 笔待发"),
     "stuck": ("{count} stuck", "{count} 笔卡住"),
     "conflict": ("{count} in conflict", "{count} 笔冲突"),
+    "on_hold": ("{count} held", "{count} 笔待核实"),
+    "gap": ("waits: restored, not reconciled", "等待：恢复后尚未核对"),
     "next_due": ("due {at}", "{at} 结算"),
     "late": ("LATE since {at}", "已逾期，自 {at}"),
     "due_since": ("due since {at}", "自 {at} 起待结算"),
@@ -149,6 +151,12 @@ DOING: Mapping[str, str] = {
 }
 
 FINDINGS: Mapping[str, str] = {
+    "restore_gap": (
+        "posd 由 {since} 的备份恢复：至 {until} 的交易不明（流水号 {first:06d} 至 {last:06d}，批次 {batches}），"
+        "专人核对了结前不结算"
+    ),
+    "restore_waits": "恢复后尚不能全部受理：等待主机批次号、终端签到，或由专人放行",
+    "restore_held": "备份中有 {count} 笔冲正或离线交易待核实，主机是否已处理不明",
     "reversals_conflict": "{count} 笔冲正与主机记录冲突，须由专人处理",
     "refunds_in_doubt": "{count} 笔退货存疑，无法确认款项是否已退，请联系收单行核实",
     "advices_refused": "{count} 笔离线交易被主机拒绝，请联系收单行核实",
@@ -185,6 +193,9 @@ FINDINGS: Mapping[str, str] = {
 }
 
 TO_DO: Mapping[str, str] = {
+    "restore_gap": "与收单行核对：posd restore-gap list --tid {tid}；了结：posd restore-gap resolve --tid {tid}",
+    "restore_waits": "专人可放行：posd restore-gap admit --tid {tid} --by 姓名 --reason 原因",
+    "restore_held": "查看：posd restore-gap list --tid {tid}",
     "refunds_in_doubt": "查看：posd txn list --tid {tid} --status in_doubt；核实后：posd txn resolve",
     "settlement_late": "原因消除后 posd 会自动结算；立即尝试：posd settle --tid {tid}",
     "settlement_held": "核对后批准：posd settle --tid {tid} --approve --by 姓名 --reason 原因",
@@ -214,6 +225,7 @@ BLOCKERS: Mapping[str, str] = {
     "signed_out": "未签到",
     "fenced": "终端已隔离",
     "unconfirmed": "无法确认主机是否已结算，须由专人决定",
+    "gap": "由备份恢复，尚未核对了结",
     "reversals": "有冲正尚未完成",
     "advices": "有离线交易尚未上送",
     "confirmations": "有交易尚待收银机确认",

@@ -115,8 +115,9 @@ def amount(totals: View, side: str, lang: Lang) -> str:
     return say(lang, "amount", amount=f"{minor // 100:,}.{minor % 100:02d}", count=count)
 
 
-def _reversals(owed: View, lang: Lang) -> str:
-    parts = [say(lang, name, count=owed[name]) for name in ("owed", "stuck", "conflict") if owed[name]]
+def _reversals(counted: View, lang: Lang) -> str:
+    owed = {**counted, "on_hold": counted["held"]}
+    parts = [say(lang, name, count=owed[name]) for name in ("owed", "stuck", "conflict", "on_hold") if owed[name]]
     return ", ".join(parts) or say(lang, "none")
 
 
@@ -127,6 +128,8 @@ def _settlement(closing: View, lang: Lang) -> str:
             return say(lang, "late", at=moment(closing["due_since"]))
         case "deferred":
             return say(lang, "is_deferred", at=moment(closing["deferred"]["until"]))
+        case "gap":
+            return say(lang, "gap")
         case "held":
             return say(lang, "is_held", **closing["held"])
         case "due" if closing["due_since"]:

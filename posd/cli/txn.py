@@ -66,9 +66,17 @@ def list_command(config: Path, wanted: Wanted, as_json: bool, utc: bool) -> int:
             colours=[COLOURS.get(txn["status"], "") for txn in found],
         )
     )
+    _note_gaps(said)
     if said["left_out"]:
         note(f"{said['left_out']} older ones are left out; narrow it with --tid, --batch or --status")
     return exit_status.GOOD
+
+
+def _note_gaps(said: View) -> None:
+    """What is not listed because this journal does not know it."""
+    for gap in said.get("gaps", ()):
+        span = f"from {gap['since']} to {gap['until']}"
+        note(f"terminal {gap['tid']}: what was done {span} is not known; see: posd restore-gap list")
 
 
 def _listed(settings: Settings, wanted: Wanted) -> View:
@@ -85,7 +93,7 @@ def _listed(settings: Settings, wanted: Wanted) -> View:
         return said
     every = sorted([*said["transactions"], *_refused(settings, wanted)], key=_order)
     newest = every[-(wanted.limit or len(every)) :]
-    return {"transactions": newest, "left_out": said["left_out"] + len(every) - len(newest)}
+    return {**said, "transactions": newest, "left_out": said["left_out"] + len(every) - len(newest)}
 
 
 def _order(txn: View) -> tuple[str, int, int]:

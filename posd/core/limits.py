@@ -25,6 +25,8 @@ COUNT_WARN, COUNT_SETTLE, COUNT_REFUSE = 700, 850, 950
 
 CUTOVER_WARNING_MS = round(timedelta(minutes=30) / timedelta(milliseconds=1))
 CUTOVER = "cutover"
+SETTLE = "settle"
+"""The agenda's name for the next step of a settlement."""
 
 
 class Wait(StrEnum):

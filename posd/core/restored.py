@@ -26,10 +26,10 @@ Only a named person with a reason ends a gap, and not while anything is held. It
 """
 
 from posd.core import records as r
-from posd.core import settlement
 from posd.core.draft import Draft
 from posd.core.effects import BatchEnded, Refusal
 from posd.core.events import AdmitAfterRestore, Restored, TerminalSignInRequested, TransactionRequested
+from posd.core.limits import SETTLE
 from posd.core.state import CloseOutcome, Gap, State
 from posd.core.totals import totals_of
 from posd.values import STAN_MAX, BatchNumber, Stan
@@ -77,7 +77,7 @@ def _found(draft: Draft, number: BatchNumber, by: str) -> None:
         totals = draft.state.settlement.totals or totals_of(draft.state.transactions.values(), draft.rules)
         draft.record(r.BatchClosed(CloseOutcome.UNCONFIRMED, totals, number, by))
         draft.alert("batch_closed_unconfirmed", batch=ours, next_number=number, by=by)
-        draft.at_once(settlement.SETTLE)
+        draft.at_once(SETTLE)
         draft.effects.append(BatchEnded())
     draft.record(r.HostBatchFound(number, by))
 
@@ -150,7 +150,7 @@ def resolve(draft: Draft, by: str, reason: str) -> str | None:
     if held := draft.state.held():
         return f"{len(held)} held reversal(s) or advice(s) first: retry or resolve each; the first is {held[0]}"
     draft.record(r.GapResolved(by, reason))
-    draft.at_once(settlement.SETTLE)
+    draft.at_once(SETTLE)
     draft.note("restore_gap_resolved", by=by)
     return None
 

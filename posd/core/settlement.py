@@ -25,15 +25,13 @@ from posd.core import records as r
 from posd.core.answers import AnswerClass, ExchangeKind, GroupResult, HostAnswer, HostTotals, Totals
 from posd.core.draft import Draft
 from posd.core.effects import BatchEnded, SendTotals
+from posd.core.limits import SETTLE as SETTLE
 from posd.core.reversals import due_key
 from posd.core.schedule import DAY_MS, host_wall_ms, newest_due_ms
 from posd.core.state import CloseOutcome, Reversal, Settlement, SettlementCause, SettlementPhase, Transaction, TxnStatus
 from posd.core.totals import counts, possible, to_upload, totals_of
 from posd.core.verdict import SEEN_BEFORE
 from posd.values import BATCH_NUMBER_MAX, BatchNumber, next_batch_number
-
-SETTLE = "settle"
-
 
 CLOSING = frozenset({SettlementPhase.TOTALS, SettlementPhase.UPLOADING, SettlementPhase.TRAILER})
 """From the totals on nothing but the close leaves."""

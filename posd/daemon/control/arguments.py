@@ -19,6 +19,8 @@ COMMANDS: Mapping[str, Mapping[str, type]] = {
     "txn.resolve": {"id": str, "happened": bool, "by": str, "reason": str},
     "settle": {"tid": str, "by": str},
     "settle.decide": {"tid": str, "closed": bool, "by": str, "reason": str},
+    "gap.admit": {"tid": str, "terminal_stan": int, "batch": int, "by": str, "reason": str},
+    "gap.resolve": {"tid": str, "by": str, "reason": str},
     "settle.approve": {"tid": str, "batch": int, "by": str, "reason": str},
 }
 """Verb -> its arguments."""

@@ -29,7 +29,7 @@ from posd.daemon.shown.watch import Watched, watch
 from posd.errors import ConfigError
 from posd.profiles.codes import flagged, meanings
 from posd.profiles.contract import Profile
-from posd.values import Now, RequestId, Tid
+from posd.values import BATCH_NUMBER_MAX, STAN_MAX, BatchNumber, Now, RequestId, Stan, Tid
 
 VERBS = (*QUESTIONS, *COMMANDS)
 
@@ -108,6 +108,8 @@ class Control:
                 yield Reply("result", await self._resolve_refund(request))
             case "settle.decide":
                 yield Reply("result", await self._decide(request))
+            case "gap.admit" | "gap.resolve":
+                yield Reply("result", await self._end_gap(request))
             case "settle.approve":
                 yield Reply("result", await self._approve(request))
             case "settle":
@@ -252,13 +254,30 @@ class Control:
         log.info("settlement_approved", tid=tid, by=by, reason=reason, uid=request.uid)
         return {"tid": tid, "text": text}
 
+    async def _end_gap(self, request: Request) -> View:
+        """A named person vouches for what is new since a restore, or ends what is not known since."""
+        given = checked(request.verb, request.args, COMMANDS[request.verb])
+        by, reason = _by(request, given, mandatory=True), why(request.verb, given)
+        tid = self._only_one(request.verb, given.get("tid"), _has_gap, "restored from a backup")
+        wish = f"{request.id}:{tid}"
+        event: e.Command
+        if request.verb == "gap.admit":
+            stan, number = _number(given, "terminal_stan", STAN_MAX), _number(given, "batch", BATCH_NUMBER_MAX)
+            known = Stan(stan) if stan is not None else None
+            event = e.AdmitAfterRestore(wish, by, reason, known, BatchNumber(number) if number is not None else None)
+        else:
+            event = e.ResolveGap(wish, by, reason)
+        text = await self._command(tid, event)
+        log.info("restore_gap", tid=tid, verb=request.verb, by=by, reason=reason, uid=request.uid)
+        return {"tid": tid, "text": text}
+
     def _only_one(self, verb: str, tid: str | None, concerned: Callable[[State], bool], what: str) -> Tid:
         """The terminal named, or the only one there is. Raises ConfigError, which names those that are concerned."""
         found = chosen(self.everything(), tid)
         if len(found) == 1:
             return found[0][0]
         those = [known for known, runner in self._daemon.lanes.items() if concerned(runner.lane.engine.state)]
-        hint = f"{what}: {', '.join(those)}" if those else f"no settlement is {what}"
+        hint = f"{what}: {', '.join(those)}" if those else f"none is {what}"
         raise ConfigError(f"{verb}: say which terminal with 'tid'; {hint}")
 
     async def _command(self, tid: Tid, event: e.Command) -> str:
@@ -292,6 +311,18 @@ def _undecided(state: State) -> bool:
 
 def _held(state: State) -> bool:
     return state.settlement.held_minor is not None and state.settlement.approved_by is None
+
+
+def _has_gap(state: State) -> bool:
+    return state.gap is not None
+
+
+def _number(given: Mapping[str, Any], name: str, most: int) -> int | None:
+    """A number of six digits. Raises ConfigError."""
+    value: int | None = given.get(name)
+    if value is not None and not 1 <= value <= most:
+        raise ConfigError(f"gap.admit: {name!r} must be 1 to {most}")
+    return value
 
 
 def _by(request: Request, given: Mapping[str, Any], *, mandatory: bool) -> str:

@@ -13,8 +13,8 @@ def advice_view(advice: Advice, state: State, around: Around) -> View:
     return {
         "request_id": advice.request_id,
         "tid": state.tid,
-        "status": advice.status.value,
-        "text": words.ADVICE[advice.status],
+        "status": words.HELD if advice.held else advice.status.value,
+        "text": words.HELD_TEXT if advice.held else words.ADVICE[advice.status],
         "kind": txn.kind.value if txn else None,
         "amount": format_amount(txn.amount_minor) if txn else None,
         "amount_minor": txn.amount_minor if txn else None,
@@ -37,7 +37,9 @@ def advice_view(advice: Advice, state: State, around: Around) -> View:
         "on_its_way": bool(state.exchange and state.exchange.request_id == advice.request_id),
         "next_try_at": _next_try(advice, around),
         "history": [{"at": around.when(one.at_ms), "text": _attempt(one, around)} for one in advice.history],
-        "to_do": words.ADVICE_TO_DO[advice.status].format(id=advice.request_id),
+        "to_do": (words.HELD_TO_DO if advice.held else words.ADVICE_TO_DO[advice.status]).format(
+            id=advice.request_id, verb="advices"
+        ),
     }
 
 
@@ -50,7 +52,7 @@ def _attempt(one: Attempt, around: Around) -> str:
 def _next_try(advice: Advice, around: Around) -> str | None:
     """When its gap is over, if there is one; before that it also waits for its turn."""
     not_before_s = around.agenda.not_before_s.get(key_of(advice))
-    if not_before_s is None or advice.status not in UNDELIVERED:
+    if advice.held or not_before_s is None or advice.status not in UNDELIVERED:
         return None
     wait_ms = max(0, round((not_before_s - around.now.monotonic_s) * 1000))
     return around.when(around.now.wall_ms + wait_ms)

@@ -31,12 +31,8 @@ def findings(view: View) -> list[View]:
     """What of a terminal's view is not as it should be: `code`, `level` ("alert" or "note"), `text`, `to_do`."""
     return [
         {"tid": view["tid"], **finding}
-        for finding in (*_money(view), *_settlement(view), *_session(view), *_lately(view))
+        for finding in (*_gap(view), *_money(view), *_settlement(view), *_session(view), *_lately(view))
     ]
-
-
-def _of_terminal(view: View) -> Iterable[View]:
-    return (*_money(view), *_settlement(view), *_session(view), *_lately(view))
 
 
 def link_down(why: str) -> View:
@@ -88,6 +84,39 @@ def _lately(view: View) -> Iterable[View]:
 def finding_of(code: str, level: str, text: str, to_do: str = "", **facts: object) -> View:
     """One finding; `facts` are what its text says, for another language."""
     return {"code": code, "level": level, "text": text, "to_do": to_do, "facts": facts}
+
+
+WAITS_FOR = {
+    "host": "the host has not told yet which batch it has open",
+    "terminal": "the terminal has to sign in first",
+    "person": "for tills a person has to say that nothing of before is ordered again",
+}
+"""What keeps new requests out after a restore."""
+
+
+def _gap(view: View) -> Iterable[View]:
+    """What a restored backup does not know (core/restored.py)."""
+    gap = view["restore_gap"]
+    if gap is None:
+        return
+    tid, stans, batches = view["tid"], gap["stans"], gap["batches"]
+    numbers = f"trace numbers {stans['first']:06d} to {stans['last']:06d}"
+    last = f"{batches['last']:06d}" if batches["last"] is not None else "?"
+    text = (
+        f"posd was restored from a backup of {gap['since']}: what was done until {gap['until']} is not known "
+        f"({numbers}, batches {batches['first']:06d} to {last}); no settlement until a person ends this"
+    )
+    to_do = f"posd restore-gap list --tid {tid}; compare with the acquirer, then: posd restore-gap resolve --tid {tid}"
+    facts = {"since": gap["since"], "until": gap["until"], "first": stans["first"], "last": stans["last"]}
+    yield finding_of("restore_gap", ALERT, text, to_do, **facts, batches=f"{batches['first']:06d}-{last}")
+    if gap["waits_for"]:
+        why = "; ".join(WAITS_FOR[one] for one in gap["waits_for"])
+        level = NOTE if gap["waits_for"] == ["person"] else ALERT
+        to_do = f"a person may vouch for it: posd restore-gap admit --tid {tid} --by NAME --reason TEXT"
+        yield finding_of("restore_waits", level, f"not everything is sold since the restore: {why}", to_do, why=why)
+    if held := len(gap["held"]):
+        text = f"{held} reversal(s) or advice(s) of the backup are held: nobody knows what became of them"
+        yield finding_of("restore_held", ALERT, text, f"posd restore-gap list --tid {tid}", count=held)
 
 
 def _money(view: View) -> Iterable[View]:

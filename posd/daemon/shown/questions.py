@@ -16,6 +16,7 @@ from posd.daemon.links.route_choice import Health
 from posd.daemon.shown import views
 from posd.daemon.shown.advice_views import advice_view
 from posd.daemon.shown.findings import ALERT, findings
+from posd.daemon.shown.gap_view import gap_view
 from posd.daemon.shown.terminal_view import terminal_view
 from posd.daemon.shown.views import Around, View
 from posd.errors import ConfigError
@@ -28,6 +29,7 @@ QUESTIONS: Mapping[str, Mapping[str, type]] = {
     "reversals.list": {"tid": str, "ended": bool},
     "routes": {},
     "advices.list": {"tid": str, "ended": bool},
+    "gap.list": {"tid": str},
 }
 """Verb -> its arguments, none of them mandatory but txn.show's."""
 
@@ -112,6 +114,8 @@ def answer(verb: str, args: Mapping[str, Any], everything: Everything, posd: Vie
             return _routes(posd)
         case "advices.list":
             return _advices(given, everything)
+        case "gap.list":
+            return _gaps(given, everything)
         case _:
             return _reversals(given, everything)
 
@@ -170,6 +174,7 @@ def _list(given: Mapping[str, Any], everything: Everything) -> View:
     return {
         "transactions": [views.transaction_view(*one) for one in newest],
         "left_out": len(found) - len(newest),
+        "gaps": _gaps({"tid": given.get("tid")}, everything)["gaps"],
     }
 
 
@@ -225,3 +230,15 @@ def _advices(given: Mapping[str, Any], everything: Everything) -> View:
                 found.append((advice, seen.state, seen.around))
     found.sort(key=lambda one: one[0].stored_at_ms)
     return {"advices": [advice_view(*one) for one in found]}
+
+
+def _gaps(given: Mapping[str, Any], everything: Everything) -> View:
+    """What is not known since a restore, of each terminal that has a gap; with what of it is held."""
+    found: list[View] = []
+    for tid, seen in chosen(everything, given.get("tid")):
+        view = gap_view(seen.state, seen.around) if seen.state is not None else None
+        if view is None:
+            continue
+        owed = [*_reversals({"tid": tid}, everything)["reversals"], *_advices({"tid": tid}, everything)["advices"]]
+        found.append({**view, "held": [one for one in owed if one["request_id"] in view["held"]]})
+    return {"good": not found, "gaps": found}

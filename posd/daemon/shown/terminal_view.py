@@ -14,6 +14,7 @@ from posd.core.schedule import next_due_ms
 from posd.core.state import AdviceStatus, LastClose, ReversalStatus, SettlementPhase, State
 from posd.core.totals import counts, totals_of
 from posd.daemon.shown import words
+from posd.daemon.shown.gap_view import gap_view
 from posd.daemon.shown.lately import Alerted
 from posd.daemon.shown.reasons import about_keys
 from posd.daemon.shown.views import Around, View, is_flagged, totals_view
@@ -26,10 +27,11 @@ LATE_AFTER_S = 120
 def terminal_view(state: State, around: Around) -> View:
     """Everything that `posd status` says of one terminal, but the findings."""
     transactions = list(state.transactions.values())
-    statuses = [reversal.status for reversal in state.reversals.values()]
+    held = state.held()
+    statuses = [reversal.status for reversal in state.reversals.values() if not reversal.held]
     reports = {of for of in state.advices if (txn := state.find(of)) and txn.kind is TxnKind.SCRIPT_RESULT}
-    advised = [advice.status for of, advice in state.advices.items() if of not in reports]
-    reported = [state.advices[of].status for of in reports]
+    advised = [advice.status for of, advice in state.advices.items() if of not in reports and not advice.held]
+    reported = [state.advices[of].status for of in reports if not state.advices[of].held]
     session = state.session
     return {
         "tid": state.tid,
@@ -50,11 +52,13 @@ def terminal_view(state: State, around: Around) -> View:
             "owed": statuses.count(ReversalStatus.OWED),
             "stuck": statuses.count(ReversalStatus.STUCK),
             "conflict": statuses.count(ReversalStatus.CONFLICT),
+            "held": sum(of in state.reversals for of in held),
         },
         "advices": {
             "owed": advised.count(AdviceStatus.OWED),
             "stuck": advised.count(AdviceStatus.STUCK),
             "refused": advised.count(AdviceStatus.REFUSED),
+            "held": sum(of in state.advices for of in held),
         },
         "flagged_approvals": [txn.request_id for txn in transactions if is_flagged(txn, around)],
         "unconfirmed_approvals": list(state.unconfirmed),
@@ -65,6 +69,7 @@ def terminal_view(state: State, around: Around) -> View:
         "scripts_not_told": [txn.request_id for txn in chips.unreported(state)],
         "refunds_in_doubt": [txn.request_id for txn in state.in_doubt()],
         "parameters": {"told_at": around.when(state.parameters_at_ms), **state.parameters} if state.parameters else {},
+        "restore_gap": gap_view(state, around),
         "settlement": settlement_view(state, around),
         "last_close": close_view(state.last_close, around) if state.last_close else None,
         "out_of_balance": close_view(state.out_of_balance, around) if state.out_of_balance else None,
@@ -118,6 +123,7 @@ def settlement_view(state: State, around: Around) -> View:
         "nothing_to_settle": nothing,
         "deferred": _deferred(draft, around) if waits is Wait.DEFERRED else None,
         "held": _held(draft) if waits is Wait.HELD else None,
+        "gap": state.gap is not None,
         "approved_by": closing.approved_by,
         "cutover_near": None if nothing else _cutover_near(around),
         "items": len(closing.items),
@@ -138,9 +144,11 @@ def _cutover_near(around: Around) -> str | None:
 
 
 def _standing(view: View, last: LastClose | None) -> str:
-    """The whole in one word: settled, open, due, deferred, held, late, settling, unconfirmed or failing."""
+    """The whole in one word: settled, open, due, deferred, held, gap, late, settling, unconfirmed or failing."""
     if view["phase"] == SettlementPhase.UNCONFIRMED:
         return "unconfirmed"
+    if view["gap"]:
+        return "gap"
     for name in ("failing", "held", "deferred", "late"):
         if view[name]:
             return name
@@ -177,6 +185,8 @@ def _held(draft: Draft) -> View:
 
 def _is_late(state: State, around: Around, due_since_ms: int | None) -> bool:
     closing = state.settlement
+    if state.gap is not None:
+        return False  # it waits for a person, and that is said
     if closing.phase is SettlementPhase.UNCONFIRMED:
         return True
     if closing.phase is not SettlementPhase.OPEN:
@@ -198,6 +208,8 @@ def blockers(state: State, around: Around) -> list[View]:
         found.append(("link_down", f"the line to the host is down{': ' if around.link_why else ''}{around.link_why}"))
     elif not state.session.signed_in:
         found.append(("signed_out", f"not signed in: {state.session.out_because}"))
+    if state.gap is not None:
+        found.append(("gap", "posd was restored from a backup; a person ends what is not known since"))
     owed = [reversal for reversal in state.unended_reversals() if not reversal.carried_over]
     if state.settlement.phase is SettlementPhase.UNCONFIRMED:
         found.append(("unconfirmed", "it is not known whether the host closed the batch; a person decides"))

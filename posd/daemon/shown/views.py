@@ -188,8 +188,8 @@ def reversal_view(reversal: Reversal, state: State, around: Around) -> View:
     return {
         "request_id": reversal.request_id,
         "tid": state.tid,
-        "status": reversal.status.value,
-        "text": words.REVERSAL[reversal.status],
+        "status": words.HELD if reversal.held else reversal.status.value,
+        "text": words.HELD_TEXT if reversal.held else words.REVERSAL[reversal.status],
         "kind": txn.kind.value if txn else None,
         "amount": format_amount(txn.amount_minor) if txn else None,
         "amount_minor": txn.amount_minor if txn else None,
@@ -213,7 +213,9 @@ def reversal_view(reversal: Reversal, state: State, around: Around) -> View:
         "resolved_reason": reversal.resolved_reason,
         "on_its_way": bool(state.exchange and state.exchange.request_id == reversal.request_id),
         "next_try_at": _next_try(reversal, around),
-        "to_do": words.TO_DO[reversal.status].format(id=reversal.request_id),
+        "to_do": (words.HELD_TO_DO if reversal.held else words.TO_DO[reversal.status]).format(
+            id=reversal.request_id, verb="reversals"
+        ),
         "diagnosis": diagnosis_view(reversal, state, around),
     }
 
@@ -243,7 +245,7 @@ def _sign(sign: Sign, around: Around) -> str:
 def _next_try(reversal: Reversal, around: Around) -> str | None:
     """When its gap is over, if that is known; the line may still be down then."""
     not_before_s = around.agenda.not_before_s.get(due_key(reversal.request_id))
-    if not_before_s is None or reversal.status not in (ReversalStatus.OWED, ReversalStatus.STUCK):
+    if reversal.held or not_before_s is None or reversal.status not in (ReversalStatus.OWED, ReversalStatus.STUCK):
         return None
     wait_ms = max(0, round((not_before_s - around.now.monotonic_s) * 1000))
     return around.when(around.now.wall_ms + wait_ms)

@@ -210,6 +210,13 @@ SUSPECT: Mapping[str, str] = {
 }
 """What may explain a difference, the likeliest first."""
 
+HELD = "held"
+HELD_TEXT = "owed in a backup that was restored, and held: nobody knows what became of it since"
+HELD_TO_DO = (
+    "ask the acquirer; not done there: posd {verb} retry {id} sends it; done: posd {verb} resolve {id} --by NAME "
+    "--reason TEXT"
+)
+
 EVENT: Mapping[str, str] = {
     "settlement_wanted": "wanted by {cause}",
     "settlement_postponed": "due, and postponed",
@@ -233,6 +240,8 @@ EVENT: Mapping[str, str] = {
     "trailer_sent": "end message sent, {uploaded} item(s) uploaded, trace {stan:06d}",
     "trailer_unanswered": "the end message was not acknowledged",
     "batch_closed": "{outcome}; the next batch is {next_number:06d}",
+    "lane_restored": "posd was restored from the backup {backup}; what came after it is not known",
+    "gap_resolved": "what was not known since the restore was reconciled",
     "terminal_closed": "the terminal closed its own batch {terminal_batch:06d}, its totals {agreed}",
     "terminal_items_compared": "the terminal uploaded {stans} item(s), batch {terminal_batch:06d}; {differing} differ",
     "terminal_upload_ended": (
