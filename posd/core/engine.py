@@ -17,6 +17,7 @@ from posd.core import (
     management,
     refunds,
     restored,
+    retention,
     reversals,
     session,
     settlement,
@@ -112,6 +113,10 @@ def _take(draft: Draft, event: e.Event) -> None:
             _encoding_failed(draft, event)
         case e.HandedOver():
             draft.agenda = replace(draft.agenda, handed_over=(*draft.agenda.handed_over, event.request_id))
+        case e.NumbersDue():
+            retention.expire(draft, event)
+        case e.KeysDestroyed():
+            retention.destroyed(draft, event)
         case e.SettleNow() | e.RetryReversals() | e.ResolveReversal() | e.ResolveRefund():
             _command(draft, event)
         case e.ApproveSettlement() | e.DecideSettlement() | e.RetryAdvices() | e.ResolveAdvice():

@@ -235,6 +235,22 @@ class HandedOver(Struct, frozen=True):
     request_id: RequestId
 
 
+class NumbersDue(Struct, frozen=True):
+    """Card numbers of batches that were closed before this have been kept for `kept_days`; the daemon vouches for the
+    time."""
+
+    closed_before_ms: int
+    kept_days: int
+
+
+class KeysDestroyed(Struct, frozen=True):
+    """The data keys of these batches, by identity, are gone from every folder: `files` files, copies included."""
+
+    batches: tuple[int, ...]
+    key_ids: tuple[str, ...]
+    files: int
+
+
 class SettleNow(Struct, frozen=True):
     """A person asks for a settlement."""
 
@@ -362,6 +378,8 @@ Event = (
     | RequestUnusable
     | EncodingFailed
     | HandedOver
+    | NumbersDue
+    | KeysDestroyed
     | SettleNow
     | RetryReversals
     | ResolveReversal

@@ -53,6 +53,9 @@ class AdviceStatus(StrEnum):
 
 UNDELIVERED = frozenset({AdviceStatus.OWED, AdviceStatus.STUCK})
 
+WANT_SOMEBODY = UNDELIVERED | {AdviceStatus.REFUSED}
+"""Advices that are not over: the host has to take them, or a person has to look."""
+
 TOMBSTONES_MAX = 256
 """So many of the newest requests that were refused in advance are remembered (D17)."""
 
@@ -425,10 +428,25 @@ class State(Struct, frozen=True):
     terminal_upload: TerminalUpload | None = None
     gap: Gap | None = None
     """This journal is a restored older one, and nobody has ended what is unknown since (restored.py)."""
+    numbers_kept: dict[int, int] = field(default_factory=dict)
+    """Closed batches whose card numbers can still be read: their identities, and when each was closed (D29)."""
+    numbers_expiring: tuple[int, ...] = ()
+    """Of those: the ones whose end is recorded, and of which it is not known yet that their data keys are gone."""
 
     def find(self, request_id: RequestId) -> Transaction | None:
         """The transaction in the open or one of the last closed batches."""
         return self.transactions.get(request_id) or self.closed.get(request_id)
+
+    def numbers_gone(self, batch: int) -> bool:
+        """Whether the card numbers of a batch, by its identity, must not be readable any more (retention.py)."""
+        return batch in self.numbers_expiring or (batch < self.batch.identity and batch not in self.numbers_kept)
+
+    def owed_requests(self) -> set[RequestId]:
+        """Transactions of which anything is not over: what must outlive the close of its batch (D19, D33)."""
+        owed = {of for of, reversal in self.reversals.items() if reversal.status in UNENDED}
+        advised = [advice.request_id for advice in self.advices.values() if advice.status in WANT_SOMEBODY]
+        owed |= {*advised, *(txn.original for of in advised if (txn := self.find(of)) and txn.original)}
+        return owed | {txn.request_id for txn in self.in_doubt()}
 
     def in_doubt(self) -> list[Transaction]:
         """Refunds of which nobody knows whether they happened (D13); oldest first."""

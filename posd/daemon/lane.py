@@ -394,7 +394,7 @@ class Lane:
         """With which batch a row's card number is kept, and goes: that of its request, however late it comes (D19)."""
         state = state or self.engine.state
         txn = state.find(request_id) if request_id is not None else None
-        return txn.batch if txn is not None else state.batch.identity
+        return txn.batch if txn is not None and not state.numbers_gone(txn.batch) else state.batch.identity
 
     def _record_row(self, record: Record, draft: Draft) -> RecordRow:
         name = record_name(record)

@@ -30,6 +30,7 @@ GOLDEN_FILES = (
     "not_sent.v1.jsonl",
     "totals_not_sent.v1.jsonl",
     "restored.v1.jsonl",
+    "retention.v1.jsonl",
 )
 
 FOLDED = (
@@ -43,6 +44,7 @@ FOLDED = (
     "totals_not_sent.v1",
     "management.v1",
     "restored.v1",
+    "retention.v1",
 )
 
 

@@ -15,6 +15,7 @@ from posd.core.fold.advices import AdviceRecord, apply_advice
 from posd.core.fold.edits import after, begun, change_txn, confirmed, end_exchange, moved
 from posd.core.fold.refunds import apply_refund
 from posd.core.fold.restored import RestoredRecord, apply_restored, asked_of_the_gap
+from posd.core.fold.retention import RetentionRecord, apply_retention
 from posd.core.fold.reversals import ReversalRecord, apply_reversal
 from posd.core.fold.settlement import SettlementRecord, apply_settlement
 from posd.core.fold.terminal_close import told as terminal_told
@@ -47,6 +48,8 @@ def apply(state: State, record: r.Record, at_ms: int) -> State:
         return apply_settlement(state, record, at_ms)
     if isinstance(record, RestoredRecord):
         return apply_restored(state, record, at_ms)
+    if isinstance(record, RetentionRecord):
+        return apply_retention(state, record)
     match record:
         case r.LaneOpened():
             return opened(record, at_ms)

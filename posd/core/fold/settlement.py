@@ -9,9 +9,6 @@ from posd.core.answers import ExchangeKind, Totals
 from posd.core.fold.edits import after
 from posd.core.state import (
     EARLIER_MAX,
-    UNDELIVERED,
-    UNENDED,
-    AdviceStatus,
     Batch,
     CloseOutcome,
     Exchange,
@@ -22,9 +19,6 @@ from posd.core.state import (
 )
 from posd.core.tables import settlement as table
 from posd.values import BatchNumber, Stan
-
-WANT_SOMEBODY = UNDELIVERED | {AdviceStatus.REFUSED}
-"""Advices that are not over: the host has to take them, or a person has to look."""
 
 DueRecord = r.SettlementWanted | r.SettlementPostponed | r.SettlementBegun
 WaitRecord = r.SettlementDeferred | r.SettlementHeld | r.SettlementApproved
@@ -223,10 +217,7 @@ def _next_batch(state: State, close: LastClose, number: BatchNumber, at_ms: int)
     """
     skipped = close.outcome is CloseOutcome.EMPTY
     phase = _phase(state, table.Input.SKIPPED if skipped else table.Input.CLOSED)
-    owed = {of for of, rev in state.reversals.items() if rev.status in UNENDED}
-    advised = [advice.request_id for advice in state.advices.values() if advice.status in WANT_SOMEBODY]
-    owed |= {*advised, *(txn.original for of in advised if (txn := state.find(of)) and txn.original)}
-    owed |= {txn.request_id for txn in state.in_doubt()}
+    owed = state.owed_requests()
     settled = [of for of in state.closed if of not in owed]
     forgotten = set(settled[: max(len(settled) - EARLIER_MAX, 0)])
     closed = {of: txn for of, txn in state.closed.items() if of not in forgotten} | state.transactions
@@ -241,6 +232,7 @@ def _next_batch(state: State, close: LastClose, number: BatchNumber, at_ms: int)
         last_close=close,
         out_of_balance=_unbalanced(state, close),
         exchange=None,
+        numbers_kept={**state.numbers_kept, state.batch.identity: at_ms},
     )
 
 

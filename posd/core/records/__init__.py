@@ -56,6 +56,12 @@ from posd.core.records.restored import (
 from posd.core.records.restored import (
     TerminalAdmitted as TerminalAdmitted,
 )
+from posd.core.records.retention import (
+    NumbersDestroyed as NumbersDestroyed,
+)
+from posd.core.records.retention import (
+    NumbersExpired as NumbersExpired,
+)
 from posd.core.records.reversals import (
     OriginalRefusedInAdvance as OriginalRefusedInAdvance,
 )
@@ -333,4 +339,6 @@ Record = (
     | HostBatchFound
     | TerminalAdmitted
     | GapResolved
+    | NumbersExpired
+    | NumbersDestroyed
 )
