@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from posd.addresses import SerialAddress
 from posd.framing.length_prefix import LengthPrefixed, with_length
-from posd.framing.stx import stx_frame
+from posd.framing.stx import NAK, stx_frame
 from posd.transport import serial_line
 from posd.transport.contract import Channel
 from posd.transport.memory import memory_pair
@@ -202,7 +202,8 @@ def test_a_noisy_line_does_not_fill_the_log(tmp_path: Path) -> None:
     async def story(cable: Cable, near: Side, far: Side) -> None:
         for size in range(1, 20):
             cable.say("far", stx_frame(bytes(40))[: size + 3])
-            await asyncio.sleep(0.03)
+            while b"".join(data for to, data in cable.passed if to == "near").count(NAK) < size:  # the silence between two bytes is over
+                await asyncio.sleep(0.005)
         assert far.troubles == [f"unfinished after {size + 3} bytes" for size in (1, 2, 4, 8, 16)]
 
     play(tmp_path, story, inter_byte_s=0.01)
