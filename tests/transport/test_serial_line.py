@@ -196,13 +196,18 @@ def test_any_bytes_leave_the_line_open_and_the_next_frame_is_heard(framing: str,
     asyncio.run(asyncio.wait_for(run(), LIMIT_S))
 
 
+def naks(cable: Cable) -> int:
+    """How many bad frames the far end has refused."""
+    return b"".join(data for towards, data in cable.passed if towards == "near").count(NAK)
+
+
 def test_a_noisy_line_does_not_fill_the_log(tmp_path: Path) -> None:
     """Each bad frame is bad in its own way; they are counted as one kind."""
 
     async def story(cable: Cable, near: Side, far: Side) -> None:
         for size in range(1, 20):
             cable.say("far", stx_frame(bytes(40))[: size + 3])
-            while b"".join(data for to, data in cable.passed if to == "near").count(NAK) < size:  # the silence between two bytes is over
+            while naks(cable) < size:  # until the silence after this one was long enough
                 await asyncio.sleep(0.005)
         assert far.troubles == [f"unfinished after {size + 3} bytes" for size in (1, 2, 4, 8, 16)]
 
