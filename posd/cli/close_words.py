@@ -103,6 +103,7 @@ LABELS: Mapping[str, tuple[str, str]] = {
 
 EVENTS: Mapping[str, str] = {
     "settlement_wanted": "应结算：{cause}",
+    "batch_number_set": "批次号改为 {number:06d}",
     "settlement_postponed": "应结算，推迟",
     "settlement_deferred": "应于 {due}，顺延：{gross} 低于下限 {minimum}",
     "settlement_held": "待批准：{gross} 超过上限 {maximum}",

@@ -82,7 +82,7 @@ def store(draft: Draft, event: TransactionRequested, original: Transaction | Non
             amount_minor=event.amount_minor,
             stan=draft.state.stan,
             batch_number=draft.state.batch.number,
-            terminal_batch=originals.terminal_batch(draft.state, draft.rules, event),
+            terminal_batch=originals.terminal_batch(draft.state, draft.rules, event.terminal_batch),
             terminal_stan=event.terminal_stan,
             fingerprint=event.fingerprint,
             entry_mode=event.entry_mode,

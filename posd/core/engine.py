@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from posd.core import (
     advice_delivery,
     advices,
+    batch_number,
     confirmations,
     limits,
     management,
@@ -119,7 +120,7 @@ def _take(draft: Draft, event: e.Event) -> None:
             retention.destroyed(draft, event)
         case e.SettleNow() | e.RetryReversals() | e.ResolveReversal() | e.ResolveRefund():
             _command(draft, event)
-        case e.ApproveSettlement() | e.DecideSettlement() | e.RetryAdvices() | e.ResolveAdvice():
+        case e.ApproveSettlement() | e.DecideSettlement() | e.SetBatchNumber() | e.RetryAdvices() | e.ResolveAdvice():
             _command(draft, event)
         case e.AdmitAfterRestore() | e.ResolveGap():
             _command(draft, event)
@@ -364,6 +365,8 @@ def _command(draft: Draft, event: e.Command) -> None:
         case e.ResolveGap():
             why_not = restored.resolve(draft, event.by, event.reason)
             ok, text = why_not is None, why_not or f"ended by {event.by}; the settlement goes on when it is due"
+        case e.SetBatchNumber():
+            ok, text = batch_number.set_number(draft, event)
         case _:
             assert_never(event)
     draft.effects.append(CommandDone(event.command_id, ok, text))

@@ -342,6 +342,15 @@ class ResolveGap(Struct, frozen=True):
     reason: str
 
 
+class SetBatchNumber(Struct, frozen=True):
+    """A named person gives the open batch another number (D7)."""
+
+    command_id: str
+    by: str
+    reason: str
+    number: BatchNumber
+
+
 Command = (
     SettleNow
     | RetryReversals
@@ -353,6 +362,7 @@ Command = (
     | DecideSettlement
     | AdmitAfterRestore
     | ResolveGap
+    | SetBatchNumber
 )
 """What a person asks for; each has the `command_id` under which it acts once (D36)."""
 
@@ -390,4 +400,5 @@ Event = (
     | DecideSettlement
     | AdmitAfterRestore
     | ResolveGap
+    | SetBatchNumber
 )

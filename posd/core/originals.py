@@ -85,11 +85,30 @@ def _is_named(txn: Transaction, pointer: OriginalPointer, event: TransactionRequ
     return pointer.approval_code is not None and same_day and same_card
 
 
-def terminal_batch(state: State, rules: Rules, event: TransactionRequested) -> int:
-    """The terminal's own batch: as it says, or the one after that of its last close; 0 before it ever closed one."""
+def terminal_batch(state: State, rules: Rules, told: int) -> int:
+    """The terminal's own batch: as it is told, or the one after that of its last close; 0 before it ever closed one."""
     if rules.terminal_tells_batch or state.terminal_upload is None:
-        return event.terminal_batch
+        return told
     return state.terminal_upload.terminal_batch % BATCH_NUMBER_MAX + 1
+
+
+def closed_by_terminal(state: State, rules: Rules, txn: Transaction) -> bool:
+    """Its terminal has closed the batch of this since: it neither repeats it nor takes it back any more (D6, D25).
+
+    A terminal that does so all the same has been reset or replaced, and counts from 1 again: it means another request.
+    What tells its batch does not come here under the number of an old one.
+    """
+    counted = bool(txn.terminal_stan) and not rules.terminal_tells_batch
+    return counted and txn.terminal_batch != terminal_batch(state, rules, txn.terminal_batch)
+
+
+def repeat_is_over(state: State, rules: Rules, txn: Transaction, now_ms: int) -> bool:
+    """A request under this number is another one: nothing of a closed batch is told as its outcome (D6)."""
+    if closed_by_terminal(state, rules, txn):
+        return True
+    counted = bool(txn.terminal_stan) and not rules.terminal_tells_batch
+    late = now_ms - txn.at_ms > rules.repeats_within_s * 1000
+    return counted and late and txn.request_id in state.closed
 
 
 def refusal(state: State, rules: Rules, event: TransactionRequested, original: Transaction | None) -> Refused | None:

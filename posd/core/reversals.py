@@ -16,13 +16,12 @@ Which state moves on what: tables/reversals.py.
 
 from msgspec.structs import replace
 
-from posd.core import advices
+from posd.core import advices, originals
 from posd.core import records as r
 from posd.core.answers import AnswerClass, AnswerFacts, ExchangeKind, HostAnswer
 from posd.core.draft import Draft
 from posd.core.effects import ForgetCard, Refusal, Refused, Result, SendReversal, ToTerminal
 from posd.core.events import ReversalRequested
-from posd.core.originals import users_of
 from posd.core.rules import Why
 from posd.core.state import UNENDED, Reversal, ReversalStatus, Transaction, TxnStatus
 from posd.core.transactions import refuse_waiting
@@ -156,6 +155,8 @@ def requested_by_terminal(draft: Draft, event: ReversalRequested) -> None:
     event = replace(event, original=known[0]) if known else event
     waiting = next((q for q in draft.agenda.queue if q.request_id == event.original), None)
     txn = draft.state.find(event.original)
+    if txn is not None and originals.closed_by_terminal(draft.state, draft.rules, txn):
+        txn = None  # what it means never came (D17)
     if len(known) > 1 or event.original in draft.state.collided:
         draft.alert("terminal_reversal_ambiguous", request_id=event.original)
         because = "two different requests had this trace number; a person must say which is meant"
@@ -172,7 +173,9 @@ def requested_by_terminal(draft: Draft, event: ReversalRequested) -> None:
         draft.refuse(event.reply_to, Refusal.CARD_DIFFERS, "the card is not that of the original", event.original)
     elif txn.request_id in draft.state.advices:
         advices.taken_back(draft, event, txn)
-    elif not draft.rules.kinds[txn.kind].reversible or any(users_of(draft.state, draft.rules, txn.request_id)):
+    elif not draft.rules.kinds[txn.kind].reversible or any(
+        originals.users_of(draft.state, draft.rules, txn.request_id)
+    ):
         draft.alert("terminal_reversal_refused", request_id=txn.request_id)
         draft.refuse(event.reply_to, Refusal.NOT_REVERSIBLE, "this request cannot be reversed", event.original)
     else:

@@ -235,6 +235,11 @@ class Rules(Struct, frozen=True):
         return self.terminal_timeout_s - self.reply_timeout_s - self.answer_margin_s
 
     @property
+    def repeats_within_s(self) -> float:
+        """How long after a request its repeat may come, where nothing else tells it from another under its number."""
+        return 3 * self.terminal_timeout_s
+
+    @property
     def answer_margin_s(self) -> float:
         """What is kept for the way back to the terminal."""
         return min(2.0, self.terminal_timeout_s / 20)

@@ -83,7 +83,7 @@ def _first_money_ms(draft: Draft) -> int | None:
 
     What the host says of an advice is when it took it, which may be hours later.
     """
-    owed = {reversal.request_id for reversal in _owed_in_batch(draft)}
+    owed = {reversal.request_id for reversal in owed_in_batch(draft)}
     every = draft.state.transactions.values()
     first = next((t for t in every if t.request_id in owed or _is_to_settle(draft, t)), None)
     if first is None:
@@ -133,7 +133,7 @@ def note_wait(draft: Draft) -> None:
     limits.note(draft, wait, wanted[1])
 
 
-def _owed_in_batch(draft: Draft) -> list[Reversal]:
+def owed_in_batch(draft: Draft) -> list[Reversal]:
     """What belongs to an earlier batch, or was carried over from it, goes its own way (D19)."""
     owed = (rev for rev in draft.state.unended_reversals() if rev.request_id in draft.state.transactions)
     return [reversal for reversal in owed if not reversal.carried_over]
@@ -186,7 +186,7 @@ def delivered(draft: Draft) -> bool:
     if _waits_for_reversals(draft):
         return False
     until_s = draft.agenda.drain_until_s
-    owed = _owed_in_batch(draft) or advices.undelivered_in_batch(draft.state)
+    owed = owed_in_batch(draft) or advices.undelivered_in_batch(draft.state)
     return not owed or (until_s is not None and until_s <= draft.now.monotonic_s)
 
 
@@ -205,14 +205,14 @@ def drain_ends_s(draft: Draft) -> float | None:
 
 def _waits_for_reversals(draft: Draft) -> bool:
     """The acquirer wants them acknowledged first (reference 2.5, step 1)."""
-    return draft.rules.close.waits_for_reversals and bool(_owed_in_batch(draft))
+    return draft.rules.close.waits_for_reversals and bool(owed_in_batch(draft))
 
 
 def ask_totals(draft: Draft) -> None:
     """0500. A repeat carries the STAN and the totals of the first (D20)."""
     settlement = draft.state.settlement
     if settlement.stan is None or settlement.totals is None:
-        for reversal in _owed_in_batch(draft):
+        for reversal in owed_in_batch(draft):
             draft.record(r.ReversalCarriedOver(reversal.request_id))
             draft.alert("reversal_carried_over", request_id=reversal.request_id)
         advices.carry_over(draft)

@@ -39,7 +39,9 @@ def requested(draft: Draft, event: TransactionRequested) -> None:
     waiting = next((q for q in draft.agenda.queue if q.request_id == event.request_id), None)
     if known is not None or waiting is not None:
         fingerprint = known.fingerprint if known else waiting.fingerprint if waiting else ""
-        if fingerprint != event.fingerprint:
+        if known is not None and originals.repeat_is_over(draft.state, draft.rules, known, draft.now.wall_ms):
+            _number_of_a_closed_batch(draft, event)
+        elif fingerprint != event.fingerprint:
             _key_reused(draft, event)
         elif known is not None and known.status is not TxnStatus.SENT:
             _answer_from_state(draft, known, event.reply_to)
@@ -56,6 +58,13 @@ def requested(draft: Draft, event: TransactionRequested) -> None:
     _confirm_earlier(draft)
     draft.add_waiter(event.request_id, event.reply_to)
     draft.agenda = replace(draft.agenda, queue=(*draft.agenda.queue, event))
+
+
+def _number_of_a_closed_batch(draft: Draft, event: TransactionRequested) -> None:
+    """D6: a terminal that was reset has come to the number of a request that is over; its outcome is not this one's."""
+    draft.alert("number_of_a_closed_batch", request_id=event.request_id)
+    because = "a request of a closed batch had this trace and invoice number; set the terminal's numbers above it"
+    draft.refuse(event.reply_to, Refusal.NUMBER_TAKEN, because, event.request_id)
 
 
 def _key_reused(draft: Draft, event: TransactionRequested) -> None:
@@ -165,7 +174,7 @@ def send_next(draft: Draft) -> None:
             amount_minor=event.amount_minor,
             stan=draft.state.stan,
             batch_number=draft.state.batch.number,
-            terminal_batch=originals.terminal_batch(draft.state, draft.rules, event),
+            terminal_batch=originals.terminal_batch(draft.state, draft.rules, event.terminal_batch),
             terminal_stan=event.terminal_stan,
             fingerprint=event.fingerprint,
             entry_mode=event.entry_mode,

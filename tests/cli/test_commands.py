@@ -142,6 +142,21 @@ def test_settle_misused(posd: Posd, place: Any, served: Any, args: list[str], te
     assert ran.err.count("\n") == 1
 
 
+def test_d7_a_person_gives_the_open_batch_another_number(posd: Posd, place: Any) -> None:
+    args = ("terminal", "batch", TID, "--number", "41", "--by", "Li", "--reason", "the acquirer has 41 open")
+    place.runner.sells()
+    assert posd(*args).status == 3, "without a daemon nothing is changed"
+    with Served(place):
+        refused = posd(*args)
+        assert (refused.status, "gives the batch number itself" in refused.err) == (3, True)
+        limited(place, terminal_tells_batch=False)
+        ran = posd(*args)
+        assert (ran.status, ran.err) == (0, "")
+        assert f"terminal {TID}: the open batch is 000041 from now on" in ran.out
+        assert "by Li" in ran.out
+        assert "000041" in posd("status").out
+
+
 def test_a_decision_that_the_lane_refuses_is_a_failure(posd: Posd, place: Any, served: Any) -> None:
     ran = posd("settle", "--tid", TID, "--decide", "closed", "--by", "Li", "--reason", "the bank says so")
     assert ran.status == 3
@@ -368,6 +383,9 @@ SAID_WRONG = [
     ["settle", "--approve", "--by", "Li\nNa", "--reason", "r"],
     ["settle", "--decide", "closed", "--by", "L" * 65, "--reason", "r"],
     ["settle", "--by", "6228480000000000017"],
+    ["terminal", "batch", "99999999", "--number", "7", "--by", "Li", "--reason", "r"],
+    ["terminal", "batch", TID, "--number", "0", "--by", "Li", "--reason", "r"],
+    ["terminal", "batch", TID, "--number", "8", "--by", " ", "--reason", "r"],
     ["journal", "show", "--tid", "99999999"],
     ["journal", "export", "--tid", "99999999"],
 ]

@@ -31,6 +31,7 @@ GOLDEN_FILES = (
     "totals_not_sent.v1.jsonl",
     "restored.v1.jsonl",
     "retention.v1.jsonl",
+    "batch_number.v1.jsonl",
 )
 
 FOLDED = (
@@ -42,6 +43,7 @@ FOLDED = (
     "chips.v5",
     "not_sent.v1",
     "totals_not_sent.v1",
+    "batch_number.v1",
     "management.v1",
     "restored.v1",
     "retention.v1",

@@ -9,6 +9,8 @@ import pytest
 
 from posd.core import events as e
 from posd.core.state import CloseOutcome, ReversalStatus, TxnStatus
+from posd.daemon.control.server import Request
+from posd.daemon.control.verbs import Control
 from simulators.fields import mask_pan
 from simulators.terminal.core import CardInHand, Sent
 from tests.daemon.nac_stage import CARD, EXPIRY, OTHER, TID, NacStage, stage
@@ -91,6 +93,57 @@ def test_d20_how_a_batch_closed_is_unconfirmed_where_only_a_repeat_was_answered(
         assert "batch_closed_out_of_balance" not in shop.events()
 
     play(nac(faults=(LOST_END,), nac={"disagree": "totals", "repeat_after_close": code}), story)
+
+
+def test_d7_a_wrong_batch_number_is_set_by_a_person_and_sales_go_on(nac: Any) -> None:
+    async def story(shop: NacStage) -> None:
+        await shop.start()
+        control = Control(shop.daemon)
+
+        async def ask(verb: str, **args: Any) -> Any:
+            (reply,) = [one async for one in control.handle(Request(f"r{len(shop.said)}", verb, args, 0))]
+            return reply.data
+
+        await shop.sale("10.00")
+        await shop.command(lambda of: e.SettleNow(of, "anna"))
+        await shop.until(lambda: shop.state().settlement.refused > 0)
+        assert (await shop.sale("20.00"))["code"] == "91"
+        found = {one["code"]: one["to_do"] for one in (await ask("status"))["findings"]}
+        assert f"posd terminal batch {TID} --number N" in found["batch_number_refused"]
+        wish = {"tid": TID, "by": "anna", "reason": "the acquirer has batch 1 open", "number": 1}
+        await shop.until(lambda: shop.state().exchange is None)
+        said = await ask("terminal.batch", **wish)
+        assert "is 000001 from now on (it was 000005)" in said["text"]
+        await shop.until(lambda: shop.state().batch.identity == 2)
+        assert (shop.batches()[0]["settlements"][-1]["code"], shop.state().batch.number) == ("00", 2)
+        assert (await shop.sale("20.00"))["outcome"] == "approved"
+        (row,) = shop.rig.records("batch_number_set")
+        assert ("anna" in row.payload, "has batch 1 open" in row.payload) == (True, True)
+
+    play(nac(change={"host": {"nac": {"batch_number_first": 5}}}), story)
+
+
+# --- a terminal that was reset ---------------------------------------------------------------------------------------
+
+
+def test_d6_a_terminal_that_was_reset_is_never_told_an_old_approval(nac: Any) -> None:
+    async def story(shop: NacStage) -> None:
+        await shop.start()
+        assert (await shop.sale("10.00"))["outcome"] == "approved"
+        assert (await shop.do("settle"))["outcome"] == "balanced"
+        await shop.until(lambda: shop.state().batch.identity == 2)
+        terminal = shop.nac_terminal().terminal
+        next_up = terminal.stan, terminal.invoice
+        terminal.stan = terminal.invoice = terminal.batch = 1
+        again = await shop.sale("10.00")
+        assert (again["outcome"], again["code"]) == ("declined", "94")
+        assert "number_of_a_closed_batch" in shop.events()
+        assert (await shop.do("reverse", stan=again["stan"]))["code"] == "78", "and undoes nothing of that day"
+        terminal.stan, terminal.invoice = next_up
+        assert (await shop.sale("10.00"))["outcome"] == "approved"
+        assert shop.spent() == 2_000
+
+    play(nac(), story)
 
 
 # --- the terminal's own 0400 -----------------------------------------------------------------------------------------

@@ -27,11 +27,15 @@ TotalsRecord = r.TotalsAsked | r.TotalsUnanswered | r.TotalsNotSent | r.TotalsAn
 UploadRecord = r.UploadSent | r.UploadAcknowledged | r.UploadUnanswered | r.UploadSetAside
 TrailerRecord = r.TrailerSent | r.TrailerUnanswered
 CloseRecord = r.BatchSkipped | r.BatchClosed
-SettlementRecord = DueRecord | WaitRecord | DoubtRecord | TotalsRecord | UploadRecord | TrailerRecord | CloseRecord
+SettlementRecord = (
+    r.BatchNumberSet | DueRecord | WaitRecord | DoubtRecord | TotalsRecord | UploadRecord | TrailerRecord | CloseRecord
+)
 
 
 def apply_settlement(state: State, record: SettlementRecord, at_ms: int) -> State:
     """The state after one record of a settlement."""
+    if isinstance(record, r.BatchNumberSet):
+        return _renumbered(state, record.number)
     if isinstance(record, DueRecord):
         return _due(state, record, at_ms)
     if isinstance(record, WaitRecord):
@@ -45,6 +49,12 @@ def apply_settlement(state: State, record: SettlementRecord, at_ms: int) -> Stat
     if isinstance(record, TrailerRecord):
         return _trailer(state, record, at_ms)
     return _closed(state, record, at_ms)
+
+
+def _renumbered(state: State, number: BatchNumber) -> State:
+    """Totals that were refused under the old number are a new question under this one."""
+    settlement = replace(state.settlement, stan=None, totals=None, asked=0, refused=0, postponed_because="")
+    return replace(state, batch=replace(state.batch, number=number), settlement=settlement)
 
 
 def _closed(state: State, record: CloseRecord, at_ms: int) -> State:

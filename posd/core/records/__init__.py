@@ -147,6 +147,9 @@ from posd.core.records.settlement import (
     BatchClosed as BatchClosed,
 )
 from posd.core.records.settlement import (
+    BatchNumberSet as BatchNumberSet,
+)
+from posd.core.records.settlement import (
     BatchSkipped as BatchSkipped,
 )
 from posd.core.records.settlement import (
@@ -310,6 +313,7 @@ Record = (
     | AdviceCancelled
     | AdviceRetryWanted
     | AdviceResolved
+    | BatchNumberSet
     | SettlementWanted
     | SettlementPostponed
     | SettlementDeferred

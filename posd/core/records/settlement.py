@@ -7,6 +7,14 @@ from posd.core.state import CloseOutcome, SettlementCause
 from posd.values import BatchNumber, RequestId, Stan
 
 
+class BatchNumberSet(Struct, frozen=True):
+    """A named person gave the open batch another number; its transactions keep theirs (D7)."""
+
+    number: BatchNumber
+    by: str
+    reason: str
+
+
 class SettlementWanted(Struct, frozen=True):
     """A settlement is due for a cause other than the schedule."""
 

@@ -10,6 +10,7 @@ from typing import Any
 from posd.daemon.logmask import mask_text
 from posd.daemon.shown.questions import checked
 from posd.errors import ConfigError
+from posd.values import BATCH_NUMBER_MAX, BatchNumber
 
 COMMANDS: Mapping[str, Mapping[str, type]] = {
     "reversals.retry": {"id": str, "tid": str, "by": str},
@@ -22,6 +23,7 @@ COMMANDS: Mapping[str, Mapping[str, type]] = {
     "gap.admit": {"tid": str, "terminal_stan": int, "batch": int, "by": str, "reason": str},
     "gap.resolve": {"tid": str, "by": str, "reason": str},
     "settle.approve": {"tid": str, "batch": int, "by": str, "reason": str},
+    "terminal.batch": {"tid": str, "number": int, "by": str, "reason": str},
 }
 """Verb -> its arguments."""
 
@@ -37,6 +39,8 @@ def require_good(verb: str, args: Mapping[str, Any]) -> Mapping[str, Any]:
         why(verb, given)
     elif given.get("by", "").strip():
         who(verb, given)
+    if "number" in COMMANDS[verb]:
+        a_batch_number(verb, given)
     return given
 
 
@@ -48,6 +52,14 @@ def who(verb: str, given: Mapping[str, Any]) -> str:
 def why(verb: str, given: Mapping[str, Any]) -> str:
     """The person's reason. Raises ConfigError."""
     return _text(verb, "reason", given, REASON_CHARACTERS_MAX, "why, in words that an auditor understands")
+
+
+def a_batch_number(verb: str, given: Mapping[str, Any]) -> BatchNumber:
+    """The number that an open batch shall have. Raises ConfigError."""
+    number = given.get("number", 0)
+    if not 1 <= number <= BATCH_NUMBER_MAX:
+        raise ConfigError(f"{verb}: 'number' must be a batch number, 1 to {BATCH_NUMBER_MAX}")
+    return BatchNumber(number)
 
 
 def _text(verb: str, name: str, given: Mapping[str, Any], longest: int, what: str) -> str:

@@ -15,7 +15,7 @@ from posd.core.effects import CommandDone
 from posd.core.engine import Engine
 from posd.core.settlement import CLOSING
 from posd.core.state import ReversalStatus, SettlementPhase, State
-from posd.daemon.control.arguments import COMMANDS, who, why
+from posd.daemon.control.arguments import COMMANDS, a_batch_number, who, why
 from posd.daemon.control.server import ControlFailed, Reply, Request
 from posd.daemon.doors.door_view import DoorShown, door_findings, doors_view
 from posd.daemon.links.route_facts import RouteShown
@@ -112,6 +112,8 @@ class Control:
                 yield Reply("result", await self._end_gap(request))
             case "settle.approve":
                 yield Reply("result", await self._approve(request))
+            case "terminal.batch":
+                yield Reply("result", await self._set_batch_number(request))
             case "settle":
                 async for reply in self._settle(request):
                     yield reply
@@ -271,6 +273,16 @@ class Control:
         log.info("restore_gap", tid=tid, verb=request.verb, by=by, reason=reason, uid=request.uid)
         return {"tid": tid, "text": text}
 
+    async def _set_batch_number(self, request: Request) -> View:
+        """A named person gives a terminal's open batch another number (D7)."""
+        given = checked(request.verb, request.args, COMMANDS[request.verb])
+        by, reason = _by(request, given, mandatory=True), why(request.verb, given)
+        number, tid = a_batch_number(request.verb, given), _named_terminal(request.verb, given)
+        ((found, _),) = chosen(self.everything(), tid)
+        text = await self._command(found, e.SetBatchNumber(f"{request.id}:{found}", by, reason, number))
+        log.info("batch_number_set", tid=found, number=number, by=by, reason=reason, uid=request.uid)
+        return {"tid": found, "text": text}
+
     def _only_one(self, verb: str, tid: str | None, concerned: Callable[[State], bool], what: str) -> Tid:
         """The terminal named, or the only one there is. Raises ConfigError, which names those that are concerned."""
         found = chosen(self.everything(), tid)
@@ -298,6 +310,12 @@ class Control:
             watched.append(Watched(before, done, partial(self._look, runner), runner.wait_change))
         async for reply in watch(watched):
             yield reply
+
+
+def _named_terminal(verb: str, given: Mapping[str, Any]) -> str:
+    if "tid" not in given:
+        raise ConfigError(f"{verb}: say which terminal with 'tid'")
+    return str(given["tid"])
 
 
 def _can_retry(seen: Seen) -> bool:

@@ -65,6 +65,14 @@ LATELY = {
         "a terminal asked again about a sale of a closed batch, and was given its old outcome",
         "if it meant a new sale, nothing was sold: look at the terminal's trace numbers",
     ),
+    "number_of_a_closed_batch": (
+        "a terminal used a number of a closed batch for another request, which was refused",
+        "it was reset or replaced, and counts from 1: set its trace and invoice numbers above the last ones",
+    ),
+    "batch_number_was_closed_by_us": (
+        "a person gave the open batch a number that posd has closed already",
+        "ask the acquirer which batch is open at the host: posd settle --show says what was closed",
+    ),
     "host_batch_number_was_closed_by_us": (
         "the host gave a batch number that posd has closed already",
         "ask the acquirer which batch is open at the host: posd settle --show says what was closed",
@@ -175,6 +183,11 @@ def _settlement(view: View) -> Iterable[View]:
     if closing["phase"] == SettlementPhase.UNCONFIRMED:
         text = "it is not known whether the host closed the batch; ask the acquirer"
         yield finding_of("settlement_unconfirmed", ALERT, text, decide)
+    elif closing["number_refused"]:
+        number = view["batch"]["number"]
+        text = f"the host does not know batch {number:06d}; nothing is sold until its number is right"
+        to_do = f"ask the acquirer, then: posd terminal batch {view['tid']} --number N --by NAME --reason TEXT"
+        yield finding_of("batch_number_refused", ALERT, text, to_do, batch=number)
     elif closing["failing"]:
         why = "; ".join(blocker["text"] for blocker in closing["blocked_by"])
         text = f"the settlement fails again and again: {why}; nothing is sold until it is done"

@@ -9,14 +9,14 @@ from posd.core import chips, confirmations, limits, settlement
 from posd.core.advices import undelivered_in_batch
 from posd.core.draft import Draft
 from posd.core.limits import Wait
-from posd.core.rules import TxnKind
+from posd.core.rules import Rules, TxnKind
 from posd.core.schedule import next_due_ms
 from posd.core.state import AdviceStatus, LastClose, ReversalStatus, SettlementPhase, State
 from posd.core.totals import counts, totals_of
 from posd.daemon.shown import words
 from posd.daemon.shown.gap_view import gap_view
 from posd.daemon.shown.lately import Alerted
-from posd.daemon.shown.reasons import about_keys
+from posd.daemon.shown.reasons import about_keys, reason
 from posd.daemon.shown.views import Around, View, is_flagged, totals_view
 from posd.values import format_amount
 
@@ -120,6 +120,7 @@ def settlement_view(state: State, around: Around) -> View:
         "begun_at": around.when(closing.begun_at_ms),
         "late": not nothing and waits is None and _is_late(state, around, due_since_ms if due else None),
         "failing": closing.phase in settlement.CLOSING and closing.asked >= around.rules.settle_attempts_max,
+        "number_refused": _number_refused(state, around.rules),
         "nothing_to_settle": nothing,
         "deferred": _deferred(draft, around) if waits is Wait.DEFERRED else None,
         "held": _held(draft) if waits is Wait.HELD else None,
@@ -133,6 +134,13 @@ def settlement_view(state: State, around: Around) -> View:
     }
     view["standing"] = _standing(view, state.last_close)
     return view
+
+
+def _number_refused(state: State, rules: Rules) -> bool:
+    """The host does not know the batch number that is ours to count; it was not silent before, and closed nothing."""
+    closing, said = state.settlement, reason(state.settlement.postponed_because)
+    refused = said is not None and said.facts.get("code") in rules.close.batch_gone
+    return closing.phase is SettlementPhase.TOTALS and not closing.unanswered and refused
 
 
 def _cutover_near(around: Around) -> str | None:

@@ -219,6 +219,7 @@ HELD_TO_DO = (
 
 EVENT: Mapping[str, str] = {
     "settlement_wanted": "wanted by {cause}",
+    "batch_number_set": "the open batch was given number {number:06d}",
     "settlement_postponed": "due, and postponed",
     "settlement_deferred": "due {due}, deferred: {gross} is below the minimum of {minimum}",
     "settlement_held": "held: {gross} is above the maximum of {maximum}",

@@ -1,0 +1,39 @@
+"""`posd terminal`: the commands with their options and examples."""
+
+from typing import Annotated
+
+import typer
+
+from posd.cli.options import DEFAULT, Config, Json
+
+group = typer.Typer(help="One terminal: its batch number. 终端", rich_markup_mode=None)
+
+
+@group.callback()
+def _terminal() -> None:
+    """So that `batch` stays a command of its own while it is the only one."""
+
+
+@group.command(
+    "batch",
+    epilog="Example: posd terminal batch 12345678 --number 7 "
+    '--by "Li Na" --reason "code 80; the acquirer has batch 7 open, case 4711"',
+)
+def terminal_batch(
+    tid: Annotated[str, typer.Argument(metavar="TID", show_default=False)],
+    number: Annotated[
+        int, typer.Option("--number", min=1, max=999_999, help="What the acquirer has open.", show_default=False)
+    ],
+    by: Annotated[str, typer.Option("--by", metavar="NAME", help="Who decides.", show_default=False)],
+    reason: Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why.", show_default=False)],
+    config: Config = DEFAULT,
+    as_json: Json = False,
+) -> int:
+    """A person gives the open batch another number. 更改批次号
+
+    Where the terminal counts its batches and the host answers "bad batch number" (profile: nac, code 80). Refused while
+    the host may have acted on the old number, and while something is owed; kept for ever with the name and the reason.
+    """
+    from posd.cli.terminal import batch_command
+
+    return batch_command(config, tid, number, by, reason, as_json)
