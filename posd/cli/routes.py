@@ -55,11 +55,16 @@ def _milliseconds(value: float | None) -> str:
 
 
 def _more(route: View, lang: Lang) -> list[str]:
-    """What went wrong last, how often, and when it is trusted again."""
+    """What went wrong last, how often, whom it leads to, and when it is trusted again."""
     name, lines = route["name"] or say(lang, "only_route"), []
     if route.get("last_error"):
         at = moment(route["last_error_at"], seconds=True)
         lines.append(say(lang, "route_error", route=name, at=at, why=route["last_error"], **route["counts"]))
+    if not route["verified"]:
+        lines.append(say(lang, "route_unverified", route=name))
+    if (shown := route.get("certificate")) is not None:
+        facts = {"subject": shown["name"], "ends": moment(shown["ends"]), "pin": shown["pin"]}
+        lines.append(say(lang, "route_certificate", route=name, **facts))
     if route.get("trusted_in_s") is not None:
         lines.append(say(lang, "route_proves", route=name, wait=duration(route["trusted_in_s"], lang)))
     return lines

@@ -34,6 +34,14 @@ TEXTS: Mapping[str, tuple[str, str]] = {
         "{route}: last error {at}: {why}; refused {refused}, ended {ended}, silent {silences} times since the start",
         "{route}：最近错误 {at}：{why}；启动以来连接失败 {refused} 次，断开 {ended} 次，无应答 {silences} 次",
     ),
+    "route_certificate": (
+        "{route}: the host's certificate is {subject}, good until {ends}; pin {pin}",
+        "{route}：主机证书 {subject}，有效期至 {ends}；公钥指纹 {pin}",
+    ),
+    "route_unverified": (
+        "{route}: NOT VERIFIED: anyone may pretend to be the host",
+        "{route}：未验证主机证书，任何人都可冒充主机",
+    ),
     "route_proves": (
         "{route}: used again if it stays good for {wait} more",
         "{route}：若再保持正常 {wait}，将恢复使用",
@@ -150,6 +158,15 @@ DOING: Mapping[str, str] = {
     "trailer": "正在结束批次",
 }
 
+ROLES: Mapping[str, str] = {
+    "host": "主机证书",
+    "ours": "本机客户端证书",
+    "authority": "主机证书的 CA",
+    "door": "接口证书",
+    "terminals": "终端证书的 CA",
+}
+"""Whose certificate (daemon/shown/certificate_view.py)."""
+
 FINDINGS: Mapping[str, str] = {
     "restore_gap": (
         "posd 由 {since} 的备份恢复：至 {until} 的交易不明（流水号 {first:06d} 至 {last:06d}，批次 {batches}），"
@@ -157,6 +174,10 @@ FINDINGS: Mapping[str, str] = {
     ),
     "restore_waits": "恢复后尚不能全部受理：等待主机批次号、终端签到，或由专人放行",
     "restore_held": "备份中有 {count} 笔冲正或离线交易待核实，主机是否已处理不明",
+    "certificate_soon": "{role}（{of}）将于 {ends} 到期，还有 {days} 天",
+    "certificate_expired": "{role}（{of}）已于 {ends} 过期：现有连接不受影响，新连接将被拒绝",
+    "certificate_early": "{role}（{of}）自 {begins} 起才有效，或本机时钟不准",
+    "host_not_verified": "未验证 {where} 的主机证书：任何人都可冒充主机",
     "reversals_conflict": "{count} 笔冲正与主机记录冲突，须由专人处理",
     "refunds_in_doubt": "{count} 笔退货存疑，无法确认款项是否已退，请联系收单行核实",
     "advices_refused": "{count} 笔离线交易被主机拒绝，请联系收单行核实",
@@ -199,6 +220,10 @@ TO_DO: Mapping[str, str] = {
     "restore_gap": "与收单行核对：posd restore-gap list --tid {tid}；了结：posd restore-gap resolve --tid {tid}",
     "restore_waits": "专人可放行：posd restore-gap admit --tid {tid} --by 姓名 --reason 原因",
     "restore_held": "查看：posd restore-gap list --tid {tid}",
+    "certificate_soon": "请换上新证书（主机证书请联系收单行），然后执行 systemctl reload posd",
+    "certificate_expired": "请换上新证书（主机证书请联系收单行），然后执行 systemctl reload posd",
+    "certificate_early": "请先核对本机时钟",
+    "host_not_verified": '请设 host.tls.verify: "yes" 并配置收单行的 ca_file，然后执行 systemctl reload posd',
     "refunds_in_doubt": "查看：posd txn list --tid {tid} --status in_doubt；核实后：posd txn resolve",
     "settlement_late": "原因消除后 posd 会自动结算；立即尝试：posd settle --tid {tid}",
     "settlement_held": "核对后批准：posd settle --tid {tid} --approve --by 姓名 --reason 原因",
@@ -277,6 +302,8 @@ def finding(lang: Lang, found: View) -> tuple[str, str]:
         BLOCKERS.get(blocker["code"]) or reason(lang, blocker["text"]) for blocker in facts.get("blocked_by", [])
     ]
     shown = {**facts, "why": "；".join(blocked) or reason(lang, facts.get("why", ""))}
+    if code.startswith("certificate_"):
+        shown["role"] = ROLES[shown["role"]]
     if "outcome" in shown:
         shown["outcome"] = OUTCOMES[shown["outcome"]]
     to_do = TO_DO[code].format(tid=found["tid"], **facts) if code in TO_DO else found["to_do"]

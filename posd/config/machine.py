@@ -8,7 +8,7 @@ import pwd
 from collections.abc import Iterator
 from pathlib import Path
 
-from posd.addresses import HttpAddress, SerialAddress, TlsAddress
+from posd.addresses import SerialAddress
 from posd.dialects import NAC
 from posd.errors import ConfigError
 from posd.security.keys import DES, SM4, SM4_SIGN_IN
@@ -16,7 +16,7 @@ from posd.security.mac import ALGORITHMS
 from posd.security.machine import load_machine_key
 from posd.security.plainkeys import load_tmk
 from posd.security.token import load_token
-from posd.settings import Route, Settings
+from posd.settings import Settings
 from posd.yamlmarks import Document, Place, Problem, shown_path
 
 
@@ -73,7 +73,7 @@ def _key_troubles(settings: Settings) -> Iterator[tuple[Place, str, str]]:
 
 def _certificate_trouble(settings: Settings) -> Iterator[tuple[Place, str, str]]:
     for number, route in enumerate(settings.host.every_route()):
-        if not is_encrypted(route):
+        if not route.encrypted:
             continue
         from posd.transport.tls import client_context  # not for those who use none
 
@@ -132,9 +132,3 @@ def _user() -> str:
         return pwd.getpwuid(os.geteuid()).pw_name
     except KeyError:
         return str(os.geteuid())
-
-
-def is_encrypted(route: Route) -> bool:
-    """Whether this route leaves over TLS."""
-    address = route.address
-    return isinstance(address, TlsAddress) or (isinstance(address, HttpAddress) and address.encrypted)

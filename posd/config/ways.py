@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 from posd.addresses import AnyAddress, HttpAddress, SerialAddress
-from posd.config.machine import is_encrypted
 from posd.settings import (
     AdviceRetry,
     ReconnectSettings,
@@ -178,7 +177,7 @@ def _mode_trouble(route: Route, document: Document, at: Place) -> list[tuple[str
 def _tls_trouble(route: Route, document: Document, at: Place) -> list[tuple[str, str]]:
     tls, troubles = route.tls, []
     own = _who_says(document, at, "tls") == at
-    if tls != TlsSettings() and own and not is_encrypted(route):
+    if tls != TlsSettings() and own and not route.encrypted:
         where = f"{shown_path((*at, 'address'))} ({document.place((*at, 'address'))})"
         troubles.append((f"{where} is not encrypted", 'write it as "tls://…" or "https://…", or remove this'))
     if (tls.certificate_file is None) != (tls.key_file is None):

@@ -12,6 +12,7 @@ from contextlib import suppress
 from typing import Any, Protocol
 
 from posd.core import events as e
+from posd.daemon.certificates import CertificateWatch
 from posd.daemon.clock import SystemClock, synchronised
 from posd.daemon.control.server import ControlServer
 from posd.daemon.doors.all_doors import Doors
@@ -23,6 +24,7 @@ from posd.daemon.log import alert, log
 from posd.daemon.notify import Notifier
 from posd.daemon.router import Lanes
 from posd.daemon.runner import LaneRunner
+from posd.daemon.shown.certificate_view import WatchedCertificate
 from posd.daemon.shown.questions import version
 from posd.daemon.snapshots import ENDING_LAG_ROWS, SNAPSHOT_BEAT_S, keep_snapshots_near, lag_rows_max
 from posd.daemon.station_lane import Ending, Up
@@ -88,6 +90,7 @@ class Daemon:
         self._wakeups = Wakeups(_times(self.lanes), self._wake, clock, clock_stepped=self._clock_stepped)
         self._stop = asyncio.Event()
         self._broken: asyncio.Future[None] | None = None
+        self._certificates = CertificateWatch(settings)
         self._room = True
         self._in_step: bool | None = True
         self.ready = False
@@ -113,6 +116,11 @@ class Daemon:
         """What of the machine stands in the way, by the names of the alerts."""
         named = {"disk_nearly_full": not self._room, "clock_unsynchronised": self._in_step is False}
         return [name for name, there in named.items() if there]
+
+    @property
+    def certificates(self) -> list[WatchedCertificate]:
+        """Those that posd lives by, as they stand."""
+        return self._certificates.seen(self._link.shown(), self.clock.now())
 
     @property
     def routes(self) -> list[RouteShown]:
@@ -161,6 +169,7 @@ class Daemon:
         tasks.append(asyncio.create_task(self._beat()))
         self._look_for_room()
         self._look_at_clock()
+        self._look_at_hosts()
         self.ready = True
         self._notifier.ready(self._summary())
         self._wakeups.start()  # its scheduler takes long to import, and `Started` was the first look at what is due
@@ -256,6 +265,7 @@ class Daemon:
         while True:
             self._look_for_room()
             self._look_at_clock()
+            self._certificates.look(self._link.shown(), self.clock.now(), self.settings.settlement.zone)
             before = {tid: runner.lived_through for tid, runner in self.lanes.items()}
             self._wake()
             await asyncio.sleep(interval_s)
@@ -287,6 +297,12 @@ class Daemon:
         elif in_step and self._in_step is False:
             log.info("clock_synchronised")
         self._in_step = in_step
+
+    def _look_at_hosts(self) -> None:
+        """At every start: what the settings leave to anyone."""
+        for route in self._link.shown():
+            if not route.verified:
+                alert("host_not_verified", route=route.name, peer=route.peer, to_do='write host.tls.verify: "yes"')
 
     def _wake(self) -> None:
         """One idempotent tick for every lane: what is due is computed by the engine (D18)."""

@@ -10,7 +10,7 @@ from pydantic import (
 )
 
 from posd.addresses import Address as Address
-from posd.addresses import HostAddress
+from posd.addresses import HostAddress, HttpAddress, TlsAddress
 from posd.dialects import NacSettings, with_defaults
 from posd.settings.types import (
     CONNECTIONS_MAX,
@@ -121,6 +121,18 @@ class Route:
     mode: ConnectionMode
     bind: BindSettings | None = None
     tls: TlsSettings = NO_TLS
+
+    @property
+    def encrypted(self) -> bool:
+        """Whether it leaves over TLS."""
+        return isinstance(self.address, TlsAddress) or (
+            isinstance(self.address, HttpAddress) and self.address.encrypted
+        )
+
+    @property
+    def verified(self) -> bool:
+        """False where the settings have TLS speak to anyone."""
+        return self.tls.verified or not self.encrypted
 
 
 class HostSettings(Section):

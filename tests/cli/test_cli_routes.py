@@ -6,6 +6,8 @@ from typing import Any
 
 from posd.daemon.links.route_choice import Health
 from posd.daemon.links.route_facts import RouteFacts, RouteShown
+from posd.daemon.shown.certificate_view import Role, WatchedCertificate, standing
+from posd.security.certificates import Certificate
 from posd.values import Now
 
 Posd = Callable[..., Any]
@@ -70,3 +72,23 @@ def test_without_a_daemon_the_configured_ones_are_named(posd: Posd, place: Any) 
     assert "unknown" in ran.out
     assert "未知" in posd("routes", "--lang", "zh").out
     assert json.loads(posd("routes", "--json").out)["running"] is False
+
+
+DAY_MS = 86_400_000
+
+
+def test_the_hosts_certificate_and_a_host_that_is_not_verified_are_shown(posd: Posd, place: Any, served: Any) -> None:
+    now: Now = place.shop.clock.now()
+    shown = Certificate("host.example", now.wall_ms - DAY_MS, now.wall_ms + 10 * DAY_MS, frozenset(), b"\xab" * 32)
+    facts = RouteFacts(now.wall_ms, certificates=(shown,))
+    place.shop.routes = [RouteShown("", "tls://10.0.0.1:5000", Health.UP, True, 0, None, facts, verified=False)]
+    place.shop.certificates = [WatchedCertificate(Role.HOST, "", shown, standing(shown, now.wall_ms, 30))]
+    said = posd("routes").out
+    assert "(the only one): the host's certificate is host.example, good until 2026-03-12 10:00; pin abab" in said
+    ran = posd("status")
+    assert ran.status == 1
+    assert "the host at tls://10.0.0.1:5000 is not verified: anyone may pretend to be it" in ran.out
+    assert "the host's certificate (host.example) ends at 2026-03-12T10:00:00+08:00, in 10 day(s)" in ran.out
+    chinese = posd("status", "--lang", "zh").out
+    assert "未验证 tls://10.0.0.1:5000 的主机证书" in chinese
+    assert "主机证书（host.example）将于 2026-03-12T10:00:00+08:00 到期，还有 10 天" in chinese

@@ -14,6 +14,7 @@ from posd.__main__ import main
 from posd.cli.doctor.machine import clock
 from posd.cli.doctor.words import CHECKS, TEXTS, TO_DO
 from tests.daemon.stage import TID, TMK, configuration, free_port, merged, write_configuration, write_keys
+from tests.transport.pki import DAY, Pki
 
 Look = Callable[..., tuple[int, list[dict[str, Any]]]]
 
@@ -51,6 +52,23 @@ def test_a_machine_on_which_nothing_runs_yet(look: Look) -> None:
     assert wrong - {"clock_free", "no_unit"} == {"daemon_not_started"}
     assert only(findings, "route_reachable")["facts"]["ms"] >= 0
     assert only(findings, "keys_good")["facts"]["count"] == 2
+
+
+def test_certificates_in_files_are_looked_at_without_a_daemon(look: Look) -> None:
+    pki = Pki.shared()
+    pki.pair("ending", "ending", (-DAY, 3 * DAY))
+    good = {"ca_file": str(pki.ca)}
+    address = {"address": "tls://127.0.0.1:9"}
+    _, findings = look(host={**address, "tls": good}, certificates={"alert_days": 7})
+    assert only(findings, "certificates_good")["facts"]["name"] == "A private authority"
+    own = {"certificate_file": str(pki.file("ending.pem")), "key_file": str(pki.file("ending.key"))}
+    _, findings = look(host={**address, "tls": {**good, **own}}, certificates={"alert_days": 7})
+    assert "our certificate for the host (ending, " in only(findings, "certificates_wanted")["text"]
+    assert "systemctl reload posd" in only(findings, "certificates_wanted")["to_do"]
+    verify = {"verify": "no_anyone_may_pretend_to_be_the_host"}
+    _, findings = look(host={**address, "tls": verify})
+    (wanted,) = [one for one in findings if one["check"] == "certificates"]
+    assert "tls://127.0.0.1:9 is not verified: anyone may pretend to be it" in wanted["text"]
 
 
 def test_a_route_is_connected_to_and_nothing_is_sent(look: Look, host: socket.socket) -> None:

@@ -27,6 +27,7 @@ from posd.core.payload import dump_record, record_name, record_version
 from posd.core.rules import Gaps, Rules, TxnKind
 from posd.daemon.doors.door_view import DoorShown
 from posd.daemon.links.route_facts import RouteShown
+from posd.daemon.shown.certificate_view import WatchedCertificate
 from posd.daemon.shown.lately import Lately
 from posd.journal.contract import RecordRow
 from posd.profiles.unionpay.codes import classify
@@ -244,6 +245,7 @@ class Shop:
     routes: list[RouteShown] = field(default_factory=list)
     doors: list[DoorShown] = field(default_factory=list)
     troubles: list[str] = field(default_factory=list)
+    certificates: list[WatchedCertificate] = field(default_factory=list)
     started_at_ms: int = field(default_factory=lambda: wall_ms("2026-03-02 09:00:00"))
 
 

@@ -23,9 +23,12 @@ from posd.cli.speech import finding
 from posd.cli.status import duration, moment
 from posd.config import load_document
 from posd.core.schedule import local
+from posd.daemon.certificates import as_they_stand, in_files
 from posd.daemon.clock import SystemClock
 from posd.daemon.control.server import ControlFailed, NoDaemon, call
 from posd.daemon.links.linking import connect_of
+from posd.daemon.shown.certificate_view import certificate_findings, certificates_view
+from posd.daemon.shown.route_view import configured_routes, unverified_findings
 from posd.daemon.shown.views import View
 from posd.errors import PosdError, StorageFailed
 from posd.settings import HostSettings, Route, Settings
@@ -80,6 +83,7 @@ def _look(config: Path, lang: Lang) -> Iterator[Found]:
     running = said is not None and bool(said["posd"]["running"])
     yield from machine.service(place, unit, running)
     yield from trouble
+    yield from _certificates(settings, said if running else None, lang)
     held = _held(settings) if running else []
     yield from _routes(settings, held)
     if said is not None:
@@ -113,6 +117,25 @@ def _held(settings: Settings) -> list[View]:
         return list(call(settings.control_socket, "routes", {})["routes"])
     except (NoDaemon, ControlFailed):
         return []
+
+
+def _certificates(settings: Settings, said: View | None, lang: Lang) -> Iterator[Found]:
+    """As the running posd sees them, those of hosts too; else those in files. Nothing where there are none."""
+    now_ms, zone = SystemClock().now().wall_ms, settings.settlement.zone
+    if said is not None:
+        certificates = list(said["posd"]["certificates"])
+    else:
+        found = as_they_stand(in_files(settings, now_ms), now_ms, settings.certificates.alert_days)
+        certificates = certificates_view(found, now_ms, zone)
+    open_to_all = [] if said is not None else unverified_findings(configured_routes(settings.host))
+    wanted = [*certificate_findings(certificates), *open_to_all]
+    for one in wanted:
+        text, to_do = finding(lang, one)
+        yield Found("certificates", ALERT, "certificates_wanted", {"text": text, "to_do": to_do})
+    if certificates and not wanted:
+        first = min(certificates, key=lambda one: str(one["ends"]))
+        facts = {"count": len(certificates), "name": first["name"], "at": moment(first["ends"])}
+        yield Found("certificates", GOOD, "certificates_good", facts)
 
 
 # --- the lines -------------------------------------------------------------------------------------------------------
@@ -183,7 +206,12 @@ def _day(said: View, lang: Lang, running: bool) -> Iterator[Found]:
         else:
             facts = {"tid": tid, "batch": last["batch"], "at": moment(last["closed_at"])}
             yield Found("settlement", GOOD, "settlement_good", facts)
-    wanted = [one for one in said["findings"] if running or one["code"] != "daemon_down"]
+    wanted = [
+        one
+        for one in said["findings"]
+        if not one["code"].startswith("certificate_")  # said already
+        and (running or one["code"] not in ("daemon_down", "host_not_verified"))
+    ]
     for one in wanted:
         text, to_do = finding(lang, one)
         tid = f"{one['tid']}: " if one["tid"] else ""

@@ -16,6 +16,7 @@ CHECKS: Mapping[str, tuple[str, str]] = {
     "machine": ("machine", "本机"),
     "service": ("service", "服务"),
     "hardening": ("hardening", "加固"),
+    "certificates": ("certificates", "证书"),
     "routes": ("routes", "线路"),
     "answer": ("last answer", "最近应答"),
     "schedule": ("schedule", "结算计划"),
@@ -74,6 +75,11 @@ TEXTS: Mapping[str, tuple[str, str]] = {
     ),
     "no_unit": ("{unit} is not installed here", "{unit} 未安装"),
     "no_systemd": ("systemd does not run here", "本机未运行 systemd"),
+    "certificates_good": (
+        "{count} good; the first to end is {name}, at {at}",
+        "{count} 个正常；最早到期：{name}，{at}",
+    ),
+    "certificates_wanted": ("{text}", "{text}"),
     "route_up": ("{name}{address}: connected", "{name}{address}：已连接"),
     "route_reachable": ("{name}{address}: reachable in {ms} ms", "{name}{address}：可连接，{ms} 毫秒"),
     "route_down": ("{name}{address}: {why}", "{name}{address}：{why}"),
@@ -131,6 +137,7 @@ TO_DO: Mapping[str, tuple[str, str]] = {
         "check address, cable and firewall; posd connects again by itself",
         "检查地址、网线、防火墙；posd 会自动重连",
     ),
+    "certificates_wanted": ("{to_do}", "{to_do}"),
     "answer_old": ("posd routes; then ask the acquirer", "posd routes；并询问收单行"),
     "schedule_late": ("posd status says what it waits for", "posd status 会说明等待原因"),
     "journal_unread": (

@@ -20,6 +20,7 @@ from posd.daemon.control.server import ControlFailed, Reply, Request
 from posd.daemon.doors.door_view import DoorShown, door_findings, doors_view
 from posd.daemon.links.route_facts import RouteShown
 from posd.daemon.log import log
+from posd.daemon.shown.certificate_view import WatchedCertificate, certificate_findings, certificates_view
 from posd.daemon.shown.findings import link_down, machine_trouble
 from posd.daemon.shown.lately import Lately
 from posd.daemon.shown.questions import QUESTIONS, Seen, answer, checked, chosen, find_one, version
@@ -81,6 +82,8 @@ class DaemonAt(Protocol):
     def started_at_ms(self) -> int: ...
     @property
     def troubles(self) -> list[str]: ...
+    @property
+    def certificates(self) -> Sequence[WatchedCertificate]: ...
 
 
 class Control:
@@ -150,6 +153,7 @@ class Control:
         down = [] if daemon.link_up else [link_down(daemon.link_why)]
         routes = routes_view(daemon.routes, self._zone())
         doors = doors_view(daemon.doors, daemon.clock.now(), self._zone())
+        certificates = certificates_view(daemon.certificates, daemon.clock.now().wall_ms, self._zone())
         machine = map(machine_trouble, daemon.troubles)
         return {
             "running": True,
@@ -160,7 +164,14 @@ class Control:
             "route": active_route(routes),
             "routes": routes,
             "doors": doors,
-            "findings": [*down, *route_findings(routes), *door_findings(doors), *machine],
+            "certificates": certificates,
+            "findings": [
+                *down,
+                *route_findings(routes),
+                *door_findings(doors),
+                *certificate_findings(certificates),
+                *machine,
+            ],
         }
 
     def _zone(self) -> str:

@@ -39,7 +39,7 @@ def way_of(host: HostSettings, route: Route, now: Callable[[], Now]) -> Way:
             return OneShotLink(connect, listener, size, backoff, lambda: now().monotonic_s, host.connections_max)
         return HostLink(connect, listener, size, backoff, lambda: now().monotonic_s)
 
-    return Way(route.name, _shown(route), connect_of(host, route), build)
+    return Way(route.name, _shown(route), connect_of(host, route), build, route.verified)
 
 
 def connect_of(host: HostSettings, route: Route) -> Connect:

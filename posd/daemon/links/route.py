@@ -12,7 +12,7 @@ from posd.daemon.links.host_link import Link, LinkListener
 from posd.daemon.links.route_choice import Health, Limits, RouteHealth, Sign, ended
 from posd.daemon.links.route_facts import RouteFacts
 from posd.errors import MalformedMessage
-from posd.transport.contract import ConfirmingChannel
+from posd.transport.contract import CertifiedChannel, ConfirmingChannel
 from posd.values import Now
 
 Connect = Callable[[], Awaitable[ConfirmingChannel]]
@@ -29,12 +29,14 @@ class Retiring(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """How one route is made. `peer` is where it leads, for people; `build` gets `connect` back, watched."""
+    """How one route is made. `peer` is where it leads, for people; `build` gets `connect` back, watched. `verified`: as
+    of RouteShown."""
 
     name: str
     peer: str
     connect: Connect
     build: Callable[[Connect, LinkListener], Link]
+    verified: bool = True
 
 
 class Owner(Protocol):
@@ -80,6 +82,8 @@ class WatchedRoute:
             self._owner.noticed(self, Sign.REFUSED)
             raise
         now = self._owner.now()
+        if isinstance(channel, CertifiedChannel):
+            self.facts.certificates = channel.certificates
         self.facts.connected(now.monotonic_s - began_s, now)
         if self.health.health is Health.UP:
             self._owner.noticed(self, Sign.CONNECTED)

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from posd.daemon.links.route_choice import Health
+from posd.security.certificates import Certificate
 from posd.values import Now
 
 SMOOTHING = 8
@@ -31,6 +32,8 @@ class RouteFacts:
     silences: int = 0
     sent: int = 0
     frames: int = 0
+    certificates: tuple[Certificate, ...] = ()
+    """What the host has shown at the newest handshake: its own, then its authorities'."""
 
     def connected(self, took_s: float, now: Now) -> None:
         """An attempt to connect succeeded."""
@@ -66,7 +69,9 @@ class RouteFacts:
 
 @dataclass(frozen=True, slots=True)
 class RouteShown:
-    """One route at one moment. `name` is empty for the only, unnamed one; `trusted_in_s`: while it proves itself."""
+    """One route at one moment. `name` is empty for the only, unnamed one; `trusted_in_s`: while it proves itself;
+    `verified`: false where TLS was told to speak to anyone.
+    """
 
     name: str
     peer: str
@@ -75,3 +80,4 @@ class RouteShown:
     strikes: int
     trusted_in_s: float | None
     facts: RouteFacts
+    verified: bool = True

@@ -153,7 +153,7 @@ class Routes:
             trusted_in_s = None if trusted_s is None else max(0.0, trusted_s - now_s)
             active, strikes = place == self._active, route.health.strikes
             name, peer, health = route.way.name, route.way.peer, route.health.health
-            found.append(RouteShown(name, peer, health, active, strikes, trusted_in_s, route.facts))
+            found.append(RouteShown(name, peer, health, active, strikes, trusted_in_s, route.facts, route.way.verified))
         return found
 
     # What the routes tell.

@@ -34,7 +34,7 @@ from posd.daemon.shown.questions import (
 )
 from posd.daemon.shown.questions import answer as answer_question
 from posd.daemon.shown.refused_view import KIND, refused_rows, refused_view
-from posd.daemon.shown.route_view import configured_routes
+from posd.daemon.shown.route_view import configured_routes, unverified_findings
 from posd.daemon.shown.settlement_report import settlement_report
 from posd.daemon.shown.views import Around, View, transaction_view
 from posd.daemon.till.orders import till_request
@@ -76,6 +76,7 @@ class OfflineJournal:
         profile = profile_of(settings)
         self._meanings, self._flagged = meanings(profile.codes), flagged(profile.codes)
         self._routes = configured_routes(settings.host)
+        self._unverified = list(unverified_findings(self._routes))
         self._rules = {Tid(one.tid): rules_of(settings, one, profile) for one in settings.terminals}
         self._chain = _chain(settings)
         self._reader = JournalReader(journal_folder(settings))
@@ -100,9 +101,9 @@ class OfflineJournal:
         if verb == "txn.list" and "batch" in given:
             return self.of_batch(given)
         posd = {"running": False, "version": version(), "up_s": None, "link_up": None, "link_why": "", "route": None}
-        posd |= {"routes": self._routes, "doors": []}
+        posd |= {"routes": self._routes, "doors": [], "certificates": []}
         everything = {} if verb == "routes" else self._everything(given.get("tid"))
-        said = answer_question(verb, given, everything, {**posd, "findings": [daemon_down()]})
+        said = answer_question(verb, given, everything, {**posd, "findings": [daemon_down(), *self._unverified]})
         if verb == "txn.show" and said["transaction"] is None:
             return self.show(given["id"])
         return said

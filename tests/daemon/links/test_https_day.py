@@ -113,7 +113,7 @@ def test_a_host_with_another_certificate_hears_nothing(staged: MakeStage, tmp_pa
     async def story(stage: Stage) -> None:
         stage.settings["host"]["tls"]["ca_file"] = str(Pki.shared().ca)
         await start(stage, signed_in=False)
-        await stage.until(lambda: "certificate is not accepted" in stage.daemon.link_why)
+        await stage.until(lambda: "no authority that is trusted here" in stage.daemon.link_why)
         assert (await stage.sale("5.00"))["outcome"] != "approved"
         assert stage.received("0200") == stage.received("0800") == []
         await stage.end()
