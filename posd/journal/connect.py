@@ -9,7 +9,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from ctypes import addressof, c_int
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -17,16 +16,18 @@ import apsw
 
 from posd.errors import ConfigError, StorageFailed
 from posd.journal.anchor import ANCHOR_FILE, read_anchor
-from posd.journal.chain import JOURNAL_ID_BYTES, Chain
 from posd.journal.contract import Head
 
 JOURNAL_FILE = "journal.db"
 FILE_MODE = 0o640
 ENGINE_MIN = (3, 51, 3)
 """SQLite 3.7.0 to 3.51.2 can corrupt a database when a WAL is reset (libraries.md)."""
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+"""The newest that this program knows; how a journal comes to it: schema.py."""
 APPLICATION_ID = 0x706F7364
 """'posd' in ASCII, in the header of the file."""
+GIVES_ROOM_BACK = 2
+"""SQLite's auto_vacuum INCREMENTAL: what an archive run frees goes back to the disk in small steps."""
 WRITER_CACHE_KIB, READER_CACHE_KIB = 1024, 512
 """Pages that SQLite keeps: rows are appended, and read in order or by an index. Its default is 2 MB for each."""
 BUSY_MS = 5000
@@ -91,6 +92,8 @@ def open_writer(path: Path, vfs: str | None = None) -> apsw.Connection:
         connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
         connection.wal_autocheckpoint(0)
         _require_ours(connection, path)
+        if connection.pragma("page_count") == 0:  # later it would take a VACUUM
+            connection.pragma("auto_vacuum", GIVES_ROOM_BACK)
         mode = connection.pragma("journal_mode", "wal")
         if mode != "wal":
             raise StorageFailed(f"journal: {path}: this file system does not allow a write-ahead log (mode {mode})")
@@ -145,28 +148,10 @@ def _require_ours(connection: apsw.Connection, path: Path) -> None:
     if version > SCHEMA_VERSION:
         raise ConfigError(
             f"journal: {path}: its schema version {version} is newer than this posd knows ({SCHEMA_VERSION});"
-            " run the posd that wrote it"
+            " there is no way back: run the newer posd that upgraded it"
         )
     if version == 0 and connection.execute("SELECT count(*) FROM sqlite_schema").get:
         raise StorageFailed(f"journal: {path}: tables without a schema version: damaged, or not a journal of posd")
-
-
-def create_schema(connection: apsw.Connection, chain: Chain) -> None:
-    """Make the tables and the journal's own row in one commit, unless they are there. Raises StorageFailed."""
-    with storage("creating the tables"):
-        if connection.pragma("user_version") != 0:
-            return
-        journal_id = os.urandom(JOURNAL_ID_BYTES)
-        base_link = chain.genesis(journal_id)
-        connection.execute("BEGIN IMMEDIATE")
-        connection.execute(files("posd.journal").joinpath("schema.sql").read_text("utf-8"))
-        connection.execute(
-            "INSERT INTO journal VALUES (1, ?, 0, ?, ?)",
-            (journal_id, base_link, chain.key_check(journal_id, 0, base_link)),
-        )
-        connection.pragma("application_id", APPLICATION_ID)
-        connection.pragma("user_version", SCHEMA_VERSION)
-        connection.execute("COMMIT")
 
 
 def read_identity(connection: apsw.Connection) -> Identity:

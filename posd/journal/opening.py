@@ -13,7 +13,6 @@ from posd.journal.anchor import ANCHOR_FILE, Anchor, create_anchor, read_anchor,
 from posd.journal.chain import LINK_BYTES, Chain
 from posd.journal.connect import (
     JOURNAL_FILE,
-    create_schema,
     open_reader,
     open_writer,
     read_identity,
@@ -24,6 +23,7 @@ from posd.journal.connect import (
 from posd.journal.contract import Head, Sealer
 from posd.journal.lock import Lock
 from posd.journal.room import BALLAST_BYTES, FREE_BYTES_MIN, Ballast
+from posd.journal.schema import to_newest
 from posd.journal.sqlite import SqliteStore
 from posd.journal.stamp import Stamp
 from posd.journal.verify import require_key
@@ -60,7 +60,9 @@ def open_store(
         undo.callback(anchor.close)
         writer = open_writer(folder / JOURNAL_FILE, vfs)
         undo.callback(writer.close)
-        create_schema(writer, chain)
+        if writer.pragma("user_version") != 0:
+            require_key(writer, chain, read_identity(writer))  # before anything of it is changed
+        to_newest(writer, chain)
         with storage("making the folder durable"):
             sync_folder(folder)
         reader = open_reader(folder / JOURNAL_FILE, vfs)
@@ -71,6 +73,9 @@ def open_store(
             writer=writer,
             reader=reader,
             identity=identity,
+            folder=folder,
+            vfs=vfs,
+            free_bytes_min=free_bytes_min,
             anchor=anchor,
             lock=lock,
             ballast=ballast,

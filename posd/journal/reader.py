@@ -1,19 +1,24 @@
 """Reading the journal beside a running daemon, or when it is down: for `posd journal show` and `export`, for status.
 
-Read-only, in short reads that hold nothing back (D30); what it shows was masked before it was written. It opens
-no sealed text, and checks no row against the chain: that is verify's work.
+Read-only, in short reads that hold nothing back (D30); what it shows was masked before it was written. Rows that an
+archive run has moved are read from their segments (D33). It opens no sealed text, and checks no row against the chain:
+that is verify's work.
 """
 
 from collections.abc import Iterator
 from heapq import merge
+from itertools import islice
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from posd.errors import StorageFailed
 from posd.journal.chain import MESSAGE_COLUMNS, RECORD_COLUMNS, Chain
 from posd.journal.connect import JOURNAL_FILE, open_reader, query, read_head, read_identity
 from posd.journal.contract import MessageView, RecordView
 from posd.journal.packing import unpack_state
+from posd.journal.segment import Segment, missing
+from posd.journal.shelf import Shelf
 from posd.journal.verify import SNAPSHOT, TIDS, snapshot_fits
 
 PAGE_ROWS = 500
@@ -29,10 +34,27 @@ class JournalReader:
     Filters are joined by AND; None means any. `after`: only rows with a larger sequence; `limit`: at most so
     many rows. Rows come in sequence order; with `newest_first` in the opposite one, and `after` then means
     *before*: only rows with a smaller sequence. Every method raises StorageFailed when the file cannot be read.
+    `not_here`: the segments that had rows to look through and are not where they belong.
     """
 
     def __init__(self, path: Path) -> None:
-        self._connection = open_reader(path / JOURNAL_FILE if path.is_dir() else path)
+        file = path / JOURNAL_FILE if path.is_dir() else path
+        self._connection = open_reader(file)
+        self.not_here: list[Segment] = []
+        try:
+            self._shelf = Shelf(self._connection, file.parent, self._miss)
+        except StorageFailed:
+            self._connection.close()
+            raise
+
+    def _miss(self, segment: Segment) -> None:
+        if segment not in self.not_here:
+            self.not_here.append(segment)
+
+    def require_whole(self) -> None:
+        """Raises StorageFailed when a segment that was needed is not here: what was read is then not everything."""
+        for segment in self.not_here:
+            raise StorageFailed(missing(segment))
 
     def records(
         self,
@@ -72,7 +94,7 @@ class JournalReader:
 
     def tids(self) -> list[str]:
         """Every terminal that has a record, and the station."""
-        return [row[0] for row in query(self._connection, TIDS)]
+        return sorted({row[0] for row in query(self._connection, TIDS)} | self._shelf.tids())
 
     def snapshot(self, tid: str, fold_version: int, chain: Chain) -> tuple[int, str] | None:
         """The newest snapshot of a terminal: the row that it was taken after, and the state's JSON.
@@ -114,6 +136,7 @@ class JournalReader:
 
     def close(self) -> None:
         """Safe to call twice."""
+        self._shelf.close()
         self._connection.close()
 
     def __enter__(self) -> Self:
@@ -127,18 +150,5 @@ class JournalReader:
     def _pages(
         self, select: str, wanted: dict[str, str | int | None], limit: int | None, after: int | None, newest_first: bool
     ) -> Iterator[tuple[Any, ...]]:
-        names = [name for name, value in wanted.items() if value is not None]
-        values = [wanted[name] for name in names]
-        order, compare = ("DESC", "<") if newest_first else ("ASC", ">")
-        left = limit
-        while left is None or left > 0:
-            bounds = [] if after is None else [f"sequence {compare} ?"]
-            conditions = " AND ".join([*(f"{name} = ?" for name in names), *bounds])
-            page = PAGE_ROWS if left is None else min(PAGE_ROWS, left)
-            sql = f"{select}{' WHERE ' if conditions else ''}{conditions} ORDER BY sequence {order} LIMIT {page}"
-            rows = query(self._connection, sql, [*values, *([] if after is None else [after])])
-            yield from rows
-            if len(rows) < page:
-                return
-            after = rows[-1][0]
-            left = None if left is None else left - len(rows)
+        page = PAGE_ROWS if limit is None else min(PAGE_ROWS, limit)
+        return islice(self._shelf.rows(select, wanted, page, after, newest_first), limit) if page else iter(())

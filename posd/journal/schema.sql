@@ -1,5 +1,7 @@
--- The journal's tables, schema version 1 (user_version). Append-only: no statement of posd's updates or deletes
--- a record or a message. One sequence runs over both tables; "link" is the keyed chain (chain.py).
+-- The journal's tables as schema version 1 made them (user_version); what came later stands in schema_2.sql and so on,
+-- and a new journal is made by running all of them. Append-only: no statement of posd's changes a record or a message,
+-- and none deletes one that has no verified copy in a segment of the archive. One sequence runs over both tables;
+-- "link" is the keyed chain (chain.py).
 
 CREATE TABLE journal (
     one           INTEGER PRIMARY KEY CHECK (one = 1),

@@ -8,20 +8,24 @@ retry, and never touch a row that was written.
 import errno
 import itertools
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import cache
-from typing import Any, NoReturn
+from pathlib import Path
+from typing import Any, NoReturn, TypeVar
 
 import apsw
 
-from posd.errors import StorageFailed
+from posd.errors import KeyTrouble, StorageFailed
 from posd.journal.anchor import Anchor
 from posd.journal.chain import LINK_BYTES, MESSAGE_COLUMNS, RECORD_COLUMNS, Chain
-from posd.journal.connect import Identity, query, read_head, read_link, storage_failed
+from posd.journal.connect import GIVES_ROOM_BACK, Identity, query, read_head, read_link, storage_failed
 from posd.journal.contract import Head, Replay, Row, Sealed, Snapshot, StoredRecord
 from posd.journal.lock import Lock
 from posd.journal.packing import pack_state, unpack_state
 from posd.journal.room import Ballast
+from posd.journal.segment import Segment, catalog_finding, file_sum, missing, segment_path
+from posd.journal.shelf import Shelf
 from posd.journal.stamp import Stamp, Stamped
 from posd.journal.verify import SNAPSHOT, TIDS, anchor_finding, first_finding, snapshot_fits
 
@@ -33,10 +37,7 @@ REPLAY_ROWS = 1000
 INSERT_ROWS_MAX = 32
 """Rows of one INSERT. Each statement gives up the interpreter's lock once and then waits for a busy loop."""
 
-_REPLAY = (
-    "SELECT sequence, tid, kind, version, at_ms, payload FROM record"
-    " WHERE tid = ? AND sequence > ? ORDER BY sequence LIMIT ?"
-)
+_REPLAY = "SELECT sequence, tid, kind, version, at_ms, payload FROM record"
 _SECRET = (
     "SELECT tid, sequence, key_id, nonce, sealed FROM record"
     " WHERE request_id = ? AND sealed IS NOT NULL ORDER BY sequence DESC LIMIT 1"
@@ -51,6 +52,18 @@ def _insertion(table: str, columns: int, rows: int) -> str:
     return f"INSERT INTO {table} VALUES {', '.join([one] * rows)}"
 
 
+T = TypeVar("T")
+
+
+def _move_base(connection: apsw.Connection, segment: Segment, key_check: bytes) -> None:
+    connection.execute(f"INSERT INTO segment VALUES ({', '.join('?' * len(segment.values()))})", segment.values())
+    connection.execute("UPDATE journal SET base_sequence = ?, base_link = ?, key_check = ?", (*segment.head, key_check))
+
+
+def _refuse_without(segment: Segment) -> NoReturn:
+    raise StorageFailed(missing(segment))
+
+
 class SqliteStore:
     """Implements Store; made by open_store. Reads may come from another thread than writes."""
 
@@ -60,6 +73,9 @@ class SqliteStore:
         writer: apsw.Connection,
         reader: apsw.Connection,
         identity: Identity,
+        folder: Path,
+        vfs: str | None,
+        free_bytes_min: int,
         anchor: Anchor,
         lock: Lock,
         ballast: Ballast,
@@ -68,7 +84,10 @@ class SqliteStore:
     ) -> None:
         self._writer, self._reader, self._reading = writer, reader, threading.Lock()
         self._anchor, self._lock, self._ballast = anchor, lock, ballast
-        self._chain, self._stamp, self._base = chain, stamp, identity.base
+        self._chain, self._stamp, self._identity = chain, stamp, identity
+        self.folder, self.vfs, self.free_bytes_min = folder, vfs, free_bytes_min
+        self._shelf = Shelf(reader, folder, _refuse_without, vfs)
+        self._segments_verified = False
         self._head = read_head(reader, identity.base)
         self._verified_after = self._head.sequence
         self.rows_verified = 0
@@ -78,15 +97,51 @@ class SqliteStore:
         self._wal_pages, self._checkpoint_at = 0, WAL_CHECKPOINT_PAGES
         writer.set_wal_hook(self._committed)
 
+    @property
+    def chain(self) -> Chain:
+        """Computes this journal's links."""
+        return self._chain
+
+    @property
+    def identity(self) -> Identity:
+        """Which journal this is, and where it begins."""
+        return self._identity
+
+    @property
+    def base(self) -> Head:
+        """The place in the chain before the first row of the database: the end of the archive (D33)."""
+        return self._identity.base
+
+    @property
+    def segments(self) -> tuple[Segment, ...]:
+        """What was archived, oldest first."""
+        return self._shelf.segments
+
+    @property
+    def can_give_back(self) -> bool:
+        """Whether free pages can be given back in small steps: journals that were made by schema version 1 cannot."""
+        return bool(self.ask("PRAGMA auto_vacuum")[0][0] == GIVES_ROOM_BACK)
+
+    def ask(self, sql: str) -> list[tuple[Any, ...]]:
+        """One short read. Raises StorageFailed."""
+        with self._reading:
+            return query(self._reader, sql)
+
+    def link(self, sequence: int) -> object:
+        """The stored link of a row of the database; None: it has no such row. Raises StorageFailed."""
+        with self._reading:
+            return read_link(self._reader, sequence)
+
     # -- opening ---------------------------------------------------------------------------------------------
 
     def check_tail(self) -> None:
         """Compare with the anchor and verify the chain from the anchor's row to the head. Raises StorageFailed."""
         anchored = self._anchor.reading.head
-        why = anchor_finding(self._reader, self._base, self._head, anchored)
+        why = catalog_finding(self._shelf.segments, self._chain, self._identity)
+        why = why or anchor_finding(self._reader, self.base, self._head, anchored, self._shelf)
         if why is not None:
             raise StorageFailed(f"journal: {why}")
-        self._require_verified(max(anchored.sequence - 1, self._base.sequence))
+        self._require_verified(max(anchored.sequence - 1, self.base.sequence))
         # a killed predecessor's last rows may be in the page cache only: copy them into the database, durably,
         # before anything is built on them and before the anchor names them
         if self._checkpoint():
@@ -94,9 +149,12 @@ class SqliteStore:
 
     def _require_verified(self, after: int) -> None:
         """Every row after `after` fits the chain. Each row is read once in a run."""
+        if after < self.base.sequence:
+            self._require_segments()
+            after = self.base.sequence
         if after >= self._verified_after:
             return
-        link = self._base.link if after == self._base.sequence else read_link(self._reader, after)
+        link = self.base.link if after == self.base.sequence else read_link(self._reader, after)
         if not isinstance(link, bytes) or len(link) != LINK_BYTES:
             raise StorageFailed(f"journal: row {after}: missing or damaged; run: posd journal verify")
         finding = first_finding(self._reader, self._chain, Head(after, link), self._verified_after)
@@ -104,6 +162,18 @@ class SqliteStore:
             raise StorageFailed(f"journal: {finding}; run: posd journal verify")
         self.rows_verified += self._verified_after - after
         self._verified_after = after
+
+    def _require_segments(self) -> None:
+        """Every segment is here, and is the file that was verified row by row when it was made."""
+        if self._segments_verified:
+            return
+        for segment in self._shelf.segments:
+            path = segment_path(self.folder, segment)
+            if not path.is_file():
+                _refuse_without(segment)
+            if file_sum(path) != segment.file_sum:
+                raise StorageFailed(f"journal: {path}: it is not as it was written; run: posd journal verify")
+        self._segments_verified = True
 
     # -- writing, by one thread ------------------------------------------------------------------------------
 
@@ -163,10 +233,41 @@ class SqliteStore:
 
     def _snapshot_mac(self, snapshot: Snapshot) -> bytes:
         sequence = snapshot.sequence
-        link = self._base.link if sequence == self._base.sequence else read_link(self._writer, sequence)
+        link = self.base.link if sequence == self.base.sequence else read_link(self._writer, sequence)
         if not isinstance(link, bytes):
             raise ValueError(f"there is no row {sequence} to take a snapshot after")
         return self._chain.snapshot(*snapshot, link)
+
+    # -- the archive's part (archive.py), in the same thread ------------------------------------------------------
+
+    def change(self, step: str, work: Callable[[apsw.Connection], T]) -> T:
+        """Do `work` in one transaction, which must be short: sales wait for it. Raises StorageFailed."""
+        self._refuse_if_dead()
+        try:
+            self._writer.execute("BEGIN IMMEDIATE")
+            result = work(self._writer)
+            self._writer.execute("COMMIT")
+        except apsw.Error as error:
+            self._die(step, error)
+        return result
+
+    def give_back(self, pages: int) -> None:
+        """Free pages of the database go back to the file system: so many, which must be few. Raises StorageFailed."""
+        self._refuse_if_dead()
+        try:
+            self._writer.execute(f"PRAGMA incremental_vacuum({pages})").fetchall()
+        except apsw.Error as error:
+            self._die("giving room back", error)
+
+    def take_over(self, segment: Segment) -> None:
+        """From this commit on the rows of `segment` are those in its file; the ones here are only to be removed."""
+        self.sync_anchor()  # it must never name a row of long ago: what is behind the base cannot be looked up quickly
+        head = segment.head
+        check = self._chain.key_check(self._identity.journal_id, *head)
+        self.change("archive", lambda connection: _move_base(connection, segment, check))
+        with self._reading:
+            self._identity = replace(self._identity, base=head, key_check=check)
+            self._shelf.reload()
 
     def upkeep(self) -> None:
         self._refuse_if_dead()
@@ -222,37 +323,48 @@ class SqliteStore:
 
     def tids(self) -> list[str]:
         with self._reading:
-            return [row[0] for row in query(self._reader, TIDS)]
+            return sorted({row[0] for row in query(self._reader, TIDS)} | self._shelf.tids())
 
     def replay(self, tid: str, fold_version: int) -> Replay:
         with self._reading:
-            sequence, state = self._base.sequence, None
+            archived = tid in self._shelf.tids()
+            sequence, state = 0 if archived else self.base.sequence, None
             for row in query(self._reader, SNAPSHOT, (tid, fold_version)):
-                if snapshot_fits(self._reader, self._chain, self._base, self._head, row):
+                if snapshot_fits(self._reader, self._chain, self.base, self._head, row):
                     sequence, state = row[1], unpack_state(row[3])
             self._require_verified(sequence)
         return Replay(state, sequence, self._records_after(tid, sequence))
 
     def _records_after(self, tid: str, sequence: int) -> Iterator[StoredRecord]:
+        rows = self._shelf.rows(_REPLAY, {"tid": tid}, REPLAY_ROWS, sequence, False)
         while True:
-            with self._reading:
-                rows = query(self._reader, _REPLAY, (tid, sequence, REPLAY_ROWS))
-            for row in rows:
+            with self._reading:  # one page
+                page = list(itertools.islice(rows, REPLAY_ROWS))
+            for row in page:
                 yield StoredRecord(*row)
-            if len(rows) < REPLAY_ROWS:
+            if len(page) < REPLAY_ROWS:
                 return
-            sequence = rows[-1][0]
 
     def secret(self, request_id: str) -> bytes | None:
         with self._reading:
-            rows = query(self._reader, _SECRET, (request_id,))
+            rows = query(self._reader, _SECRET, (request_id,)) or self._archived_secret(request_id)
         for tid, sequence, key_id, nonce, sealed in rows:
             return self._stamp.open(tid, sequence, Sealed(key_id, nonce, sealed))
         return None
 
+    def _archived_secret(self, request_id: str) -> list[tuple[Any, ...]]:
+        """From a segment. Raises KeyTrouble when it is elsewhere: then it may have been sent, or not (D6)."""
+        for segment, connection in self._shelf.speaking_of(request_id):
+            if connection is None:
+                raise KeyTrouble(missing(segment))
+            if rows := query(connection, _SECRET, (request_id,)):
+                return rows
+        return []
+
     def highest_request(self, tid: str) -> str:
         with self._reading:
-            return query(self._reader, _HIGHEST_REQUEST, (tid,))[0][0] or ""
+            here = query(self._reader, _HIGHEST_REQUEST, (tid,))[0][0] or ""
+            return max(here, self._shelf.highest_request(tid))
 
     # -- the end ---------------------------------------------------------------------------------------------
 
@@ -266,6 +378,7 @@ class SqliteStore:
                 self._dead = "journal: it is closed"
         finally:
             self._anchor.close()
+            self._shelf.close()
             self._reader.close()
             self._writer.close()
             self._lock.release()

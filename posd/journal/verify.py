@@ -1,22 +1,21 @@
-"""Folding the chain anew: finds every lost, changed, added or moved row, and a head that is not the anchor's.
+"""Whether the journal is what was written: the archive's segments, the chain over the rows, the anchor, the snapshots.
 
-It reads what is stored and computes; it parses no payload, so that a million rows take seconds. It must never
-write, and never accept a row because its neighbours look well.
+It finds every lost, changed, added or moved row (fold_chain.py), and a head that is not the anchor's. It must never
+write.
 """
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
-from operator import itemgetter
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import apsw
 
 from posd.errors import ConfigError, StorageFailed
 from posd.journal.anchor import ANCHOR_FILE, AnchorReading, read_anchor
-from posd.journal.chain import MESSAGE_COLUMNS, RECORD_COLUMNS, WRONG_TYPE, Chain, same
+from posd.journal.chain import WRONG_TYPE, Chain, same
 from posd.journal.connect import (
     JOURNAL_FILE,
     Identity,
@@ -26,21 +25,18 @@ from posd.journal.connect import (
     read_identity,
     read_link,
     rows_lost,
-    storage_failed,
 )
 from posd.journal.contract import Head
+from posd.journal.finding import Finding
+from posd.journal.fold_chain import Fold
+from posd.journal.segment import Segment, catalog_finding, read_catalog
+from posd.journal.shelf import Shelf
+from posd.journal.verify_archive import ArchiveCheck, Looks, SegmentReport
 
-BLOCK_ROWS = 2000
-"""Rows of one short read (D30)."""
 FINDINGS_MAX = 1000
 """Findings that a report names; after that it stops and says so."""
 KEY_PROBE_ROWS = 8
 """Rows looked at to tell a wrong machine key from damage."""
-
-CHANGED = "does not fit the chain: changed, moved or added"
-
-_RECORDS = f"SELECT {', '.join(RECORD_COLUMNS)}, link FROM record WHERE sequence BETWEEN ? AND ?"
-_MESSAGES = f"SELECT {', '.join(MESSAGE_COLUMNS)}, link FROM message WHERE sequence BETWEEN ? AND ?"
 
 SNAPSHOT = "SELECT tid, sequence, fold_version, state, mac FROM snapshot WHERE tid = ? AND fold_version = ?"
 
@@ -50,133 +46,28 @@ TIDS = (  # hops from one terminal to the next in the index, instead of reading 
     " SELECT tid FROM hop WHERE tid IS NOT NULL"
 )
 
-_SEQUENCE = itemgetter(0)
 
-_Slot = tuple[bool, tuple[Any, ...]]
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """Something that is not as it was written. `sequence`: the row, None when it is no single row."""
-
-    sequence: int | None
-    what: str
-
-    def __str__(self) -> str:
-        return self.what if self.sequence is None else f"row {self.sequence}: {self.what}"
+LOOKS_AT_ALL = Looks()
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """`rows` were read up to `head`; `anchor_sequence` is None when the anchor could not be read."""
+    """`rows` were read up to `head`; `anchor_sequence` is None when the anchor could not be read.
+
+    `base_sequence`: the rows up to it are in `segments`. `notes`: what is no damage, and worth a word.
+    """
 
     rows: int
     head: Head
     anchor_sequence: int | None
     findings: tuple[Finding, ...]
+    base_sequence: int = 0
+    segments: tuple[SegmentReport, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def intact(self) -> bool:
         return not self.findings
-
-
-class Fold:
-    """Walks the chain from `start` (a row whose link is trusted). `rows`, `link`: read so far, the last link."""
-
-    def __init__(
-        self,
-        connection: apsw.Connection,
-        chain: Chain,
-        start: Head,
-        on_rows: Callable[[int], None] = lambda rows: None,
-    ) -> None:
-        self._on_rows = on_rows
-        self._connection, self._chain = connection, chain
-        self._sequence, self.link, self.rows = start.sequence, start.link, 0
-        self._stored: object = start.link
-
-    def findings(self, last: int) -> Iterator[Finding]:
-        """What is wrong up to and with row `last`."""
-        for first in range(self._sequence + 1, last + 1, BLOCK_ROWS):
-            yield from self._block(first, min(first + BLOCK_ROWS - 1, last))
-            self._on_rows(self.rows)
-
-    def _block(self, first: int, last: int) -> Iterator[Finding]:
-        try:
-            records = self._connection.execute(_RECORDS, (first, last)).fetchall()
-            messages = self._connection.execute(_MESSAGES, (first, last)).fetchall()
-        except (apsw.Error, UnicodeDecodeError) as error:
-            if first == last:
-                self._stored, self.link = None, b""
-                yield Finding(first, f"cannot be read: {storage_failed('reading', error)}")
-                return
-            middle = (first + last) // 2
-            yield from self._block(first, middle)
-            yield from self._block(middle + 1, last)
-            return
-        if not self._fits_whole(first, last, records, messages):
-            yield from self._walk(first, last, records, messages)
-
-    def _fits_whole(self, first: int, last: int, records: list[Any], messages: list[Any]) -> bool:
-        """Whether the block is without any fault, which is quicker to see than which. If not, nothing has changed."""
-        if self._stored != self.link or len(records) + len(messages) != last - first + 1:
-            return False
-        columns_of_a_record = len(RECORD_COLUMNS)
-        link, of_record, of_message = self.link, self._chain.record, self._chain.message
-        rows = sorted(records + messages, key=_SEQUENCE)
-        try:
-            for sequence, row in enumerate(rows, first):
-                columns = row[:-1]
-                link = (of_record if len(columns) == columns_of_a_record else of_message)(link, columns)
-                if link != row[-1] or row[0] != sequence:
-                    return False
-        except WRONG_TYPE:
-            return False
-        self._stored = self.link = link
-        self.rows += len(rows)
-        return True
-
-    def _walk(self, first: int, last: int, records: list[Any], messages: list[Any]) -> Iterator[Finding]:
-        slots: list[_Slot | None] = [None] * (last - first + 1)
-        for is_record, rows in ((True, records), (False, messages)):
-            for row in rows:
-                place = row[0] - first
-                if not 0 <= place < len(slots) or slots[place] is not None:
-                    yield Finding(row[0], "found twice or out of its place")
-                else:
-                    slots[place] = (is_record, row)
-        for sequence, slot in enumerate(slots, first):
-            if slot is None:
-                self._stored, self.link = None, b""
-                yield Finding(sequence, "missing")
-                continue
-            after_gap = self._stored is None
-            if not self._fits(*slot):
-                yield Finding(sequence, "cannot be judged: the row before is lost" if after_gap else CHANGED)
-
-    def _fits(self, is_record: bool, row: tuple[Any, ...]) -> bool:
-        """Whether the row's link follows from the row before, be it the computed or the stored link of that one.
-
-        The second is tried so that one changed row gives one finding, not one for each row after it.
-        """
-        self.rows += 1
-        columns, stored = row[:-1], row[-1]
-        before = self._stored
-        compute = self._chain.record if is_record else self._chain.message
-        try:
-            link = compute(self.link, columns)
-            if link != stored and isinstance(before, bytes) and before != self.link:
-                link = compute(before, columns)
-        except WRONG_TYPE:
-            link = b""
-        self._stored = stored
-        if link == stored:
-            self.link = link
-            return True
-        # after a gap the row cannot be judged by what came before: go on from what it says, having told the gap
-        unknown_before = before is None
-        self.link = stored if unknown_before and isinstance(stored, bytes) else link
-        return False
 
 
 def first_finding(connection: apsw.Connection, chain: Chain, start: Head, last: int) -> Finding | None:
@@ -197,17 +88,28 @@ def require_key(connection: apsw.Connection, chain: Chain, identity: Identity) -
     raise ConfigError("journal: the machine key does not fit this journal; give the key that it was written with")
 
 
-def anchor_finding(connection: apsw.Connection, base: Head, head: Head, anchor: Head) -> str | None:
+class Links(Protocol):
+    """Where the links of archived rows are found (shelf.py)."""
+
+    def link(self, sequence: int) -> bytes | None: ...
+
+
+def anchor_finding(
+    connection: apsw.Connection, base: Head, head: Head, anchor: Head, archive: Links | None = None
+) -> str | None:
     """Why the database is not the one that the anchor knew; None when it is, or is ahead of it (D31)."""
     if anchor.sequence > head.sequence:
         return (
             f"the journal ends at row {head.sequence}, but the anchor knows row {anchor.sequence}:"
             " rows are lost, or an older copy was put back; restore the newest journal with its anchor"
         )
-    if anchor.sequence <= base.sequence:
-        fits = anchor.sequence < base.sequence or base.sequence == 0 or same(base.link, anchor.link)
-    else:
+    if anchor.sequence > base.sequence:
         fits = same(read_link(connection, anchor.sequence), anchor.link)
+    elif anchor.sequence == base.sequence:
+        fits = base.sequence == 0 or same(base.link, anchor.link)
+    else:
+        archived = archive.link(anchor.sequence) if archive is not None else None
+        fits = archived is None or same(archived, anchor.link)
     if fits:
         return None
     return (
@@ -216,7 +118,9 @@ def anchor_finding(connection: apsw.Connection, base: Head, head: Head, anchor: 
     )
 
 
-def verify(folder: Path, chain_key: bytes, on_rows: Callable[[int], None] = lambda rows: None) -> Report:
+def verify(
+    folder: Path, chain_key: bytes, on_rows: Callable[[int], None] = lambda rows: None, looks: Looks = LOOKS_AT_ALL
+) -> Report:
     """Check the whole journal in `folder`; also beside a running daemon. `on_rows` is told how many rows were checked.
 
     Raises ConfigError: no journal, a newer one, or a wrong machine key. Raises StorageFailed: cannot be opened.
@@ -228,24 +132,56 @@ def verify(folder: Path, chain_key: bytes, on_rows: Callable[[int], None] = lamb
         return Report(0, Head(0, b""), known, (*anchor_says, Finding(None, lost)))
     connection = open_reader(folder / JOURNAL_FILE)
     try:
+        shelf = Shelf(connection, folder, _pass_over)
+    except StorageFailed as error:
+        connection.close()
+        return Report(0, Head(0, b""), None, (*anchor_says, Finding(None, str(error))))
+    try:
         identity = read_identity(connection)
         require_key(connection, chain, identity)
+        archive = ArchiveCheck(folder, connection, chain, identity, on_rows)
         with ThreadPoolExecutor(
             max_workers=1
         ) as beside:  # half of all the work, and SQLite needs no interpreter for it
             structure = beside.submit(_structure, folder / JOURNAL_FILE)
+            segments, listed = _archived(connection, chain, identity, archive, looks)
             head = read_head(connection, identity.base)
-            fold = Fold(connection, chain, identity.base, on_rows)
-            found = [*anchor_says, *islice(fold.findings(head.sequence), FINDINGS_MAX)]
+            fold = Fold(connection, chain, identity.base, lambda rows: on_rows(archive.rows + rows))
+            found = [*anchor_says, *listed, *(finding for segment in segments for finding in segment.findings)]
+            found += islice(fold.findings(head.sequence), max(FINDINGS_MAX - len(found), 0))
             if len(found) >= FINDINGS_MAX:
                 found.append(Finding(None, f"more than {FINDINGS_MAX} findings; the rest is not listed"))
-            found += _surroundings(connection, chain, identity.base, head)
+            found += _snapshots(connection, chain, identity.base, head)
             found += structure.result()
-        if anchor is not None and (why := anchor_finding(connection, identity.base, head, anchor.head)):
+        if anchor is not None and (why := anchor_finding(connection, identity.base, head, anchor.head, shelf)):
             found.append(Finding(None, why))
-        return Report(fold.rows, head, anchor.head.sequence if anchor else None, tuple(found))
+        beside_it = [*archive.strangers(shelf.segments), *archive.leftovers(shelf.link)]
+        found += [one for one in beside_it if isinstance(one, Finding)]
+        notes = tuple(one for one in beside_it if isinstance(one, str))
+        rows, known = archive.rows + fold.rows, anchor.head.sequence if anchor else None
+        return Report(rows, head, known, tuple(found), identity.base.sequence, tuple(segments), notes)
     finally:
+        shelf.close()
         connection.close()
+
+
+def _pass_over(segment: Segment) -> None:
+    """That a segment is not here is said where it is looked for."""
+
+
+def _archived(
+    connection: apsw.Connection, chain: Chain, identity: Identity, archive: ArchiveCheck, looks: Looks
+) -> tuple[list[SegmentReport], list[Finding]]:
+    """Each segment, and what is wrong with the list of them."""
+    try:
+        listed = read_catalog(connection)
+    except StorageFailed as error:
+        return [], [Finding(None, str(error))]
+    if unknown := looks.months - {segment.month for segment in listed}:
+        raise ConfigError(f"there is no segment {min(unknown)}; posd journal archives lists those that there are")
+    why = catalog_finding(listed, chain, identity)
+    reports = [archive.segment(segment, looks) for segment in listed]
+    return reports, [Finding(None, why)] if why else []
 
 
 def _lost(path: Path) -> str:
@@ -262,11 +198,8 @@ def _anchor(path: Path) -> tuple[AnchorReading | None, list[Finding]]:
     return reading, damaged
 
 
-def _surroundings(connection: apsw.Connection, chain: Chain, base: Head, head: Head) -> Iterator[Finding]:
-    """What the chain does not cover: rows before the base, snapshots."""
-    for table in ("record", "message"):
-        if query(connection, f"SELECT 1 FROM {table} WHERE sequence <= ? LIMIT 1", (base.sequence,)):
-            yield Finding(None, f"table {table} has a row before the first row of this journal")
+def _snapshots(connection: apsw.Connection, chain: Chain, base: Head, head: Head) -> Iterator[Finding]:
+    """What the chain does not cover."""
     try:
         for row in query(connection, "SELECT tid, sequence, fold_version, state, mac FROM snapshot"):
             if not snapshot_fits(connection, chain, base, head, row):

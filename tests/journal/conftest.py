@@ -3,6 +3,7 @@
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -117,11 +118,11 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def opened(folder: Path) -> Iterator[Callable[..., SqliteStore]]:
-    """Opens the journal in `folder`; what a test leaves open is closed."""
+def opening_at() -> Iterator[Callable[..., SqliteStore]]:
+    """Opens the journal in a folder; what a test leaves open is closed."""
     stores: list[SqliteStore] = []
 
-    def opening(**other: Any) -> SqliteStore:
+    def opening(folder: Path, **other: Any) -> SqliteStore:
         given: dict[str, Any] = {"chain_key": CHAIN_KEY, "ballast_bytes": 4096, "free_bytes_min": 0, **other}
         store = open_store(
             folder, given.pop("chain_key"), DIGEST_KEY, given.pop("sealer", None) or TestSealer(), **given
@@ -132,6 +133,12 @@ def opened(folder: Path) -> Iterator[Callable[..., SqliteStore]]:
     yield opening
     for store in stores:
         store.close()
+
+
+@pytest.fixture
+def opened(folder: Path, opening_at: Callable[..., SqliteStore]) -> Callable[..., SqliteStore]:
+    """Opens the journal in `folder`; what a test leaves open is closed."""
+    return partial(opening_at, folder)
 
 
 @pytest.fixture
