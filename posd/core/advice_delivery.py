@@ -134,7 +134,8 @@ def attempt_next(draft: Draft) -> None:
     txn = _transaction_of(draft.state, advice.request_id)
     original = draft.state.find(txn.original) if txn.original is not None else None
     root = originals.root_of(draft.state, draft.rules, original)
-    draft.send(ExchangeKind.TRANSACTION, SendAdvice(txn, original, root), txn.request_id)
+    known = originals.at_host(draft.state, draft.rules, original) if original is not None else None
+    draft.send(ExchangeKind.TRANSACTION, SendAdvice(txn, known, root), txn.request_id)
 
 
 def answered(draft: Draft, advice: Advice, answer: HostAnswer) -> None:

@@ -10,10 +10,11 @@ Which state moves on what: tables/advices.py.
   upload too, but stays refused: a person has to look. A record that the upload refuses says nothing of an attempt
   before it: what was owed goes on.
 - The terminal may take it back until it has left (D17); a person may end it, with a reason, and then it counts no more.
+- An adjustment or tip confirms the sale that it names, as a void would: whoever names it has it (D16).
 - While a batch is being closed nothing is stored: the terminal waits, or asks again.
 """
 
-from posd.core import invoices, limits, originals
+from posd.core import confirmations, invoices, limits, originals
 from posd.core import records as r
 from posd.core.answers import AnswerFacts, GroupResult, HostTotals
 from posd.core.draft import Draft
@@ -75,6 +76,8 @@ def _reports(draft: Draft, event: TransactionRequested) -> bool:
 def store(draft: Draft, event: TransactionRequested, original: Transaction | None) -> None:
     """It is ours from here on."""
     of = event.request_id
+    if (first := originals.root_of(draft.state, draft.rules, original)) is not None:
+        confirmations.by_word(draft, first)
     draft.record(
         r.AdviceStored(
             request_id=of,
@@ -167,7 +170,7 @@ def settled(draft: Draft, of: RequestId, how: Settled) -> None:
     advice, txn = draft.state.advices.get(of), draft.state.find(of)
     if advice is None or txn is None:
         return
-    agreed = advice.status is AdviceStatus.REFUSED and how is Settled.TOTALS
+    agreed = advice.status is AdviceStatus.REFUSED and how is Settled.TOTALS and txn.replaced_by is None
     if advice.status in UNDELIVERED or agreed:
         draft.record(r.AdviceSettled(of, how))
         draft.at_once(due_key(of))
@@ -175,6 +178,11 @@ def settled(draft: Draft, of: RequestId, how: Settled) -> None:
     original = draft.state.find(txn.original) if txn.original is not None else None
     if original is not None and original.replaced_by == of:
         settled(draft, original.request_id, how)
+
+
+def _was_adjusted(draft: Draft, of: RequestId) -> bool:
+    """By another that counts in its place; what gives back of it names what is left without it, too."""
+    return any(draft.rules.kinds[user.kind].replaces for user in originals.users_of(draft.state, draft.rules, of))
 
 
 def undelivered_in_batch(state: State) -> list[Advice]:
@@ -215,7 +223,7 @@ def resolve(draft: Draft, by: str, reason: str, of: RequestId) -> str | None:
         return "an attempt is on its way to the host; wait for its answer, then try again"
     if of in draft.state.transactions and not _may_change(draft):
         return "its batch is being settled with it; wait for the close, then try again"
-    if of in draft.state.transactions and any(originals.users_of(draft.state, draft.rules, of)):
+    if of in draft.state.transactions and _was_adjusted(draft, of):
         return "it was adjusted since: end the adjustment first"
     draft.record(r.AdviceResolved(of, by, reason))
     _count_the_original_again(draft, txn)

@@ -85,7 +85,7 @@ class SendReversal(Struct, frozen=True):
 
 
 class SendAdvice(Struct, frozen=True):
-    """An advice, from its sealed facts; `original` is what it refers to, where we know that.
+    """An advice, from its sealed facts; `original` is what it refers to as the host has it, where we know that.
 
     `root`: as in `SendTransaction`.
     """

@@ -21,6 +21,7 @@ from posd.core.rules import Rules
 from posd.core.state import State
 
 TIMEOUT, RESEND, OFFLINE_MAX = "timeout_s", "resend_times", "offline_max"
+TIP_ALLOWED, TIP_PERCENT = "tip_allowed", "tip_percent"
 """Parameters that are rules of ours too (reference 1.9, 1.10, 1.14)."""
 
 TIMEOUT_S_MIN = 5
@@ -126,7 +127,17 @@ def applied(rules: Rules, state: State) -> Rules:
         rules = patient if patient.queue_wait_max_s > rules.connect_timeout_s else rules
     if resend is not None:
         rules = replace(rules, reversal_attempts_max=resend + 1)
-    return rules if not stored else replace(rules, advice_stored_max=stored)
+    if stored:
+        rules = replace(rules, advice_stored_max=stored)
+    return _with_tips(rules, state.parameters)
+
+
+def _with_tips(rules: Rules, parameters: Mapping[str, str]) -> Rules:
+    """A host that allows tips and names no part of the sale leaves that to the shop."""
+    if _number(parameters, TIP_ALLOWED) == 0:
+        return replace(rules, tip_percent_max=0)
+    percent = _number(parameters, TIP_PERCENT)
+    return replace(rules, tip_percent_max=percent) if percent else rules
 
 
 def status(rules: Rules, state: State) -> dict[str, str]:

@@ -6,6 +6,13 @@ of a state.
 - A transaction is used once: a sale by its void, a pre-authorisation by its completion or its void. What used it stands
   until it was declined, reversed, or taken back itself: a completion that was voided leaves the pre-authorisation open
   again. Refunds may share one sale until its amount is used up.
+- What was adjusted, or has a tip, is meant as it counts by now, whoever names it: a void takes the whole of it back,
+  refunds give up to it, and a later tip or adjustment takes the place of the one before, upwards or downwards, while
+  the batch is open. Towards the host each of them names the first: the sale.
+- A tip has a ceiling, a part of what was sold (`Rules.tip_percent_max`), and goes down to nothing, not below the sale.
+  An adjustment that is no tip corrects an amount: it has none.
+- An adjustment that the host refused may be corrected. It is in the way of a void, for the two books differ by it; a
+  refund goes by what the host has.
 - What we know is checked; what we do not know (another day, another terminal) goes to the host as the terminal names
   it, if its kind may refer to such. A till names by our own id: that has to be known.
 """
@@ -33,10 +40,7 @@ def named(state: State, rules: Rules, event: TransactionRequested) -> Transactio
     if wanted is None or pointer is None:
         return None
     found = _found(state, wanted, event, pointer)
-    if found is None:
-        return None
-    later = newest(state, rules, found)
-    return later if wanted.replaces or later.kind in wanted.kinds else found
+    return found if found is None or wanted.reports else newest(state, rules, found)
 
 
 def newest(state: State, rules: Rules, txn: Transaction) -> Transaction:
@@ -51,8 +55,38 @@ def newest(state: State, rules: Rules, txn: Transaction) -> Transaction:
 def root_of(state: State, rules: Rules, txn: Transaction | None) -> Transaction | None:
     """What an adjustment adjusts at first; of anything else, itself."""
     while txn is not None and rules.kinds[txn.kind].replaces:
-        txn = state.find(txn.original) if txn.original is not None else None
+        txn = _before(state, txn)
     return txn
+
+
+def at_host(state: State, rules: Rules, txn: Transaction) -> Transaction:
+    """What counts in its place at the host: an adjustment that it refused, or was not given yet, changes nothing."""
+    while rules.kinds[txn.kind].replaces and txn.status is not TxnStatus.APPROVED:
+        if (before := _before(state, txn)) is None:
+            break
+        txn = before
+    return txn
+
+
+def referred(state: State, rules: Rules, event: TransactionRequested, newest: Transaction) -> Transaction:
+    """What a request that may leave refers to, of what counts by now: what gives back, to what the host has of it."""
+    wanted = rules.kinds[event.kind].original
+    return at_host(state, rules, newest) if wanted is not None and wanted.shared else newest
+
+
+def without_tips(state: State, rules: Rules, txn: Transaction) -> Transaction:
+    """What it was before any tip."""
+    while rules.kinds[txn.kind].tips and (before := _before(state, txn)) is not None:
+        txn = before
+    return txn
+
+
+def _before(state: State, txn: Transaction) -> Transaction | None:
+    return state.find(txn.original) if txn.original is not None else None
+
+
+def _is_refused_change(rules: Rules, txn: Transaction) -> bool:
+    return txn.status is TxnStatus.REFUSED and rules.kinds[txn.kind].replaces
 
 
 def _found(
@@ -122,11 +156,19 @@ def refusal(state: State, rules: Rules, event: TransactionRequested, original: T
         by_id = event.original is not None and event.original.request_id is not None
         return _not_there(wanted) if wanted.known or by_id else None
     in_open_batch = original.request_id in state.transactions
-    if original.status not in (TxnStatus.APPROVED, TxnStatus.STORED) or (wanted.known and not in_open_batch):
+    stands = original.status in (TxnStatus.APPROVED, TxnStatus.STORED) or _is_refused_change(rules, original)
+    if not stands or (wanted.known and not in_open_batch):
         return _not_there(wanted)
-    if original.status is TxnStatus.STORED and not rules.kinds[event.kind].advice:
+    if (used := _used(state, rules, wanted, original)) is not None:
+        return used
+    if wanted.takes_back and _is_refused_change(rules, original):
+        return Refusal.ALREADY_USED, f"the host refused the {original.kind} of it: first end that, posd advices resolve"
+    known = at_host(state, rules, original) if wanted.shared else original
+    unlike = _unlike(state, rules, event, wanted, known)
+    at_once = known.status is not TxnStatus.STORED and unlike is None
+    if original.status is TxnStatus.STORED and not at_once and not rules.kinds[event.kind].advice:
         return Refusal.NOT_SENT, f"the {original.kind} that it refers to has not reached the host yet"
-    return _used(state, rules, wanted, original) or _unlike(state, event, wanted, original)
+    return unlike
 
 
 def _not_there(wanted: OriginalRules) -> Refused:
@@ -136,7 +178,7 @@ def _not_there(wanted: OriginalRules) -> Refused:
 
 
 def _used(state: State, rules: Rules, wanted: OriginalRules, original: Transaction) -> Refused | None:
-    for user in users_of(state, rules, original.request_id):
+    for user in _users_of_all(state, rules, original):
         if rules.kinds[user.kind].takes_back:
             return Refusal.ALREADY_VOIDED, f"this {original.kind} was voided already"
         if not (wanted.shared and user.kind in _sharing(rules)):
@@ -144,22 +186,57 @@ def _used(state: State, rules: Rules, wanted: OriginalRules, original: Transacti
     return None
 
 
+def _users_of_all(state: State, rules: Rules, txn: Transaction) -> Iterator[Transaction]:
+    """What has used it, or what it stands for: a refund may name the sale as it was before its tip."""
+    replacing = {txn.request_id}
+    yield from users_of(state, rules, txn.request_id)
+    while rules.kinds[txn.kind].replaces and (before := _before(state, txn)) is not None:
+        txn = before
+        yield from (user for user in users_of(state, rules, txn.request_id) if user.request_id not in replacing)
+        replacing.add(txn.request_id)
+
+
 def _sharing(rules: Rules) -> list[str]:
     return [kind for kind, row in rules.kinds.items() if row.original is not None and row.original.shared]
 
 
-def _unlike(state: State, event: TransactionRequested, wanted: OriginalRules, original: Transaction) -> Refused | None:
+def _unlike(
+    state: State, rules: Rules, event: TransactionRequested, wanted: OriginalRules, original: Transaction
+) -> Refused | None:
     """Amount and card against the original's."""
     of_minor = original.counted_minor
     if wanted.shared:
-        left = of_minor - _given_minor(state, original.request_id, event)
+        left = of_minor - _given_minor(state, rules, original, event)
         if event.amount_minor > left:
             return Refusal.AMOUNT_DIFFERS, f"of this {original.kind} {format_amount(left)} is left to give back"
+    elif wanted.tips:
+        if (why_not := _tip_too_much(rules, event, wanted, without_tips(state, rules, original))) is not None:
+            return why_not
     elif not _fits(event.amount_minor * 100, of_minor, wanted):
         return Refusal.AMOUNT_DIFFERS, f"the amount does not fit that of the {original.kind}"
     if original.card and event.card and original.card.digest != event.card.digest:
         return Refusal.CARD_DIFFERS, f"the card is not that of the {original.kind}"
     return None
+
+
+def _tip_too_much(
+    rules: Rules, event: TransactionRequested, wanted: OriginalRules, sold: Transaction
+) -> Refused | None:
+    """Not less than what was sold, and not more than the ceiling. A tip that was in the sale already is no part of
+    what was sold."""
+    percent, amount = rules.tip_percent_max, format_amount(sold.counted_minor)
+    highest = max(sold.counted_minor, _before_tip_minor(sold) * (100 + percent) // 100)
+    if event.amount_minor * 100 < sold.counted_minor * wanted.percent_min:
+        whole = f"the amount is the whole, tip included, and not less than the {sold.kind} of {amount}"
+        return Refusal.AMOUNT_DIFFERS, whole
+    if event.amount_minor > highest:
+        most = f"at most {format_amount(highest)}, tip included ({percent} percent)"
+        return Refusal.AMOUNT_DIFFERS, f"a {sold.kind} of {amount} becomes {most}"
+    return None
+
+
+def _before_tip_minor(sold: Transaction) -> int:
+    return max(0, sold.counted_minor - sold.tip_minor)
 
 
 def _fits(hundredfold: int, of_minor: int, wanted: OriginalRules) -> bool:
@@ -168,11 +245,16 @@ def _fits(hundredfold: int, of_minor: int, wanted: OriginalRules) -> bool:
     return wanted.percent_max is None or hundredfold <= of_minor * wanted.percent_max
 
 
-def _given_minor(state: State, of: RequestId, event: TransactionRequested) -> int:
-    """What others of its kind have given back of the same original, or may have."""
+def _given_minor(state: State, rules: Rules, original: Transaction, event: TransactionRequested) -> int:
+    """What others of its kind have given back of the same sale, or may have, with or without its tip."""
     every = (*state.closed.values(), *state.transactions.values())
-    given = (txn for txn in every if txn.kind is event.kind and txn.original == of)
-    return sum(txn.counted_minor for txn in given if txn.status in STANDING)
+    given = (txn for txn in every if txn.kind is event.kind and txn.status in STANDING)
+    return sum(txn.counted_minor for txn in given if _is_of(state, rules, txn, original))
+
+
+def _is_of(state: State, rules: Rules, txn: Transaction, original: Transaction) -> bool:
+    first, its_first = root_of(state, rules, original), root_of(state, rules, _before(state, txn))
+    return first is not None and its_first is not None and its_first.request_id == first.request_id
 
 
 def users_of(state: State, rules: Rules, of: RequestId) -> Iterator[Transaction]:

@@ -53,7 +53,7 @@ def next_owed(draft: Draft, force: bool) -> Reversal | None:
 def attempt(draft: Draft, reversal: Reversal) -> None:
     """Record the attempt, then it may leave. It is encoded anew each time, from facts (D1)."""
     txn = _transaction_of(draft, reversal.request_id)
-    original = draft.state.find(txn.original) if txn.original else None
+    original = originals.root_of(draft.state, draft.rules, draft.state.find(txn.original) if txn.original else None)
     draft.record(r.ReversalAttempted(reversal.request_id, reversal.attempts + 1, reversal.reason))
     draft.send(ExchangeKind.REVERSAL, SendReversal(txn, original, reversal.reason, reversal.icc), reversal.request_id)
 
@@ -173,9 +173,7 @@ def requested_by_terminal(draft: Draft, event: ReversalRequested) -> None:
         draft.refuse(event.reply_to, Refusal.CARD_DIFFERS, "the card is not that of the original", event.original)
     elif txn.request_id in draft.state.advices:
         advices.taken_back(draft, event, txn)
-    elif not draft.rules.kinds[txn.kind].reversible or any(
-        originals.users_of(draft.state, draft.rules, txn.request_id)
-    ):
+    elif not draft.rules.kinds[txn.kind].reversible or _is_used(draft, txn):
         draft.alert("terminal_reversal_refused", request_id=txn.request_id)
         draft.refuse(event.reply_to, Refusal.NOT_REVERSIBLE, "this request cannot be reversed", event.original)
     else:
@@ -200,6 +198,10 @@ def _why_asked(draft: Draft, event: ReversalRequested, txn: Transaction) -> Why:
     """The chip may refuse what the host has approved: then that is uploaded too (reference 1.7, record type 6)."""
     by_chip = event.reason == draft.rules.reversal_reasons.get(Why.REFUSED_BY_CHIP)
     return Why.REFUSED_BY_CHIP if by_chip and txn.chip and txn.status is TxnStatus.APPROVED else Why.TERMINAL
+
+
+def _is_used(draft: Draft, txn: Transaction) -> bool:
+    return any(originals.users_of(draft.state, draft.rules, txn.request_id))
 
 
 def _taken_back(draft: Draft, txn: Transaction) -> None:

@@ -79,7 +79,8 @@ class OriginalRules(Struct, frozen=True):
     original's (an adjustment).
     `shared`: several may refer to one original, until its amount is used up (refunds). `reports`: it only tells what
     became of its original, of any batch that we know: it uses nothing, and nothing can be in its way.
-    `percent_min`, `percent_max`: its amount as a part of the original's; None: any.
+    `percent_min`, `percent_max`: its amount as a part of the original's; None: any. `tips`: its amount has a tip in it,
+    and may be more than the original's by `Rules.tip_percent_max`; what was given before it is no part of the original.
     """
 
     kinds: frozenset[TxnKind]
@@ -89,6 +90,7 @@ class OriginalRules(Struct, frozen=True):
     replaces: bool = False
     shared: bool = False
     reports: bool = False
+    tips: bool = False
     percent_min: int = 100
     percent_max: int | None = 100
 
@@ -123,6 +125,11 @@ class KindRules(Struct, frozen=True):
     def replaces(self) -> bool:
         """Its amount takes the place of another's."""
         return self.original is not None and self.original.replaces
+
+    @property
+    def tips(self) -> bool:
+        """Its amount has a tip in it."""
+        return self.original is not None and self.original.tips
 
     @property
     def gives_money(self) -> bool:
@@ -202,6 +209,8 @@ class Rules(Struct, frozen=True):
     advice_stored_max: int = 10
     advice_attempts_max: int = 4
     advice_retry: Gaps = Gaps(5.0, 300.0)
+    tip_percent_max: int = 20
+    """A tip may be so much of what was sold; 0: none is taken."""
     stuck_retry_s: float = 1800.0
     on_stuck: OnStuck = OnStuck.CONTINUE
     settle_hold_max_s: float = 900.0

@@ -444,9 +444,18 @@ class State(Struct, frozen=True):
     def owed_requests(self) -> set[RequestId]:
         """Transactions of which anything is not over: what must outlive the close of its batch (D19, D33)."""
         owed = {of for of, reversal in self.reversals.items() if reversal.status in UNENDED}
-        advised = [advice.request_id for advice in self.advices.values() if advice.status in WANT_SOMEBODY]
-        owed |= {*advised, *(txn.original for of in advised if (txn := self.find(of)) and txn.original)}
+        for advice in self.advices.values():
+            if advice.status in WANT_SOMEBODY:
+                owed |= self._with_what_it_names(advice.request_id)
         return owed | {txn.request_id for txn in self.in_doubt()}
+
+    def _with_what_it_names(self, of: RequestId | None) -> set[RequestId]:
+        """An advice, and what it adjusts down to the first: its next attempt has to name that."""
+        named = set[RequestId]()
+        while of is not None and (txn := self.find(of)) is not None:
+            named.add(of)
+            of = txn.original
+        return named
 
     def in_doubt(self) -> list[Transaction]:
         """Refunds of which nobody knows whether they happened (D13); oldest first."""

@@ -167,6 +167,7 @@ def send_next(draft: Draft) -> None:
         return
     if original is not None:
         confirmations.by_word(draft, original)  # who names it has it
+        original = originals.referred(draft.state, draft.rules, event, original)
     draft.record(
         r.AuthorisationStarted(
             request_id=event.request_id,

@@ -18,6 +18,7 @@ from posd.core import events as e
 from posd.core.allowance import Allowance
 from posd.core.draft import Draft
 from posd.core.engine import Engine
+from posd.core.originals import newest
 from posd.core.payload import dump_record, record_name, record_version
 from posd.core.records import AdviceStored, AuthorisationStarted, Record
 from posd.core.state import State, Transaction
@@ -29,7 +30,7 @@ from posd.iso8583.message import Message
 from posd.journal.contract import MessageRow, RecordRow, Row
 from posd.profiles.contract import Arrived, Material, Order, Outgoing, Profile, Terminal
 from posd.security.cards import CardData
-from posd.values import Now, Quiet, RequestId
+from posd.values import Minor, Now, Quiet, RequestId
 
 RIDING_ROWS_MAX = 64
 """Messages that were read and led to nothing yet wait for the next commit, up to this many."""
@@ -266,7 +267,7 @@ class Lane:
             card = wish.card or (self._facts_of((original,)).get(original.request_id) if original else None)
         except CannotEncode as error:
             return e.RequestUnusable(fx.Refusal.NO_ORIGINAL.value, str(error), reply_to, wish.request_id)
-        order = replace(wish, card=card)
+        order = replace(wish, card=card, amount_minor=wish.amount_minor or self._whole(original))
         read = self.profile.read_order(order, original, self._digest_key, reply_to, item.received_s)
         request = read.event if isinstance(read.event, e.TransactionRequested) else None
         refused = self._refused_here(request) if request is not None else None
@@ -274,6 +275,10 @@ class Lane:
             self._memory.requests[request.request_id] = read.message
             self._memory.cards[request.request_id] = read.card
         return refused or read.event
+
+    def _whole(self, original: Transaction | None) -> Minor | None:
+        """All of what is meant, as it counts by now, with its tip."""
+        return newest(self.engine.state, self.engine.rules, original).counted_minor if original is not None else None
 
     def _refused_here(self, request: e.TransactionRequested) -> e.RequestUnusable | None:
         """What the state cannot know of a new request: a long closed batch, a full disk."""

@@ -37,6 +37,7 @@ def rules_of(settings: Settings, terminal: TerminalSettings, profile: Profile) -
         advice_stored_max=settings.advice.stored_max,
         advice_attempts_max=settings.advice.attempts,
         advice_retry=Gaps(settings.advice.retry.first_s, settings.advice.retry.max_s),
+        tip_percent_max=settings.advice.tip_percent_max,
         stuck_retry_s=reversal.stuck_retry_s,
         on_stuck=OnStuck(reversal.on_stuck),
         settle_hold_max_s=settlement.hold_max_s,

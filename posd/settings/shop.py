@@ -110,6 +110,7 @@ class AdviceSettings(Section):
     stored_max: Annotated[int, Field(ge=1, le=99)] = 10
     attempts: Annotated[int, Field(ge=1, le=99)] = 4
     retry: AdviceRetry = AdviceRetry()
+    tip_percent_max: Annotated[int, Field(ge=0, le=100)] = 20
 
 
 class SettlementRetry(Section):

@@ -51,7 +51,8 @@ class Upload(StrEnum):
 class Row:
     """One row of 1.8. `reversal61`: digits of field 61 in its reversal, None where it is never reversed (1.10).
 
-    `advice`: booked once; a repeat after an approval is answered 94. `originals`: what field 61 may name.
+    `advice`: booked once; a repeat after an approval is answered 94. `originals`: what field 61 may name: an
+    adjustment, a tip or a void names the sale, and means it as it counts by now.
     """
 
     kind: Kind
@@ -98,7 +99,7 @@ _TABLE = (
         _DEBIT,
         _ONE,
         advice=True,
-        originals=_of(Kind.OFFLINE_SALE, Kind.ADJUST),
+        originals=_of(Kind.OFFLINE_SALE),
     ),
     Row(
         Kind.TIP,
@@ -109,15 +110,16 @@ _TABLE = (
         _DEBIT,
         _ONE,
         advice=True,
-        originals=_of(Kind.SALE, Kind.OFFLINE_SALE, Kind.TIP),
+        originals=_of(Kind.SALE, Kind.OFFLINE_SALE),
     ),
     Row(Kind.EC_SALE, "0200", "000000", "00", "36", _DEBIT, _ONE, advice=True),
     Row(Kind.EC_REFUND, "0220", "200000", "00", "27", _CREDIT, _ONE),
     # 1.6 names the designated load on neither side; the account and the purse belong to one holder.
     Row(Kind.EC_LOAD, "0200", "600000", "91", "45", _NEITHER, _CHIP, 0),
-    Row(Kind.EC_CASH_LOAD, "0200", "630000", "91", "46", _CREDIT, _CHIP, 0),
-    Row(Kind.EC_TRANSFER_LOAD, "0200", "620000", "91", "47", _DEBIT, _CHIP, 0),
-    Row(Kind.EC_CASH_LOAD_VOID, "0200", "170000", "91", "51", _DEBIT, _CHIP, 12, originals=_of(Kind.EC_CASH_LOAD)),
+    # 1.7 has no records for loads: with a chip their detail is one; else they are like sales of a stripe [M].
+    Row(Kind.EC_CASH_LOAD, "0200", "630000", "91", "46", _CREDIT, _MANY, 0),
+    Row(Kind.EC_TRANSFER_LOAD, "0200", "620000", "91", "47", _DEBIT, _MANY, 0),
+    Row(Kind.EC_CASH_LOAD_VOID, "0200", "170000", "91", "51", _DEBIT, _MANY, 12, originals=_of(Kind.EC_CASH_LOAD)),
 )
 
 MATRIX: Mapping[Kind, Row] = MappingProxyType({row.kind: row for row in _TABLE})

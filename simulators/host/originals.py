@@ -10,6 +10,10 @@ PERCENT = 100
 WHOLE = frozenset({Kind.SALE_VOID, Kind.PREAUTH_VOID, Kind.COMPLETION_VOID, Kind.EC_CASH_LOAD_VOID})
 """Kinds that take back the whole amount."""
 
+CHANGES = frozenset({Kind.ADJUST, Kind.TIP})
+OF_WHAT_COUNTS = CHANGES | {Kind.SALE_VOID}
+"""Kinds that name the sale, and mean what counts in its place by now (1.6)."""
+
 OF_ANY_BATCH = frozenset({Kind.PREAUTH_VOID, Kind.COMPLETION, Kind.COMPLETION_NOTICE})
 BY_APPROVAL_CODE = OF_ANY_BATCH | {Kind.COMPLETION_VOID}
 BY_REFERENCE = frozenset({Kind.SALE_VOID, Kind.COMPLETION_VOID, Kind.EC_CASH_LOAD_VOID})
@@ -22,10 +26,14 @@ def by_original(request: Request, row: Row, batch: Batch) -> Decision:
     except Unreadable:
         return Decision("30")
     original = _find(request, row, batch, named)
+    if original is not None and original.kind in CHANGES:
+        request.deviates([f"field 61 of a {row.kind} names a {original.kind}, not the sale"])
     if original is None or original.kind not in row.originals or not _identified(request, row, original):
         return Decision("25")
     if request.pan not in ("", original.pan):
         return Decision("64")
+    if row.kind in OF_WHAT_COUNTS:
+        original = _newest(batch, original)
     code = _amount_code(request, row, original)
     if code != APPROVED:
         return Decision(code)
@@ -44,6 +52,22 @@ def _find(request: Request, row: Row, batch: Batch, named: Field61) -> Entry | N
     return next((one for one in held if one.approval == request.message.get(38)), None)
 
 
+def _newest(batch: Batch, entry: Entry) -> Entry:
+    """The last adjustment or tip that was approved in its place, or itself."""
+    changes = (one for one in batch.entries.values() if one.kind in CHANGES and one.went_through)
+    for change in changes:  # in the order of their coming
+        if change.original is entry:
+            entry = change
+    return entry
+
+
+def _sold(entry: Entry) -> Entry:
+    """What it was before any tip."""
+    while entry.kind is Kind.TIP and entry.original is not None:
+        entry = entry.original
+    return entry
+
+
 def _identified(request: Request, row: Row, original: Entry) -> bool:
     """Reference and approval code are those of the original, as far as its kind is known by them."""
     message = request.message
@@ -60,7 +84,7 @@ def _amount_code(request: Request, row: Row, original: Entry) -> str:
     if row.kind in WHOLE:
         return APPROVED if amount == original.amount_minor else "64"
     if row.kind is Kind.TIP:
-        return APPROVED if amount >= original.amount_minor else "13"
+        return _tip_code(request, amount, _sold(original).amount_minor)
     if row.kind is Kind.ADJUST:
         return APPROVED
     limit = original.amount_minor * request.behaviour.completion_percent_max
@@ -69,3 +93,12 @@ def _amount_code(request: Request, row: Row, original: Entry) -> str:
     card = request.books.cards.get(original.pan)
     room = card.balance_minor - original.moved_minor if card is not None else 0
     return APPROVED if amount <= room else "51"
+
+
+def _tip_code(request: Request, amount: int, sold: int) -> str:
+    """The whole amount: what was sold, and not too much more."""
+    percent = request.behaviour.tip_percent_max
+    if amount * PERCENT > sold * (PERCENT + percent):
+        request.deviates([f"a tip of more than {percent} percent"])
+        return "61"
+    return APPROVED if amount >= sold else "13"

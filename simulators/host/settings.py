@@ -134,6 +134,7 @@ class Behaviour(Model):
     institution: Digits = Field(default="48020000", max_length=11)
     keys: Keying = Keying()
     completion_percent_max: int = Field(default=115, ge=1, le=1_000, description="of the hold; above it: 61")
+    tip_percent_max: int = Field(default=20, ge=0, le=1_000, description="of the sale; above it: 61")
     repeat_advice: Literal["94", "same"] = "94"
     late_advice: Literal["book", "77"] = "book"
     remarks: Remarks = Remarks()

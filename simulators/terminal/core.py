@@ -82,10 +82,16 @@ class Terminal:
     def balance(self, card: CardInHand) -> Sent:
         return self.financial("balance", Kind.BALANCE, card, {})
 
+    def changes(self, of_stan: int) -> list[Logged]:
+        """Adjustments and tips of a logged sale that stand, the newest last."""
+        named = Field61(self.batch, of_stan).format()
+        every = (one for one in self.log.values() if one.kind in (Kind.ADJUST, Kind.TIP) and one.approved)
+        return [one for one in every if one.sent.message.get(61) == named]
+
     def void(self, of_stan: int) -> Sent:
-        """Void a logged sale: by field 37 and field 61. KeyError if this terminal has no such sale."""
-        sale = self.log[of_stan]
-        amount = sale.sent.message.get(4)
+        """Void a logged sale, tip included: by field 37 and field 61. KeyError if this terminal has no such sale."""
+        sale, changes = self.log[of_stan], self.changes(of_stan)
+        amount = (changes[-1] if changes else sale).sent.message.get(4)
         more = {4: amount, 37: sale.rrn, 38: sale.approval, 53: NO_TRACK_53}
         more[61] = Field61(self.batch, of_stan).format()
         return self.financial("void", Kind.SALE_VOID, CardInHand(sale.pan, "", "012"), more)

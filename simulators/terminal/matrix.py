@@ -126,13 +126,25 @@ def _by_code(
 
 
 def _instead(terminal: Terminal, do: str, kind: Kind, of_stan: int, amount_minor: int) -> Sent:
+    """Of the first, always: what took its place before is replaced too."""
     original = terminal.log[of_stan]
     fields = {4: _amount(amount_minor), 37: original.rrn, 38: original.approval}
     fields[61] = Field61(original.batch, of_stan).format()
-    sent = terminal.financial(do, kind, CardInHand(original.pan, "", TYPED), fields)
     original.replaced = True
+    for change in terminal.changes(of_stan):
+        change.replaced = True
+    sent = terminal.financial(do, kind, CardInHand(original.pan, "", TYPED), fields)
     terminal.log[sent.stan].foreign = original.foreign
     return sent
+
+
+def not_taken(terminal: Terminal, stan: int) -> None:
+    """An adjustment or tip was refused at once: what was there before it counts again."""
+    refused = terminal.log[stan]
+    refused.approved = False
+    of_stan = Field61.parse(refused.sent.message.get(61)).stan
+    earlier = terminal.changes(of_stan)
+    (earlier[-1] if earlier else terminal.log[of_stan]).replaced = False
 
 
 def _of(terminal: Terminal, stan: int, batch: int | None) -> Logged:

@@ -56,7 +56,7 @@ def _another_kind(agent: Agent, card: CardInHand, amount: int) -> Script:
     """Holds and what ends them; what has happened without the host."""
     random, core = agent.stage.random, agent.core
     holds, advised = list(core.holds), agent.approved(Kind.OFFLINE_SALE, Kind.ADJUST)
-    match random.randrange(8):
+    match random.randrange(9):
         case 0 | 1 if holds:
             batch, stan = random.choice(holds)
             held = core.holds[batch, stan].amount_minor
@@ -72,10 +72,17 @@ def _another_kind(agent: Agent, card: CardInHand, amount: int) -> Script:
         case 4 if agent.voidable():
             stan = random.choice(agent.voidable())
             sold = core.log[stan].amount_minor  # a tip of nothing would leave no trace in any totals
-            yield from agent.tell(matrix.tip(core, stan, sold + max(1, sold * random.choice((5, 10, 15)) // 100)))
+            tip = max(1, sold * random.choice((5, 10, 15, 20, 40)) // 100)  # 40 is more than any host takes
+            yield from agent.tell(matrix.tip(core, stan, sold + tip))
         case 5 if advised:
             yield from agent.tell(matrix.adjust(core, random.choice(advised), random.randrange(1, 200_000)))
-        case 6 | 7:
+        case 6 if tipped := [stan for stan in agent.voidable() if core.changes(stan)]:
+            stan = random.choice(tipped)  # hardly a tip any more, or no sale at all
+            if random.random() < 0.5:
+                yield from agent.tell(matrix.tip(core, stan, core.log[stan].amount_minor + 1))
+            else:
+                yield from agent.request(core.void(stan))
+        case 7 | 8:
             yield from agent.tell(matrix.offline_sale(core, CardInHand(card.pan, card.expiry, "022"), amount, "777777"))
         case _:
             yield from agent.request(matrix.preauth(core, card, amount))

@@ -311,6 +311,8 @@ class Agent:
             hasty = not self.quiet and stage.chance(stage.faults.impatient)
             reply = yield Ask(sent, stage.random.uniform(*IMPATIENCE_S) if hasty else PATIENCE_S)
             if reply is not None and self._understood(sent, key, reply):
+                if self.views[key] is not View.APPROVED and self.core.log[sent.stan].kind in (Kind.ADJUST, Kind.TIP):
+                    matrix.not_taken(self.core, sent.stan)
                 yield from self._understood_it(sent, key, reply[0].get(39))
                 return
             yield Wait(stage.random.uniform(*AGAIN_S))
@@ -335,8 +337,8 @@ class Agent:
         return f"{self.tid}/{batch}/{sent.stan:06d}/{sent.message.mti}/{code}"
 
     def voidable(self) -> list[int]:
-        """Trace numbers of its approved sales."""
-        return self.approved(Kind.SALE)
+        """Trace numbers of its approved sales, with a tip or without."""
+        return [stan for stan, one in self.core.log.items() if one.approved and one.kind is Kind.SALE]
 
     def approved(self, *kinds: Kind) -> list[int]:
         """Trace numbers of what was approved of these kinds, and not adjusted since."""

@@ -75,7 +75,7 @@ RULES = Rules(
         ),
         TxnKind.OFFLINE_SALE: advice(),
         TxnKind.ADJUST: advice(replacing(TxnKind.OFFLINE_SALE, TxnKind.ADJUST, percent_min=0)),
-        TxnKind.TIP: advice(replacing(TxnKind.SALE, TxnKind.OFFLINE_SALE, TxnKind.TIP)),
+        TxnKind.TIP: advice(replacing(TxnKind.SALE, TxnKind.OFFLINE_SALE, TxnKind.TIP, tips=True)),
         TxnKind.EC_REFUND: advice(side=Side.CREDIT),
         TxnKind.SCRIPT_RESULT: KindRules(
             False,

@@ -341,12 +341,6 @@ def test_what_was_adjusted_counts_once_with_the_adjusted_amount() -> None:
     assert play.txn(3, "adjust").original == request_id(2, "adjust")
 
 
-def test_a_tip_counts_in_place_of_its_sale() -> None:
-    play = after_sales(1) >> refers(TIP, 2, of=1, amount=1150) << told("tip-2", "00")
-    assert debits(play) == (1150, 1)
-    play >> refers(TIP, 3, of=1, amount=1149) << told("tip-3", Refusal.AMOUNT_DIFFERS)
-
-
 def test_an_adjustment_names_what_stands_in_the_open_batch() -> None:
     ready() >> refers(ADJUST, 2, of=1) << told("adjust-2", Refusal.NO_ORIGINAL)
     after_sales(1) >> refers(ADJUST, 2, of=1) << told("adjust-2", Refusal.NO_ORIGINAL)  # a sale takes a tip only
@@ -354,12 +348,6 @@ def test_an_adjustment_names_what_stands_in_the_open_batch() -> None:
     voided >> refers(TIP, 3, of=1, amount=1100) << told("tip-3", Refusal.ALREADY_VOIDED)
     gone = closed(after_sales(1)) >> signed_in()
     gone >> refers(TIP, 2, of=1, amount=1100) << told("tip-2", Refusal.NO_ORIGINAL)
-
-
-def test_a_sale_with_a_tip_is_neither_voided_nor_taken_back() -> None:
-    play = after_sales(1) >> refers(TIP, 2, of=1, amount=1100) << told("tip-2", "00")
-    play >> void(3, of=1) << told("void-3", Refusal.ALREADY_USED)
-    play >> taken_back(1) << told("back-1", Refusal.NOT_REVERSIBLE)
 
 
 def test_a_completion_notice_uses_its_hold() -> None:

@@ -130,10 +130,13 @@ def test_a_hold_whose_answer_is_lost_is_reversed_as_a_0100(staged: MakeStage) ->
     play(staged(faults=({"mti": "0100", "do": "lose_answer", "nth": 1},)), story)
 
 
+@pytest.mark.parametrize("unbalance", ["none", "both"])
 @pytest.mark.parametrize(
     ("load", "debit", "credit"), [("ec_load", 0, 0), ("ec_cash_load", 300, 300), ("ec_transfer_load", 300, 0)]
 )
-def test_a_purse_is_loaded_and_counted_where_it_counts(load: str, debit: int, credit: int, staged: MakeStage) -> None:
+def test_a_purse_is_loaded_and_counted_where_it_counts(
+    load: str, debit: int, credit: int, unbalance: str, staged: MakeStage
+) -> None:
     """A cash load counts in credit and its void in debit (reference 1.6)."""
 
     async def story(stage: Stage) -> None:
@@ -145,8 +148,10 @@ def test_a_purse_is_loaded_and_counted_where_it_counts(load: str, debit: int, cr
         if load == "ec_cash_load":
             assert (await said(stage, "ec_cash_load_void", of_stan=loaded["stan"]))["outcome"] == "approved"
         nothing_was_odd(stage)
-        assert await settled(stage) is CloseOutcome.AGREED
+        assert await settled(stage) is (CloseOutcome.OUT_OF_BALANCE if unbalance == "both" else CloseOutcome.AGREED)
         totals = stage.state().last_close.totals.domestic
         assert (totals.debit_minor, totals.credit_minor) == (100 + debit, credit)
+        settlement = stage.acquirer.dump()["terminals"][0]["batches"][0]["settlements"][0]
+        assert (settlement["differences"], settlement["end_count_agrees"]) == ([], True), "what counts is uploaded"
 
-    play(staged(), story)
+    play(staged(behaviour={"unbalance": unbalance}), story)

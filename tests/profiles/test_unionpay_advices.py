@@ -93,7 +93,7 @@ def original_of(kind: TxnKind, sale: Transaction) -> Transaction | None:
 @pytest.mark.parametrize("kind", ADVICES)
 def test_what_leaves_has_the_fields_of_its_record(kind: TxnKind, say: Say, sale: Transaction) -> None:
     row = MATRIX[kind]
-    out = say(fx.SendAdvice(advice(sale, kind), original_of(kind, sale)), material(kind))
+    out = say(fx.SendAdvice(advice(sale, kind), *[original_of(kind, sale)] * 2), material(kind))
     assert set(out.fields) == STORED | FIELDS[kind] | {64}
     assert (out.mti, out.get(3), out.get(25)) == (row.mti, row.processing_code, row.condition_code)
     assert (out.get(60), out.get(11)) == (f"{row.type_code}000008000500", "000130")
@@ -104,14 +104,14 @@ def test_d21_its_upload_is_the_same_without_mac_and_under_its_own_number(
     kind: TxnKind, say: Say, sale: Transaction
 ) -> None:
     txn, original = advice(sale, kind), original_of(kind, sale)
-    out = say(fx.SendAdvice(txn, original), material(kind))
-    uploaded = say(fx.SendUpload(Stan(130), BatchNumber(8), (txn,), original), material(kind))
+    out = say(fx.SendAdvice(txn, original, original), material(kind))
+    uploaded = say(fx.SendUpload(Stan(130), BatchNumber(8), (txn,), original, original), material(kind))
     assert uploaded == Message("0320", {field: value for field, value in out.fields.items() if field != 64})
 
 
 @pytest.mark.parametrize("kind", [TxnKind.ADJUST, TxnKind.TIP])
 def test_an_adjustment_names_what_it_adjusts_by_our_numbers(kind: TxnKind, say: Say, sale: Transaction) -> None:
-    out = say(fx.SendAdvice(advice(sale, kind, "000500"), sale), material(kind))
+    out = say(fx.SendAdvice(advice(sale, kind, "000500"), sale, sale), material(kind))
     assert (out.get(38), out.get(61)) == ("654321", "000008000124")
     with pytest.raises(CannotEncode, match="is not known"):
         say(fx.SendAdvice(advice(sale, kind, "000500"), None), material(kind))
@@ -119,7 +119,7 @@ def test_an_adjustment_names_what_it_adjusts_by_our_numbers(kind: TxnKind, say: 
 
 def test_an_adjustment_of_an_offline_sale_carries_the_code_that_was_given_with_it(say: Say, sale: Transaction) -> None:
     original = advice(sale, TxnKind.OFFLINE_SALE, "000500||777777||")
-    out = say(fx.SendAdvice(advice(sale, TxnKind.ADJUST, "000500"), original), material(TxnKind.ADJUST))
+    out = say(fx.SendAdvice(advice(sale, TxnKind.ADJUST, "000500"), original, original), material(TxnKind.ADJUST))
     assert out.get(38) == "777777"
 
 
@@ -127,7 +127,7 @@ def test_a_notice_of_a_hold_that_we_do_not_know_is_named_by_code_and_date(say: S
     kind = TxnKind.COMPLETION_NOTICE
     out = say(fx.SendAdvice(advice(sale, kind, "000500||777777|0915"), None), material(kind))
     assert (out.get(37), out.get(38), out.get(61)) == (None, "777777", "0000000000000915")
-    known = say(fx.SendAdvice(advice(sale, kind, "000500||777777|0915"), sale), material(kind))
+    known = say(fx.SendAdvice(advice(sale, kind, "000500||777777|0915"), sale, sale), material(kind))
     assert (known.get(38), known.get(61)) == ("654321", "0000080001241122")
 
 

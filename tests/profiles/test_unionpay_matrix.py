@@ -89,7 +89,7 @@ def test_d8_a_request_is_read_as_the_row_that_it_is(kind: TxnKind, read: Read) -
 def test_what_leaves_has_the_fields_of_its_row(kind: TxnKind, say: Say, sale: Transaction) -> None:
     """Reference 1.8: 38 and 61 where a pre-authorisation is ended, 37 too where a completion is voided."""
     row = MATRIX[kind]
-    out = say(fx.SendTransaction(transaction(sale, kind), sale), material(kind))
+    out = say(fx.SendTransaction(transaction(sale, kind), sale, sale), material(kind))
     common = {2, 3, 4, 11, 14, 22, 25, 41, 42, 49, 60, 64}
     assert set(out.fields) == common | set(row.names) | ({53} if row.security else set())
     assert (out.mti, out.get(3), out.get(25)) == (row.mti, row.processing_code, row.condition_code)
@@ -196,10 +196,9 @@ def test_an_original_that_must_be_known_cannot_be_left_out(say: Say, sale: Trans
     ],
 )
 def test_where_each_counts(kind: TxnKind, side: Side) -> None:
-    """Reference 1.6; what only a chip knows is not among the uploaded records (1.7)."""
+    """Reference 1.6; what counts on no side is not among the uploaded records (1.7)."""
     assert (KINDS[kind].side, KINDS[kind].reversible) == (side, True)
-    chip_only = kind in LOADS | {TxnKind.PREAUTH, TxnKind.PREAUTH_VOID, TxnKind.EC_CASH_LOAD_VOID}
-    assert (KINDS[kind].upload is Upload.NONE) is chip_only
+    assert (KINDS[kind].upload is Upload.NONE) is (side is Side.NEITHER)
 
 
 def test_every_row_has_its_rules() -> None:

@@ -69,7 +69,7 @@ def test_void_is_b7(
     say: Say, frame: Frame, arrived: Callable[[str], Arrived], sale: Transaction, void: Transaction
 ) -> None:
     request = asked(arrived("B7").message).with_({61: "000999000777", 37: "000000000000", 38: None, 53: None})
-    out = say(fx.SendTransaction(void, sale), Material({void.request_id: request}, {}))
+    out = say(fx.SendTransaction(void, sale, sale), Material({void.request_id: request}, {}))
     assert out.frame == frame("B7")
     assert out.pan == PAN.encode()
 

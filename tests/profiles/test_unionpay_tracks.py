@@ -223,5 +223,5 @@ def test_with_sm4_keys_a_void_says_the_configured_algorithm(
     for digit in "63":
         profile = UnionPay(Knobs(sign_in="006", mac_algorithm="sm4-ecb", sm4_security_digit=digit))
         material = Material({void.request_id: asked_for}, {})
-        out = profile.encode(fx.SendTransaction(void, sale), terminal, session, material)
+        out = profile.encode(fx.SendTransaction(void, sale, sale), terminal, session, material)
         assert profile.arrive(out.frame).message.get(53) == f"0{digit}00000000000000"

@@ -60,7 +60,8 @@ def test_offline_sale_adjust_and_tip_count_once_with_the_last_amount() -> None:
         assert one.totals() == (5_000, 1, 0, 0)
         adjusted = await one.good("adjust", of_stan=offline, amount="45.00")
         assert (one.state(offline), one.spent(), one.totals()) == ("adjusted", 4_500, (4_500, 1, 0, 0))
-        await one.good("adjust", of_stan=adjusted, amount="44.00")
+        await one.good("adjust", of_stan=offline, amount="44.00")
+        assert (one.state(adjusted), one.spent()) == ("adjusted", 4_400)
         sale = await one.stripe("sale", "10.00")
         assert (await one.do("tip", of_stan=sale, amount="9.99"))["code"] == "13"
         assert one.client.terminal.log[sale].replaced
@@ -70,7 +71,14 @@ def test_offline_sale_adjust_and_tip_count_once_with_the_last_amount() -> None:
         sale = await one.stripe("sale", "10.00")
         await one.good("tip", of_stan=sale, amount="12.00")
         assert (one.totals(), one.spent()) == ((1_200, 1, 0, 0), 1_200)
-        assert (await one.do("void", of_stan=sale))["code"] == "12"
+        await one.good("tip", of_stan=sale, amount="11.00")
+        assert (one.totals(), one.spent()) == ((1_100, 1, 0, 0), 1_100)
+        void = await one.good("void", of_stan=sale)
+        assert (one.totals(), one.spent()) == ((1_100, 1, 1_100, 1), 0)
+        await one.good("reverse", stan=void)
+        assert (one.totals(), one.spent()) == ((1_100, 1, 0, 0), 1_100)
+        assert (await one.do("tip", of_stan=sale, amount="10.00"))["code"] == "00"
+        assert (await one.do("settle"))["outcome"] == "balanced"
 
     assert at_the_counter(scene).clean()
     assert at_the_counter(tipped).clean()

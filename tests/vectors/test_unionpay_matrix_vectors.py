@@ -79,13 +79,13 @@ def meanings() -> Iterator[tuple[str, fx.HostMessage, Material]]:
         asked: dict[int, str] = {2: PAN, 14: "3012", 22: txn.entry_mode} | ({23: "001", 55: ICC} if chip else {})
         material = Material({txn.request_id: Message(row.mti, asked)}, {txn.request_id: card})
         if rules.advice:
-            yield f"{kind}", fx.SendAdvice(txn, original), material
+            yield f"{kind}", fx.SendAdvice(txn, original, original), material
         else:
-            yield f"{kind}", fx.SendTransaction(txn, original), material
+            yield f"{kind}", fx.SendTransaction(txn, original, original), material
         if rules.reversible:
             yield f"{kind} reversed", fx.SendReversal(txn, original, "98"), material
         if rules.upload is Upload.ALONE:
-            message = fx.SendUpload(Stan(130), BatchNumber(8), (txn,), original)
+            message = fx.SendUpload(Stan(130), BatchNumber(8), (txn,), original, original)
             yield f"{kind} uploaded", message, material
 
 

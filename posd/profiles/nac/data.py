@@ -80,6 +80,7 @@ def kinds_of(voids: str, refunds: str = "reversed") -> Mapping[TxnKind, KindRule
     void = OriginalRules(ADJUSTABLE, takes_back=True, uncounts=excluded)
     refund_void = OriginalRules(frozenset({TxnKind.REFUND}), takes_back=True, uncounts=excluded)
     replaces = OriginalRules(ADJUSTABLE, replaces=True, percent_min=0, percent_max=None)
+    tips = OriginalRules(ADJUSTABLE, replaces=True, tips=True, percent_min=0, percent_max=None)
     completes = OriginalRules(
         frozenset({TxnKind.PREAUTH}), known=False, percent_min=0, percent_max=COMPLETION_PERCENT_MAX
     )
@@ -99,7 +100,7 @@ def kinds_of(voids: str, refunds: str = "reversed") -> Mapping[TxnKind, KindRule
             TxnKind.OFFLINE_SALE: _advice(Side.DEBIT),
             TxnKind.COMPLETION_NOTICE: _advice(Side.DEBIT, completes),
             TxnKind.ADJUST: _advice(Side.DEBIT, replaces),
-            TxnKind.TIP: _advice(Side.DEBIT, replaces),
+            TxnKind.TIP: _advice(Side.DEBIT, tips),
             TxnKind.CERTIFICATE: _advice(Side.NEITHER, of_chip),
         }
     )

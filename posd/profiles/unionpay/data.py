@@ -146,15 +146,17 @@ KINDS: Mapping[TxnKind, KindRules] = MappingProxyType(
         TxnKind.COMPLETION_VOID: KindRules(True, _CREDIT, _voids(TxnKind.COMPLETION)),
         # Reference 1.6 names the designated load on neither side: account and purse are the same holder's.
         TxnKind.EC_LOAD: KindRules(True, _NEITHER, upload=_CHIP, certified=True),
-        TxnKind.EC_CASH_LOAD: KindRules(True, _CREDIT, upload=_CHIP, certified=True),
-        TxnKind.EC_TRANSFER_LOAD: KindRules(True, _DEBIT, upload=_CHIP, certified=True),
-        TxnKind.EC_CASH_LOAD_VOID: KindRules(True, _DEBIT, _voids(TxnKind.EC_CASH_LOAD), upload=_CHIP),
+        # Whatever counts is uploaded: a load with field 55 as its chip's detail (record type 5), one without it and the
+        # void like a sale and its void (type 3) [M]: reference 1.7 has no other record for them.
+        TxnKind.EC_CASH_LOAD: KindRules(True, _CREDIT, certified=True),
+        TxnKind.EC_TRANSFER_LOAD: KindRules(True, _DEBIT, certified=True),
+        TxnKind.EC_CASH_LOAD_VOID: KindRules(True, _DEBIT, _voids(TxnKind.EC_CASH_LOAD)),
         TxnKind.COMPLETION_NOTICE: _advice(
             _DEBIT, _of(TxnKind.PREAUTH, known=False, percent_min=0, percent_max=COMPLETION_PERCENT_MAX)
         ),
         TxnKind.OFFLINE_SALE: _advice(_DEBIT),
         TxnKind.ADJUST: _advice(_DEBIT, _replaces(TxnKind.OFFLINE_SALE, TxnKind.ADJUST, percent_min=0)),
-        TxnKind.TIP: _advice(_DEBIT, _replaces(TxnKind.SALE, TxnKind.OFFLINE_SALE, TxnKind.TIP)),
+        TxnKind.TIP: _advice(_DEBIT, _replaces(TxnKind.SALE, TxnKind.OFFLINE_SALE, TxnKind.TIP, tips=True)),
         TxnKind.EC_SALE: _advice(_DEBIT),
         TxnKind.EC_REFUND: _advice(_CREDIT),
         TxnKind.SCRIPT_RESULT: KindRules(

@@ -64,7 +64,7 @@ def build(
             return _message("0620", terminal, chip.script_fields(message.transaction, message.original, card))
         case fx.SendAdvice():
             txn, row = message.transaction, MATRIX[message.transaction.kind]
-            return _message(row.mti, terminal, _stored(txn, message.original, material.cards))
+            return _message(row.mti, terminal, _stored(txn, message.root, material.cards))
         case fx.SendTotals():
             fields = {
                 11: _trace(message.stan),
@@ -132,7 +132,7 @@ def _transaction(message: fx.SendTransaction, terminal: Terminal, material: Mate
     if row.security:
         fields.setdefault(53, control)
     if row.names:
-        fields |= _original_fields(txn, row, message.original)
+        fields |= _original_fields(txn, row, message.root)
     if txn.kind is TxnKind.REFUND:
         fields |= NamedOriginal.parse(txn.options)[1].refund_fields() | {63: REFUND_SCHEME}
     return _message(row.mti, terminal, fields)
@@ -212,8 +212,9 @@ def _upload(message: fx.SendUpload, terminal: Terminal, material: Material) -> M
     first, *others = message.transactions
     if KINDS[first.kind].upload is Upload.ALONE:
         assert not others, f"a {first.kind} is uploaded alone"
+        named = message.root if KINDS[first.kind].replaces else message.original
         refund = first.kind is TxnKind.REFUND
-        fields = _refund_upload(first, material.cards) if refund else _stored(first, message.original, material.cards)
+        fields = _refund_upload(first, material.cards) if refund else _stored(first, named, material.cards)
         return _message("0320", terminal, fields)
     records = tuple(_record(txn, material.cards) for txn in message.transactions)
     fields = {
