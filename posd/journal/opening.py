@@ -22,6 +22,7 @@ from posd.journal.connect import (
 )
 from posd.journal.contract import Head, Sealer
 from posd.journal.lock import Lock
+from posd.journal.marker import require_no_restore
 from posd.journal.room import BALLAST_BYTES, FREE_BYTES_MIN, Ballast
 from posd.journal.schema import to_newest
 from posd.journal.sqlite import SqliteStore
@@ -48,10 +49,12 @@ def open_store(
     """
     require_engine()
     chain = Chain(chain_key)
+    require_no_restore(folder)
     _make_folder(folder)
     with ExitStack() as undo:
         lock = Lock.take(folder)
         undo.callback(lock.release)
+        require_no_restore(folder)
         ballast = Ballast(folder, ballast_bytes)
         with storage("taking the ballast"):
             ballast.ensure(free_bytes_min)

@@ -1,0 +1,171 @@
+"""Making a backup: copied, synced, read back, checked, and only then given its name. A kill leaves nothing that looks
+whole, an error leaves nothing. It must never hold up who writes the journal (copying.py).
+"""
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from posd.errors import StorageFailed
+from posd.journal.anchor import ANCHOR_FILE, sync_folder
+from posd.journal.backups.copying import Copied, copy_journal, sync_file
+from posd.journal.backups.manifest import FORMAT, MANIFEST_FILE, FileSum, Manifest, TerminalAt, file_sum
+from posd.journal.backups.sets import ARCHIVE_FOLDER, FILE_MODE, FOLDER_MODE, PART, kept, write_new
+from posd.journal.chain import Chain
+from posd.journal.connect import JOURNAL_FILE, open_reader, query, read_head, read_identity, storage
+from posd.journal.contract import Head
+from posd.journal.room import free_bytes
+from posd.journal.verify import first_finding, require_key
+
+SEGMENTS = "*.segment"
+ROOM_BESIDE_BYTES = 8 * 1024 * 1024
+"""What has to stay free beside a backup that is made."""
+MIB = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """What the maker of a backup says of it beside the rows. `key_id`: the name of the machine key."""
+
+    at_ms: int
+    posd: str
+    key_id: str
+    fold_version: int
+    final: bool = False
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Keys:
+    """Derived from the machine key for these two purposes."""
+
+    chain: bytes
+    manifest: bytes
+
+
+def make(
+    journal: Path,
+    path: Path,
+    made: Made,
+    keys: Keys,
+    terminals: Callable[[Path], tuple[TerminalAt, ...]],
+    on_rows: Callable[[int], None] = lambda rows: None,
+) -> Manifest:
+    """One more backup of the journal in the folder `journal`, below `path`. The caller holds `sets.alone`.
+
+    `terminals` tells how they stand in a copied journal. Raises StorageFailed, ConfigError.
+    """
+    _require_room(journal, path)
+    part = path / f"{PART}{os.getpid()}"
+    try:
+        with storage(f"making {part}"):
+            part.mkdir(mode=FOLDER_MODE)
+        copied = copy_journal(journal, part, on_rows)
+        segments = tuple(_keep_segments(journal, path))
+        files = tuple(_read_back(part / name) for name in (JOURNAL_FILE, ANCHOR_FILE))
+        _require_good(part, keys.chain, copied.head)
+        manifest = _manifest(copied, made, files, segments, terminals(part)).sealed(keys.manifest)
+        with storage(f"finishing {manifest.name}"):
+            write_new(part / MANIFEST_FILE, manifest.text())
+            sync_folder(part)
+            os.rename(part, path / manifest.name)
+            sync_folder(path)
+    except BaseException:
+        shutil.rmtree(part, ignore_errors=True)
+        raise
+    return manifest
+
+
+def _manifest(
+    copied: Copied, made: Made, files: tuple[FileSum, ...], segments: tuple[FileSum, ...], stand: tuple[TerminalAt, ...]
+) -> Manifest:
+    moment = datetime.fromtimestamp(made.at_ms / 1000, UTC)
+    return Manifest(
+        posd_backup=FORMAT,
+        name=f"{moment:%Y%m%dT%H%M%SZ}-{copied.head.sequence:09d}{'-final' if made.final else ''}",
+        made_at_ms=made.at_ms,
+        journal_id=copied.identity.journal_id.hex(),
+        key_id=made.key_id,
+        schema=copied.schema,
+        fold_version=made.fold_version,
+        posd=made.posd,
+        base_sequence=copied.identity.base.sequence,
+        head_sequence=copied.head.sequence,
+        head_link=copied.head.link.hex(),
+        head_at_ms=copied.head_at_ms,
+        rows=copied.rows,
+        final=made.final,
+        files=files,
+        segments=segments,
+        terminals=stand,
+    )
+
+
+def _require_good(part: Path, chain_key: bytes, head: Head) -> None:
+    """Every row that the disk gives back fits the chain, up to the head. Raises StorageFailed, ConfigError (key)."""
+    connection = open_reader(part / JOURNAL_FILE)
+    try:
+        identity, chain = read_identity(connection), Chain(chain_key)
+        require_key(connection, chain, identity)
+        finding = first_finding(connection, chain, identity.base, head.sequence)
+        if finding is not None or read_head(connection, identity.base) != head:
+            raise StorageFailed(f"journal: {finding or 'its end'}: cannot be backed up; run: posd journal verify")
+        for (line,) in query(connection, "PRAGMA integrity_check(1)"):
+            if line != "ok":
+                raise StorageFailed(f"backup: the copy is damaged: SQLite: {line}")
+    finally:
+        connection.close()
+
+
+def _require_room(journal: Path, path: Path) -> None:
+    with storage(f"looking at {path}"):
+        kept_sizes = {one.name: one.stat().st_size for one in (path / ARCHIVE_FOLDER).glob(SEGMENTS)}
+        sizes = {one.name: one.stat().st_size for one in (journal / ARCHIVE_FOLDER).glob(SEGMENTS)}
+        new = sum(size for name, size in sizes.items() if kept_sizes.get(name) != size)
+        needed = (journal / JOURNAL_FILE).stat().st_size + new + ROOM_BESIDE_BYTES
+        free = free_bytes(path)
+    if free < needed:
+        room = f"{free // MIB} MiB are free, {needed // MIB + 1} MiB are needed"
+        raise StorageFailed(f"backup: {path}: {room}; make room, or lower backup.keep")
+
+
+def _keep_segments(journal: Path, path: Path) -> Iterator[FileSum]:
+    """Segments never change: each is copied once, for all backups. Raises StorageFailed."""
+    known = {one.name: one for there in kept(path) if there.manifest is not None for one in there.manifest.segments}
+    there = path / ARCHIVE_FOLDER
+    with storage("keeping the archive's segments"):
+        for segment in sorted((journal / ARCHIVE_FOLDER).glob(SEGMENTS)):
+            copy, before = there / segment.name, known.get(segment.name)
+            size = segment.stat().st_size
+            if before is not None and copy.is_file() and before.size == size == copy.stat().st_size:
+                yield before  # whether it is still good there is what `posd backup verify` asks
+            else:
+                yield _keep(segment, copy)
+
+
+def _keep(segment: Path, copy: Path) -> FileSum:
+    copy.parent.mkdir(mode=FOLDER_MODE, exist_ok=True)
+    part = copy.with_name(f"{PART}{copy.name}")
+    shutil.copyfile(segment, part)
+    sync_file(part)
+    os.rename(part, copy)
+    sync_folder(copy.parent)
+    wanted, found = file_sum(segment), _read_back(copy)
+    if found != wanted:
+        raise StorageFailed(f"backup: {copy}: what the disk gives back is not what was written")
+    return found
+
+
+def _read_back(path: Path) -> FileSum:
+    """The sum of what is on the disk, and not in the cache, as far as the system lets us ask."""
+    with storage(f"reading {path} back"):
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            os.fchmod(descriptor, FILE_MODE)
+            os.fsync(descriptor)
+            os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+        finally:
+            os.close(descriptor)
+        return file_sum(path)

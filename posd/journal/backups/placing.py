@@ -1,0 +1,102 @@
+"""Putting a restored journal in its place: made whole beside it, then renamed into it, the old one moved aside.
+
+Between the two renames there is no journal, and a posd that started then would begin a new one. So a marker stands
+there from before the first to after the last, and posd does not start while it stands (opening.py). It must never
+remove or overwrite a journal.
+"""
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+
+from posd.errors import ConfigError, StorageFailed
+from posd.journal.anchor import ANCHOR_FILE, sync_folder
+from posd.journal.backups.sets import FOLDER_MODE, write_new
+from posd.journal.connect import JOURNAL_FILE, storage
+from posd.journal.lock import Lock
+from posd.journal.marker import marker_of
+
+
+class Restoring(Struct, frozen=True):
+    """What the marker says: which backup, whether it is the newest state, and where the old journal went ("": none)."""
+
+    backup: str
+    newest: bool
+    aside: str
+
+
+def interrupted(journal: Path) -> Restoring | None:
+    """A restore that was ended half way; None: none was. Raises StorageFailed."""
+    with storage("reading the marker of a restore"):
+        try:
+            return msgspec.json.decode(marker_of(journal).read_bytes(), type=Restoring)
+        except FileNotFoundError:
+            return None
+        except msgspec.MsgspecError:
+            return Restoring("", newest=False, aside="")
+
+
+def is_there(journal: Path) -> bool:
+    """Whether the folder has a journal, whole or not."""
+    return any((journal / name).exists() for name in (JOURNAL_FILE, ANCHOR_FILE))
+
+
+def place(journal: Path, what: Restoring, fill: Callable[[Path], None]) -> Path | None:
+    """Have `fill` make the journal in an empty folder, then put it in the place; where the old one is now, if any.
+
+    Raises ConfigError (posd is running), StorageFailed. Whatever ends it, the place holds the old journal, none behind
+    a marker, or the new one.
+    """
+    lock = _locked(journal)
+    try:
+        staged = journal.with_name(f".{journal.name}.restored")
+        with storage(f"making {staged}"):
+            shutil.rmtree(staged, ignore_errors=True)
+            staged.mkdir(mode=FOLDER_MODE, parents=True)
+        try:
+            fill(staged)
+        except BaseException:
+            shutil.rmtree(staged, ignore_errors=True)
+            raise
+        with storage(f"putting {journal} in its place"):
+            return _swap(journal, staged, what)
+    finally:
+        if lock is not None:
+            lock.release()
+
+
+def _locked(journal: Path) -> Lock | None:
+    """The lock of the journal that is there; it goes aside with it."""
+    return Lock.take(journal) if journal.is_dir() else None
+
+
+def _swap(journal: Path, staged: Path, what: Restoring) -> Path | None:
+    marker, folder = marker_of(journal), journal.parent
+    aside = journal.with_name(what.aside) if what.aside else None
+    if not marker.exists():
+        write_new(marker, msgspec.json.encode(what) + b"\n")
+        sync_folder(folder)
+    if journal.is_dir() and is_there(journal):
+        if aside is None or aside.exists():
+            raise StorageFailed(f"journal: {journal}: there is a journal, and no free name to move it to")
+        os.rename(journal, aside)
+        sync_folder(folder)
+    elif journal.is_dir():
+        shutil.rmtree(journal)  # a lock, a ballast: no journal was ever in it
+    os.rename(staged, journal)
+    sync_folder(folder)
+    marker.unlink()
+    sync_folder(folder)
+    return aside if aside is not None and aside.is_dir() else None
+
+
+def require_place(journal: Path, move_aside: bool) -> None:
+    """Raises ConfigError when a journal is there and nobody said that it may be moved."""
+    if is_there(journal) and not move_aside:
+        raise ConfigError(
+            f"{journal}: there is a journal, which is never overwritten; --move-aside moves it to a folder beside it"
+        )

@@ -1,0 +1,202 @@
+"""The folder of the backups: one folder for each backup, the archive's segments beside them, once for all.
+
+    path/  .lock  20260302T230000Z-000120000/ {manifest.json, journal.db, anchor}  archive/ {2026-01.segment, …}
+
+What has a backup's name is whole: it is made under a name that begins with a dot (making.py), and one that is removed
+loses its name first. It must never touch what it did not make.
+"""
+
+import fcntl
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from posd.errors import ConfigError, StorageFailed
+from posd.journal.anchor import sync_folder
+from posd.journal.backups.copying import sync_file
+from posd.journal.backups.manifest import MANIFEST_FILE, Manifest, read_manifest
+from posd.journal.connect import storage
+
+FOLDER_MODE, FILE_MODE = 0o700, 0o600
+LOCK_FILE = ".lock"
+PART, GONE = ".part-", ".gone-"
+"""Before the name of what is being made, or removed."""
+ARCHIVE_FOLDER = "archive"
+USED_FILE = "restored.json"
+NAME = re.compile(r"\d{8}T\d{6}Z-\d{9,}(-final)?")
+SHOWN_CHARACTERS_MAX = 80
+
+
+@contextmanager
+def alone(path: Path) -> Iterator[None]:
+    """The folder of the backups, made if need be, for this process alone. Raises ConfigError, StorageFailed."""
+    try:
+        path.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
+        descriptor = os.open(path / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE_MODE)
+    except OSError as error:
+        why = (error.strerror or str(error)).lower()
+        raise ConfigError(f"backup.path: {path}: {why}; it has to be a folder that posd's user may write") from None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        raise StorageFailed(f"backup: {path}: another backup is under way there; wait for its end") from None
+    try:
+        clean(path)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def clean(path: Path) -> None:
+    """What a killed predecessor left: it never had a backup's name, or has it no more."""
+    for one in [*path.glob(f"{PART}*"), *path.glob(f"{GONE}*"), *(path / ARCHIVE_FOLDER).glob(f"{PART}*")]:
+        if one.is_dir():
+            shutil.rmtree(one, ignore_errors=True)
+        else:
+            with suppress(OSError):
+                one.unlink()
+
+
+# --- what is there ---------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """One backup that has its name; `trouble`: why it cannot be used, as far as its manifest and sizes tell."""
+
+    folder: Path
+    manifest: Manifest | None
+    trouble: str = ""
+
+    @property
+    def name(self) -> str:
+        return self.folder.name
+
+
+def kept(path: Path) -> list[Kept]:
+    """The backups below `path`, oldest first; other folders are none. Raises ConfigError: it cannot be read."""
+    try:
+        names = sorted(one.name for one in path.iterdir() if NAME.fullmatch(one.name) and one.is_dir())
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise ConfigError(f"backup.path: {path}: {(error.strerror or 'cannot be read').lower()}") from None
+    return [_kept(path / name) for name in names]
+
+
+def _kept(folder: Path) -> Kept:
+    try:
+        manifest = read_manifest(folder)
+    except StorageFailed as error:
+        return Kept(folder, None, str(error))
+    return Kept(folder, manifest, next(_sizes_differ(folder, manifest), ""))
+
+
+def _sizes_differ(folder: Path, manifest: Manifest) -> Iterator[str]:
+    places = [(folder / one.name, one) for one in manifest.files]
+    places += [(archive_of(folder) / one.name, one) for one in manifest.segments]
+    for place, wanted in places:
+        try:
+            size = place.stat().st_size
+        except OSError as error:
+            yield f"{place}: {(error.strerror or 'cannot be read').lower()}"
+            continue
+        if size != wanted.size:
+            yield f"{place}: {size} bytes instead of {wanted.size}"
+
+
+def archive_of(folder: Path) -> Path:
+    """Where the segments of a backup are: beside it, or, of one that was carried elsewhere, in it."""
+    inside = folder / ARCHIVE_FOLDER
+    return inside if inside.is_dir() else folder.parent / ARCHIVE_FOLDER
+
+
+def find(path: Path | None, name: str | None) -> Path:
+    """The folder of a backup: `name` is a name below `path`, or a folder; None: the newest. Raises ConfigError."""
+    if name is not None and (Path(name) / MANIFEST_FILE).is_file():
+        return Path(name)
+    if path is None:
+        raise ConfigError("there is no backup.path in the configuration; give the folder of a backup")
+    every = kept(path)
+    if name is None and every:
+        return every[-1].folder
+    for one in every:
+        if one.name == name:
+            return one.folder
+    what = "no backup" if name is None else f"no backup {name[:SHOWN_CHARACTERS_MAX]!r}"
+    raise ConfigError(f"{path}: there is {what}; posd backup list shows what there is")
+
+
+# --- what goes, and what was used ------------------------------------------------------------------------------------
+
+
+def keep_newest(path: Path, count: int) -> list[str]:
+    """Remove what is older than the newest `count` whole backups; their names. A final one stays: a person removes it.
+
+    The caller holds `alone`. Raises StorageFailed.
+    """
+    whole = [one for one in kept(path) if not one.trouble]
+    old = [one for one in whole[: max(len(whole) - count, 0)] if one.manifest is not None and not one.manifest.final]
+    with storage("removing an old backup"):
+        for one in old:
+            gone = path / f"{GONE}{one.name}"
+            os.rename(one.folder, gone)
+            sync_folder(path)
+            shutil.rmtree(gone)
+    return [one.name for one in old]
+
+
+def mark_used(folder: Path, at_ms: int) -> bool:
+    """Write beside a final backup that it was restored; whether that could be written. Only the first is the newest."""
+    try:
+        write_new(folder / USED_FILE, msgspec.json.encode({"restored_at_ms": at_ms}) + b"\n")
+        sync_folder(folder)
+    except OSError:
+        return False
+    return True
+
+
+def was_used(folder: Path) -> bool:
+    """Whether it was restored before."""
+    return (folder / USED_FILE).exists()
+
+
+# --- copies ----------------------------------------------------------------------------------------------------------
+
+
+def copy_set(folder: Path, manifest: Manifest, target: Path) -> None:
+    """The files of a backup as a journal's folder, durably; `target` is empty. Raises StorageFailed.
+
+    Copies, never links: a journal that is opened for writing must not change its backup.
+    """
+    with storage(f"copying {folder.name}"):
+        for one in manifest.files:
+            _copy(folder / one.name, target / one.name)
+        if manifest.segments:
+            (target / ARCHIVE_FOLDER).mkdir(mode=FOLDER_MODE)
+            for one in manifest.segments:
+                _copy(archive_of(folder) / one.name, target / ARCHIVE_FOLDER / one.name)
+            sync_folder(target / ARCHIVE_FOLDER)
+        sync_folder(target)
+
+
+def _copy(source: Path, target: Path) -> None:
+    shutil.copyfile(source, target)
+    os.chmod(target, FILE_MODE)
+    sync_file(target)
+
+
+def write_new(path: Path, content: bytes) -> None:
+    """A new file, durable but for its name. Raises OSError."""
+    with path.open("xb") as file:
+        os.fchmod(file.fileno(), FILE_MODE)
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
