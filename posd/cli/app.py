@@ -10,7 +10,7 @@ import typer
 from typer.exceptions import TyperException
 
 from posd.cli import exit_status
-from posd.cli.groups import advices, journal, restore_gap, reversals, terminal, txn
+from posd.cli.groups import advices, backup, journal, restore_gap, reversals, terminal, txn
 from posd.cli.options import DEFAULT, BatchOption, By, Config, Json, Lang, Profile, Reason, TidOption
 from posd.daemon.logmask import mask_text, one_line
 
@@ -26,6 +26,7 @@ app.add_typer(advices.group, name="advices")
 app.add_typer(txn.group, name="txn")
 app.add_typer(terminal.group, name="terminal")
 app.add_typer(journal.group, name="journal")
+app.add_typer(backup.group, name="backup")
 app.add_typer(restore_gap.group, name="restore-gap")
 
 MISUSE_CHARACTERS_MAX = 200

@@ -7,7 +7,7 @@ tell is found by machine.py. Neither may change anything on disk.
 from pathlib import Path
 
 from posd.bank import load_bank
-from posd.config import dialect, shop, ways
+from posd.config import dialect, keeping, shop, ways
 from posd.errors import ConfigError
 from posd.security.secretfile import credentials_folder
 from posd.settings import (
@@ -32,7 +32,8 @@ def load_document(path: Path) -> tuple[Settings, Document]:
     folder = path.resolve().parent
     _lay_bank_under(document, folder)
     settings = document.validate(Settings, {FOLDER: folder, CREDENTIALS: credentials_folder()})
-    problems = [*dialect.check(settings, document), *ways.check(settings, document), *shop.check(settings, document)]
+    checks = (dialect.check, ways.check, shop.check, keeping.check)
+    problems = [problem for check in checks for problem in check(settings, document)]
     if problems:
         raise ConfigProblems(problems)
     return settings, document

@@ -69,7 +69,39 @@ class DaemonStopped(Struct, frozen=True):
     why: str
 
 
-StationRecord = LineChanged | RouteChanged | AnswerUnmatched | InputUnreadable | DaemonStarted | DaemonStopped
+class JournalMoved(Struct, frozen=True):
+    """A final backup ended this journal: it lives on where that is restored. While this is the last row, posd does not
+    start on it."""
+
+    by: str
+
+
+class JournalTakenBack(Struct, frozen=True):
+    """The final backup was never restored, says a named person (or it could not be made): this journal goes on."""
+
+    by: str
+    reason: str
+
+
+class JournalRestored(Struct, frozen=True):
+    """A backup was put in this place. `newest`: nothing came after it, so no lane has a gap (restored.py)."""
+
+    backup: str
+    since_ms: int
+    newest: bool
+
+
+StationRecord = (
+    LineChanged
+    | RouteChanged
+    | AnswerUnmatched
+    | InputUnreadable
+    | DaemonStarted
+    | DaemonStopped
+    | JournalMoved
+    | JournalTakenBack
+    | JournalRestored
+)
 
 
 @dataclass(slots=True)

@@ -36,6 +36,7 @@ from posd.daemon.lane import Lane
 from posd.daemon.links.backoff import Backoff
 from posd.daemon.links.linking import routes_of
 from posd.daemon.log import alert, set_up, take_over_strays
+from posd.daemon.moved import refuse_moved
 from posd.daemon.notify import Notifier
 from posd.daemon.recover import Recovered, known, owes, recover, sign_out
 from posd.daemon.router import DoorSide, Exits, HostSide, Lanes
@@ -213,7 +214,12 @@ def _store(settings: Settings, machine_key: MachineKey) -> SqliteStore:
         ballast_bytes=settings.journal.ballast_bytes,
         free_bytes_min=settings.journal.free_bytes_min,
     )
-    keys.require_folder()
+    try:
+        refuse_moved(settings.state_dir / JOURNAL_FOLDER)
+        keys.require_folder()
+    except BaseException:
+        store.close()
+        raise
     return store
 
 

@@ -93,6 +93,16 @@ def _open(store: Store, tid: Tid, at_ms: int, number: BatchNumber) -> State:
     return opened(record, at_ms)
 
 
+def record_row(state: State, record: Record, at_ms: int) -> RecordRow:
+    """A record of a lane that no lane wrote, with the columns by which it is found."""
+    of = getattr(record, "request_id", None)
+    txn = state.find(of) if of is not None else None
+    name, number = record_name(record), txn.batch_number if txn is not None else state.batch.number
+    stan = txn.stan if txn is not None else None
+    version, payload = record_version(name), dump_record(record)
+    return RecordRow(state.tid, name, version, at_ms, payload, request_id=of, stan=stan, batch=number)
+
+
 def _row(tid: Tid, record: Record, at_ms: int, batch: BatchNumber) -> RecordRow:
     name = record_name(record)
     return RecordRow(tid, name, record_version(name), at_ms, dump_record(record), batch=batch)
@@ -100,6 +110,8 @@ def _row(tid: Tid, record: Record, at_ms: int, batch: BatchNumber) -> RecordRow:
 
 def owes(state: State, rules: Rules) -> str:
     """What keeps a terminal from being configured away; empty: nothing (D35)."""
+    if state.gap is not None:
+        return "nobody has ended what is not known since a backup was restored (posd restore-gap)"
     owed = len(state.unended_reversals())
     open_money = sum(1 for txn in state.transactions.values() if counts(txn, rules))
     if owed:

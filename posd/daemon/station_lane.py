@@ -139,5 +139,10 @@ class StationLane:
 
 
 def _row(record: StationRecord, now: Now) -> RecordRow:
+    return station_row(record, now.wall_ms)
+
+
+def station_row(record: StationRecord, at_ms: int) -> RecordRow:
+    """A record that belongs to no terminal."""
     name = record_name(record)
-    return RecordRow(STATION, name, record_version(name), now.wall_ms, dump_record(record))
+    return RecordRow(STATION, name, record_version(name), at_ms, dump_record(record))

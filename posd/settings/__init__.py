@@ -21,6 +21,9 @@ from posd.settings.host import (
 from posd.settings.host import (
     TlsSettings as TlsSettings,
 )
+from posd.settings.keeping import (
+    BackupSettings as BackupSettings,
+)
 from posd.settings.shop import (
     AdviceRetry as AdviceRetry,
 )

@@ -14,6 +14,7 @@ from pydantic import (
 from posd.addresses import Address as Address
 from posd.dialects import ON_STUCK_DEFAULT, UNIONPAY
 from posd.settings.host import HostSettings
+from posd.settings.keeping import BackupSettings
 from posd.settings.types import (
     CONFIRM_SECONDS_MAX,
     CONNECTIONS_MAX,
@@ -179,6 +180,7 @@ class Settings(Section):
     advice: AdviceSettings = AdviceSettings()
     settlement: SettlementSettings = SettlementSettings()
     journal: JournalSettings = JournalSettings()
+    backup: BackupSettings = BackupSettings()
     certificates: CertificateSettings = CertificateSettings()
     terminals: Annotated[tuple[TerminalSettings, ...], AfterValidator(_some)]
 

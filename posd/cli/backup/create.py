@@ -1,0 +1,159 @@
+"""`posd backup create`: one more backup, beside the running daemon or a stopped one.
+
+It runs in a process of its own and reads the journal as `posd status` does (D30): whatever becomes of it, the daemon
+does not notice. With `final` the journal itself is ended: it lives on where this backup is restored.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from posd.cli import exit_status
+from posd.cli.backup.last import Last, note_run
+from posd.cli.backup.moving import end_journal, go_on
+from posd.cli.backup.parts import Parts, parts_of, size
+from posd.cli.backup.shipping import ship
+from posd.cli.backup.standing import standing
+from posd.cli.screen import Progress, note, print_json, printable
+from posd.core.payload import FOLD_VERSION
+from posd.daemon.clock import SystemClock
+from posd.daemon.shown.questions import version
+from posd.errors import ConfigError, PosdError
+from posd.journal.backups.making import Made, make
+from posd.journal.backups.manifest import Manifest
+from posd.journal.backups.owner import give_to_owner
+from posd.journal.backups.sets import ARCHIVE_FOLDER, alone, keep_newest, kept
+from posd.journal.chain import Chain
+from posd.journal.reader import JournalReader
+from posd.security.keycopies import Kept, keep_copies
+
+DESTROYED = "numbers_destroyed"
+"""The record that says that data keys were destroyed (D29)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What a run came to."""
+
+    manifest: Manifest
+    folder: Path
+    removed: list[str]
+    keys: Kept | None
+    carried: bool
+    took_s: float
+
+
+def create_command(config: Path, final: bool, by: str | None, as_json: bool) -> int:
+    """Make one; the exit status says whether it is whole, kept and carried."""
+    if final and not (by or "").strip():
+        raise ConfigError("backup create --final ends the journal of this machine: say who wants it with --by")
+    parts = parts_of(config)
+    try:
+        done = _create(parts, by if final else None, quiet=as_json)
+    except PosdError as error:
+        note_run(parts.settings.state_dir, create=Last(SystemClock().now().wall_ms, trouble=str(error)))
+        raise
+    note_run(parts.settings.state_dir, create=Last(SystemClock().now().wall_ms, done.manifest.name))
+    if as_json:
+        print_json(_view(done))
+    else:
+        _show(done)
+    return exit_status.GOOD
+
+
+def _create(parts: Parts, final_by: str | None, quiet: bool) -> Done:
+    clock, settings = SystemClock(), parts.settings
+    begun_s = clock.monotonic_s()
+    chain, before = Chain(parts.keys.chain), _segments(parts)
+    with alone(parts.path), _ended(parts, final_by), Progress("copying the journal", "rows") as progress:
+        made = Made(clock.now().wall_ms, version(), parts.machine_key.id, FOLD_VERSION, final_by is not None)
+        manifest = make(
+            parts.journal, parts.path, made, parts.keys, lambda copy: standing(settings, copy, chain), progress.tell
+        )
+        folder = parts.path / manifest.name
+        give_to_owner(parts.path, parts.path)
+        keys = _copy_keys(parts)
+        carried = [parts.path / ARCHIVE_FOLDER / one.name for one in manifest.segments if one.name not in before]
+        if settings.backup.command:
+            ship(settings.backup.command, [*carried, folder], settings.backup.command_timeout_s)
+        removed = keep_newest(parts.path, settings.backup.keep)
+    took_s = clock.monotonic_s() - begun_s
+    return Done(manifest, folder, removed, keys, bool(settings.backup.command), took_s)
+
+
+@contextmanager
+def _ended(parts: Parts, by: str | None) -> Iterator[None]:
+    """With `by`, the journal is ended before it is copied; if no copy can be made, it goes on after all."""
+    if by is None:
+        yield
+        return
+    end_journal(parts, by)
+    try:
+        yield
+    except BaseException:
+        go_on(parts, by, "the final backup could not be made")
+        raise
+
+
+def _segments(parts: Parts) -> set[str]:
+    """Those that a backup before this one has: they were carried with it."""
+    manifests = [one.manifest for one in kept(parts.path) if one.manifest is not None]
+    return {segment.name for manifest in manifests for segment in manifest.segments}
+
+
+def _copy_keys(parts: Parts) -> Kept | None:
+    copies = parts.settings.backup.keys_to
+    if copies is None:
+        return None
+    destroyed: set[str] = set()
+    with JournalReader(parts.journal) as reader:
+        for row in reader.records(kind=DESTROYED):
+            destroyed |= set(_key_ids(row.payload))
+    kept_keys = keep_copies(parts.data_keys, copies, destroyed)
+    give_to_owner(copies, copies)
+    return kept_keys
+
+
+def _key_ids(payload: str) -> list[str]:
+    import json
+
+    return list(json.loads(payload)["key_ids"])
+
+
+def _view(done: Done) -> dict[str, object]:
+    manifest, keys = done.manifest, done.keys
+    return {
+        "name": manifest.name,
+        "folder": str(done.folder),
+        "rows": manifest.rows,
+        "head": manifest.head_sequence,
+        "bytes": manifest.size,
+        "final": manifest.final,
+        "removed": done.removed,
+        "carried": done.carried,
+        "keys": None if keys is None else {"copied": keys.copied, "destroyed": keys.destroyed, "lost": list(keys.lost)},
+        "took_s": round(done.took_s, 3),
+    }
+
+
+def _show(done: Done) -> None:
+    manifest = done.manifest
+    print(
+        printable(
+            f"{done.folder}: {manifest.rows:,} rows up to {manifest.head_sequence}, {size(manifest.size)}, "
+            f"read back, in {done.took_s:.1f} s"
+        )
+    )
+    if done.keys is not None:
+        print(f"data keys: {done.keys.copied} copied, {done.keys.destroyed} destroyed")
+        if done.keys.lost:
+            note(
+                f"{len(done.keys.lost)} data key(s) are only in the copies: lost here? posd backup restore brings them"
+            )
+    if done.carried:
+        print("carried by backup.command")
+    for name in done.removed:
+        print(f"removed: {name} (backup.keep)")
+    if manifest.final:
+        note("this journal is ended: posd does not start on it any more; restore the backup on the other machine")
