@@ -12,6 +12,7 @@ from posd.cli.backup.parts import Parts, parts_of
 from posd.cli.backup.proof import judged
 from posd.cli.backup.unreadable import Unreadable, bring_keys, unreadable
 from posd.cli.screen import note, paint, print_json, printable
+from posd.core.restored import STAN_GAP
 from posd.core.rules import Rules
 from posd.core.state import State
 from posd.daemon.clock import SystemClock
@@ -33,7 +34,7 @@ class Wanted:
 
     name: str | None
     move_aside: bool = False
-    stan_gap: int = 0
+    stan_gap: int | None = None
     last_stans: Sequence[str] = ()
     keys_from: Path | None = None
 
@@ -54,7 +55,7 @@ class Restored:
 def restore_command(config: Path, wanted: Wanted, as_json: bool) -> int:
     """Restore one. Status 1: it is an older journal, and a person has to reconcile what is not known."""
     parts = parts_of(config)
-    jump = Jump(wanted.stan_gap, _last_stans(wanted.last_stans, parts))
+    jump = Jump(wanted.stan_gap or STAN_GAP, _last_stans(wanted.last_stans, parts))
     done = _restore(parts, wanted, jump)
     if as_json:
         print_json(_view(done, parts))

@@ -6,7 +6,6 @@ from typing import Annotated
 import typer
 
 from posd.cli.options import DEFAULT, By, Config, Json
-from posd.core.restored import STAN_GAP
 
 group = typer.Typer(help="Keep the journal elsewhere: create, list, verify, restore. 备份", rich_markup_mode=None)
 
@@ -76,8 +75,9 @@ def backup_restore(
         bool, typer.Option("--move-aside", help="Move the journal that is there to a folder beside it.")
     ] = False,
     stan_gap: Annotated[
-        int, typer.Option("--stan-gap", min=1, max=400_000, metavar="N", help="Trace numbers to jump over.")
-    ] = STAN_GAP,
+        int | None,
+        typer.Option("--stan-gap", min=1, max=400_000, metavar="N", help="Trace numbers to jump over; else 10000."),
+    ] = None,
     last_stan: Annotated[
         list[str] | None,
         typer.Option("--last-stan", metavar="TID=N", help="The last number that was used; may be repeated."),
