@@ -22,8 +22,9 @@ from posd.config import load_document
 from posd.config.machine import check_environment
 from posd.core.engine import Engine
 from posd.core.rules import Rules
+from posd.core.state import State
 from posd.core.station import STATION, Station
-from posd.daemon.clock import SystemClock
+from posd.daemon.clock import SystemClock, synchronised
 from posd.daemon.control.server import ControlServer
 from posd.daemon.control.verbs import Control
 from posd.daemon.daemon import Daemon
@@ -39,6 +40,7 @@ from posd.daemon.log import alert, set_up, take_over_strays
 from posd.daemon.moved import refuse_moved
 from posd.daemon.notify import Notifier
 from posd.daemon.recover import Recovered, known, owes, recover, sign_out
+from posd.daemon.retention import Batches, OfLane, OfRemoved, Retention, vouched_ms
 from posd.daemon.router import DoorSide, Exits, HostSide, Lanes
 from posd.daemon.rules import rules_of
 from posd.daemon.runner import LaneRunner, StationRunner
@@ -140,9 +142,10 @@ def assemble(settings: Settings) -> Daemon:
     _make_folder(settings.control_socket.parent, 0o755)
     if settings.till.socket is not None:
         _make_folder(settings.till.socket.parent, 0o755)
-    store = _store(settings, machine_key)
+    keys = DataKeys(settings.state_dir / DATA_KEYS_FOLDER, machine_key)
+    store = _store(settings, machine_key, keys)
     try:
-        return _assemble(settings, clock, machine_key, store)
+        return _assemble(settings, clock, machine_key, store, keys)
     except BaseException:
         store.close()
         raise
@@ -156,9 +159,12 @@ def _make_folder(folder: Path, mode: int) -> None:
         raise ConfigError(f"{folder}: the folder cannot be made: {why}; give another path") from None
 
 
-def _assemble(settings: Settings, clock: SystemClock, machine_key: MachineKey, store: SqliteStore) -> Daemon:
+def _assemble(
+    settings: Settings, clock: SystemClock, machine_key: MachineKey, store: SqliteStore, keys: DataKeys
+) -> Daemon:
     profile = profile_of(settings)
-    _refuse_forgotten(settings, store, rules_of(settings, settings.terminals[0], profile))
+    first_rules = rules_of(settings, settings.terminals[0], profile)
+    removed = _refuse_forgotten(settings, store, first_rules)
     writer = Writer(store)
     exits = Exits()
     table = Lanes(profile, len(bytes.fromhex(settings.host.header)))
@@ -179,6 +185,16 @@ def _assemble(settings: Settings, clock: SystemClock, machine_key: MachineKey, s
     door_side = DoorSide(table, clock.now)
     doors = exits.doors = door_side.doors = _doors(settings, door_side)
     daemon = Daemon(settings, clock, store, writer, table, link, doors, Notifier())
+    batches: dict[Tid, Batches] = {tid: OfLane(runner) for tid, runner in table.lanes.items()}
+    batches |= {state.tid: OfRemoved(state, first_rules, writer, clock.now) for state in removed}
+    daemon.retention = Retention(
+        keys,
+        settings.state_dir / DATA_KEYS_FOLDER,
+        settings.backup.keys_to,
+        settings.cards.numbers_kept_days,
+        batches,
+        lambda: vouched_ms(clock.now(), synchronised(), table.lanes.values()),
+    )
     control = Control(daemon)
     daemon.control = ControlServer(settings.control_socket, control.handle, control.verbs)
     if settings.till.is_on:
@@ -204,8 +220,8 @@ def _recovered(settings: Settings, store: SqliteStore, terminal: Terminal, profi
     return recovered
 
 
-def _store(settings: Settings, machine_key: MachineKey) -> SqliteStore:
-    keys = DataKeys(settings.state_dir / DATA_KEYS_FOLDER, machine_key)
+def _store(settings: Settings, machine_key: MachineKey, keys: DataKeys) -> SqliteStore:
+    keys.require_folder()
     store = open_store(
         settings.state_dir / JOURNAL_FOLDER,
         machine_key.derive("chain"),
@@ -216,7 +232,6 @@ def _store(settings: Settings, machine_key: MachineKey) -> SqliteStore:
     )
     try:
         refuse_moved(settings.state_dir / JOURNAL_FOLDER)
-        keys.require_folder()
     except BaseException:
         store.close()
         raise
@@ -229,9 +244,9 @@ def _terminal(terminal: TerminalSettings) -> Terminal:
     return Terminal(Tid(terminal.tid), terminal.mid, tmk, terminal.mac == "required", unsigned)
 
 
-def _refuse_forgotten(settings: Settings, store: SqliteStore, rules: Rules) -> None:
-    """D35: a terminal cannot be configured away while it has an open batch or owes anything."""
-    configured = {terminal.tid for terminal in settings.terminals}
+def _refuse_forgotten(settings: Settings, store: SqliteStore, rules: Rules) -> list[State]:
+    """D35: a terminal cannot be configured away while it has an open batch or owes anything. Those that were."""
+    configured, removed = {terminal.tid for terminal in settings.terminals}, []
     for tid in store.tids():
         if tid in configured or tid == STATION:
             continue
@@ -244,6 +259,8 @@ def _refuse_forgotten(settings: Settings, store: SqliteStore, rules: Rules) -> N
             )
         if recovered is not None:
             keep_removed_near(store, recovered)
+            removed.append(recovered.state)
+    return removed
 
 
 def _doors(settings: Settings, listener: DoorSide) -> Doors:

@@ -22,6 +22,7 @@ from posd.daemon.links.route_facts import RouteShown
 from posd.daemon.links.routes import Routes
 from posd.daemon.log import alert, log
 from posd.daemon.notify import Notifier
+from posd.daemon.retention import Retention
 from posd.daemon.router import Lanes
 from posd.daemon.runner import LaneRunner
 from posd.daemon.shown.certificate_view import WatchedCertificate
@@ -87,6 +88,7 @@ class Daemon:
         self._table, self._link, self._doors, self._notifier = lanes, link, doors, notifier
         self.control: ControlServer | None = None
         self.till: TillService | None = None
+        self.retention: Retention | None = None
         self._wakeups = Wakeups(_times(self.lanes), self._wake, clock, clock_stepped=self._clock_stepped)
         self._stop = asyncio.Event()
         self._broken: asyncio.Future[None] | None = None
@@ -167,6 +169,8 @@ class Daemon:
         tasks.append(asyncio.create_task(self._keep_anchor()))
         tasks.append(asyncio.create_task(self._keep_snapshots()))
         tasks.append(asyncio.create_task(self._beat()))
+        if self.retention is not None:
+            tasks.append(asyncio.create_task(self.retention.keep()))
         self._look_for_room()
         self._look_at_clock()
         self._look_at_hosts()

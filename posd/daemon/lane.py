@@ -41,6 +41,8 @@ ASKED_MAX = 64
 BEGINNINGS = (AuthorisationStarted, AdviceStored)
 """The records under which the sealed facts of a card lie."""
 
+NUMBER_GONE = "its card number is gone, as its time was over (cards.numbers_kept_days); the card is needed again"
+
 UNSAYABLE_MAX = 64
 """More sends than this that cannot be encoded, for one event, is a bug of ours."""
 
@@ -346,6 +348,8 @@ class Lane:
     def _facts_of(self, transactions: tuple[Transaction, ...]) -> dict[RequestId, CardData]:
         cards = {}
         for txn in transactions:
+            if self.engine.state.numbers_gone(txn.batch):
+                raise CannotEncode(NUMBER_GONE)
             held = self._memory.cards.get(txn.request_id)
             try:
                 facts = None if held is not None else self._sealed_facts(txn.request_id)

@@ -84,16 +84,13 @@ def read_key_file(path: Path) -> DataKeyFile:
 
 
 def key_files(folder: Path) -> Iterator[Path]:
-    """Every data key file of a folder; none, if there is no such folder. Raises OSError."""
-    try:
-        names = sorted(name for name in os.listdir(folder) if name.endswith(SUFFIX))
-    except FileNotFoundError:
-        return
+    """Every data key file of a folder. Raises OSError: a folder that is not there may still hold some, elsewhere."""
+    names = sorted(name for name in os.listdir(folder) if name.endswith(SUFFIX))
     yield from (folder / name for name in names if is_key_id(name.removesuffix(SUFFIX)))
 
 
-def by_batch(folders: Iterable[Path]) -> dict[Belongs, list[Path]]:
-    """The files of all folders by what they belong to; a file that cannot be read belongs to nobody. Raises OSError."""
+def by_batch(*folders: Path) -> dict[Belongs, list[Path]]:
+    """The files of the folders by what they belong to; a file that cannot be read belongs to nobody. Raises OSError."""
     found: dict[Belongs, list[Path]] = {}
     for folder in folders:
         for path in key_files(folder):

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from posd.errors import StorageFailed
-from posd.security.datakeyfile import destroy, key_files
+from posd.security.datakeyfile import Belongs, by_batch, destroy, key_files
 from posd.security.secretfile import FILE_MODE, FOLDER_MODE
 
 
@@ -24,13 +24,14 @@ class Kept:
     lost: tuple[str, ...] = ()
 
 
-def keep_copies(keys: Path, copies: Path, destroyed: Collection[str]) -> Kept:
-    """Bring the folder `copies` in step with the folder `keys`. `destroyed`: ids of keys whose end is recorded.
+def keep_copies(keys: Path, copies: Path, ended: Collection[Belongs]) -> Kept:
+    """Bring the folder `copies` in step with the folder `keys`. `ended`: batches whose numbers are gone, as recorded.
 
     Raises StorageFailed.
     """
     try:
         copies.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
+        destroyed = {path.stem for of, paths in by_batch(keys, copies).items() if of in ended for path in paths}
         here = {path.name: path for path in key_files(keys) if path.stem not in destroyed}
         there = {path.name: path for path in key_files(copies)}
         new = [path for name, path in here.items() if name not in there or differ(path, there[name])]

@@ -38,6 +38,7 @@ from posd.settings.types import (
     TimesOfDay,
     TlsVersion,
     ZoneName,
+    _bin_digits,
     _some,
     _version,
 )
@@ -139,6 +140,13 @@ class JournalSettings(Section):
     unreadable_per_minute_max: Annotated[int, Field(ge=1, le=10_000)] = 10
 
 
+class CardSettings(Section):
+    """What is kept of card numbers, and what is shown of them."""
+
+    numbers_kept_days: Annotated[int, Field(ge=1, le=DAYS_MAX)] = 180
+    bin_digits: Annotated[int, AfterValidator(_bin_digits)] = 6
+
+
 class TerminalSettlement(Section):
     """What one terminal has otherwise than `settlement` says."""
 
@@ -181,6 +189,7 @@ class Settings(Section):
     settlement: SettlementSettings = SettlementSettings()
     journal: JournalSettings = JournalSettings()
     backup: BackupSettings = BackupSettings()
+    cards: CardSettings = CardSettings()
     certificates: CertificateSettings = CertificateSettings()
     terminals: Annotated[tuple[TerminalSettings, ...], AfterValidator(_some)]
 

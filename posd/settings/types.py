@@ -47,6 +47,7 @@ CONFIRM_SECONDS_MAX = 3_600.0
 ITEMS_MAX = 1_024
 HEADER_BYTES = (0, 2, 6)
 PIN_BLOCK_BYTES = (8, 16)
+BIN_DIGITS = (6, 8)
 SUCCESS_CODE = "00"
 ROUTES_MAX = 8
 FAILURES_MAX = 99
@@ -195,6 +196,12 @@ def _matching(pattern: str, problem: str) -> Callable[[str], str]:
 def _header_bytes(count: int) -> int:
     if count not in HEADER_BYTES:
         raise ValueError("must be 6, 2 or 0; 6 is the usual one")
+    return count
+
+
+def _bin_digits(count: int) -> int:
+    if count not in BIN_DIGITS:
+        raise ValueError("must be 6 or 8; 8 only where the cards have 8-digit BINs")
     return count
 
 

@@ -4,6 +4,7 @@ It runs in a process of its own and reads the journal as `posd status` does (D30
 does not notice. With `final` the journal itself is ended: it lives on where this backup is restored.
 """
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -26,10 +27,11 @@ from posd.journal.backups.owner import give_to_owner
 from posd.journal.backups.sets import ARCHIVE_FOLDER, alone, keep_newest, kept
 from posd.journal.chain import Chain
 from posd.journal.reader import JournalReader
+from posd.security.datakeyfile import Belongs
 from posd.security.keycopies import Kept, keep_copies
 
-DESTROYED = "numbers_destroyed"
-"""The record that says that data keys were destroyed (D29)."""
+EXPIRED = "numbers_expired"
+"""The record that says of which batches the data keys are destroyed from then on (D29)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,19 +108,13 @@ def _copy_keys(parts: Parts) -> Kept | None:
     copies = parts.settings.backup.keys_to
     if copies is None:
         return None
-    destroyed: set[str] = set()
+    ended: set[Belongs] = set()
     with JournalReader(parts.journal) as reader:
-        for row in reader.records(kind=DESTROYED):
-            destroyed |= set(_key_ids(row.payload))
-    kept_keys = keep_copies(parts.data_keys, copies, destroyed)
+        for row in reader.records(kind=EXPIRED):
+            ended |= {Belongs(row.tid, batch) for batch in json.loads(row.payload)["batches"]}
+    kept_keys = keep_copies(parts.data_keys, copies, ended)
     give_to_owner(copies, copies)
     return kept_keys
-
-
-def _key_ids(payload: str) -> list[str]:
-    import json
-
-    return list(json.loads(payload)["key_ids"])
 
 
 def _view(done: Done) -> dict[str, object]:
