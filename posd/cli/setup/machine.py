@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from posd.cli.setup.config import Wishes, configuration
-from posd.cli.setup.place import SHIPPED_PROGRAM, UNITS, Place
+from posd.cli.setup.place import PACKAGED_UNITS, SHIPPED_PROGRAM, UNITS, Place
 from posd.config import load, shipped
 from posd.errors import ConfigError, PosdError
 from posd.security.machine import create_machine_key
@@ -148,15 +148,22 @@ def have_configuration(place: Place, wishes: Wishes | None) -> bool:
 
 
 def have_unit(place: Place, program: Path) -> bool:
-    """The unit that ships, for the program that runs this. What was there and differs is kept beside it."""
+    """The unit that ships, for the program that runs this. What was there and differs is kept beside it.
+
+    Where a package has put that very unit, none is written: one in /etc would outlive the package's next version.
+    """
     text = shipped(f"systemd/{place.unit_file}").read_text(encoding="utf-8").replace(SHIPPED_PROGRAM, str(program))
-    path = UNITS / place.unit_file
+    path, packaged = UNITS / place.unit_file, PACKAGED_UNITS / place.unit_file
+    is_packaged = packaged.exists() and packaged.read_text(encoding="utf-8") == text
     if path.exists():
-        if path.read_text(encoding="utf-8") == text:
+        if not is_packaged and path.read_text(encoding="utf-8") == text:
             return False
         path.replace(path.with_name(f"{path.name}.before"))
-    path.write_text(text, encoding="utf-8")
-    path.chmod(0o644)
+    elif is_packaged:
+        return False
+    if not is_packaged:
+        path.write_text(text, encoding="utf-8")
+        path.chmod(0o644)
     command("systemctl", "daemon-reload")
     return True
 

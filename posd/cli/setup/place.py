@@ -8,6 +8,7 @@ from pathlib import Path
 from posd.errors import ConfigError
 
 UNITS = Path("/etc/systemd/system")
+PACKAGED_UNITS = Path("/lib/systemd/system")
 SHIPPED_PROGRAM = "/opt/posd/bin/posd"
 HIDDEN = ("/home", "/root", "/run/user", "/tmp", "/var/tmp")
 """What ProtectHome= and PrivateTmp= hide from the service."""

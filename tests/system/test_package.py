@@ -1,0 +1,106 @@
+"""The Debian package under a real systemd: installed, upgraded amid an open batch, removed; the journal outlives it."""
+
+import json
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.daemon.stage import MID, TID, TMK
+from tests.system.box import HOST, ROOT, why_not
+from tests.system.shop import PORT, Shop
+
+pytestmark = pytest.mark.system
+
+SETUP = f"posd setup --yes --host {HOST}:{PORT} --tid {TID} --mid {MID} --tmk-file -"
+NEXT = "0.1.0+next"
+
+
+def package(folder: Path) -> Path:
+    done = subprocess.run([ROOT / ".ci/package", folder], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return Path(done.stdout.split()[-1])
+
+
+def as_version(deb: Path, version: str) -> Path:
+    """The same package under a later version."""
+    unpacked, later = deb.parent / "unpacked", deb.parent / "later.deb"
+    subprocess.run(["dpkg-deb", "-R", deb, unpacked], check=True)
+    control = unpacked / "DEBIAN/control"
+    old = next(line for line in control.read_text().splitlines() if line.startswith("Version: "))
+    control.write_text(control.read_text().replace(old, f"Version: {version}"))
+    subprocess.run(["dpkg-deb", "-Znone", "--root-owner-group", "-b", unpacked, later], check=True, capture_output=True)
+    shutil.rmtree(unpacked)
+    return later
+
+
+@pytest.fixture(scope="module")
+def deb(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    if because := why_not():
+        pytest.skip(because)
+    if missing := [tool for tool in ("dpkg-buildpackage", "dh_virtualenv") if shutil.which(tool) is None]:
+        pytest.skip(f"no {', '.join(missing)} here: apt-get install debhelper dh-virtualenv dpkg-dev")
+    return package(tmp_path_factory.mktemp("package"))
+
+
+@pytest.fixture(scope="module")
+def shop(deb: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
+    """A box with nothing of posd on it, and the two packages in /srv."""
+    shop = Shop(tmp_path_factory.mktemp("box"), tmp_path_factory.mktemp("acquirer"))
+    try:
+        shop.box.build()
+        for name, file in (("posd.deb", deb), ("later.deb", as_version(deb, NEXT))):
+            shutil.copy(file, shop.box.disk / "srv" / name)
+        shop.box.boot()
+        shop.start_host()
+        yield shop
+    finally:
+        shop.close()
+
+
+def test_the_bill_of_materials_names_what_is_in_it(deb: Path) -> None:
+    bill = json.loads((deb.parent / "sbom.cdx.json").read_text())
+    lines = (ROOT / ".ci/constraints.txt").read_text().split()
+    parts = {f"{part['name']}=={part['version']}".lower().replace("_", "-") for part in bill["components"]}
+    assert bill["bomFormat"] == "CycloneDX"
+    assert {part for part in parts if not part.startswith("posd==")} == {line.lower().replace("_", "-") for line in lines}
+
+
+def test_it_is_installed_and_sells(shop: Shop) -> None:
+    shop.box.shell("dpkg -i /srv/posd.deb")
+    shop.box.shell(SETUP, given=f"{TMK}\n")
+    shop.hurry()
+    shop.box.until(shop.box.is_ready, "posd to be ready")
+    assert shop.box.unit("FragmentPath", "UnitFileState") == ["/lib/systemd/system/posd.service", "enabled"]
+    assert not shop.box.shell("find /opt/posd -newer /srv/later.deb -name '*.pyc'")
+    shop.sold("12.34")
+
+
+def test_an_upgrade_in_place_keeps_the_open_batch(shop: Shop) -> None:
+    shop.sold("5.00")
+    before = shop.box.pid()
+    said = shop.box.shell("dpkg -i /srv/later.deb 2>&1")
+    assert "did not start" not in said
+    shop.restarted(before)
+    assert NEXT in shop.box.shell("dpkg-query -f '${Version}' -W posd")
+    shop.sold("0.66")
+    shop.box.shell("posd settle")
+    assert shop.differences() == []
+    assert "batch_closed" in shop.kinds()
+
+
+def test_removed_and_purged_it_leaves_the_journal(shop: Shop) -> None:
+    shop.sold("1.00")
+    rows = len(shop.records())
+    said = shop.box.shell("dpkg -r posd; dpkg -P posd 2>&1")
+    assert "/var/lib/posd stays" in said
+    assert shop.box.typed("systemctl is-active posd").returncode != 0
+    assert shop.box.shell("ls /opt/posd /usr/bin/posd 2>/dev/null", check=False) == ""
+    assert len(shop.records()) >= rows
+    shop.box.shell("dpkg -i /srv/posd.deb && posd setup --yes")
+    shop.box.until(shop.box.is_ready, "posd to be ready")
+    shop.sold("2.00")
+    shop.box.shell("posd settle")
+    assert shop.differences() == []
