@@ -15,7 +15,7 @@ from posd.settings import (
     FOLDER,
     Settings,
 )
-from posd.yamlmarks import ConfigProblems, Document, read_document
+from posd.yamlmarks import ConfigProblems, Document, Problem, read_document
 
 
 def load(path: Path) -> Settings:
@@ -32,11 +32,15 @@ def load_document(path: Path) -> tuple[Settings, Document]:
     folder = path.resolve().parent
     _lay_bank_under(document, folder)
     settings = document.validate(Settings, {FOLDER: folder, CREDENTIALS: credentials_folder()})
-    checks = (dialect.check, ways.check, shop.check, keeping.check)
-    problems = [problem for check in checks for problem in check(settings, document)]
-    if problems:
+    if problems := contradictions(settings, document):
         raise ConfigProblems(problems)
     return settings, document
+
+
+def contradictions(settings: Settings, document: Document) -> list[Problem]:
+    """What several settings together get wrong."""
+    checks = (dialect.check, ways.check, shop.check, keeping.check)
+    return [problem for check in checks for problem in check(settings, document)]
 
 
 def shipped(name: str) -> Path:

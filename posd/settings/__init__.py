@@ -19,6 +19,9 @@ from posd.settings.host import (
     Route as Route,
 )
 from posd.settings.host import (
+    RouteSettings as RouteSettings,
+)
+from posd.settings.host import (
     TlsSettings as TlsSettings,
 )
 from posd.settings.keeping import (
