@@ -7,7 +7,7 @@ from posd.cli.asking import ask, settings_at
 from posd.cli.lang import Lang
 from posd.cli.screen import print_json, printable, table
 from posd.cli.speech import ROUTE_STATES, say
-from posd.cli.status import duration, moment
+from posd.cli.status import duration, moment, show_finding
 from posd.daemon.shown.views import View
 
 HEADS = ("route", "address", "state", "since", "last_good", "connect", "answer", "sent")
@@ -33,6 +33,8 @@ def _show(said: View, lang: Lang) -> None:
     for route in routes:
         for line in _more(route, lang):
             print(printable(line))
+    for found in said["findings"]:
+        show_finding(found, lang)
 
 
 def _row(route: View, lang: Lang) -> list[str]:

@@ -49,7 +49,7 @@ def _show(said: View, lang: Lang) -> None:
     print(table(heads, [_row(terminal, lang) for terminal in terminals], colours=colours))
     print()
     for found in said["findings"]:
-        _show_finding(found, lang)
+        show_finding(found, lang)
     if not said["findings"]:
         print(paint(say(lang, "all_good"), "green"))
 
@@ -155,7 +155,8 @@ def moment(iso: str | None, *, seconds: bool = False) -> str:
     return iso[: 19 if seconds else 16].replace("T", " ") if iso else ""
 
 
-def _show_finding(found: View, lang: Lang) -> None:
+def show_finding(found: View, lang: Lang) -> None:
+    """What is not as it should be, and what to do."""
     text, to_do = finding(lang, found)
     mark, colour = ("!", "red") if found["level"] == "alert" else ("-", "yellow")
     tid = f"{found['tid']}: " if found["tid"] else ""

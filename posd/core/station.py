@@ -91,6 +91,17 @@ class JournalRestored(Struct, frozen=True):
     newest: bool
 
 
+class SettingsRead(Struct, frozen=True):
+    """The configuration was read again (SIGHUP). Names of settings only, never a value: nothing replays them (D5).
+
+    `at_once` counts from here on, `restart` only from the next start; `refused`: why nothing of it counts.
+    """
+
+    at_once: tuple[str, ...]
+    restart: tuple[str, ...]
+    refused: str
+
+
 StationRecord = (
     LineChanged
     | RouteChanged
@@ -101,6 +112,7 @@ StationRecord = (
     | JournalMoved
     | JournalTakenBack
     | JournalRestored
+    | SettingsRead
 )
 
 

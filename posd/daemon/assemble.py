@@ -10,7 +10,6 @@ import itertools
 import os
 import random
 import resource
-import ssl
 import stat
 import sys
 from collections.abc import Iterator
@@ -39,7 +38,9 @@ from posd.daemon.links.linking import routes_of
 from posd.daemon.log import alert, set_up, take_over_strays
 from posd.daemon.moved import refuse_moved
 from posd.daemon.notify import Notifier
-from posd.daemon.recover import Recovered, known, owes, recover, sign_out
+from posd.daemon.recover import Recovered, configured_away, known, owes, recover, sign_out
+from posd.daemon.reload import Reload
+from posd.daemon.renewal import Renewal, door_context
 from posd.daemon.retention import Batches, OfLane, OfRemoved, Retention, vouched_ms
 from posd.daemon.router import DoorSide, Exits, HostSide, Lanes
 from posd.daemon.rules import rules_of
@@ -55,7 +56,7 @@ from posd.security.keys import NO_TMK
 from posd.security.machine import MachineKey, load_machine_key
 from posd.security.plainkeys import load_tmk
 from posd.security.vault import DataKeys
-from posd.settings import DoorTlsSettings, Settings, TerminalSettings
+from posd.settings import Settings, TerminalSettings
 from posd.values import Tid
 from posd.yamlmarks import ConfigProblems
 
@@ -85,7 +86,7 @@ def run(config_path: Path) -> int:
         take_over_strays()
         _never_wait_for_readers(sys.stdout.fileno())
         _allow_files(_files_needed(settings))
-        return asyncio.run(_live(settings))
+        return asyncio.run(_live(settings, config_path))
     except ConfigError as error:
         return _say(error, 2)
     except PosdError as error:
@@ -127,15 +128,18 @@ def _say(error: PosdError, status: int) -> int:
     return status
 
 
-async def _live(settings: Settings) -> int:
-    daemon = assemble(settings)
+async def _live(settings: Settings, config_path: Path) -> int:
+    daemon = assemble(settings, config_path)
     gc.freeze()  # what is there now lives as long as posd: looking through all of it again takes 30 ms each time
     await daemon.live()
     return 0
 
 
-def assemble(settings: Settings) -> Daemon:
-    """Everything, recovered and connected, not yet started. Raises ConfigError, StorageFailed."""
+def assemble(settings: Settings, config_path: Path | None = None) -> Daemon:
+    """Everything, recovered and connected, not yet started. Raises ConfigError, StorageFailed.
+
+    `config_path`: where the settings are read again at SIGHUP; None: nowhere.
+    """
     clock = SystemClock()
     machine_key = load_machine_key(settings.machine_key_file)
     _make_folder(settings.state_dir, 0o700)
@@ -145,7 +149,7 @@ def assemble(settings: Settings) -> Daemon:
     keys = DataKeys(settings.state_dir / DATA_KEYS_FOLDER, machine_key)
     store = _store(settings, machine_key, keys)
     try:
-        return _assemble(settings, clock, machine_key, store, keys)
+        return _assemble(settings, clock, machine_key, store, keys, config_path)
     except BaseException:
         store.close()
         raise
@@ -160,7 +164,12 @@ def _make_folder(folder: Path, mode: int) -> None:
 
 
 def _assemble(
-    settings: Settings, clock: SystemClock, machine_key: MachineKey, store: SqliteStore, keys: DataKeys
+    settings: Settings,
+    clock: SystemClock,
+    machine_key: MachineKey,
+    store: SqliteStore,
+    keys: DataKeys,
+    config_path: Path | None,
 ) -> Daemon:
     profile = profile_of(settings)
     first_rules = rules_of(settings, settings.terminals[0], profile)
@@ -201,6 +210,9 @@ def _assemble(
         from posd.daemon.till.service import TillService  # h11 and its like are for those who have tills (D38)
 
         daemon.till = exits.till = TillService(settings, table, control, digest_key, writer.head_sequence, clock.now)
+    if config_path is not None:
+        renewal = Renewal(profile, table, link, doors, daemon)
+        daemon.reload = Reload(config_path, daemon, renewal.prepare)
     return daemon
 
 
@@ -253,10 +265,7 @@ def _refuse_forgotten(settings: Settings, store: SqliteStore, rules: Rules) -> l
         recovered = known(store, Tid(tid))
         why = (recovered.fenced or owes(recovered.state, rules)) if recovered is not None else ""
         if why:
-            raise ConfigError(
-                f"terminal {tid} is not in the configuration any more, but {why}; "
-                "put it back, settle it (posd settle), then remove it"
-            )
+            raise ConfigError("; ".join(configured_away(tid, why)))
         if recovered is not None:
             keep_removed_near(store, recovered)
             removed.append(recovered.state)
@@ -280,12 +289,3 @@ def _door(settings: Settings, address: AnyAddress, listener: DoorSide, numbers: 
     encrypted = TerminalDoor(address.host, address.port, listener, *limits, numbers, bound=bound)
     encrypted.encrypt(door_context(door.tls))
     return encrypted
-
-
-def door_context(tls: DoorTlsSettings) -> ssl.SSLContext:
-    """What the doors with TLS show and demand. Raises ConfigError for files that cannot be used."""
-    from posd.transport.tls import server_context
-
-    assert tls.certificate_file is not None, "config demands it"
-    assert tls.key_file is not None, "config demands it"
-    return server_context(tls.certificate_file, tls.key_file, tls.client_ca_file, minimum=tls.minimum_version)

@@ -22,18 +22,21 @@ from posd.daemon.links.route_facts import RouteShown
 from posd.daemon.links.routes import Routes
 from posd.daemon.log import alert, log
 from posd.daemon.notify import Notifier
+from posd.daemon.reload import Reload
 from posd.daemon.retention import Retention
 from posd.daemon.router import Lanes
 from posd.daemon.runner import LaneRunner
 from posd.daemon.shown.certificate_view import WatchedCertificate
 from posd.daemon.shown.questions import version
+from posd.daemon.shown.settings_view import SettingsShown
 from posd.daemon.snapshots import ENDING_LAG_ROWS, SNAPSHOT_BEAT_S, keep_snapshots_near, lag_rows_max
-from posd.daemon.station_lane import Ending, Up
+from posd.daemon.station_lane import Ending, Reread, Up
 from posd.daemon.wakeups import Wakeups
 from posd.errors import PosdError
 from posd.journal.contract import Store
 from posd.journal.room import has_room
 from posd.journal.writer import Writer
+from posd.security.token import Token
 from posd.settings import Settings
 from posd.values import Tid
 
@@ -63,6 +66,8 @@ class TillService(Protocol):
 
     async def start(self) -> None: ...
 
+    def renew(self, token: Token | None) -> None: ...
+
     def stop_accepting(self) -> None: ...
 
     async def stop(self) -> None: ...
@@ -88,6 +93,7 @@ class Daemon:
         self._table, self._link, self._doors, self._notifier = lanes, link, doors, notifier
         self.control: ControlServer | None = None
         self.till: TillService | None = None
+        self.reload: Reload | None = None
         self.retention: Retention | None = None
         self._wakeups = Wakeups(_times(self.lanes), self._wake, clock, clock_stepped=self._clock_stepped)
         self._stop = asyncio.Event()
@@ -134,6 +140,32 @@ class Daemon:
         """Every door for terminals and tills."""
         return [*self._doors.shown(), *(self.till.shown() if self.till is not None else ())]
 
+    @property
+    def settings_shown(self) -> SettingsShown:
+        """How what runs and the file on the disk agree."""
+        return self.reload.shown if self.reload is not None else SettingsShown()
+
+    def tell(self, item: Reread) -> None:
+        """The journal has what was read, and when."""
+        self._table.tell_station(item)
+
+    def take(self, settings: Settings) -> None:
+        """These count from now on."""
+        self.settings = self._certificates.settings = settings
+        self._certificates.forget()
+        self._wakeups.reschedule(_times(self.lanes))
+        self._look_for_room()
+        self._wake()
+
+    def read_settings(self) -> None:
+        """SIGHUP. Before posd is ready the settings are as good as new; when it stops they are of no use any more."""
+        if self.reload is None or not self.ready or self._stop.is_set():
+            log.warning("settings_kept", because="posd is starting or stopping")
+            return
+        self._notifier.reloading(round(self.clock.monotonic_s() * 1_000_000))
+        self.reload.read()
+        self._notifier.ready(self._summary())
+
     def stop(self) -> None:
         """Ask for the orderly end, as SIGTERM does; `live` returns when it is over."""
         self._stop.set()
@@ -145,7 +177,7 @@ class Daemon:
         loop.set_exception_handler(self._on_broken)
         for name in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(name, self.stop)
-        loop.add_signal_handler(signal.SIGHUP, _keep_settings)
+        loop.add_signal_handler(signal.SIGHUP, self.read_settings)
         self._writer.start(loop)
         tasks = [asyncio.create_task(runner.run()) for runner in self._table.all_runners()]
         try:
@@ -333,11 +365,6 @@ class Daemon:
         owed = sum(len(state.unended_reversals()) for state in states)
         line = "line up" if self.link_up else f"line down ({self.link_why})"
         return f"{line}, {signed_in} of {len(states)} terminals signed in, {owed} reversals owed"
-
-
-def _keep_settings() -> None:
-    """SIGHUP: a new configuration takes a new start, which checks it before anything changes (D35)."""
-    log.warning("settings_kept", because="they are read at the start only; check them with posd check-config, restart")
 
 
 def _broken_by(ended: "asyncio.Future[None]") -> PosdError:

@@ -86,6 +86,11 @@ def set_up(format: Format = "json", level: Level = "info", stream: TextIO | None
     return lines
 
 
+def set_level(level: Level) -> None:
+    """From now on write from `level` on; where and how stays."""
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(level))
+
+
 def take_over_strays() -> None:
     """Bring what does not come through `log` to it, masked: the libraries' logging, uncaught exceptions.
 

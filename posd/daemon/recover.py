@@ -108,6 +108,12 @@ def _row(tid: Tid, record: Record, at_ms: int, batch: BatchNumber) -> RecordRow:
     return RecordRow(tid, name, record_version(name), at_ms, dump_record(record), batch=batch)
 
 
+def configured_away(tid: str, why: str) -> tuple[str, str]:
+    """What is wrong with settings without a terminal that owes, and what to do (D35)."""
+    what = f"terminal {tid} is not in the configuration any more, but {why}"
+    return what, "put it back, settle it (posd settle), then remove it"
+
+
 def owes(state: State, rules: Rules) -> str:
     """What keeps a terminal from being configured away; empty: nothing (D35)."""
     if state.gap is not None:

@@ -11,7 +11,7 @@ from typing import assert_never
 
 from posd.core import effects as fx
 from posd.core.payload import dump_record, record_name, record_version
-from posd.core.station import STATION, DaemonStarted, DaemonStopped, Station, StationRecord
+from posd.core.station import STATION, DaemonStarted, DaemonStopped, SettingsRead, Station, StationRecord
 from posd.daemon.lane import Step
 from posd.daemon.message_rows import incoming_row, outgoing_row
 from posd.daemon.replies import refusal
@@ -79,7 +79,16 @@ class Turnaway:
     because: str
 
 
-StationItem = Up | Ending | Line | Routed | Unmatched | Garbage | Turnaway
+@dataclass(frozen=True, slots=True)
+class Reread:
+    """The configuration was read again."""
+
+    at_once: tuple[str, ...]
+    restart: tuple[str, ...]
+    refused: str
+
+
+StationItem = Up | Reread | Ending | Line | Routed | Unmatched | Garbage | Turnaway
 
 
 class StationLane:
@@ -93,6 +102,8 @@ class StationLane:
         match item:
             case Up(version=installed):
                 yield Step((_row(DaemonStarted(installed), now),))
+            case Reread(at_once=at_once, restart=restart, refused=refused):
+                yield Step((_row(SettingsRead(at_once, restart, refused), now),))
             case Ending(why=why):
                 yield Step((_row(DaemonStopped(why), now),))
             case Line(up=up, why=why):

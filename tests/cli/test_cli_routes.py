@@ -83,7 +83,10 @@ def test_the_hosts_certificate_and_a_host_that_is_not_verified_are_shown(posd: P
     facts = RouteFacts(now.wall_ms, certificates=(shown,))
     place.shop.routes = [RouteShown("", "tls://10.0.0.1:5000", Health.UP, True, 0, None, facts, verified=False)]
     place.shop.certificates = [WatchedCertificate(Role.HOST, "", shown, standing(shown, now.wall_ms, 30))]
-    said = posd("routes").out
+    ran = posd("routes")
+    assert ran.status == 1, "up, and not for long"
+    said = ran.out
+    assert "! the host's certificate (host.example) ends at 2026-03-12T10:00:00+08:00, in 10 day(s)" in said
     assert "(the only one): the host's certificate is host.example, good until 2026-03-12 10:00; pin abab" in said
     ran = posd("status")
     assert ran.status == 1

@@ -29,6 +29,7 @@ from posd.daemon.doors.door_view import DoorShown
 from posd.daemon.links.route_facts import RouteShown
 from posd.daemon.shown.certificate_view import WatchedCertificate
 from posd.daemon.shown.lately import Lately
+from posd.daemon.shown.settings_view import SettingsShown
 from posd.journal.contract import RecordRow
 from posd.profiles.unionpay.codes import classify
 from posd.profiles.unionpay.data import KINDS, REVERSAL_REASONS
@@ -245,6 +246,7 @@ class Shop:
     routes: list[RouteShown] = field(default_factory=list)
     doors: list[DoorShown] = field(default_factory=list)
     troubles: list[str] = field(default_factory=list)
+    settings_shown: SettingsShown = field(default_factory=SettingsShown)
     certificates: list[WatchedCertificate] = field(default_factory=list)
     started_at_ms: int = field(default_factory=lambda: wall_ms("2026-03-02 09:00:00"))
 

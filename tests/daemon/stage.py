@@ -240,9 +240,10 @@ class Stage:
             self.rig = Rig(real(*args, **kwargs), self.slow_s)
             return self.rig
 
+        path = write_configuration(self.folder, self.settings)
         with self.patch.context() as patch:
             patch.setattr(assembling, "open_store", rigged)
-            self.daemon = assembling.assemble(load(write_configuration(self.folder, self.settings)))
+            self.daemon = assembling.assemble(load(path), path)
         self.life = asyncio.create_task(self.daemon.live())
         await self.until(lambda: self.daemon.ready or self.life.done())
         if self.life.done():

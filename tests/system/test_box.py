@@ -2,6 +2,7 @@
 
 import itertools
 import json
+from typing import Any
 
 import pytest
 
@@ -136,15 +137,32 @@ def test_it_ends_in_order(shop: Shop) -> None:
     assert [line["event"] for line in shop.box.log()][-1] == "stopped"
 
 
-def test_d35_a_reload_keeps_posd_and_its_settings(shop: Shop) -> None:
-    """Also when the file says something impossible meanwhile; a restart refuses that, once."""
+def test_d35_a_reload_takes_what_it_can_and_refuses_the_impossible(shop: Shop) -> None:
+    """posd runs on, by the same process; a restart refuses an impossible file, once."""
     pid = shop.box.pid()
-    shop.box.shell(
-        "cp -p /etc/posd/posd.yaml /root/good; echo 'version: 2' > /etc/posd/posd.yaml; systemctl reload posd"
-    )
-    try:
-        shop.box.until(lambda: shop.box.log()[-1]["event"] == "settings_kept", "the reload")
+
+    def reloaded(edit: str) -> dict[str, Any]:
+        seen = len(shop.box.log())
+        shop.box.shell(f"{edit}; systemctl reload posd")
+        shop.box.until(lambda: any("settings_" in line["event"] for line in shop.box.log()[seen:]), "the reload")
+        shop.box.until(shop.box.is_ready, "posd to be ready again")
         assert shop.box.pid() == pid
+        return next(line for line in shop.box.log()[seen:] if "settings_" in line["event"])
+
+    shop.box.shell("cp -p /etc/posd/posd.yaml /root/good")
+    try:
+        said = reloaded(
+            "sed -i 's/hold_max_s: 900/hold_max_s: 901/; s/connections_max: 64/connections_max: 63/' "
+            "/etc/posd/posd.yaml"
+        )
+        assert (said["event"], said["at_once"]) == ("settings_read", ["settlement.hold_max_s"])
+        assert set(said["restart_needed"]) == {"host.connections_max", "door.connections_max"}
+        said = reloaded("echo 'version: 2' > /etc/posd/posd.yaml")
+        assert said["event"] == "settings_refused"
+        assert said["because"].startswith("/etc/posd/posd.yaml:1:1: ")
+        shop.box.shell("cp -p /etc/posd/posd.yaml /root/bad; cp -p /root/good /etc/posd/posd.yaml")
+        assert "settings_refused" in {one["code"] for one in shop.status()["findings"]}
+        shop.box.shell("cp -p /root/bad /etc/posd/posd.yaml")
         shop.sold("1.00")
         assert shop.box.typed("systemctl restart posd").returncode != 0
         assert shop.box.unit("ActiveState", "ExecMainStatus", "NRestarts") == ["failed", "2", "0"]

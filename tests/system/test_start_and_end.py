@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.daemon.stage import write_configuration
+from tests.daemon.stage import merged, write_configuration
 from tests.system.house import CANARY, EXPIRY, House, Shopper
 
 pytestmark = pytest.mark.system
@@ -238,7 +238,8 @@ def test_a_log_that_nobody_reads_does_not_stop_the_sales(built: Build) -> None:
         assert len(house.posd.stdout.read()) >= 60_000, "the pipe was full"
 
 
-def test_d35_sighup_keeps_the_settings_and_the_sales(built: Build) -> None:
+def test_d35_sighup_takes_what_it_can_and_keeps_the_sales(built: Build) -> None:
+    """A real process: a new number counts at once, a file without a terminal that owes is refused."""
     house = built()
     shopper = Shopper(house, house.tids[0], 1)
 
@@ -246,12 +247,19 @@ def test_d35_sighup_keeps_the_settings_and_the_sales(built: Build) -> None:
         house.start()
         await house.ready()
         assert house.posd is not None
+        write_configuration(house.folder, merged(house.settings, {"reversal": {"attempts": 7}}))
+        house.posd.send_signal(signal.SIGHUP)
+        assert (await shopper.client.do(SALE))["outcome"] == "approved"
+        others = [{**terminal, "tid": "19999999"} for terminal in house.settings["terminals"]]
+        write_configuration(house.folder, {**house.settings, "terminals": others})
         house.posd.send_signal(signal.SIGHUP)
         assert (await shopper.client.do(SALE))["outcome"] == "approved"
         assert await house.terminated() == 0
 
     asyncio.run(asyncio.wait_for(story(), 120))
-    assert "settings_kept" in [line["event"] for line in house.log()]
+    log = {line["event"]: line for line in house.log()}
+    assert log["settings_read"]["at_once"] == ["reversal.attempts"]
+    assert "is not in the configuration any more, but its batch is open" in log["settings_refused"]["because"]
 
 
 def test_sigint_is_an_orderly_end_too(built: Build) -> None:

@@ -25,6 +25,7 @@ from posd.daemon.shown.findings import link_down, machine_trouble
 from posd.daemon.shown.lately import Lately
 from posd.daemon.shown.questions import QUESTIONS, Seen, answer, checked, chosen, find_one, version
 from posd.daemon.shown.route_view import active_route, route_findings, routes_view
+from posd.daemon.shown.settings_view import SettingsShown, settings_findings, settings_view
 from posd.daemon.shown.views import Around, View, reversal_view
 from posd.daemon.shown.watch import Watched, watch
 from posd.errors import ConfigError
@@ -82,6 +83,8 @@ class DaemonAt(Protocol):
     def started_at_ms(self) -> int: ...
     @property
     def troubles(self) -> list[str]: ...
+    @property
+    def settings_shown(self) -> SettingsShown: ...
     @property
     def certificates(self) -> Sequence[WatchedCertificate]: ...
 
@@ -154,6 +157,7 @@ class Control:
         routes = routes_view(daemon.routes, self._zone())
         doors = doors_view(daemon.doors, daemon.clock.now(), self._zone())
         certificates = certificates_view(daemon.certificates, daemon.clock.now().wall_ms, self._zone())
+        settings = settings_view(daemon.settings_shown)
         machine = map(machine_trouble, daemon.troubles)
         return {
             "running": True,
@@ -165,11 +169,13 @@ class Control:
             "routes": routes,
             "doors": doors,
             "certificates": certificates,
+            "settings": settings,
             "findings": [
                 *down,
                 *route_findings(routes),
                 *door_findings(doors),
                 *certificate_findings(certificates),
+                *settings_findings(settings),
                 *machine,
             ],
         }

@@ -1,11 +1,13 @@
 """The doors of one daemon, side by side: an answer goes out by the door that its question came in by."""
 
 import asyncio
+import ssl
 from collections.abc import Sequence
 from typing import Protocol
 
 from posd.daemon.doors.connections import Connections
 from posd.daemon.doors.door_view import DoorShown
+from posd.daemon.doors.terminal_door import TerminalDoor
 
 
 class Door(Protocol):
@@ -44,6 +46,12 @@ class Doors:
     def shown(self) -> list[DoorShown]:
         """How each is, for those who ask."""
         return [door.shown() for door in self._doors]
+
+    def encrypt(self, context: ssl.SSLContext) -> None:
+        """Doors with TLS speak it by this, to whoever comes from now on."""
+        for door in self._doors:
+            if isinstance(door, TerminalDoor) and door.encrypted:
+                door.encrypt(context)
 
     def speaks_for(self, connection: str) -> frozenset[str] | None:
         """As Connections.speaks_for."""

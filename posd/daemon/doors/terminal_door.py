@@ -62,6 +62,11 @@ class TerminalDoor:
         port = self.port or self._asked_port
         return str(Address(self._host, port) if self._handshakes is None else TlsAddress(self._host, port))
 
+    @property
+    def encrypted(self) -> bool:
+        """Whether it speaks TLS."""
+        return self._handshakes is not None
+
     def encrypt(self, context: ssl.SSLContext) -> None:
         """Speak TLS by this; said again it counts for whoever comes from now on."""
         from posd.daemon.doors.handshakes import Handshakes  # who does not use it does not pay for it

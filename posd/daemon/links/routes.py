@@ -144,6 +144,11 @@ class Routes:
         if route is not None:
             route.link.abort(why)
 
+    def renew(self, ways: Sequence[Way]) -> None:
+        """Connect by these from now on: the same routes, other certificates. What is connected stays."""
+        for route, way in zip(self._routes, ways, strict=True):
+            route.way = way
+
     def shown(self) -> list[RouteShown]:
         """Every route as it is now."""
         now_s = self.now().monotonic_s

@@ -31,6 +31,9 @@ class Standing(StrEnum):
     EARLY = "early"
 
 
+OF_THE_LINE = (Role.HOST, Role.OURS, Role.AUTHORITY)
+"""Without these there is no line to the host."""
+
 OF: Mapping[Role, str] = {
     Role.HOST: "the host's certificate",
     Role.OURS: "our certificate for the host",

@@ -101,7 +101,7 @@ class OfflineJournal:
         if verb == "txn.list" and "batch" in given:
             return self.of_batch(given)
         posd = {"running": False, "version": version(), "up_s": None, "link_up": None, "link_why": "", "route": None}
-        posd |= {"routes": self._routes, "doors": [], "certificates": []}
+        posd |= {"routes": self._routes, "doors": [], "certificates": [], "settings": None}
         everything = {} if verb == "routes" else self._everything(given.get("tid"))
         said = answer_question(verb, given, everything, {**posd, "findings": [daemon_down(), *self._unverified]})
         if verb == "txn.show" and said["transaction"] is None:

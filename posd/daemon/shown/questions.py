@@ -15,6 +15,7 @@ from posd.core.state import UNENDED, AdviceStatus, State, Transaction, TxnStatus
 from posd.daemon.links.route_choice import Health
 from posd.daemon.shown import views
 from posd.daemon.shown.advice_views import advice_view
+from posd.daemon.shown.certificate_view import OF_THE_LINE
 from posd.daemon.shown.findings import ALERT, findings
 from posd.daemon.shown.gap_view import gap_view
 from posd.daemon.shown.terminal_view import terminal_view
@@ -139,9 +140,11 @@ def _status(given: Mapping[str, Any], everything: Everything, posd: View) -> Vie
 
 
 def _routes(posd: View) -> View:
-    """`good` is false when one is not up: a spare line is needed when nobody looks."""
+    """`good` is false when one is not up, or will not be for long: a spare line is needed when nobody looks."""
+    findings = [one for one in posd["findings"] if one["facts"].get("role") in OF_THE_LINE]
     return {
-        "good": all(route["state"] == Health.UP for route in posd["routes"]),
+        "good": all(route["state"] == Health.UP for route in posd["routes"]) and not findings,
+        "findings": findings,
         "running": posd["running"],
         "active": posd["route"],
         "routes": posd["routes"],

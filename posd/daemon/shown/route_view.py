@@ -87,7 +87,7 @@ def unverified_findings(routes: Sequence[View]) -> Iterator[View]:
         if not route["verified"]:
             where = f"{route['name']} {route['address']}".strip()
             text = f"the host at {where} is not verified: anyone may pretend to be it, and approve what they like"
-            to_do = 'write host.tls.verify: "yes", with the ca_file of the acquirer; then: systemctl reload posd'
+            to_do = 'write host.tls.verify: "yes", with the ca_file of the acquirer; then: systemctl restart posd'
             yield {"tid": None, **finding_of("host_not_verified", ALERT, text, to_do, where=where)}
 
 

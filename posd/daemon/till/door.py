@@ -62,6 +62,10 @@ class TillDoor:
         ports = [server.sockets[0].getsockname()[1] for server in self._servers if self._is_tcp(server)]
         return int(ports[0]) if ports else 0
 
+    def renew(self, token: Token | None) -> None:
+        """Whoever asks from now on has to know this one."""
+        self._token = token
+
     def shown(self) -> list[DoorShown]:
         """How its socket and its port are, for those who ask."""
         found = []
@@ -90,7 +94,7 @@ class TillDoor:
 
     async def _tcp(self, address: Address) -> asyncio.Server:
         assert self._token is not None, "config.py demands a token"
-        accept = self._accepting(with_token(self._handler, self._token), str(address))
+        accept = self._accepting(with_token(self._handler, lambda: self._token), str(address))
         try:
             return await asyncio.start_server(
                 accept, address.host, address.port, limit=BUFFER_BYTES, backlog=BACKLOG_CONNECTIONS
@@ -156,12 +160,13 @@ async def _say_full(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) 
     writer.close()
 
 
-def with_token(handler: Handler, token: Token) -> Handler:
-    """`handler` for those who know the token."""
+def with_token(handler: Handler, token: Callable[[], Token | None]) -> Handler:
+    """`handler` for those who know the token as it is now; nobody, where there is none."""
 
     async def handle(request: HttpRequest) -> HttpResponse:
         scheme, _, presented = request.headers.get("authorization", "").partition(" ")
-        known = token.matches(presented.strip().encode("latin-1", "replace"))
+        wanted = token()
+        known = wanted is not None and wanted.matches(presented.strip().encode("latin-1", "replace"))
         if not known or scheme.lower() != "bearer" or "authorization" in request.repeated:
             text = "send the header 'Authorization: Bearer TOKEN' with the token of till.token_file"
             challenge = (("www-authenticate", 'Bearer realm="posd"'),)

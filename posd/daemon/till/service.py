@@ -9,7 +9,7 @@ from posd.daemon.till.api import Place, TillApi
 from posd.daemon.till.door import TillDoor
 from posd.daemon.till.side import TillSide
 from posd.profiles.contract import Outgoing
-from posd.security.token import load_token
+from posd.security.token import Token, load_token
 from posd.settings import Settings
 from posd.values import Now
 
@@ -52,6 +52,10 @@ class TillService:
     def shown(self) -> list[DoorShown]:
         """How the doors for tills are, for those who ask."""
         return self.door.shown()
+
+    def renew(self, token: Token | None) -> None:
+        """Whoever asks from now on has to know this one."""
+        self.door.renew(token)
 
     def stop_accepting(self) -> None:
         """Nobody new, and nothing more is sent; what is under way is finished."""
