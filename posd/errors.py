@@ -32,6 +32,10 @@ class CannotEncode(PosdError):
     """A message that we wanted to send cannot be said in this dialect (D1): still owed, alerted."""
 
 
+class CannotEncodeNow(CannotEncode):
+    """As above, for the time being: the key that the message needs is out of reach. Nothing is wrong with it."""
+
+
 class KeyTrouble(PosdError):
     """A key is missing, malformed, or does not have the check value that it should have."""
 

@@ -10,7 +10,7 @@ import typer
 from typer.exceptions import TyperException
 
 from posd.cli import exit_status
-from posd.cli.groups import advices, backup, journal, restore_gap, reversals, terminal, txn
+from posd.cli.groups import advices, backup, journal, keys, restore_gap, reversals, terminal, txn
 from posd.cli.options import DEFAULT, BatchOption, By, Config, Json, Lang, Profile, Reason, TidOption
 from posd.daemon.logmask import mask_text, one_line
 
@@ -28,6 +28,7 @@ app.add_typer(terminal.group, name="terminal")
 app.add_typer(journal.group, name="journal")
 app.add_typer(backup.group, name="backup")
 app.add_typer(restore_gap.group, name="restore-gap")
+app.add_typer(keys.group, name="keys")
 
 MISUSE_CHARACTERS_MAX = 200
 

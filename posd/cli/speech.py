@@ -216,6 +216,7 @@ FINDINGS: Mapping[str, str] = {
     "host_batch_number_was_closed_by_us": "主机给出的批次号本机已结算过（{count} 次，最近 {last}）",
     "disk_nearly_full": "磁盘将满：拒绝新消费，冲正与结算继续",
     "clock_unsynchronised": "本机时钟没有校时服务",
+    "token_out_of_reach": "无法访问存放密钥的令牌：需要密钥的交易被拒绝，未完成的冲正等待",
 }
 
 TO_DO: Mapping[str, str] = {
@@ -252,6 +253,7 @@ TO_DO: Mapping[str, str] = {
     "daemon_down": "请启动：systemctl start posd 或 posd run",
     "disk_nearly_full": "请清理 state_dir 所在磁盘（见 journal.free_bytes_min）",
     "clock_unsynchronised": "请启用校时服务，如 systemd-timesyncd 或 chrony",
+    "token_out_of_reach": "请插入令牌，或用 posd keys list 查看原因；posd 会自动重新连接",
 }
 
 BLOCKERS: Mapping[str, str] = {

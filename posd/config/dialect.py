@@ -44,7 +44,7 @@ def _of_the_other_dialect(settings: Settings, document: Document) -> list[Proble
 
 
 def _terminal_keys(settings: Settings, document: Document) -> list[Problem]:
-    """A terminal needs its key where anything is signed or unwrapped with it."""
+    """A terminal signs nothing where there is no MAC."""
     host = settings.host
     if host.profile == NAC and host.mac_algorithm == NO_MAC:
         return [
@@ -54,11 +54,7 @@ def _terminal_keys(settings: Settings, document: Document) -> list[Problem]:
             for number, terminal in enumerate(settings.terminals)
             if terminal.mac == "required"
         ]
-    return [
-        document.problem(("terminals", number, "tmk_file"), "the setting is missing", "see the example")
-        for number, terminal in enumerate(settings.terminals)
-        if terminal.tmk_file is None
-    ]
+    return []
 
 
 def _unsigned(settings: Settings, document: Document) -> list[Problem]:

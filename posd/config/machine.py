@@ -9,14 +9,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from posd.addresses import SerialAddress
-from posd.dialects import NAC
-from posd.errors import ConfigError
-from posd.security.keys import DES, SM4, SM4_SIGN_IN
+from posd.config.keyhome import cipher_of, key_store, needs_tmk, signs_itself
+from posd.errors import ConfigError, KeyTrouble, PosdError
+from posd.security.keys import Tmk
+from posd.security.keystore import KeyStore
 from posd.security.mac import ALGORITHMS
-from posd.security.machine import load_machine_key
+from posd.security.machine import MachineKey, load_machine_key
 from posd.security.plainkeys import load_tmk
+from posd.security.secretfile import read_private
 from posd.security.token import load_token
-from posd.settings import Settings
+from posd.settings import KeySettings, Settings, TerminalSettings
 from posd.yamlmarks import Document, Place, Problem, shown_path
 
 
@@ -26,12 +28,13 @@ def check_environment(settings: Settings, document: Document | None = None) -> l
     `document` gives the findings their lines. Changes nothing; a folder that can be made is no problem.
     """
     found: list[tuple[Place, str, str]] = []
+    machine_key = None
     try:
-        load_machine_key(settings.machine_key_file)
+        machine_key = load_machine_key(settings.machine_key_file)
     except ConfigError as error:
         found.append((("machine_key_file",), *_parts(error)))
     found += _certificate_trouble(settings)
-    found += _key_troubles(settings)
+    found += _key_troubles(settings, machine_key)
     found += [(("state_dir",), *problem) for problem in _folder_problem(settings.state_dir)]
     found += [(("control_socket",), *problem) for problem in _folder_problem(settings.control_socket.parent)]
     if settings.till.socket is not None:
@@ -47,28 +50,50 @@ def check_environment(settings: Settings, document: Document | None = None) -> l
     return [document.problem(place, what, hint) for place, what, hint in found]
 
 
-def _parts(error: ConfigError) -> tuple[str, str]:
+def _parts(error: PosdError) -> tuple[str, str]:
     """What is wrong, and what to do."""
     what, _, hint = str(error).partition("; ")
     return what, hint
 
 
-def _key_troubles(settings: Settings) -> Iterator[tuple[Place, str, str]]:
-    """Key files that cannot be read, or are not of the length that the MAC wants."""
+def _key_troubles(settings: Settings, machine_key: MachineKey | None) -> Iterator[tuple[Place, str, str]]:
+    """TMKs that are missing, cannot be read, or are not of the length that the MAC wants.
+
+    A token is not logged in to: each wrong PIN brings it nearer to its end.
+    """
     host = settings.host
-    own_mac = host.profile == NAC and host.mac_algorithm != "none"
+    own_mac = signs_itself(settings) and needs_tmk(settings)
+    in_token = settings.keys.home == "pkcs11"
+    if in_token:
+        yield from _token_troubles(settings.keys)
+    store = key_store(settings, machine_key) if machine_key is not None and not in_token else None
     for number, terminal in enumerate(settings.terminals):
-        if terminal.tmk_file is None:
-            continue
-        place: Place = ("terminals", number, "tmk_file")
+        place: Place = ("terminals", number, "tid" if terminal.tmk_file is None else "tmk_file")
         try:
-            tmk = load_tmk(terminal.tmk_file, terminal.tid, SM4 if host.sign_in == SM4_SIGN_IN else DES)
-        except ConfigError as error:
+            tmk = _tmk(settings, terminal, store)
+        except (ConfigError, KeyTrouble) as error:
             yield place, *_parts(error)
             continue
-        if own_mac and tmk.length not in ALGORITHMS[host.mac_algorithm].key_bytes:
+        if own_mac and tmk is not None and tmk.length not in ALGORITHMS[host.mac_algorithm].key_bytes:
             wanted = " or ".join(str(2 * length) for length in ALGORITHMS[host.mac_algorithm].key_bytes)
             yield place, f"{host.mac_algorithm} wants a key of {wanted} hexadecimal digits", "ask the acquirer"
+
+
+def _tmk(settings: Settings, terminal: TerminalSettings, store: KeyStore | None) -> Tmk | None:
+    """None: it is not looked at here, or not needed. Raises ConfigError, KeyTrouble."""
+    if terminal.tmk_file is not None:
+        return load_tmk(terminal.tmk_file, terminal.tid, cipher_of(settings))
+    return store.open(terminal.tid, terminal.tmk_index) if store is not None and needs_tmk(settings) else None
+
+
+def _token_troubles(keys: KeySettings) -> Iterator[tuple[Place, str, str]]:
+    if keys.module is not None and not keys.module.is_file():
+        yield ("keys", "module"), f"{keys.module} is not there", "give the path of the token's PKCS#11 library"
+    if keys.pin_file is not None:
+        try:
+            read_private(keys.pin_file, "token PIN")
+        except ConfigError as error:
+            yield ("keys", "pin_file"), *_parts(error)
 
 
 def _certificate_trouble(settings: Settings) -> Iterator[tuple[Place, str, str]]:

@@ -74,10 +74,10 @@ class Draft(Struct):
         self.to_host = ToHost(token, kind, message, request_id, deadline_s)
         self.agenda = replace(self.agenda, tokens_used=number, exchange_token=token, exchange_deadline_s=deadline_s)
 
-    def cannot_encode(self, because: str) -> EncodingFailed:
+    def cannot_encode(self, because: str, for_now: bool = False) -> EncodingFailed:
         """The event to handle instead, if what this draft sends cannot be encoded; then forget this draft (D1)."""
         assert self.to_host is not None, "only what is sent can fail to be encoded"
-        return EncodingFailed(self.to_host.kind, self.to_host.request_id, because, self.event)
+        return EncodingFailed(self.to_host.kind, self.to_host.request_id, because, self.event, for_now)
 
     def end_exchange(self) -> None:
         """Nobody waits for the host any more: the frame is taken back if it has not left (D2)."""

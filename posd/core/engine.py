@@ -310,7 +310,8 @@ def _encoding_failed(draft: Draft, event: e.EncodingFailed) -> None:
             if refunds.cannot_encode(draft, event.request_id):
                 return
             for reply_to in draft.take_waiters(event.request_id):
-                draft.refuse(reply_to, Refusal.MALFORMED, event.because, event.request_id)
+                refusal = Refusal.NOT_SENT if event.for_now else Refusal.MALFORMED
+                draft.refuse(reply_to, refusal, event.because, event.request_id)
             draft.drop_queued(event.request_id)
             draft.effects.append(ForgetCard(event.request_id))
         case ExchangeKind.REVERSAL:

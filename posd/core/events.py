@@ -220,13 +220,14 @@ class EncodingFailed(Struct, frozen=True):
     """What we wanted to send cannot be said in this dialect: its draft was discarded (D1).
 
     `during` is the event that the discarded draft came from: it did happen, and is taken up again here, so that it is
-    neither lost nor handled twice. `Draft.cannot_encode` fills it in.
+    neither lost nor handled twice. `Draft.cannot_encode` fills it in. `for_now`: nothing is wrong with the message.
     """
 
     kind: ExchangeKind
     request_id: RequestId | None
     because: str
     during: "Event | None" = None
+    for_now: bool = False
 
 
 class HandedOver(Struct, frozen=True):

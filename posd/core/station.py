@@ -6,11 +6,20 @@ anything and never touches money.
 """
 
 from dataclasses import dataclass, field
+from typing import assert_never
 
 from msgspec import Struct
 
 from posd.core.allowance import Allowance
 from posd.core.effects import Alert, Effect, Note
+from posd.core.records.keys import (
+    KeyOperationFailed,
+    KeyRecord,
+    MachineKeyRotation,
+    TmkLoaded,
+    TmkRemoved,
+    TokenChanged,
+)
 from posd.values import Now
 
 STATION = "station"
@@ -113,6 +122,7 @@ StationRecord = (
     | JournalTakenBack
     | JournalRestored
     | SettingsRead
+    | KeyRecord
 )
 
 
@@ -135,6 +145,24 @@ class Station:
         """Another route: its bill, or its weakness, is asked about later."""
         event = "route_failed_back" if back else "route_failed_over" if to else "all_routes_down"
         return RouteChanged(left, to, why, back), Alert(event, {"left": left, "to": to or "-", "why": why})
+
+    def key_operation(self, record: KeyRecord) -> Effect:
+        """What is said of a key operation beside its record: check values, never a key."""
+        match record:
+            case TmkLoaded(tid=tid, index=index, check_value=kcv, home=home, by=by):
+                return Note("tmk_loaded", {"of": tid, "index": index, "kcv": kcv, "home": home, "by": ", ".join(by)})
+            case TmkRemoved(tid=tid, index=index, check_value=kcv, by=by, reason=reason):
+                return Note("tmk_removed", {"of": tid, "index": index, "kcv": kcv, "by": by, "reason": reason})
+            case KeyOperationFailed(operation=operation, because=because):
+                return Alert("key_operation_failed", {"operation": operation, "because": because})
+            case MachineKeyRotation(stage=stage, old=old, new=new, rewrapped=count, by=by):
+                return Note(f"rotation_{stage}", {"old": old, "new": new, "rewrapped": count, "by": by})
+            case TokenChanged(reachable=True):
+                return Note("token_back", {})
+            case TokenChanged(because=because):
+                return Alert("token_out_of_reach", {"because": because})
+            case _:
+                assert_never(record)
 
     def unmatched(
         self, mti: str, tid: str | None, stan: int | None, because: str, now: Now

@@ -18,12 +18,14 @@ from pathlib import Path
 
 from posd.addresses import Address, AnyAddress, SerialAddress, TlsAddress
 from posd.config import load_document
+from posd.config.keyhome import key_store, tmk_of
 from posd.config.machine import check_environment
 from posd.core.engine import Engine
 from posd.core.rules import Rules
 from posd.core.state import State
 from posd.core.station import STATION, Station
 from posd.daemon.clock import SystemClock, synchronised
+from posd.daemon.control.key_verbs import KeyVerbs
 from posd.daemon.control.server import ControlServer
 from posd.daemon.control.verbs import Control
 from posd.daemon.daemon import Daemon
@@ -32,6 +34,7 @@ from posd.daemon.doors.all_doors import Door, Doors
 from posd.daemon.doors.connections import HALF_OPEN_MAX
 from posd.daemon.doors.serial_door import SerialDoor
 from posd.daemon.doors.terminal_door import TerminalDoor
+from posd.daemon.keys.custody import Custody
 from posd.daemon.lane import Lane
 from posd.daemon.links.backoff import Backoff
 from posd.daemon.links.linking import routes_of
@@ -47,14 +50,13 @@ from posd.daemon.rules import rules_of
 from posd.daemon.runner import LaneRunner, StationRunner
 from posd.daemon.snapshots import keep_removed_near
 from posd.daemon.station_lane import StationLane
-from posd.errors import ConfigError, PosdError
+from posd.errors import ConfigError, KeyTrouble, PosdError
 from posd.journal.opening import open_store
 from posd.journal.sqlite import SqliteStore
 from posd.journal.writer import Writer
 from posd.profiles.contract import Profile, Terminal
-from posd.security.keys import NO_TMK
+from posd.security.keystore import KeyStore
 from posd.security.machine import MachineKey, load_machine_key
-from posd.security.plainkeys import load_tmk
 from posd.security.vault import DataKeys
 from posd.settings import Settings, TerminalSettings
 from posd.values import Tid
@@ -178,8 +180,10 @@ def _assemble(
     exits = Exits()
     table = Lanes(profile, len(bytes.fromhex(settings.host.header)))
     digest_key = machine_key.derive("digest")
-    for number, terminal in enumerate(map(_terminal, settings.terminals)):
-        rules = rules_of(settings, settings.terminals[number], profile)
+    tmks = key_store(settings, machine_key)
+    for configured in settings.terminals:
+        terminal = _terminal(settings, configured, tmks)
+        rules = rules_of(settings, configured, profile)
         recovered = _recovered(settings, store, terminal, profile, clock.now().wall_ms)
         highest = store.highest_request(terminal.tid)
         engine, unasked_max = Engine(rules, recovered.state), settings.journal.unreadable_per_minute_max
@@ -204,7 +208,9 @@ def _assemble(
         batches,
         lambda: vouched_ms(clock.now(), synchronised(), table.lanes.values()),
     )
-    control = Control(daemon)
+    daemon.keys, daemon.remember = tmks, table.station.remember
+    custody = Custody(settings, tmks, table.station.remember, clock.now)
+    control = Control(daemon, KeyVerbs(settings, custody))
     daemon.control = ControlServer(settings.control_socket, control.handle, control.verbs)
     if settings.till.is_on:
         from posd.daemon.till.service import TillService  # h11 and its like are for those who have tills (D38)
@@ -250,8 +256,11 @@ def _store(settings: Settings, machine_key: MachineKey, keys: DataKeys) -> Sqlit
     return store
 
 
-def _terminal(terminal: TerminalSettings) -> Terminal:
-    tmk = load_tmk(terminal.tmk_file, terminal.tid) if terminal.tmk_file is not None else NO_TMK
+def _terminal(settings: Settings, terminal: TerminalSettings, tmks: KeyStore) -> Terminal:
+    try:
+        tmk = tmk_of(settings, terminal, tmks)
+    except KeyTrouble as error:
+        raise ConfigError(str(error)) from None
     unsigned = terminal.unsigned == "accept"
     return Terminal(Tid(terminal.tid), terminal.mid, tmk, terminal.mac == "required", unsigned)
 

@@ -17,6 +17,8 @@ from posd.daemon.clock import SystemClock, synchronised
 from posd.daemon.control.server import ControlServer
 from posd.daemon.doors.all_doors import Doors
 from posd.daemon.doors.door_view import DoorShown
+from posd.daemon.keys.custody import Remember
+from posd.daemon.keys.watch import watch_token
 from posd.daemon.lane import Happened
 from posd.daemon.links.route_facts import RouteShown
 from posd.daemon.links.routes import Routes
@@ -36,6 +38,7 @@ from posd.errors import PosdError
 from posd.journal.contract import Store
 from posd.journal.room import has_room
 from posd.journal.writer import Writer
+from posd.security.keystore import KeyStore
 from posd.security.token import Token
 from posd.settings import Settings
 from posd.values import Tid
@@ -92,6 +95,8 @@ class Daemon:
         self._store, self._writer = store, writer
         self._table, self._link, self._doors, self._notifier = lanes, link, doors, notifier
         self.control: ControlServer | None = None
+        self.keys: KeyStore | None = None
+        self.remember: Remember | None = None
         self.till: TillService | None = None
         self.reload: Reload | None = None
         self.retention: Retention | None = None
@@ -122,7 +127,9 @@ class Daemon:
     @property
     def troubles(self) -> list[str]:
         """What of the machine stands in the way, by the names of the alerts."""
+        gone = self.keys is not None and bool(self.keys.because)
         named = {"disk_nearly_full": not self._room, "clock_unsynchronised": self._in_step is False}
+        named["token_out_of_reach"] = gone
         return [name for name, there in named.items() if there]
 
     @property
@@ -203,6 +210,8 @@ class Daemon:
         tasks.append(asyncio.create_task(self._beat()))
         if self.retention is not None:
             tasks.append(asyncio.create_task(self.retention.keep()))
+        if self.keys is not None and self.remember is not None and self.settings.keys.home == "pkcs11":
+            tasks.append(asyncio.create_task(watch_token(self.keys, self.remember)))
         self._look_for_room()
         self._look_at_clock()
         self._look_at_hosts()
@@ -282,6 +291,8 @@ class Daemon:
             await self._writer.close()
         finally:
             self._store.close()
+            if self.keys is not None:
+                self.keys.close()
         log.info("stopped")
 
     async def _keep_anchor(self) -> None:

@@ -25,7 +25,7 @@ from posd.core.state import State, Transaction
 from posd.daemon.message_rows import incoming_row, outgoing_row
 from posd.daemon.replies import connection_of, refusal, request_of
 from posd.daemon.till.orders import FromTill, Wish, asked_again, order_row, peer_of, told
-from posd.errors import CannotEncode, InvariantBroken, KeyTrouble, MalformedMessage
+from posd.errors import CannotEncode, CannotEncodeNow, InvariantBroken, KeyTrouble, MalformedMessage
 from posd.iso8583.message import Message
 from posd.journal.contract import MessageRow, RecordRow, Row
 from posd.profiles.contract import Arrived, Material, Order, Outgoing, Profile, Terminal
@@ -133,7 +133,8 @@ class Lane:
             try:
                 outgoing = self._encode(draft)
             except CannotEncode as error:
-                event = draft.cannot_encode(str(error))  # D1: this draft is forgotten, what led to it is not
+                for_now = isinstance(error, CannotEncodeNow)
+                event = draft.cannot_encode(str(error), for_now)  # D1: this draft is forgotten, what led to it is not
                 continue
             if not isinstance(item, FromHost) or awaited or self._is_kept(draft):
                 yield self._step(draft, outgoing)

@@ -5,12 +5,14 @@ It drives the same runner as a lane, so that nothing of it leaves before its row
 a terminal's money.
 """
 
+from asyncio import Future
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import assert_never
 
 from posd.core import effects as fx
 from posd.core.payload import dump_record, record_name, record_version
+from posd.core.records.keys import KeyRecord
 from posd.core.station import STATION, DaemonStarted, DaemonStopped, SettingsRead, Station, StationRecord
 from posd.daemon.lane import Step
 from posd.daemon.message_rows import incoming_row, outgoing_row
@@ -88,7 +90,15 @@ class Reread:
     refused: str
 
 
-StationItem = Up | Reread | Ending | Line | Routed | Unmatched | Garbage | Turnaway
+@dataclass(frozen=True, slots=True)
+class KeyOperation:
+    """Something that is done to a key; `durable` is told when its record is, and only then it may be done."""
+
+    record: KeyRecord
+    durable: "Future[None]"
+
+
+StationItem = Up | Reread | Ending | Line | Routed | Unmatched | Garbage | Turnaway | KeyOperation
 
 
 class StationLane:
@@ -107,11 +117,11 @@ class StationLane:
             case Ending(why=why):
                 yield Step((_row(DaemonStopped(why), now),))
             case Line(up=up, why=why):
-                record, effect = self._station.line(up, why)
-                yield Step((_row(record, now),), (effect,))
+                changed, effect = self._station.line(up, why)
+                yield Step((_row(changed, now),), (effect,))
             case Routed(left=left, to=to, why=why, back=back):
-                record, effect = self._station.routed(left, to, why, back)
-                yield Step((_row(record, now),), (effect,))
+                changed, effect = self._station.routed(left, to, why, back)
+                yield Step((_row(changed, now),), (effect,))
             case Unmatched(arrived=arrived, because=because):
                 message = arrived.message
                 trace = message.get(11)
@@ -124,6 +134,8 @@ class StationLane:
                 noted = self._station.unreadable(peer, length, because, now)
                 if noted is not None:
                     yield Step((_row(noted[0], now),), (noted[1],))
+            case KeyOperation(record=record):
+                yield Step((_row(record, now),), (self._station.key_operation(record),))
             case Turnaway():
                 yield from self._turn_away(item, now)
             case _:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 
-from posd.errors import CannotEncode, KeyOutOfReach, KeyTrouble
+from posd.errors import CannotEncode, CannotEncodeNow, KeyOutOfReach, KeyTrouble
 from posd.framing.tpdu import Envelope, join
 from posd.iso8583.codec import MAC_BYTES, Codec, replace_mac
 from posd.iso8583.message import Message
@@ -31,7 +31,7 @@ def packed(
         try:
             body = replace_mac(body, mac(mak, body[:-MAC_BYTES]))
         except KeyTrouble as error:
-            raise CannotEncode(f"{message.mti}: {error}") from None
+            raise unsayable(message.mti, error) from None
     else:
         body = codec.encode(message)
     number, trace, rrn = message.get(2), message.get(11), message.get(37)
@@ -45,6 +45,11 @@ def packed(
         batch=batch,
         pan=number.encode() if number else None,
     )
+
+
+def unsayable(what: str, error: KeyTrouble) -> CannotEncode:
+    """Why a message cannot be said: its key is wrong, or out of reach for now."""
+    return (CannotEncodeNow if isinstance(error, KeyOutOfReach) else CannotEncode)(f"{what}: {error}")
 
 
 def mac_fits(arrived: Arrived, mak: CipherKey | None, mac: Mac) -> bool | None:

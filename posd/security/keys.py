@@ -134,6 +134,9 @@ class Tmk(Guarded, ABC):
     def _open(self, wrapped: bytes, layout: Layout) -> CipherKey:
         """The key that these whole blocks of a slot are, decrypted (ECB) under the TMK."""
 
+    def require_reach(self) -> None:
+        """Raises KeyOutOfReach where a sign-in's keys could not be opened now."""
+
     def _release(self, keys: WorkingKeys) -> None:
         """These working keys are not used any more."""
 

@@ -54,7 +54,7 @@ def write_new_secret(path: Path, content: bytes) -> None:
         os.link(draft, path)  # unlike a rename, a link never replaces what is there
     finally:
         draft.unlink(missing_ok=True)
-    _sync_folder(path.parent)
+    sync_folder(path.parent)
 
 
 def refuse_if_open(path: Path, what: str) -> None:
@@ -62,14 +62,14 @@ def refuse_if_open(path: Path, what: str) -> None:
     os.close(_open_private(path, what))
 
 
-def read_private(path: Path, what: str) -> bytes:
+def read_private(path: Path, what: str, bytes_max: int = SECRET_FILE_BYTES_MAX) -> bytes:
     """The bytes of a file that only its owner can read. Raises ConfigError, one line, without any of them."""
     descriptor = _open_private(path, what)
     try:
         size = os.fstat(descriptor).st_size
-        if size > SECRET_FILE_BYTES_MAX:
+        if size > bytes_max:
             raise ConfigError(f"{what}: {path}: {size} bytes, too long for a key file")
-        return os.read(descriptor, SECRET_FILE_BYTES_MAX)
+        return os.read(descriptor, bytes_max)
     finally:
         os.close(descriptor)
 
@@ -118,7 +118,8 @@ def _reason(error: OSError) -> str:
     return (error.strerror or "cannot be opened").lower()
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """What was made or removed in the folder is durable."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)

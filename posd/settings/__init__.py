@@ -34,6 +34,9 @@ from posd.settings.shop import (
     DoorTlsSettings as DoorTlsSettings,
 )
 from posd.settings.shop import (
+    KeySettings as KeySettings,
+)
+from posd.settings.shop import (
     LogSettings as LogSettings,
 )
 from posd.settings.shop import (

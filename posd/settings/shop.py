@@ -19,7 +19,9 @@ from posd.settings.types import (
     CONFIRM_SECONDS_MAX,
     CONNECTIONS_MAX,
     DAYS_MAX,
+    KEY_WAIT_SECONDS_MAX,
     TILL_CONNECTIONS_MAX,
+    TMK_INDEX_MAX,
     AddressTexts,
     Amount,
     FrameBytes,
@@ -147,6 +149,16 @@ class CardSettings(Section):
     bin_digits: Annotated[int, AfterValidator(_bin_digits)] = 6
 
 
+class KeySettings(Section):
+    """Where TMKs live (posd/security/keystore.py)."""
+
+    home: Literal["sealed", "pkcs11"] = "sealed"
+    module: PathOrNone = None
+    token: str = ""
+    pin_file: PathOrNone = None
+    wait_max_s: Annotated[float, Field(gt=0, le=KEY_WAIT_SECONDS_MAX, allow_inf_nan=False)] = 0.5
+
+
 class TerminalSettlement(Section):
     """What one terminal has otherwise than `settlement` says."""
 
@@ -157,6 +169,7 @@ class TerminalSettlement(Section):
 class TerminalSettings(Section):
     tid: Tid
     mid: Mid
+    tmk_index: Annotated[int, Field(ge=0, le=TMK_INDEX_MAX)] = 0
     tmk_file: PathOrNone = None
     mac: Literal["none", "required"] = "none"
     unsigned: Literal["refuse", "accept"] = "refuse"
@@ -191,6 +204,7 @@ class Settings(Section):
     backup: BackupSettings = BackupSettings()
     cards: CardSettings = CardSettings()
     certificates: CertificateSettings = CertificateSettings()
+    keys: KeySettings = KeySettings()
     terminals: Annotated[tuple[TerminalSettings, ...], AfterValidator(_some)]
 
     @model_validator(mode="before")

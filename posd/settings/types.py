@@ -44,6 +44,10 @@ CONNECTIONS_MAX = 4_096
 TILL_CONNECTIONS_MAX = 256
 CONFIRM_SECONDS_MAX = 3_600.0
 """An approval that waits longer for its till would hold the settlement up."""
+KEY_WAIT_SECONDS_MAX = 5.0
+"""Nothing else is done while a token is waited for; far below the watchdog's limit."""
+TMK_INDEX_MAX = 9
+"""One digit (parameter 25, reference 1.14)."""
 ITEMS_MAX = 1_024
 HEADER_BYTES = (0, 2, 6)
 PIN_BLOCK_BYTES = (8, 16)

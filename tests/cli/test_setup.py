@@ -13,6 +13,8 @@ from posd.cli.setup.place import Place, place_of, place_with
 from posd.cli.setup.words import TEXTS
 from posd.config import load
 from posd.errors import ConfigError
+from posd.journal.reader import JournalReader
+from posd.security.machine import create_machine_key
 from posd.settings import Settings
 from tests.daemon.stage import MID, TID, TMK
 
@@ -29,7 +31,7 @@ def test_the_answers_stand_in_the_example(tmp_path: Path) -> None:
     found = loaded(tmp_path, wishes)
     assert str(found.host.address) == "10.1.2.3:5000"
     assert [(one.tid, one.mid) for one in found.terminals] == [("TERM0042", "MERCHANT0000042")]
-    assert found.terminals[0].tmk_file == tmp_path / "keys" / "TERM0042.tmk"
+    assert (found.terminals[0].tmk_file, found.keys.home) == (None, "sealed")
     assert found.machine_key_file == tmp_path / "keys" / "machine.key"
     schedule = found.schedule_of(found.terminals[0])
     assert ([f"{at:%H:%M}" for at in schedule.at], schedule.zone) == (["12:00", "23:30"], "Asia/Tokyo")
@@ -64,7 +66,7 @@ def test_a_name_that_is_no_name(name: str) -> None:
     "wishes",
     [
         Wishes('10.1.2.3:5000"\nstate_dir: /tmp', TID, MID),
-        Wishes("10.1.2.3:5000", "../../x!", MID),
+        Wishes("10.1.2.3:5000", "a terminal", MID),
         Wishes("10.1.2.3:5000", TID, "short"),
         Wishes("10.1.2.3:5000", TID, MID, ("25:00",)),
         Wishes("10.1.2.3:5000", TID, MID, zone="Asia/Atlantis"),
@@ -84,29 +86,47 @@ def test_a_key_that_is_none_is_not_shown(text: str) -> None:
 
 
 def test_keys_are_never_replaced(tmp_path: Path) -> None:
-    keys = machine.Keys(tmp_path / "machine.key", {TID: tmp_path / "a.tmk"}, None, tmp_path / "state")
+    keys = machine.Keys(tmp_path / "machine.key", (), tmp_path / "till.token", tmp_path / "state")
+    assert keys.token is not None
     assert machine.have_machine_key(keys)
-    assert machine.have_secret(keys.tmks[TID], TMK)
-    before = keys.machine.read_bytes(), keys.tmks[TID].read_bytes()
+    assert machine.have_secret(keys.token, "t" * 40)
+    before = keys.machine.read_bytes(), keys.token.read_bytes()
     assert not machine.have_machine_key(keys)
-    assert not machine.have_secret(keys.tmks[TID], "F" * 32)
-    assert (keys.machine.read_bytes(), keys.tmks[TID].read_bytes()) == before
-    assert {path.stat().st_mode & 0o777 for path in (keys.machine, keys.tmks[TID])} == {0o600}
+    assert not machine.have_secret(keys.token, "u" * 40)
+    assert (keys.machine.read_bytes(), keys.token.read_bytes()) == before
+    assert {path.stat().st_mode & 0o777 for path in (keys.machine, keys.token)} == {0o600}
     with pytest.raises(ConfigError, match="no key is ever replaced"):
         machine.require_tmks(keys, "F" * 32)
+
+
+def test_a_tmk_that_is_handed_over_whole_is_sealed_and_noted(tmp_path: Path) -> None:
+    settings = loaded(tmp_path, WISHES).model_copy(
+        update={"state_dir": tmp_path / "state", "control_socket": tmp_path / "control"}
+    )
+    (tmp_path / "keys").mkdir()
+    create_machine_key(settings.machine_key_file)
+    assert machine.lacking(settings) == (TID,)
+    sealed = machine.have_tmk(settings, TMK)
+    assert sealed is not None
+    assert (sealed["check_value"], sealed["by"]) == ("08D7B4FB", ["posd setup"])
+    assert (machine.lacking(settings), machine.have_tmk(settings, TMK)) == ((), None)
+    assert machine.check_values(settings) == {TID: "08D7B4FB"}
+    files = [path for path in (tmp_path / "state").rglob("*") if path.is_file()]
+    assert [path for path in files if TMK.encode() in path.read_bytes().upper()] == []
+    with JournalReader(tmp_path / "state" / "journal") as journal:
+        assert [row.kind for row in journal.records()] == ["tmk_loaded"]
 
 
 def test_no_new_machine_key_for_a_journal_that_has_one(tmp_path: Path) -> None:
     (tmp_path / "state" / "journal").mkdir(parents=True)
     with pytest.raises(ConfigError, match="only its own key can read"):
-        machine.have_machine_key(machine.Keys(tmp_path / "machine.key", {}, None, tmp_path / "state"))
+        machine.have_machine_key(machine.Keys(tmp_path / "machine.key", (), None, tmp_path / "state"))
     assert not (tmp_path / "machine.key").exists()
 
 
 def test_one_key_is_not_given_to_two_terminals(tmp_path: Path) -> None:
-    tmks = {tid: tmp_path / f"{tid}.tmk" for tid in (TID, "10000002")}
-    with pytest.raises(ConfigError, match=r"10000002\.tmk"):
-        machine.require_tmks(machine.Keys(tmp_path / "machine.key", tmks, None, tmp_path), TMK)
+    with pytest.raises(ConfigError, match=r"posd keys load: 10000002"):
+        machine.require_tmks(machine.Keys(tmp_path / "machine.key", (TID, "10000002"), None, tmp_path), TMK)
 
 
 def test_it_says_what_yes_lacks(tmp_path: Path) -> None:

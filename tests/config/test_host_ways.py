@@ -24,7 +24,8 @@ def test_a_mode_that_posd_does_not_know(tmp_path: Path) -> None:
     assert "host.mode" in line
 
 
-WEB = SMALL.replace("address: 127.0.0.1:5000", "mode: one_shot\n  address: ADDRESS")
+SEALED = SMALL.replace("tmk_file: keys/00012345.tmk", "tmk_index: 0")
+WEB = SEALED.replace("address: 127.0.0.1:5000", "mode: one_shot\n  address: ADDRESS")
 
 
 def _address(tmp_path: Path, text: str) -> HostAddress:
@@ -80,7 +81,7 @@ def test_addresses_that_are_none(tmp_path: Path, text: str, what: str) -> None:
 
 
 def test_https_is_one_request_for_each_message(tmp_path: Path) -> None:
-    (line,) = _lines(tmp_path, SMALL.replace("127.0.0.1:5000", "https://host.example/"))
+    (line,) = _lines(tmp_path, SEALED.replace("127.0.0.1:5000", "https://host.example/"))
     assert 'host.mode: each message over HTTPS is a request of its own (host.address, line 6); write "mode' in line
 
 

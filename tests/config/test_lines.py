@@ -10,6 +10,7 @@ from posd.config import load, load_document
 from posd.config.machine import check_environment, device_problem
 from posd.errors import ConfigError
 from posd.security.machine import create_machine_key
+from tests.sealing import seal_tmk
 
 LINE = "serial:///dev/ttyUSB0"
 SMALL = """\
@@ -22,7 +23,7 @@ host:
 terminals:
   - tid: 00012345
     mid: "898100012345678"
-    tmk_file: 00012345.tmk
+    tmk_index: 0
 """
 
 
@@ -105,9 +106,8 @@ def test_d17_a_slow_line_takes_its_time_of_the_terminals(tmp_path: Path) -> None
 
 def _found(folder: Path, text: str) -> list[str]:
     create_machine_key(folder / "machine.key")
-    (folder / "00012345.tmk").touch(mode=0o600)
-    (folder / "00012345.tmk").write_text("0123456789ABCDEFFEDCBA9876543210\n")
     settings, document = load_document(_write(folder, text))
+    seal_tmk(settings, "00012345")
     return [str(problem) for problem in check_environment(settings, document)]
 
 

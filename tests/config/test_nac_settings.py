@@ -98,7 +98,6 @@ REFUSED = [
     ("  nac: {totals_digits: 60}\n", TERMINAL, "host.nac.totals_digits: must be 90, 36, 33 or 30"),
     ("  nac: {pads: F}\n", TERMINAL, "host.nac.pads: unknown setting; did you mean 'pad'?"),
     ("  nac: {batch_number_first: 0}\n", TERMINAL, "host.nac.batch_number_first: must be greater"),
-    ("  mac_algorithm: x9.19\n", TERMINAL, "terminals[0].tmk_file: the setting is missing"),
     ("", TERMINAL.replace('"}', '", mac: required}'), "terminals[0].mac: there is no MAC with mac_algorithm: none"),
     (
         "  mac_algorithm: x9.19\n  nac: {wire: ascii}\n",
@@ -124,7 +123,6 @@ def test_what_contradicts_is_refused(tmp_path: Path, host: str, terminals: str, 
         ("  nac: {nii: '001'}\n", "tmk_file: a", "host.nac: has no meaning with profile: unionpay; remove it"),
         ("  mac_algorithm: none\n", "tmk_file: a", "host.mac_algorithm: every UnionPay host wants a MAC"),
         ("", "tmk_file: a, unsigned: accept", "terminals[0].unsigned: is for profile: nac"),
-        ("", "mac: none", "terminals[0].tmk_file: the setting is missing; see the example"),
     ],
 )
 def test_a_unionpay_file_may_not_say_it(tmp_path: Path, host: str, terminal: str, expected: str) -> None:

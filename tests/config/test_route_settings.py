@@ -14,7 +14,7 @@ state_dir: state
 control_socket: run/control.sock
 machine_key_file: machine.key
 terminals:
-  - {tid: "00012345", mid: "898100012345678", tmk_file: tmk}
+  - {tid: "00012345", mid: "898100012345678"}
 host:
 """
 TWO = """\

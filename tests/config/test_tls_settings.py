@@ -16,7 +16,7 @@ host: {address: "tls://host.example:5000", tls: {HOST}}
 door: {listen: LISTEN, tls: {DOOR}}
 machine_key_file: machine.key
 terminals:
-  - {tid: "10000001", mid: "898100012345678", tmk_file: tmk}
+  - {tid: "10000001", mid: "898100012345678", tmk_index: 0}
 """
 FILES = "certificate_file: door.pem, key_file: door.key"
 
@@ -26,7 +26,7 @@ def read(
 ) -> Settings:
     text = TEXT.replace("HOST", host).replace("LISTEN", listen).replace("DOOR", door)
     path = folder / "posd.yaml"
-    path.write_text(text.replace("tmk_file: tmk", f"tmk_file: tmk, mac: {mac}"))
+    path.write_text(text.replace("tmk_index: 0", f"tmk_index: 0, mac: {mac}"))
     return load(path)
 
 

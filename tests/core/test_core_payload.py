@@ -19,6 +19,7 @@ GOLDEN = Path(__file__).parent / "golden"
 GOLDEN_FILES = (
     "v1.jsonl",
     "station.v1.jsonl",
+    "keys.v1.jsonl",
     "limits.v1.jsonl",
     "sign_off.v1.jsonl",
     "refunds.v2.jsonl",

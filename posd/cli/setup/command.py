@@ -200,20 +200,23 @@ def _try(wishes: Wishes, place: Place) -> None:
 
 
 def _write(report: Report, where: Path, wishes: Wishes | None, tmk: str | None) -> Settings:
-    """Keys before the settings that name them: whatever ends setup half way, a second run goes on."""
+    """The machine key before the settings that name it, and the TMK, sealed under it, last: whatever ends setup half
+    way, a second run goes on."""
     place = report.place
     keys = machine.keys_of(place, wishes)
     machine.require_tmks(keys, tmk)
     report.step("user", machine.have_user(place))
     report.step("folders", machine.have_folders(place))
     report.step("machine_key", machine.have_machine_key(keys), file=keys.machine)
-    for tid, path in keys.tmks.items():
-        report.step("tmk", machine.have_secret(path, tmk), tid=tid, kcv=machine.check_value(keys, tid))
     if keys.token is not None:
         report.step("token", machine.have_secret(keys.token, machine.new_token()), file=keys.token)
     report.step("configuration", machine.have_configuration(place, wishes))
     report.step("unit", machine.have_unit(place, where))
-    return load(place.config)
+    settings = load(place.config)
+    sealed = machine.have_tmk(settings, tmk)
+    for tid, kcv in machine.check_values(settings).items():
+        report.step("tmk", sealed is not None and sealed["tid"] == tid, tid=tid, kcv=kcv)
+    return settings
 
 
 def _prove(report: Report, settings: Settings) -> View:
@@ -248,10 +251,9 @@ def _signed_in(said: View) -> bool:
 def _end(report: Report, settings: Settings, said: View | None) -> int:
     """What became of it, and what a person does next."""
     place, lang = report.place, report.lang
-    tids = [terminal.tid for terminal in settings.terminals]
     good = said is None or said["proved"]
     keys = machine.keys_of(place, None)
-    kcvs = [machine.check_value(keys, tid) for tid in tids]
+    kcvs = list(machine.check_values(settings).values())
     to_do = _next(report, settings, keys, kcvs)
     if report.as_json:
         findings = [] if said is None else said["findings"]

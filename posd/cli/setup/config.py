@@ -40,7 +40,6 @@ def configuration(wishes: Wishes, place: Place) -> str:
         "  zone: Asia/Shanghai": f"  zone: {_quoted(wishes.zone)}",
         '  - tid: "10000001"': f"  - tid: {_quoted(wishes.tid)}",
         '    mid: "898100012345678"': f"    mid: {_quoted(wishes.mid)}",
-        "    tmk_file: /etc/posd/10000001.tmk": f"    tmk_file: {_quoted(f'credential:keys_{wishes.tid}.tmk')}",
     }
     if wishes.till:
         values['  listen: ""'] = f"  listen: {_quoted(wishes.till)}"

@@ -10,21 +10,28 @@ import pwd
 import re
 import secrets
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from posd.cli.keys.doing import do
 from posd.cli.setup.config import Wishes, configuration
 from posd.cli.setup.place import PACKAGED_UNITS, SHIPPED_PROGRAM, UNITS, Place
 from posd.config import load, shipped
+from posd.config.keyhome import needs_tmk, sealed_folder
+from posd.daemon.shown.views import View
 from posd.errors import ConfigError, PosdError
 from posd.security.machine import create_machine_key
 from posd.security.plainkeys import load_tmk
+from posd.security.sealedkeys import sealed_path
 from posd.security.secretfile import write_new_secret
+from posd.settings import Settings
 
 ROOT = 0
 COMMAND_LIMIT_S = 100.0
 TMK_DIGITS = (16, 32)
+SETUP = "posd setup"
+"""Who entered a TMK that was handed over whole."""
 
 
 class StepFailed(PosdError):
@@ -44,22 +51,24 @@ def have_user(place: Place) -> bool:
 
 
 def have_folders(place: Place) -> bool:
-    """Settings that only the service's group may read, keys that only root may."""
+    """Settings that only the service's group may read, keys that only root may, a journal of the service alone."""
     group = grp.getgrnam(place.name).gr_gid
     made = not place.keys.is_dir()
-    for folder, mode, owner in ((place.etc, 0o750, group), (place.keys, 0o700, ROOT)):
+    user = pwd.getpwnam(place.name).pw_uid
+    folders = ((place.etc, 0o750, ROOT, group), (place.keys, 0o700, ROOT, ROOT), (place.state, 0o700, user, group))
+    for folder, mode, owner, of_group in folders:
         folder.mkdir(mode=mode, exist_ok=True)
-        os.chown(folder, ROOT, owner)
+        os.chown(folder, owner, of_group)
         folder.chmod(mode)
     return made
 
 
 @dataclass(frozen=True, slots=True)
 class Keys:
-    """Where the keys are, or are to be; `tmks` by terminal."""
+    """Where the keys are, or are to be. `lacking`: terminals whose TMK is in no home yet."""
 
     machine: Path
-    tmks: Mapping[str, Path]
+    lacking: tuple[str, ...]
     token: Path | None
     state: Path
 
@@ -68,23 +77,48 @@ def keys_of(place: Place, wishes: Wishes | None) -> Keys:
     """As the configuration has them; for a new one, as it will. Raises ConfigError."""
     if wishes is not None:
         token = place.keys / "till.token" if wishes.till else None
-        return Keys(place.keys / "machine.key", {wishes.tid: place.keys / f"{wishes.tid}.tmk"}, token, place.state)
+        return Keys(place.keys / "machine.key", (wishes.tid,), token, place.state)
     settings = load(place.config)
-    tmks = {terminal.tid: terminal.tmk_file for terminal in settings.terminals if terminal.tmk_file is not None}
-    return Keys(settings.machine_key_file, tmks, settings.till.token_file, settings.state_dir)
+    return Keys(settings.machine_key_file, lacking(settings), settings.till.token_file, settings.state_dir)
+
+
+def lacking(settings: Settings) -> tuple[str, ...]:
+    """The terminals whose TMK is yet to be sealed; what a token has, only `posd keys list` can tell."""
+    if settings.keys.home != "sealed" or not needs_tmk(settings):
+        return ()
+    folder = sealed_folder(settings)
+    wanted = [one for one in settings.terminals if one.tmk_file is None]
+    return tuple(one.tid for one in wanted if not sealed_path(folder, one.tid, one.tmk_index).exists())
 
 
 def require_tmks(keys: Keys, digits: str | None) -> None:
     """One TMK may be handed over, for the one terminal that has none. Raises ConfigError."""
-    missing = [tid for tid, path in keys.tmks.items() if not path.exists()]
-    if digits is not None and not missing:
-        (path, *_) = keys.tmks.values()
-        raise ConfigError(f"{path} exists already, and no key is ever replaced; move it away, or leave out --tmk-file")
-    if digits is None and missing:
-        raise ConfigError(f"{keys.tmks[missing[0]]} is missing; give it by --tmk-file FILE, or - to type it")
-    if len(missing) > 1:
-        files = ", ".join(str(keys.tmks[tid]) for tid in missing[1:])
-        raise ConfigError(f"each terminal has a TMK of its own; write these first, mode 0600: {files}")
+    if digits is not None and not keys.lacking:
+        raise ConfigError("every terminal has its TMK already, and no key is ever replaced; leave out --tmk-file")
+    if digits is None and keys.lacking:
+        tid = keys.lacking[0]
+        raise ConfigError(f"terminal {tid} has no TMK; give it by --tmk-file FILE, or - to type it; or: posd keys load")
+    if len(keys.lacking) > 1:
+        others = ", ".join(keys.lacking[1:])
+        raise ConfigError(f"each terminal has a TMK of its own; load these first with posd keys load: {others}")
+
+
+def have_tmk(settings: Settings, digits: str | None) -> View | None:
+    """Seal the TMK that was handed over: what may be known of it. None: there was nothing to do."""
+    terminals = {one.tid: one for one in settings.terminals}
+    for tid in lacking(settings) if digits is not None else ():
+        args = {"tid": tid, "index": terminals[tid].tmk_index, "key": digits, "by": SETUP}
+        return do(settings, "keys.load", args, quietly=True)
+    return None
+
+
+def check_values(settings: Settings) -> dict[str, str]:
+    """Of the TMKs that the terminals work with, by terminal."""
+    plain = {one.tid: load_tmk(one.tmk_file, one.tid).kcv for one in settings.terminals if one.tmk_file is not None}
+    if len(plain) == len(settings.terminals) or not needs_tmk(settings):
+        return plain
+    kept = do(settings, "keys.list", {}, quietly=True)["keys"]
+    return plain | {view["tid"]: view["check_value"] for view in kept if view["in_use"]}
 
 
 def have_machine_key(keys: Keys) -> bool:
@@ -117,11 +151,6 @@ def checked_tmk(text: str) -> str:
     if len(digits) not in TMK_DIGITS or re.fullmatch(r"[0-9A-Fa-f]+", digits, re.ASCII) is None:
         raise ConfigError(f"a TMK has 32 or 16 hexadecimal digits; these are {len(digits)} characters")
     return digits
-
-
-def check_value(keys: Keys, tid: str) -> str:
-    """What the acquirer prints beside the TMK."""
-    return load_tmk(keys.tmks[tid], tid).kcv
 
 
 def have_configuration(place: Place, wishes: Wishes | None) -> bool:

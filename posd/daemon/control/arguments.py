@@ -46,12 +46,12 @@ def require_good(verb: str, args: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def who(verb: str, given: Mapping[str, Any]) -> str:
     """The name of the person who wants it. Raises ConfigError."""
-    return _text(verb, "by", given, NAME_CHARACTERS_MAX, "the name of the person who decides")
+    return text_of(verb, "by", given, NAME_CHARACTERS_MAX, "the name of the person who decides")
 
 
 def why(verb: str, given: Mapping[str, Any]) -> str:
     """The person's reason. Raises ConfigError."""
-    return _text(verb, "reason", given, REASON_CHARACTERS_MAX, "why, in words that an auditor understands")
+    return text_of(verb, "reason", given, REASON_CHARACTERS_MAX, "why, in words that an auditor understands")
 
 
 def a_batch_number(verb: str, given: Mapping[str, Any]) -> BatchNumber:
@@ -62,7 +62,7 @@ def a_batch_number(verb: str, given: Mapping[str, Any]) -> BatchNumber:
     return BatchNumber(number)
 
 
-def _text(verb: str, name: str, given: Mapping[str, Any], longest: int, what: str) -> str:
+def text_of(verb: str, name: str, given: Mapping[str, Any], longest: int, what: str) -> str:
     """A text that will be kept for ever: one line, not empty, never a card number. Raises ConfigError."""
     text = str(given.get(name, "")).strip()
     if not text:

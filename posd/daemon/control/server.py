@@ -67,11 +67,12 @@ class _BadRequest(PosdError):
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One verb. `id` was made by the client: the same id again is the same wish. `uid`: who asks."""
+    """One verb. `id` was made by the client: the same id again is the same wish. `uid`: who asks. `args` may hold a key
+    (keys.load) and are never shown."""
 
     id: str
     verb: str
-    args: Mapping[str, Any] = field(default_factory=dict)
+    args: Mapping[str, Any] = field(default_factory=dict, repr=False)
     uid: int = -1
 
 

@@ -16,6 +16,7 @@ from posd.core.engine import Engine
 from posd.core.settlement import CLOSING
 from posd.core.state import ReversalStatus, SettlementPhase, State
 from posd.daemon.control.arguments import COMMANDS, a_batch_number, who, why
+from posd.daemon.control.key_verbs import KEY_VERBS, KeyVerbs
 from posd.daemon.control.server import ControlFailed, Reply, Request
 from posd.daemon.doors.door_view import DoorShown, door_findings, doors_view
 from posd.daemon.links.route_facts import RouteShown
@@ -33,7 +34,7 @@ from posd.profiles.codes import flagged, meanings
 from posd.profiles.contract import Profile
 from posd.values import BATCH_NUMBER_MAX, STAN_MAX, BatchNumber, Now, RequestId, Stan, Tid
 
-VERBS = (*QUESTIONS, *COMMANDS)
+VERBS = (*QUESTIONS, *COMMANDS, *KEY_VERBS)
 
 
 class LaneAt(Protocol):
@@ -94,14 +95,16 @@ class Control:
 
     verbs = VERBS
 
-    def __init__(self, daemon: DaemonAt) -> None:
-        self._daemon = daemon
+    def __init__(self, daemon: DaemonAt, keys: KeyVerbs | None = None) -> None:
+        self._daemon, self._keys = daemon, keys
 
     async def handle(self, request: Request) -> AsyncIterator[Reply]:
         """Answer one request. Raises ConfigError for arguments, ControlFailed for what a lane refuses."""
         match request.verb:
             case verb if verb in QUESTIONS:
                 yield Reply("result", answer(verb, request.args, self.everything(), self.posd()))
+            case verb if verb in KEY_VERBS and self._keys is not None:
+                yield Reply("result", await self._keys.do(verb, request.args, f"uid {request.uid}"))
             case "reversals.retry":
                 yield Reply("result", await self._retry(request))
             case "reversals.resolve":

@@ -18,6 +18,11 @@ MACHINE = {
         "the disk is nearly full: new sales are refused, reversals and settlement go on",
         "make room below state_dir; journal.free_bytes_min says how much",
     ),
+    "token_out_of_reach": (
+        ALERT,
+        "the token with the keys is out of reach: what needs a key is refused, what is owed waits",
+        "plug it in, or see why: posd keys list; posd logs in again by itself",
+    ),
     "clock_unsynchronised": (
         NOTE,
         "nothing keeps this machine's clock in step",

@@ -17,7 +17,7 @@ from posd.profiles.codes import Code
 from posd.profiles.contract import Arrived
 from posd.profiles.nac.data import CERTIFICATES, CLOSE, ECHO, MAC_COVERED, TRANSFER
 from posd.profiles.packing import mac_fits
-from posd.security.cipherkey import CipherKey
+from posd.security.keys import Tmk
 from posd.security.mac import Mac
 from posd.values import Rrn, Stan
 
@@ -53,12 +53,12 @@ def answer_key(message: Message) -> tuple[ExchangeKind, Stan | None] | None:
 
 def read_answer(
     arrived: Arrived,
-    key: CipherKey | None,
+    tmk: Tmk,
     mac: Mac | None,
     codes: Mapping[str, Code],
     echoed: Mapping[int, str] | None,
 ) -> HostAnswer:
-    """`key` and `mac`: those of field 64; no `mac`: this host has none. Raises MalformedMessage for no answer."""
+    """`tmk` and `mac`: those of field 64; no `mac`: this host has none. Raises MalformedMessage for no answer."""
     message = arrived.message
     found = answer_key(message)
     if found is None:
@@ -71,7 +71,7 @@ def read_answer(
         stan=stan,
         answer_class=_class_of(kind, code, codes),
         facts=_facts(message, code),
-        mac=_mac(arrived, key, mac),
+        mac=_mac(arrived, tmk, mac),
         mismatch=_mismatch(message, echoed),
         amount_minor=int(amount) if amount else None,
         host_clock=f"{date}{time}" if date and time else None,
@@ -107,11 +107,11 @@ def _facts(message: Message, code: str) -> AnswerFacts:
     )
 
 
-def _mac(arrived: Arrived, key: CipherKey | None, mac: Mac | None) -> MacCheck:
+def _mac(arrived: Arrived, tmk: Tmk, mac: Mac | None) -> MacCheck:
     if mac is None or arrived.message.mti not in MAC_COVERED:
         return MacCheck.EXEMPT
     try:
-        good = mac_fits(arrived, key, mac)
+        good = mac_fits(arrived, tmk.as_mac_key(), mac)
     except KeyOutOfReach:
         return MacCheck.BAD
     if good is None:

@@ -23,7 +23,7 @@ from posd.profiles.nac.data import CLOSE_RULES, MAC_COVERED, REVERSAL_REASONS, k
 from posd.profiles.nac.from_terminal import RequestReader
 from posd.profiles.nac.knobs import Knobs
 from posd.profiles.nac.order import read_order
-from posd.profiles.packing import mac_fits, packed
+from posd.profiles.packing import mac_fits, packed, unsayable
 from posd.security.mac import Mac, ecb_mac, mac_of
 from posd.values import Now, Stan
 
@@ -71,7 +71,7 @@ class Nac:
     def read_answer(
         self, arrived: Arrived, terminal: Terminal, session: Session, echoed: Mapping[int, str] | None
     ) -> HostAnswer:
-        return from_host.read_answer(arrived, terminal.tmk.as_mac_key(), self._mac, self.codes, echoed)
+        return from_host.read_answer(arrived, terminal.tmk, self._mac, self.codes, echoed)
 
     def read_request(
         self,
@@ -96,7 +96,7 @@ class Nac:
         try:
             signed = self._mac is not None and mac_fits(request, terminal.tmk.as_mac_key(), self._mac)
         except KeyOutOfReach as error:
-            raise CannotEncode(f"{built.mti}: {error}") from None
+            raise unsayable(built.mti, error) from None
         return self._pack(request.envelope.answered(), built, terminal if signed else None, None)
 
     def refuse(self, envelope: Envelope, message: Message, refusal: str, now: Now) -> Outgoing | None:
@@ -115,7 +115,10 @@ class Nac:
     def _pack(self, envelope: Envelope, message: Message, terminal: Terminal | None, batch: int | None) -> Outgoing:
         """`terminal`: whose key signs it, where this acquirer wants a MAC; None: unsigned."""
         signs = self._mac is not None and terminal is not None and message.mti in MAC_COVERED
-        key = terminal.tmk.as_mac_key() if signs and terminal is not None else None
+        try:
+            key = terminal.tmk.as_mac_key() if signs and terminal is not None else None
+        except KeyOutOfReach as error:
+            raise unsayable(message.mti, error) from None
         if signs and key is None:
             raise CannotEncode(f"{message.mti}: this terminal has no MAC key; run: posd keys load")
         return packed(

@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from posd.core.answers import ExchangeKind, HostAnswer
-from posd.core.effects import HostMessage, Refusal, ToTerminal
+from posd.core.effects import HostMessage, Refusal, SendSignIn, ToTerminal
 from posd.core.rules import CloseRules, KindRules, TxnKind, Why
 from posd.core.state import Session, Transaction
-from posd.errors import CannotEncode, KeyOutOfReach, KeyTrouble, MalformedMessage
+from posd.errors import KeyOutOfReach, KeyTrouble, MalformedMessage
 from posd.framing.tpdu import Envelope, split
 from posd.iso8583.codec import Codec
 from posd.iso8583.masking import masked_fields
@@ -16,6 +16,7 @@ from posd.iso8583.unionpay import PIN_BLOCK_BYTES, UNIONPAY, unionpay_spec
 from posd.profiles.codes import Code
 from posd.profiles.contract import Arrived, Material, Order, Outgoing, ReadRequest, Terminal
 from posd.profiles.difference import NO_DIFFERENCE, Difference
+from posd.profiles.packing import unsayable
 from posd.profiles.unionpay import from_host, to_host, to_terminal
 from posd.profiles.unionpay.codes import CODES
 from posd.profiles.unionpay.data import (
@@ -92,6 +93,8 @@ class UnionPay:
         return from_host.answer_key(arrived.message)
 
     def encode(self, message: HostMessage, terminal: Terminal, session: Session, material: Material) -> Outgoing:
+        if isinstance(message, SendSignIn):
+            _require_reach(terminal)
         built = to_host.build(message, terminal, material, self.knobs.sign_in, self.knobs.operator, self._control)
         built = self._difference.applied(message, built, material)
         if self.knobs.track_encryption:
@@ -127,7 +130,7 @@ class UnionPay:
         try:
             mak = self._terminal_mak(request, built, terminal, session)
         except KeyOutOfReach as error:
-            raise CannotEncode(f"{built.mti}: {error}") from None
+            raise unsayable(built.mti, error) from None
         return pack(self._codec, _answered(request.envelope), built, mak, self._keying.mac)
 
     def refuse(self, envelope: Envelope, message: Message, refusal: str, now: Now) -> Outgoing | None:
@@ -159,6 +162,14 @@ class UnionPay:
         if answer.mti not in MAC_COVERED or answer.get(39) == REFUSALS[Refusal.SIGN_IN_FIRST]:
             return None
         return terminal_mak(request, terminal, session, self._keying)
+
+
+def _require_reach(terminal: Terminal) -> None:
+    """The host's new keys could not be opened, and the old ones would be of no use any more: no sign-in is sent."""
+    try:
+        terminal.tmk.require_reach()
+    except KeyOutOfReach as error:
+        raise unsayable("0800", error) from None
 
 
 def _answered(envelope: Envelope) -> Envelope:

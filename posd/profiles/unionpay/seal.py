@@ -10,7 +10,7 @@ from posd.iso8583.codec import Codec
 from posd.iso8583.masking import masked_fields
 from posd.iso8583.message import Message
 from posd.profiles.contract import Arrived, Outgoing, Terminal
-from posd.profiles.packing import mac_fits, packed
+from posd.profiles.packing import mac_fits, packed, unsayable
 from posd.profiles.unionpay.data import MAC_COVERED
 from posd.security.cipherkey import CipherKey
 from posd.security.keys import LAYOUTS, Layout, WorkingKeys
@@ -77,7 +77,7 @@ def host_mak(terminal: Terminal, session: Session, keying: Keying, mti: str) -> 
     try:
         mak = mak_of(terminal, session, keying)
     except KeyTrouble as error:
-        raise CannotEncode(f"{mti}: {error}") from None
+        raise unsayable(mti, error) from None
     if mak is None:
         raise CannotEncode(f"{mti}: there is no MAC key; sign in first")
     return mak

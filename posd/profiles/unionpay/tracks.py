@@ -11,6 +11,7 @@ from posd.core.state import Session
 from posd.errors import CannotEncode, KeyTrouble
 from posd.iso8583.message import Message
 from posd.profiles.contract import Terminal
+from posd.profiles.packing import unsayable
 from posd.profiles.unionpay.data import ENCRYPTED_TRACKS, NO_SECURITY_CONTROL, TRACKS
 from posd.profiles.unionpay.seal import Keying, keys_of
 from posd.security.cards import CardData
@@ -44,7 +45,7 @@ def with_encrypted_tracks(message: Message, terminal: Terminal, session: Session
             raise CannotEncode(f"{message.mti}: there is no track key; sign in first")
         hidden = {field: encrypt_track(keys.tdk, track) for field, track in tracks.items()}
     except KeyTrouble as error:
-        raise CannotEncode(f"{message.mti}: fields 35 and 36: {error}") from None
+        raise unsayable(f"{message.mti}: fields 35 and 36", error) from None
     control = message.get(53) or NO_SECURITY_CONTROL
     return message.with_({**hidden, 53: f"{control[:2]}{ENCRYPTED_TRACKS}{control[3:]}"})
 

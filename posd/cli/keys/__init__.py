@@ -1,0 +1,1 @@
+"""`posd keys`: what people do to TMKs and to the machine key."""

@@ -1,0 +1,1 @@
+"""Key operations: what is done to TMKs and to the machine key, each behind a durable record of it."""
