@@ -40,6 +40,9 @@ class NacSettings(BaseModel):
     settle_with_reversal_owed: Literal["no", "yes"] = "no"
     transfer_on_repeat: Literal["unconfirmed", "upload"] = "unconfirmed"
     refunds: Literal["reversed", "in_doubt"] = "reversed"
+    reversal_mti: Literal["0400", "0420"] = "0400"
+    reversal_repeat_digit: Literal["no", "yes"] = "no"
+    totals_timeout_factor: Annotated[float, Field(ge=1, le=10)] = 1.5
     batch_number_first: Annotated[int, Field(ge=1, le=999_999)] = 1
 
 

@@ -11,6 +11,9 @@ NUMBER_DIGITS, AMOUNT_DIGITS, MTI_DIGITS = 6, 12, 4
 TOTALS_LENGTHS = (30, 33, 36, 90)
 ORIGINAL_CHARS = 22
 SETTLE, CLOSE, LOGON, ECHO, TC_UPLOAD = "920000", "960000", "920000", "990000", "940000"
+PARAMETER_LOADS = frozenset({"93", "97"})
+"""The first digits of field 3 of an 0800 that asks for parameters; the last says whether more follow."""
+
 NUMBER_MAX = 999_999
 
 

@@ -57,6 +57,7 @@ LABELS: Mapping[str, tuple[str, str]] = {
     "preauth_void": ("pre-auth. void", "预授权撤销"),
     "completion": ("completion", "预授权完成"),
     "completion_void": ("completion void", "预授权完成撤销"),
+    "void_notice": ("void by advice", "撤销通知"),
     "completion_notice": ("completion notice", "预授权完成通知"),
     "offline_sale": ("offline sale", "离线结算"),
     "adjust": ("adjustment", "结算调整"),

@@ -99,7 +99,7 @@ def store(draft: Draft, event: TransactionRequested, original: Transaction | Non
         )
     )
     rules = draft.rules.kinds[event.kind].original
-    if original is not None and rules is not None and rules.replaces:
+    if original is not None and rules is not None and (rules.replaces or rules.uncounts):
         draft.record(r.AmountReplaced(original.request_id, of))
     limits.after_approval(draft)
     for reply_to in draft.take_waiters(of):

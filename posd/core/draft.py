@@ -19,6 +19,9 @@ from posd.core.state import State
 from posd.errors import InvariantBroken
 from posd.values import Now, RequestId
 
+SLOW = frozenset({ExchangeKind.TOTALS, ExchangeKind.TRAILER})
+"""What a host may have to add up a whole batch for."""
+
 
 class Agenda(Struct, frozen=True):
     """The volatile half of a lane. Times are monotonic seconds."""
@@ -69,7 +72,8 @@ class Draft(Struct):
         if self.to_host is not None:
             raise InvariantBroken("a second host exchange in one step")
         number = self.agenda.tokens_used + 1
-        deadline_s = self.now.monotonic_s + self.rules.reply_timeout_s
+        factor = self.rules.totals_timeout_factor if kind in SLOW else 1.0
+        deadline_s = self.now.monotonic_s + self.rules.reply_timeout_s * factor
         token = f"{self.state.tid}#{number}"
         self.to_host = ToHost(token, kind, message, request_id, deadline_s)
         self.agenda = replace(self.agenda, tokens_used=number, exchange_token=token, exchange_deadline_s=deadline_s)

@@ -34,6 +34,7 @@ class Refusal(StrEnum):
     RESTORED = "restored"
     MALFORMED = "malformed"
     NOT_SUPPORTED = "not_supported"
+    GO_ONLINE = "go_online"
     NOT_REVERSIBLE = "not_reversible"
     NOT_CONFIRMABLE = "not_confirmable"
     NOT_AUTHENTICATED = "not_authenticated"
@@ -76,12 +77,16 @@ class SendTransaction(Struct, frozen=True):
 
 
 class SendReversal(Struct, frozen=True):
-    """0400 for `transaction`, with `reason` in field 39; `icc`: what the terminal told of the chip since."""
+    """0400 for `transaction`, with `reason` in field 39; `icc`: what the terminal told of the chip since.
+
+    `repeat`: one has left before.
+    """
 
     transaction: Transaction
     original: Transaction | None
     reason: str
     icc: str = ""
+    repeat: bool = False
 
 
 class SendAdvice(Struct, frozen=True):

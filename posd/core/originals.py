@@ -209,6 +209,9 @@ def _unlike(
         left = of_minor - _given_minor(state, rules, original, event)
         if event.amount_minor > left:
             return Refusal.AMOUNT_DIFFERS, f"of this {original.kind} {format_amount(left)} is left to give back"
+    elif wanted.changes and event.amount_minor == of_minor:
+        what = "it changes nothing, and could be meant as a void: that says amount zero"
+        return Refusal.AMOUNT_INVALID, what
     elif wanted.tips:
         if (why_not := _tip_too_much(rules, event, wanted, without_tips(state, rules, original))) is not None:
             return why_not

@@ -54,8 +54,10 @@ def attempt(draft: Draft, reversal: Reversal) -> None:
     """Record the attempt, then it may leave. It is encoded anew each time, from facts (D1)."""
     txn = _transaction_of(draft, reversal.request_id)
     original = originals.root_of(draft.state, draft.rules, draft.state.find(txn.original) if txn.original else None)
+    repeat = reversal.last_attempt_ms is not None
     draft.record(r.ReversalAttempted(reversal.request_id, reversal.attempts + 1, reversal.reason))
-    draft.send(ExchangeKind.REVERSAL, SendReversal(txn, original, reversal.reason, reversal.icc), reversal.request_id)
+    message = SendReversal(txn, original, reversal.reason, reversal.icc, repeat)
+    draft.send(ExchangeKind.REVERSAL, message, reversal.request_id)
 
 
 def answered(draft: Draft, reversal: Reversal, answer: HostAnswer) -> None:

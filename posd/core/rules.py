@@ -24,6 +24,7 @@ class TxnKind(StrEnum):
     EC_TRANSFER_LOAD = "ec_transfer_load"
     EC_CASH_LOAD_VOID = "ec_cash_load_void"
     COMPLETION_NOTICE = "completion_notice"
+    VOID_NOTICE = "void_notice"
     OFFLINE_SALE = "offline_sale"
     ADJUST = "adjust"
     TIP = "tip"
@@ -76,7 +77,7 @@ class OriginalRules(Struct, frozen=True):
     approval code and date: what we know of it is checked, what we do not know is the host's to judge.
     `takes_back`: it undoes its original; `uncounts`: then its original counts nowhere any more, nor does itself
     (reference 2.4), else both stay in the totals, on both sides. `replaces`: its amount counts in place of the
-    original's (an adjustment).
+    original's (an adjustment); `changes`: it has to be another amount.
     `shared`: several may refer to one original, until its amount is used up (refunds). `reports`: it only tells what
     became of its original, of any batch that we know: it uses nothing, and nothing can be in its way.
     `percent_min`, `percent_max`: its amount as a part of the original's; None: any. `tips`: its amount has a tip in it,
@@ -88,6 +89,7 @@ class OriginalRules(Struct, frozen=True):
     takes_back: bool = False
     uncounts: bool = False
     replaces: bool = False
+    changes: bool = False
     shared: bool = False
     reports: bool = False
     tips: bool = False
@@ -211,6 +213,8 @@ class Rules(Struct, frozen=True):
     advice_retry: Gaps = Gaps(5.0, 300.0)
     tip_percent_max: int = 20
     """A tip may be so much of what was sold; 0: none is taken."""
+    totals_timeout_factor: float = 1.0
+    """So much longer than for other answers is waited for those to the totals and the end message (reference 2.5)."""
     stuck_retry_s: float = 1800.0
     on_stuck: OnStuck = OnStuck.CONTINUE
     settle_hold_max_s: float = 900.0

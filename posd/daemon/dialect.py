@@ -73,4 +73,6 @@ def _nac(settings: Settings) -> NacKnobs:
         settle_with_reversal_owed=nac.settle_with_reversal_owed == "yes",
         transfer_on_repeat=nac.transfer_on_repeat == "upload",
         refunds=nac.refunds,
+        reversal_mti=nac.reversal_mti,
+        reversal_repeat_digit=nac.reversal_repeat_digit == "yes",
     )

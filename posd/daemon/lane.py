@@ -438,7 +438,8 @@ class Lane:
     def _incoming(self, arrived: Arrived, peer: str, now: Now, request_id: RequestId | None = None) -> MessageRow:
         masked = self.profile.masked(arrived.message)
         known = request_id or self._request_in_flight(arrived, peer)
-        return incoming_row(self.terminal.tid, arrived, masked, peer, now, known, self._key_batch(known))
+        batch = self.profile.batch_told(arrived.message)
+        return incoming_row(self.terminal.tid, arrived, masked, peer, now, known, batch, self._key_batch(known))
 
     def _request_in_flight(self, arrived: Arrived, peer: str) -> RequestId | None:
         """An answer of the host belongs to the request that waits for it."""

@@ -41,11 +41,12 @@ def incoming_row(
     peer: str,
     now: Now,
     request_id: RequestId | None,
+    batch: int | None,
     key_batch: int,
 ) -> MessageRow:
-    """A message that came. `key_batch` as above."""
+    """A message that came. `batch`: what it says itself; `key_batch` as above."""
     message = arrived.message
-    trace, management, number = message.get(11), message.get(60) or "", message.get(2)
+    trace, number = message.get(11), message.get(2)
     return MessageRow(
         tid=tid,
         at_ms=now.wall_ms,
@@ -57,7 +58,7 @@ def incoming_row(
         request_id=request_id,
         stan=int(trace) if trace else None,
         rrn=message.get(37),
-        batch=int(management[2:8]) if len(management) >= 8 else None,
+        batch=batch,
         secret=number.encode() if number and key_batch else None,
         key_batch=key_batch,
     )

@@ -21,6 +21,7 @@ def rules_of(settings: Settings, terminal: TerminalSettings, profile: Profile) -
         due_times=schedule.at,
         zone=schedule.zone,
         reply_timeout_s=host.reply_timeout_s,
+        totals_timeout_factor=1.0 if profile.has_keys else host.nac.totals_timeout_factor,
         terminal_timeout_s=settings.door.terminal_timeout_s,
         connect_timeout_s=host.longest_connect_s,
         echo_interval_s=host.echo_interval_s,

@@ -128,8 +128,7 @@ class StationLane:
                 stan = int(trace) if trace else None
                 noted = self._station.unmatched(message.mti, arrived.tid, stan, because, now)
                 if noted is not None:
-                    came = incoming_row(STATION, arrived, self._profile.masked(message), "host", now, None, 0)
-                    yield Step((came, _row(noted[0], now)), (noted[1],))
+                    yield Step((self._came(arrived, "host", now), _row(noted[0], now)), (noted[1],))
             case Garbage(peer=peer, length=length, because=because):
                 noted = self._station.unreadable(peer, length, because, now)
                 if noted is not None:
@@ -141,6 +140,10 @@ class StationLane:
             case _:
                 assert_never(item)
 
+    def _came(self, arrived: Arrived, peer: str, now: Now) -> Row:
+        profile, message = self._profile, arrived.message
+        return incoming_row(STATION, arrived, profile.masked(message), peer, now, None, profile.batch_told(message), 0)
+
     def adopt(self, step: Step) -> None:
         """The station has nothing to become true."""
 
@@ -151,8 +154,7 @@ class StationLane:
         noted = self._station.unreadable("terminal", len(arrived.body), item.because, now)
         rows: list[Row] = []
         if noted is not None:
-            masked = self._profile.masked(arrived.message)
-            rows += [incoming_row(STATION, arrived, masked, "terminal", now, None, 0), _row(noted[0], now)]
+            rows += [self._came(arrived, "terminal", now), _row(noted[0], now)]
             rows += [outgoing_row(STATION, encoded, "terminal", now, None, 0)] if encoded is not None else []
         effects = (noted[1],) if noted is not None else ()
         answer = fx.ToTerminal(item.reply_to, fx.Refused(item.refusal, item.because))

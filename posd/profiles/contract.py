@@ -167,6 +167,9 @@ class Profile(Protocol):
     def refuse(self, envelope: Envelope, message: Message, refusal: str, now: Now) -> Outgoing | None:
         """An answer to what could be read of a message; None where the MTI says that it wants none."""
 
+    def batch_told(self, message: Message) -> int | None:
+        """The batch number that a message says, whatever else stands in its fields; None: it says none."""
+
     def masked(self, message: Message) -> Mapping[str, str]:
         """What may be shown of a message."""
 

@@ -19,7 +19,7 @@ from simulators.host.nac_reversal import reverse
 from simulators.host.nac_settlement import settle, upload
 from simulators.host.request import read_stan
 from simulators.host.settings import HostSettings
-from simulators.nac_fields import ECHO, LOGON
+from simulators.nac_fields import ECHO, LOGON, PARAMETER_LOADS
 
 UNKNOWN_TERMINAL, WRONG_MERCHANT, FORMAT_ERROR, BAD_MAC, NOT_SUPPORTED = "89", "03", "30", "88", "12"
 WITH_MAC = frozenset({"0100", "0200", "0220", "0400"})
@@ -143,12 +143,23 @@ class NacAcquirer:
                 return request.reply(NOT_SUPPORTED)
 
     def _manage(self, request: NacRequest) -> Message:
-        """Logon and echo need no keys; parameter load is not simulated (12)."""
+        """Logon and echo need no keys. Parameters are given in two parts: the last digit of field 3 says which."""
         if request.refuse is not None:
             return request.reply(request.refuse)
+        if request.code[:2] in PARAMETER_LOADS and request.nac.parameters:
+            return self._parameters(request)
         if request.code == LOGON:
             request.terminal.sign_ins += 1
         return request.reply(APPROVED if request.code in (LOGON, ECHO) else NOT_SUPPORTED)
+
+    @staticmethod
+    def _parameters(request: NacRequest) -> Message:
+        whole, process = request.nac.parameters, request.code[:5]
+        half = (len(whole) + 1) // 2
+        first = request.code.endswith("0")
+        return request.reply(
+            APPROVED, {3: process + ("1" if first else "0"), 60: whole[:half] if first else whole[half:]}
+        )
 
     def _mac_fits(self, mti: str, message: Message, raw_body: bytes) -> bool:
         if not self._mac_key or mti not in WITH_MAC:

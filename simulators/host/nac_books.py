@@ -61,9 +61,14 @@ class Entry:
     times_reversed: int = 0
     times_asked: int = 1
 
+    @property
+    def is_void(self) -> bool:
+        """A void, online or as an adjustment to zero."""
+        return self.kind is Kind.VOID or (self.kind is Kind.ADJUST and self.requested_minor == 0)
+
     def side(self, voids: Voids) -> Side | None:
         """Where it stands in field 63. A voided sale nowhere, or, credited, with its void on the other side (2.4)."""
-        if self.kind is Kind.VOID and voids == "credited" and self.original and self.state is EntryState.APPROVED:
+        if self.is_void and voids == "credited" and self.original and self.state is EntryState.APPROVED:
             return "refund" if self.original.kind in SALES else "sale"
         alive = self.state is EntryState.APPROVED or (self.state is EntryState.VOIDED and voids == "credited")
         if not alive:
@@ -71,7 +76,8 @@ class Entry:
         return "sale" if self.kind in SALES else "refund" if self.kind in REFUNDS else None
 
     def as_record(self, voids: Voids) -> Record:
-        return Record(self.stan, self.invoice, self.pan, self.amount_minor, self.side(voids) == "refund")
+        undone = self.original.amount_minor if self.is_void and self.original else self.amount_minor
+        return Record(self.stan, self.invoice, self.pan, undone, self.side(voids) == "refund")
 
     def dump(self) -> dict[str, object]:
         return {

@@ -126,7 +126,7 @@ def _take(request: NacRequest, batch: Batch) -> str:
 
 def _origin(entry: Entry | None) -> Entry | None:
     """What an adjustment adjusted, which is what counts; anything else is itself."""
-    return entry.original if entry is not None and entry.kind is Kind.ADJUST else entry
+    return entry.original if entry is not None and entry.kind is Kind.ADJUST and not entry.is_void else entry
 
 
 def _match(request: NacRequest, batch: Batch, entry: Entry | None, record: Record) -> None:

@@ -164,6 +164,7 @@ class NacBehaviour(Model):
     closing: Literal["matched", "uploaded"] = Field(default="matched", description="what makes a closing agree")
     out_of_balance: Literal["77", "95"] = Field(default="77", description="how a closing says so")
     repeat_after_close: Literal["same", "77", "80", "85", "95"] = "same"
+    parameters: str = Field(default="", max_length=200, description="field 60 of a parameter load; empty: 12 to it")
     reversal_unknown: str = Field(default="00", pattern=r"^[0-9A-Z]{2}$")
     pad: Literal["0", "F", "right"] = Field(default="0", description="odd variable-length numbers (2.2)")
     mac_key: str = Field(default="", pattern=r"^([0-9A-Fa-f]{32})?$", repr=False, description="empty: no MAC at all")

@@ -38,6 +38,7 @@ def _offline_sale(terminal: NacTerminal, step: Step) -> Sent:
 STEPS: dict[str, Made] = {
     "logon": Made(lambda t, s: t.logon(), "", "0800/920000"),
     "echo": Made(lambda t, s: t.echo(), "", "0800/990000"),
+    "load": Made(lambda t, s: t.load(str(s.get("code", "930000"))), "[code]", "0800/930000: ask for parameters"),
     "sale": Made(_sale, f"{MONEY} [, tip]", "0200; the amount holds the tip"),
     "refund": Made(lambda t, s: t.refund(card_of(s), amount_of(s)), MONEY, "0200/200000"),
     "void": Made(lambda t, s: t.void(_stan(s)), "of_stan", "0200/020000 or 220000: a sale or refund of this batch"),

@@ -87,6 +87,10 @@ class NacTerminal:
         """Without trace and merchant (sample N2)."""
         return self._sent("echo", "0800", {3: ECHO, 24: self.nii, 41: self.tid})
 
+    def load(self, code: str = "930000") -> Sent:
+        """An 0800 that asks for parameters."""
+        return self._management("load", "0800", code, {})
+
     def sale(self, card: CardInHand, amount_minor: int, tip_minor: int = 0) -> Sent:
         return self._financial(
             "sale", "0200", SALE, card, amount_minor, {54: _amount(tip_minor) if tip_minor else None}
@@ -171,10 +175,10 @@ class NacTerminal:
         return Totals(len(sold), sum(sold), len(refunded), sum(refunded))
 
     def answers(self, sent: Sent, answer: Message) -> bool:
-        """Is this the answer to that request? By MTI, terminal, processing code and trace."""
-        return int(answer.mti) == int(sent.message.mti) + 10 and all(
-            answer.get(number) == sent.message.get(number) for number in (3, 11, 41)
-        )
+        """Is this the answer to that request? By MTI, terminal, trace and processing code, less its last digit."""
+        codes = {(message.get(3) or "")[:5] for message in (sent.message, answer)}
+        same = all(answer.get(number) == sent.message.get(number) for number in (11, 41))
+        return int(answer.mti) == int(sent.message.mti) + 10 and same and len(codes) == 1
 
     def take(self, sent: Sent, answer: Message, body: bytes) -> dict[str, object]:
         """Read the answer of a request: log and batch; the result as JSON-ready values without card data."""

@@ -1,6 +1,7 @@
 """What a NAC shop may not be sure of: repeated closes, reversals that may name two, refunds, a till at a terminal."""
 
 import asyncio
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ import pytest
 
 from posd.core import events as e
 from posd.core.state import CloseOutcome, ReversalStatus, TxnStatus
-from posd.daemon.control.server import Request
+from posd.daemon.control.server import ControlFailed, Request
 from posd.daemon.control.verbs import Control
 from simulators.fields import mask_pan
 from simulators.terminal.core import CardInHand, Sent
@@ -98,10 +99,14 @@ def test_d20_how_a_batch_closed_is_unconfirmed_where_only_a_repeat_was_answered(
 def test_d7_a_wrong_batch_number_is_set_by_a_person_and_sales_go_on(nac: Any) -> None:
     async def story(shop: NacStage) -> None:
         await shop.start()
-        control = Control(shop.daemon)
+        control, asked = Control(shop.daemon), list[str]()
 
         async def ask(verb: str, **args: Any) -> Any:
-            (reply,) = [one async for one in control.handle(Request(f"r{len(shop.said)}", verb, args, 0))]
+            asked.append(verb)
+            try:
+                (reply,) = [one async for one in control.handle(Request(f"r{len(asked)}", verb, args, 0))]
+            except ControlFailed as failed:
+                return failed
             return reply.data
 
         await shop.sale("10.00")
@@ -111,8 +116,12 @@ def test_d7_a_wrong_batch_number_is_set_by_a_person_and_sales_go_on(nac: Any) ->
         found = {one["code"]: one["to_do"] for one in (await ask("status"))["findings"]}
         assert f"posd terminal batch {TID} --number N" in found["batch_number_refused"]
         wish = {"tid": TID, "by": "anna", "reason": "the acquirer has batch 1 open", "number": 1}
-        await shop.until(lambda: shop.state().exchange is None)
-        said = await ask("terminal.batch", **wish)
+        tried = [await ask("terminal.batch", **wish)]
+        while isinstance(tried[-1], ControlFailed):
+            assert "on its way" in str(tried[-1])
+            await asyncio.sleep(0.02)
+            tried.append(await ask("terminal.batch", **wish))
+        said = tried[-1]
         assert "is 000001 from now on (it was 000005)" in said["text"]
         await shop.until(lambda: shop.state().batch.identity == 2)
         assert (shop.batches()[0]["settlements"][-1]["code"], shop.state().batch.number) == ("00", 2)
@@ -223,6 +232,131 @@ def test_d13_where_the_acquirer_takes_no_reversal_of_a_refund_it_is_in_doubt(nac
         assert shop.batches()[0]["settlements"][0]["code"] == "00"
 
     play(nac(faults=(LOST_REFUND,), change={"host": {"nac": {"refunds": "in_doubt"}}}), story)
+
+
+# --- voids by advice, and what may not be one ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("disagree", ["never", "totals"])
+@pytest.mark.parametrize("voids", ["excluded", "credited"])
+def test_a_void_by_advice_voids_at_the_host_too(nac: Any, voids: str, disagree: str) -> None:
+    async def story(shop: NacStage) -> None:
+        await shop.start()
+        sold, kept = await shop.sale("10.00"), await shop.sale("20.00")
+        told = await shop.do("offline_sale", amount="7.00", card=OTHER, expiry=EXPIRY, approval="123456")
+        assert (await shop.do("tip", of_stan=told["stan"], tip="1.00"))["outcome"] == "approved"
+        for one in (sold, told):
+            assert (await shop.do("adjust", of_stan=one["stan"], amount="0.00"))["outcome"] == "approved"
+        assert (await shop.do("adjust", of_stan=sold["stan"], amount="5.00"))["code"] == "12", "it was voided"
+        assert (await shop.do("void", of_stan=kept["stan"]))["outcome"] == "approved"
+        assert (await shop.sale("30.00"))["outcome"] == "approved"
+        await shop.command(lambda of: e.SettleNow(of, "anna"))
+        await shop.until(lambda: shop.state().batch.identity == 2)
+        (closed,) = shop.batches()[0]["settlements"]
+        assert (closed["code"], closed["end_code"]) == (("00", None) if disagree == "never" else ("95", "00"))
+        assert closed["differences"] == []
+        last = shop.state().last_close
+        assert last is not None
+        assert last.outcome is CloseOutcome.AGREED
+        assert (shop.spent(), shop.spent(OTHER)) == (3_000, 0)
+        assert shop.remarks() == []
+
+    play(nac(change={"host": {"nac": {"voids": voids}}}, nac={"voids": voids, "disagree": disagree}), story)
+
+
+def test_an_adjustment_that_changes_nothing_is_refused_and_never_guessed_to_be_a_void(nac: Any) -> None:
+    async def story(shop: NacStage) -> None:
+        await shop.start()
+        sold = await shop.sale("10.00")
+        assert (await shop.do("adjust", of_stan=sold["stan"], amount="10.00"))["code"] == "13"
+        assert (await shop.do("adjust", of_stan=sold["stan"], amount="9.00"))["outcome"] == "approved"
+        assert shop.received("0220", TID) == []
+
+    play(nac(), story)
+
+
+@pytest.mark.parametrize("f3", ["200000", "220000"])
+def test_d13_what_is_done_to_a_refund_is_refused_by_name_and_done_online(nac: Any, f3: str) -> None:
+    async def story(shop: NacStage) -> None:
+        await shop.start()
+        refund = await shop.do("refund", amount="3.00", card=CARD, expiry=EXPIRY)
+        told = await said(shop, "0220", f2=CARD, f3=f3, f4="000000000300", f14=EXPIRY, f60="000000000500", f62="000009")
+        assert told["code"] == "40"
+        (row,) = shop.rig.records("request_refused")
+        assert "go_online" in row.payload
+        assert "0200/" + f3 in row.payload
+        assert (await shop.do("void", of_stan=refund["stan"]))["outcome"] == "approved"
+        assert shop.received("0220", TID) == []
+        assert shop.spent() == 0
+
+    play(nac(), story)
+
+
+# --- parameters, and the forms of a reversal -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("code", ["930000", "970000"])
+def test_a_terminals_parameter_load_goes_on_to_the_host_and_back(nac: Any, code: str) -> None:
+    async def story(shop: NacStage) -> None:
+        await shop.start()
+        terminal = shop.nac_terminal().terminal
+        first, last = terminal.load(code), terminal.load(code[:5] + "1")
+        for sent in (first, last):
+            assert (await shop.nac_terminal().exchange(sent, 6.0))["code"] == "00"
+        rows = shop.rig.messages("out", "terminal", "0810")
+        told = [json.loads(row.fields) for row in rows]
+        assert [one["3"] for one in told] == [code[:5] + "1", code]
+        assert "".join(one["60"] for one in told) == "TIMEOUT=30;RETRY=3"
+        assert (await shop.sale())["outcome"] == "approved"
+
+    play(nac(nac={"parameters": "TIMEOUT=30;RETRY=3"}), story)
+
+
+def test_what_a_private_field_says_never_fences_a_lane(nac: Any) -> None:
+    async def story(shop: NacStage) -> None:
+        await shop.start()
+        fields = {"f3": "000000", "f4": "000000001000", "f14": EXPIRY, "f62": "000001"}
+        assert (await said(shop, "0200", f2=CARD, f60="PRIVATE DATA", **fields))["code"] == "00"
+        assert (await said(shop, "0800", f3="990000", f60="12X456"))["code"] == "00"
+        assert "lane_fenced" not in shop.events()
+
+    play(nac(), story)
+
+
+def test_a_host_without_parameters_says_so_itself(nac: Any) -> None:
+    async def story(shop: NacStage) -> None:
+        await shop.start()
+        assert (await shop.do("load"))["code"] == "12"
+
+    play(nac(), story)
+
+
+@pytest.mark.parametrize("mti", ["0400", "0420"])
+def test_a_repeated_reversal_may_say_that_it_is_one(nac: Any, mti: str) -> None:
+    async def story(shop: NacStage) -> None:
+        await shop.start()
+        assert (await shop.sale("66.00"))["outcome"] == "declined"
+        await shop.until(lambda: not shop.state().unended_reversals())
+        sent = [row.mti for row in shop.rig.messages("out", "host") if row.mti[:2] == "04"]
+        assert sent == [mti, f"{mti[:3]}1"]
+        assert shop.spent() == 0
+
+    lost = ({"do": "lose_answer", "mti": "0200", "times": 1}, {"do": "lose_answer", "mti": mti, "times": 1})
+    form = {"reversal_mti": mti, "reversal_repeat_digit": "yes"}
+    play(nac(faults=lost, change={"host": {"nac": form}}), story)
+
+
+def test_the_answer_to_the_totals_is_waited_for_longer_than_another(nac: Any) -> None:
+    async def story(shop: NacStage) -> None:
+        await shop.start()
+        await shop.sale()
+        await shop.command(lambda of: e.SettleNow(of, "anna"))
+        await shop.until(lambda: shop.state().batch.identity == 2)
+        assert len(shop.received("0500", TID)) == 1
+
+    slow = {"do": "delay", "mti": "0500", "ms": 600}
+    change = {"host": {"reply_timeout_s": 0.4, "nac": {"totals_timeout_factor": 5}}}
+    play(nac(faults=(slow,), change=change), story)
 
 
 # --- a till beside the terminal --------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from posd.core import effects as fx
 from posd.core.rules import TxnKind
 from posd.core.state import Session
 from posd.iso8583.message import Message
@@ -16,8 +17,8 @@ from posd.profiles.unionpay.data import MATRIX
 from posd.profiles.unionpay.profile import Knobs, UnionPay
 from posd.security.cards import CardData
 from posd.security.keys import ClearTmk
-from posd.values import Tid
-from tests.interop.written import Dialect
+from posd.values import Stan, Tid
+from tests.interop.written import BATCH, Dialect
 
 VECTORS = Path(__file__).parents[2] / "posd" / "vectors"
 
@@ -74,6 +75,12 @@ def unionpay() -> Dialect:
         session=Session(signed_in=True, wrapped_keys=KEYS, generation=1, out_because=""),
         request=unionpay_request,
         options=lambda _: "000500|112200000124|654321|1122",
+        managed=(
+            fx.SendManagement(Stan(1), BATCH, "0800/360", "", {}),
+            fx.SendManagement(Stan(2), BATCH, "0800/370", "9F0605A0000003339F220108", {}),
+            fx.SendManagement(Stan(3), BATCH, "0820/362", "", {"timeout_s": "30", "merchant_name": "小店"}),
+        ),
+        managed_answer="319F0605A000000333",
     )
 
 
@@ -110,9 +117,12 @@ def nac(name: str, wire: str, **knobs: Any) -> Dialect:
         absent={
             "sign off": "no sign-off",
             "chip detail": "chip",
-            "management": "no downloads",
-            "answer: management result": "no downloads",
         },
+        managed=(
+            fx.SendManagement(Stan(1), BATCH, "930000", "", {}),
+            fx.SendManagement(Stan(2), BATCH, "970001", f"60:{b'PART 2'.hex()};62:{b'000001'.hex()}", {}),
+        ),
+        managed_answer=f"3:{b'930001'.hex()};60:{b'TIMEOUT=30'.hex()}",
     )
 
 

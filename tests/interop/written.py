@@ -55,7 +55,7 @@ class Dialect:
     """`moov`: what the Go program calls its wire. `request`: what a terminal sends for a kind and a card.
 
     `options`: what the core keeps of it. `absent`: messages of the core that the dialect does not have, with the words
-    in which its profile says so.
+    in which its profile says so. `managed`: what it asks the host for; `managed_answer`: what comes back.
     """
 
     name: str
@@ -66,6 +66,8 @@ class Dialect:
     request: Callable[[TxnKind, CardData], Message]
     options: Callable[[TxnKind], str]
     absent: Mapping[str, str] = field(default_factory=dict)
+    managed: tuple[fx.SendManagement, ...] = ()
+    managed_answer: str = ""
 
 
 @dataclass(frozen=True)
@@ -138,16 +140,14 @@ def shared_upload(dialect: Dialect) -> tuple[str, fx.HostMessage, Material]:
 TOTALS = Totals(GroupCount(17345, 2, 12345, 1), GroupCount(999_999_999_999, 999, 1, 1))
 
 
-def of_management() -> list[fx.HostMessage]:
+def of_management(dialect: Dialect) -> list[fx.HostMessage]:
     """One of each that moves no money; of the end message both."""
     stan = Stan(999_999)
     return [
         fx.SendSignIn(stan, BATCH),
         fx.SendSignOff(stan, BATCH),
         fx.SendEcho(BATCH),
-        fx.SendManagement(stan, BATCH, "0800/360", "", {}),
-        fx.SendManagement(stan, BATCH, "0800/370", "9F0605A0000003339F220108", {}),
-        fx.SendManagement(stan, BATCH, "0820/362", "", {"timeout_s": "30", "merchant_name": "小店"}),
+        *dialect.managed,
         fx.SendTotals(stan, BATCH, TOTALS),
         fx.SendTrailer(stan, BATCH, 3, balanced=False, totals=TOTALS),
         fx.SendTrailer(stan, BATCH, 0, balanced=True, totals=TOTALS),
@@ -175,7 +175,7 @@ def to_host(dialect: Dialect) -> Iterator[Written]:
         yield encoded(name, message, needs)
     if dialect.name == "unionpay":
         yield encoded(*shared_upload(dialect))
-    for message in of_management():
+    for message in of_management(dialect):
         if words(type(message)) not in dialect.absent:
             yield encoded(words(type(message)), message, Material({}, {}))
     if "chip detail" not in dialect.absent:
@@ -199,9 +199,8 @@ def to_terminal(dialect: Dialect) -> Iterator[Written]:
         yield _answer(dialect, sale, fx.Refused(refusal, ""), f"sale: {refusal}", ())
     keys = dialect.session.wrapped_keys or ""
     yield _answer(dialect, said["sign in"], fx.SignInResult(keys, 0), "sign in: sign in result", ())
-    if "management" in said:
-        block = fx.ManagementResult("00", "319F0605A000000333")
-        yield _answer(dialect, said["management"], block, "management: management result", ())
+    block = fx.ManagementResult("00", dialect.managed_answer)
+    yield _answer(dialect, said["management"], block, "management: management result", ())
     totals = fx.TotalsResult(TOTALS, GroupResult.BALANCED, GroupResult.UNBALANCED)
     yield _answer(dialect, said["totals"], totals, "totals: totals result", ())
 

@@ -72,6 +72,7 @@ def meanings() -> dict[str, tuple[fx.HostMessage, Material]]:
     refund = txn(TxnKind.REFUND, 33, 2_000, "200000|00||||", invoice=3)
     done = txn(TxnKind.COMPLETION_NOTICE, 35, 8_000, "000000|06|110000|1122|112200000031|", invoice=7)
     refund_void = txn(TxnKind.REFUND_VOID, 36, 2_000, "220000|00||||", invoice=3)
+    undone = txn(TxnKind.VOID_NOTICE, 41, 11_000, "020000|00|100512|1122||", original=TIP.request_id)
     certificate = txn(TxnKind.CERTIFICATE, 37, 10_000, "940000|00|||112200000011|")
     given = replace(refund, facts=told(33))
     swipe = txn(TxnKind.SALE, 38, 12_345, "000000|00||||", entry_mode="022", invoice=8, tip_minor=Minor(345))
@@ -94,6 +95,8 @@ def meanings() -> dict[str, tuple[fx.HostMessage, Material]]:
         "offline sale": (fx.SendAdvice(OFFLINE, None), sealed(OFFLINE)),
         "completion": (fx.SendAdvice(done, HELD, HELD), sealed(done)),
         "tip": (fx.SendAdvice(TIP, SOLD, SOLD), sealed(TIP)),
+        "void by advice": (fx.SendAdvice(undone, TIP, SOLD), sealed(undone)),
+        "parameter load": (fx.SendManagement(Stan(42), BATCH, "930000", f"60:{b'A B'.hex()}", {}), Material({}, {})),
         "certificate": (fx.SendAdvice(certificate, SOLD, SOLD), kept),
         "upload of what was adjusted": (fx.SendUpload(Stan(40), BATCH, (TIP,), SOLD, SOLD, True), sealed(TIP)),
         "reversal of a void": (fx.SendReversal(void, TIP, ""), sealed(void)),

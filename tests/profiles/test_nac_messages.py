@@ -11,12 +11,13 @@ from posd.core.answers import AnswerClass, ExchangeKind, GroupResult, MacCheck
 from posd.core.state import Session
 from posd.errors import CannotEncode
 from posd.framing.length_prefix import LengthPrefixed, with_length
+from posd.framing.tpdu import Envelope
 from posd.iso8583.message import Message
 from posd.profiles.contract import Arrived, Material, Terminal
 from posd.profiles.nac.knobs import Knobs
 from posd.profiles.nac.profile import Nac
 from posd.security.keys import ClearTmk
-from posd.values import BatchNumber, Stan, Tid
+from posd.values import BatchNumber, Now, Stan, Tid
 from tests.profiles.nac_meanings import BATCH, CARD, SALE, SOLD, TIP, TOTALS, meanings
 
 VECTORS = Path(__file__).parents[2] / "posd" / "vectors"
@@ -24,6 +25,7 @@ SAMPLES = {row["name"]: row for row in json.loads((VECTORS / "nac.json").read_te
 GENERATED = {row["name"]: row for row in json.loads((VECTORS / "nac_matrix.json").read_text())["messages"]}
 TERMINAL = Terminal(Tid("12345678"), "000000012345678", ClearTmk(b""), mac_required=False)
 NAC = Nac(Knobs())
+NAC_ENVELOPE = Envelope(bytes.fromhex("6000010000"), b"", b"")
 MEANINGS = meanings()
 
 
@@ -115,6 +117,54 @@ def test_a_reversal_has_fields_2_and_14_and_never_35_39_52_or_55() -> None:
         "000001",
     )
     assert not {35, 39, 45, 48, 52, 55} & sent.keys()
+
+
+@pytest.mark.parametrize(
+    ("knobs", "first", "again"),
+    [
+        ({}, "0400", "0400"),
+        ({"reversal_repeat_digit": True}, "0400", "0401"),
+        ({"reversal_mti": "0420"}, "0420", "0420"),
+        ({"reversal_mti": "0420", "reversal_repeat_digit": True}, "0420", "0421"),
+    ],
+)
+def test_the_forms_of_a_reversal(knobs: dict[str, str], first: str, again: str) -> None:
+    profile = Nac(Knobs(**knobs))  # type: ignore[arg-type]
+    material = Material({}, {SALE.request_id: CARD})
+    for repeat, mti in ((False, first), (True, again)):
+        out = profile.encode(fx.SendReversal(SALE, None, "", repeat=repeat), TERMINAL, Session(), material)
+        assert (out.mti, profile.arrive(out.frame).message.get(11)) == (mti, "000011")
+    for answered in ("0410", "0430"):
+        reply = Message(answered, {3: "000000", 11: "000011", 39: "00", 41: "12345678"})
+        key = NAC.answer_key(Arrived(None, b"", reply))  # type: ignore[arg-type]
+        assert key == (ExchangeKind.REVERSAL, Stan(11))
+
+
+def test_a_void_by_advice_says_zero_and_what_it_voids() -> None:
+    sent = fields(*MEANINGS["void by advice"])
+    assert (sent[3], sent[4], sent[60], sent[62]) == ("020000", "000000000000", "000000011000", "000001")
+
+
+def test_a_parameter_load_comes_back_as_it_is() -> None:
+    reply = Message("0810", {3: "930001", 11: "000042", 39: "00", 41: "12345678", 60: "TIMEOUT=30"})
+    answer = NAC.read_answer(
+        Arrived(None, b"", reply),  # type: ignore[arg-type]
+        TERMINAL,
+        Session(),
+        {3: "930000", 11: "000042", 41: "12345678"},
+    )
+    assert (answer.kind, answer.mismatch) == (ExchangeKind.MANAGEMENT, "")
+    asked = Arrived(NAC_ENVELOPE, b"", Message("0800", {3: "930000", 11: "000009", 24: "001", 41: "12345678"}))
+    told = fx.ToTerminal("r", fx.ManagementResult("00", answer.block))
+    out = NAC.encode_answer(asked, told, TERMINAL, Session(), Now(0, 0.0))
+    said = NAC.arrive(out.frame).message
+    assert (said.mti, said.get(3), said.get(11), said.get(39), said.get(60)) == (
+        "0810",
+        "930001",
+        "000009",
+        "00",
+        "TIMEOUT=30",
+    )
 
 
 def test_a_reversal_without_its_card_cannot_be_said() -> None:

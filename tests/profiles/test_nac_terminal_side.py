@@ -74,6 +74,7 @@ def requested(event: e.Event) -> e.TransactionRequested:
         ("0220", {"f37": "112200000011"}, TxnKind.COMPLETION_NOTICE),
         ("0220", {"f3": "020000", "f60": "000000000900"}, TxnKind.ADJUST),
         ("0220", {"f3": "020000", "f54": "000000000100", "f60": "000000000900"}, TxnKind.TIP),
+        ("0220", {"f3": "020000", "f4": "000000000000", "f60": "000000000900"}, TxnKind.VOID_NOTICE),
         ("0320", {"f3": "940000", "f60": "0200000011" + " " * 12}, TxnKind.CERTIFICATE),
     ],
 )
@@ -101,6 +102,36 @@ def test_a_reversal_names_its_original(mti: str) -> None:
     assert held.original == requested(asked("0100", f3="300000", f25="06")).request_id
 
 
+def test_a_void_by_advice_is_of_the_amount_that_it_voids() -> None:
+    event = requested(asked("0220", f3="020000", f4="000000000000", f60="000000000900"))
+    assert (event.amount_minor, event.original) == (900, e.OriginalPointer(None, None, None, invoice=1))
+
+
+@pytest.mark.parametrize(
+    ("f3", "f25", "mtis"),
+    [
+        ("000000", "00", ["0200", "0100"]),
+        ("000000", "06", ["0100", "0200"]),
+        ("300000", "06", ["0100"]),
+        ("200000", "00", ["0200"]),
+    ],
+)
+def test_a_reversal_may_be_of_a_0100_with_the_code_of_a_sale(f3: str, f25: str, mtis: list[str]) -> None:
+    event = asked("0400", f3=f3, f25=f25)
+    assert isinstance(event, e.ReversalRequested)
+    meant = [of for of in (event.original, event.or_original) if of is not None]
+    assert meant == [f"12345678/000001/000011/{mti}/{f3}" for mti in mtis]
+    sold = requested(asked("0200"))
+    assert sold.card is not None
+    assert event.card == sold.card.digest
+
+
+@pytest.mark.parametrize("code", ["930000", "930001", "970000"])
+def test_a_parameter_load_is_for_the_host_to_answer(code: str) -> None:
+    event = read(Message("0800", {3: code, 11: "000020", 48: "123", 60: "A B"}))
+    assert event == e.TerminalManagement(code, f"3:{code.encode().hex()};60:{b'A B'.hex()}", "r", 0.0)
+
+
 def test_its_own_close() -> None:
     totals = read(Message("0500", {3: "920000", 11: "000020", 60: "000007", 63: "002000000015000001000000002000"}))
     assert isinstance(totals, e.TerminalTotalsGiven)
@@ -122,8 +153,11 @@ def test_its_own_close() -> None:
         ("0200", {"f2": None}, "malformed"),
         ("0200", {"f54": "12"}, "malformed"),
         ("0200", {"f3": "310000"}, "not_supported"),
-        ("0220", {"f3": "200000"}, "not_supported"),
-        ("0800", {"f3": "930000"}, "not_supported"),
+        ("0220", {"f3": "200000"}, "go_online"),
+        ("0220", {"f3": "220000", "f4": "000000000000", "f60": "000000001000"}, "go_online"),
+        ("0220", {"f3": "220000", "f60": "000000001000"}, "go_online"),
+        ("0220", {"f3": "020000", "f4": "000000000000"}, "malformed"),
+        ("0800", {"f3": "940000"}, "not_supported"),
         ("0620", {}, "not_supported"),
         ("0200", {"f37": "1|2"}, "malformed"),
         ("0200", {"f64": "0123456789ABCDEF"}, "bad_mac"),

@@ -31,11 +31,12 @@ HOSTS_WORD = {
     "preauth": "pre_auth",
     "offline_sale": "offline_sale",
     "completion_notice": "completion",
+    "void_notice": "adjust",
     "adjust": "adjust",
     "tip": "adjust",
 }
 SOLD = frozenset({"sale", "offline_sale", "completion_notice", "adjust", "tip"})
-ADVICES = frozenset({"offline_sale", "completion_notice", "adjust", "tip"})
+ADVICES = frozenset({"offline_sale", "completion_notice", "void_notice", "adjust", "tip"})
 STANDING = frozenset({"approved", "voided"})
 
 

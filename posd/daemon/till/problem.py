@@ -83,6 +83,7 @@ STATUS: Mapping[Refusal, tuple[int, str]] = {
     Refusal.RESTORED: (503, f"a person first has to say what the tills have: posd restore-gap list{AGAIN}"),
     Refusal.MALFORMED: (409, f"it cannot be said to the host as it stands; see posd's log{AGAIN}"),
     Refusal.NOT_SUPPORTED: (409, f"see posd check-config{AGAIN}"),
+    Refusal.GO_ONLINE: (409, f"order it as a request of its own{AGAIN}"),
     Refusal.NOT_REVERSIBLE: (409, "look at the transaction: GET it by its id"),
     Refusal.NOT_CONFIRMABLE: (
         409,

@@ -48,6 +48,7 @@ MATRIX: Mapping[TxnKind, Row] = MappingProxyType(
         TxnKind.PREAUTH: Row("0100", "30", _CARD, PREAUTH_CONDITION),
         TxnKind.OFFLINE_SALE: Row("0220", "00"),
         TxnKind.COMPLETION_NOTICE: Row("0220", "00", refers=True),
+        TxnKind.VOID_NOTICE: Row("0220", "02", refers=True, tells_original=True),
         TxnKind.ADJUST: Row("0220", "02", refers=True, tells_original=True),
         TxnKind.TIP: Row("0220", "02", refers=True, tells_original=True),
         TxnKind.CERTIFICATE: Row("0320", CERTIFICATES[:2], refers=True),
@@ -59,9 +60,15 @@ KIND_OF: Mapping[tuple[str, str], TxnKind] = MappingProxyType(
     | {("0200", "01"): TxnKind.SALE, ("0100", "00"): TxnKind.PREAUTH, ("0220", "02"): TxnKind.ADJUST}
 )
 """By MTI and the first two digits of field 3. A 0220/00 that names a pre-authorisation completes it, a 0220/02 with a
-tip adds it: from_terminal.py."""
+tip adds it, one with amount zero voids: from_terminal.py."""
 
-TOLD = frozenset({TxnKind.OFFLINE_SALE, TxnKind.COMPLETION_NOTICE, TxnKind.ADJUST, TxnKind.TIP, TxnKind.CERTIFICATE})
+ONLINE_ONLY: Mapping[tuple[str, str], str] = MappingProxyType(
+    {("0220", "20"): "0200/200000", ("0220", "22"): "0200/220000"}
+)
+"""Advices of refunds, and what to send instead. A refund gives money for good: it is never kept and delivered later
+(D13), nor changed or undone so. Whoever tells of one has an answer of the host's for it, or has given nothing yet."""
+
+TOLD = frozenset(kind for kind, row in MATRIX.items() if row.mti in ("0220", "0320"))
 """What tells of something that has happened."""
 
 COMPLETION_PERCENT_MAX = 115
@@ -79,8 +86,8 @@ def kinds_of(voids: str, refunds: str = "reversed") -> Mapping[TxnKind, KindRule
     given_back, taken_again = (Side.NEITHER, Side.NEITHER) if excluded else (Side.CREDIT, Side.DEBIT)
     void = OriginalRules(ADJUSTABLE, takes_back=True, uncounts=excluded)
     refund_void = OriginalRules(frozenset({TxnKind.REFUND}), takes_back=True, uncounts=excluded)
-    replaces = OriginalRules(ADJUSTABLE, replaces=True, percent_min=0, percent_max=None)
-    tips = OriginalRules(ADJUSTABLE, replaces=True, tips=True, percent_min=0, percent_max=None)
+    replaces = OriginalRules(ADJUSTABLE, replaces=True, changes=True, percent_min=0, percent_max=None)
+    tips = OriginalRules(ADJUSTABLE, replaces=True, changes=True, tips=True, percent_min=0, percent_max=None)
     completes = OriginalRules(
         frozenset({TxnKind.PREAUTH}), known=False, percent_min=0, percent_max=COMPLETION_PERCENT_MAX
     )
@@ -99,6 +106,7 @@ def kinds_of(voids: str, refunds: str = "reversed") -> Mapping[TxnKind, KindRule
             TxnKind.PREAUTH: KindRules(True, Side.NEITHER),
             TxnKind.OFFLINE_SALE: _advice(Side.DEBIT),
             TxnKind.COMPLETION_NOTICE: _advice(Side.DEBIT, completes),
+            TxnKind.VOID_NOTICE: _advice(given_back, void),
             TxnKind.ADJUST: _advice(Side.DEBIT, replaces),
             TxnKind.TIP: _advice(Side.DEBIT, tips),
             TxnKind.CERTIFICATE: _advice(Side.NEITHER, of_chip),
@@ -143,6 +151,7 @@ REFUSALS: Mapping[Refusal, str] = MappingProxyType(
         Refusal.RESTORED: "96",
         Refusal.MALFORMED: "30",
         Refusal.NOT_SUPPORTED: "12",
+        Refusal.GO_ONLINE: "40",
         Refusal.NOT_REVERSIBLE: "12",
         Refusal.NOT_CONFIRMABLE: "12",
         Refusal.NOT_AUTHENTICATED: "58",
@@ -152,5 +161,7 @@ REFUSALS: Mapping[Refusal, str] = MappingProxyType(
 )
 """Our own refusals in the dialect's words (reference 2.7, else 1.13)."""
 
-MAC_COVERED = frozenset({"0100", "0110", "0200", "0210", "0220", "0230", "0400", "0410"})
+MAC_COVERED = frozenset(
+    {"0100", "0110", "0200", "0210", "0220", "0230", "0400", "0401", "0410", "0420", "0421", "0430"}
+)
 """Where a MAC stands, if an acquirer wants one at all (reference 2.2, field 64)."""

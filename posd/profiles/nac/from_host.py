@@ -16,6 +16,7 @@ from posd.iso8583.message import Message
 from posd.profiles.codes import Code
 from posd.profiles.contract import Arrived
 from posd.profiles.nac.data import CERTIFICATES, CLOSE, ECHO, MAC_COVERED, TRANSFER
+from posd.profiles.nac.parameters import block_of, is_load
 from posd.profiles.packing import mac_fits
 from posd.security.keys import Tmk
 from posd.security.mac import Mac
@@ -45,6 +46,8 @@ def answer_key(message: Message) -> tuple[ExchangeKind, Stan | None] | None:
         case "0330":
             return (ExchangeKind.TRANSACTION if code == CERTIFICATES else ExchangeKind.UPLOAD), stan
         case "0810":
+            if is_load(code or ""):
+                return ExchangeKind.MANAGEMENT, stan
             return (ExchangeKind.ECHO, None) if code == ECHO else (ExchangeKind.SIGN_IN, stan)
         case mti:
             kind = ANSWERS.get(mti)
@@ -76,6 +79,7 @@ def read_answer(
         amount_minor=int(amount) if amount else None,
         host_clock=f"{date}{time}" if date and time else None,
         host_totals=_result(code) if kind is ExchangeKind.TOTALS else None,
+        block=block_of(message) if kind is ExchangeKind.MANAGEMENT else "",
     )
 
 
@@ -133,5 +137,6 @@ def _mismatch(message: Message, echoed: Mapping[int, str] | None) -> str:
 
 
 def _same_process(mti: str, got: str | None, sent: str) -> bool:
-    """Of an upload the last digit says only whether others follow: some hosts give it back as 0."""
-    return mti == "0330" and got is not None and got[:5] == sent[:5]
+    """Of an upload, and of a parameter load, the last digit says only whether others follow."""
+    carries_more = mti == "0330" or is_load(sent)
+    return carries_more and got is not None and got[:5] == sent[:5]

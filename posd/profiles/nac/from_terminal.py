@@ -15,8 +15,19 @@ from posd.errors import KeyOutOfReach, MalformedMessage
 from posd.iso8583.message import Message
 from posd.iso8583.nac_subfields import AmountText, Field60Batch, Field60Original, Field62Invoice, Field63Totals
 from posd.profiles.contract import Arrived, ReadRequest, Terminal
-from posd.profiles.nac.data import CERTIFICATES, CLOSE, ECHO, KIND_OF, LOGON, MATRIX, PREAUTH_CONDITION, SETTLE
+from posd.profiles.nac.data import (
+    CERTIFICATES,
+    CLOSE,
+    ECHO,
+    KIND_OF,
+    LOGON,
+    MATRIX,
+    ONLINE_ONLY,
+    PREAUTH_CONDITION,
+    SETTLE,
+)
 from posd.profiles.nac.kept import Kept
+from posd.profiles.nac.parameters import block_of, is_load
 from posd.profiles.packing import mac_fits
 from posd.profiles.reading import Unusable, kept_icc, need, trace
 from posd.security.cards import CardData, keyed_digest
@@ -84,6 +95,8 @@ class RequestReader:
                 return ReadRequest(e.TerminalSignInRequested(reply_to, received_s, stan))
             case "0800" if code == ECHO:
                 return ReadRequest(e.TerminalEchoed(reply_to))
+            case "0800" if is_load(code):
+                return ReadRequest(e.TerminalManagement(code, block_of(message), reply_to, received_s))
             case "0100" | "0200" | "0220":
                 return self._transaction(message, terminal, digest_key, reply_to, received_s)
             case "0320" if code[:2] == CERTIFICATES[:2]:
@@ -109,7 +122,7 @@ class RequestReader:
         event = e.TransactionRequested(
             request_id=_request_id(message, terminal, first_mti(message.mti)),
             kind=kind,
-            amount_minor=Minor(int(need(message, 4))),
+            amount_minor=_amount(message, kind),
             terminal_batch=0,
             terminal_stan=trace(message),
             fingerprint=_fingerprint(message, card, digest_key),
@@ -127,6 +140,13 @@ class RequestReader:
         return ReadRequest(event, card)
 
 
+def _amount(message: Message, kind: TxnKind) -> Minor:
+    """Field 4; of a void by advice, which says zero there, what it voids: field 60 (reference 2.4)."""
+    if kind is TxnKind.VOID_NOTICE:
+        return Minor(AmountText.parse(need(message, 60), "60").minor)
+    return Minor(int(need(message, 4)))
+
+
 def first_mti(mti: str) -> str:
     """0401, 0221 and 0321 are repeats of the first; 0420 is a reversal advice (reference 2.6, L)."""
     plain = f"{mti[:3]}0"
@@ -136,11 +156,15 @@ def first_mti(mti: str) -> str:
 def _kind_of(message: Message) -> TxnKind:
     mti, process = first_mti(message.mti), need(message, 3)
     kind = KIND_OF.get((mti, process[:2]))
+    if (instead := ONLINE_ONLY.get((mti, process[:2]))) is not None:
+        raise Unusable(Refusal.GO_ONLINE, f"what is done to a refund is never stored (D13): send it online, {instead}")
     if kind is None:
         raise Unusable(Refusal.NOT_SUPPORTED, f"MTI {mti} with processing code {process} is not served here")
     if kind in (TxnKind.OFFLINE_SALE, TxnKind.COMPLETION_NOTICE):
         return TxnKind.OFFLINE_SALE if message.get(37) is None else TxnKind.COMPLETION_NOTICE
     if kind in (TxnKind.ADJUST, TxnKind.TIP):
+        if not int(need(message, 4)):
+            return TxnKind.VOID_NOTICE
         return TxnKind.ADJUST if message.get(54) is None else TxnKind.TIP
     return kind
 

@@ -24,3 +24,5 @@ class Knobs:
     settle_with_reversal_owed: bool = False
     transfer_on_repeat: bool = False
     refunds: str = "reversed"
+    reversal_mti: str = "0400"
+    reversal_repeat_digit: bool = False

@@ -28,6 +28,7 @@ from posd.security.mac import Mac, ecb_mac, mac_of
 from posd.values import Now, Stan
 
 NO_MAC = "none"
+BATCH_DIGITS = 6
 
 
 class Nac:
@@ -104,6 +105,12 @@ class Nac:
             return None
         built = to_terminal.refusal(message, Refusal(refusal), Session(), now, self.knobs.zone)
         return self._pack(envelope.answered(), built, None, None)
+
+    def batch_told(self, message: Message) -> int | None:
+        """Only totals say it (reference 2.4)."""
+        said = message.get(60) or ""
+        is_number = len(said) == BATCH_DIGITS and said.isascii() and said.isdigit()
+        return int(said) if message.mti[:2] == "05" and is_number else None
 
     def masked(self, message: Message) -> Mapping[str, str]:
         return masked_nac_fields(message)

@@ -14,6 +14,7 @@ from posd.profiles.contract import Material, Terminal
 from posd.profiles.nac.data import CERTIFICATES, CLOSE, ECHO, LOGON, MATRIX, MORE_FOLLOWS, SETTLE, TOLD
 from posd.profiles.nac.kept import Kept
 from posd.profiles.nac.knobs import Knobs
+from posd.profiles.nac.parameters import fields_of
 from posd.security.cards import CardData
 from posd.values import BatchNumber, Stan
 
@@ -30,7 +31,8 @@ def build(message: fx.HostMessage, terminal: Terminal, material: Material, knobs
         case fx.SendChipDetail():
             raise CannotEncode("0320: here a chip's certificate comes from its terminal, as a message of its own")
         case fx.SendManagement():
-            raise CannotEncode("this dialect has no downloads")
+            asked: Fields = {**fields_of(message.block), 3: message.function, 11: _trace(message.stan)}
+            return _message("0800", terminal, knobs, asked)
         case fx.SendEcho():
             return Message("0800", {3: ECHO, 24: knobs.nii, 41: terminal.tid})
         case fx.SendTransaction():
@@ -130,7 +132,8 @@ def _reversal(message: fx.SendReversal, terminal: Terminal, material: Material, 
         fields[62] = invoice_of(txn, root)
     if knobs.times == "always":
         fields |= _times(txn, kept, knobs)
-    return _message("0400", terminal, knobs, fields)
+    mti = f"{knobs.reversal_mti[:3]}1" if message.repeat and knobs.reversal_repeat_digit else knobs.reversal_mti
+    return _message(mti, terminal, knobs, fields)
 
 
 def _advice(message: fx.SendAdvice, terminal: Terminal, material: Material, knobs: Knobs) -> Message:
@@ -146,6 +149,8 @@ def _advice(message: fx.SendAdvice, terminal: Terminal, material: Material, knob
         if message.original is None:
             raise CannotEncode(f"{row.mti}: what this {txn.kind} changes is not known")
         fields[60] = AmountText(message.original.counted_minor).format()
+    if txn.kind is TxnKind.VOID_NOTICE:
+        fields[4] = AmountText(0).format()
     if txn.kind is TxnKind.CERTIFICATE:
         fields |= _certificate(card, root)
     return _message(row.mti, terminal, knobs, fields)

@@ -10,6 +10,7 @@ from posd.errors import CannotEncode
 from posd.iso8583.message import Message
 from posd.profiles.nac.data import CLOSE, REFUSALS, TRANSFER
 from posd.profiles.nac.from_terminal import first_mti
+from posd.profiles.nac.parameters import fields_of
 from posd.values import Now
 
 ECHOED = (3, 4, 11, 24, 41)
@@ -28,8 +29,8 @@ def build(request: Message, answer: fx.ToTerminal, session: Session, now: Now, z
             fields |= _told(facts) | ({4: f"{part:012d}"} if part is not None else {})  # D15
         case fx.Refused(refusal=refusal):
             fields[39] = REFUSALS[refusal]
-        case fx.ManagementResult():
-            raise CannotEncode("this dialect has no downloads")
+        case fx.ManagementResult(code=code, block=block):
+            fields |= {**fields_of(block), 39: code}
         case fx.SignInResult():
             fields[39] = APPROVED
         case fx.TotalsResult() as totals:

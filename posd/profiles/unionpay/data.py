@@ -291,6 +291,7 @@ REFUSALS: Mapping[Refusal, str] = MappingProxyType(
         Refusal.RESTORED: "96",
         Refusal.MALFORMED: "30",
         Refusal.NOT_SUPPORTED: "40",
+        Refusal.GO_ONLINE: "40",
         Refusal.NOT_REVERSIBLE: "06",
         Refusal.NOT_CONFIRMABLE: "06",
         Refusal.NOT_AUTHENTICATED: "58",

@@ -36,6 +36,8 @@ from posd.security.keys import SM4, layout_of
 from posd.security.mac import ALGORITHMS, DEFAULT, Output, mac_of
 from posd.values import Now, Stan
 
+BATCH_DIGITS = 6
+
 
 @dataclass(frozen=True, slots=True)
 class Knobs:
@@ -138,6 +140,11 @@ class UnionPay:
             return None
         built = to_terminal.refusal(message, Refusal(refusal), Session(), now, self.knobs.zone)
         return pack(self._codec, _answered(envelope), built, None)
+
+    def batch_told(self, message: Message) -> int | None:
+        """60.2, in every message that has field 60 (reference 1.3)."""
+        said = (message.get(60) or "")[2:8]
+        return int(said) if len(said) == BATCH_DIGITS and said.isascii() and said.isdigit() else None
 
     def masked(self, message: Message) -> Mapping[str, str]:
         return masked_fields(message)
