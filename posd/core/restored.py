@@ -11,7 +11,8 @@ While it lasts, nothing is done that what is not known could make wrong:
   backup was closed without this journal: here it ends *unconfirmed*, and a new one begins. Where the host gives none,
   a named person does (`admit`).
 - *Settlement.* None, until a person ends the gap: the books of the open batch are not whole, and totals or an upload
-  from them could drop what the host has, or claim again what was taken back since. Totals that had been asked in the
+  from them could drop what the host has, or claim again what was taken back since. Then that batch is settled even if
+  it is empty here: the host may have money in it, and says so. Totals that had been asked in the
   backup are *unconfirmed* (D20): the host may have closed the batch since.
 - *What was owed* in the backup, reversals and advices, is held: the host may have acknowledged it since, a person may
   have ended it, and the request that was in flight may have been approved and handed out. Each waits for a person, who

@@ -102,13 +102,13 @@ def _is_to_settle(draft: Draft, txn: Transaction) -> bool:
 
 
 def nothing_to_settle(draft: Draft) -> bool:
-    """No money in the open batch, nothing owed in it, and no chip to tell of."""
-    return _first_money_ms(draft) is None
+    """No money in the open batch, nothing owed in it, and no chip to tell of; and the host cannot have any either."""
+    return _first_money_ms(draft) is None and not draft.state.batch.unknown
 
 
 def skippable(draft: Draft) -> bool:
-    """It ends without a message, unless the acquirer wants empty batches too; after a restore nobody knows."""
-    return draft.state.gap is None and draft.rules.skip_empty and nothing_to_settle(draft)
+    """It ends without a message, unless the acquirer wants empty batches too."""
+    return draft.rules.skip_empty and nothing_to_settle(draft)
 
 
 def waits(draft: Draft) -> limits.Wait | None:

@@ -307,11 +307,15 @@ class Exchange(Struct, frozen=True):
 
 
 class Batch(Struct, frozen=True):
-    """The open batch: `identity` is ours and only grows, `number` is the host's (D7)."""
+    """The open batch: `identity` is ours and only grows, `number` is the host's (D7).
+
+    `unknown`: the host may have more in it than these books, because of a restore (restored.py).
+    """
 
     identity: int
     number: BatchNumber
     opened_at_ms: int
+    unknown: bool = False
 
 
 class Settlement(Struct, frozen=True):

@@ -43,11 +43,16 @@ class MemoryStore:
 
     def crashed(self) -> Self:
         """The store that a restart finds: what was committed, and a working disk."""
-        survivor = type(self)(*self._keys)
-        survivor._head, survivor._snapshots = self._head, dict(self._snapshots)
-        survivor._records, survivor._messages = list(self._records), list(self._messages)
+        survivor = self.copied()
         self._broken = "this store crashed"
         return survivor
+
+    def copied(self) -> Self:
+        """What a backup has: everything that is committed by now."""
+        copy = type(self)(*self._keys)
+        copy._head, copy._snapshots = self._head, dict(self._snapshots)
+        copy._records, copy._messages = list(self._records), list(self._messages)
+        return copy
 
     def write(self, groups: Sequence[Sequence[Row]]) -> int:
         self._refuse_if_broken()

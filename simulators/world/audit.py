@@ -4,9 +4,9 @@ It reads the journal's records by their names, as a person with the books would,
 """
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from posd.journal.contract import RecordView
 from simulators.host.books import Batch, BatchState, Books, Entry, Settlement
@@ -93,6 +93,24 @@ class Close:
     troubles: list[str] = field(default_factory=list)
 
 
+class Numbers(Protocol):
+    """The trace numbers of a gap (loss.Gap)."""
+
+    def holds(self, stan: int) -> bool: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Forgotten:
+    """What a restored journal does not know: `requests` of which something was durable, and the gap of each terminal
+    that posd shows."""
+
+    requests: Collection[str] = ()
+    gaps: Mapping[Any, Numbers] = field(default_factory=dict)
+
+    def may_have(self, tid: str, stan: int) -> bool:
+        return tid in self.gaps and self.gaps[tid].holds(stan)
+
+
 @dataclass(slots=True)
 class Ledger:
     """The journal, read from the first record to the last."""
@@ -102,6 +120,9 @@ class Ledger:
     tids: set[str] = field(default_factory=set)
     _begun: dict[str, tuple[int, int | None]] = field(default_factory=dict)
     _troubles: dict[str, list[str]] = field(default_factory=dict)
+    _restored: set[str] = field(default_factory=set)
+    """Terminals whose open batch is not known whole."""
+    _reconciled: set[str] = field(default_factory=set)
 
     @classmethod
     def read(cls, records: Iterable[RecordView]) -> "Ledger":
@@ -129,6 +150,10 @@ class Ledger:
                 self.requests[known.request_id] = known
             case "settlement_begun":
                 self._begun[record.tid] = (record.at_ms, payload["due_ms"])
+            case "lane_restored":
+                self._restored.add(record.tid)
+            case "gap_resolved":
+                self._reconciled.add(record.tid)
             case "upload_set_aside":
                 self._troubles.setdefault(record.tid, []).append(f"set aside: {payload['code']}")  # D21
             case "settlement_wanted" if payload["cause"] == "host_batch_changed":
@@ -137,7 +162,7 @@ class Ledger:
                 begun_ms = self._begun.pop(record.tid, (record.at_ms, None))[0]
                 self._close(record, begun_ms, payload["due_ms"], "empty")
             case "batch_closed":
-                begun_ms, due_ms = self._begun.pop(record.tid)
+                begun_ms, due_ms = self._begun.pop(record.tid, (record.at_ms, None))
                 self._close(record, begun_ms, due_ms, payload["outcome"])
             case _:
                 self._request(record, payload)
@@ -179,7 +204,14 @@ class Ledger:
     def _close(self, record: RecordView, begun_ms: int, due_ms: int | None, outcome: str) -> None:
         number = record.batch or 0
         troubles = self._troubles.pop(record.tid, [])
+        if record.tid in self._restored:
+            troubles.append("an older journal was restored")
+            if record.tid in self._reconciled and outcome in ("agreed", "out_of_balance"):
+                self._restored.discard(record.tid)
         self.closes.append(Close(record.tid, number, begun_ms, due_ms, outcome, troubles))
+
+
+NOTHING = Forgotten()
 
 
 def audit(
@@ -188,6 +220,7 @@ def audit(
     books: Books,
     agents: Iterable[Agent],
     tills: Iterable[Till],
+    forgotten: Forgotten = NOTHING,
     *,
     unmaced_declines: bool,
     forced: bool,
@@ -197,13 +230,18 @@ def audit(
     entries = _entries(books)
     for known in ledger.requests.values():
         entry = entries.pop((known.tid, known.batch, known.stan), None)
-        _one(stage, known, entry, books, unmaced_declines)
+        if known.request_id in forgotten.requests:
+            stage.count("not known since a restore")
+        else:
+            _one(stage, known, entry, books, unmaced_declines)
     for tid, batch, stan in entries:
-        stage.violate(f"the host has {tid}/{batch}/{stan}, and the journal has not")
+        if not forgotten.may_have(tid, stan):
+            stage.violate(f"the host has {tid}/{batch}/{stan}, and the journal has not")
     for agent in agents:
         for key, view in agent.views.items():
-            _told(stage, key, view, ledger.requests.get(key), agent)
-    audit_tills(stage, ledger.requests, tills)
+            if key not in forgotten.requests:
+                _told(stage, key, view, ledger.requests.get(key), agent)
+    audit_tills(stage, ledger.requests, tills, forgotten.requests)
     _closes(stage, ledger, books, forced)
 
 

@@ -38,6 +38,7 @@ from posd.profiles.unionpay import data, seal
 from posd.profiles.unionpay.profile import UnionPay
 from posd.values import Stan, Tid
 from simulators.world import bugs_lines as lines
+from simulators.world import bugs_restored as lost
 from simulators.world import bugs_tills as tills
 from simulators.world import machine as machines
 from simulators.world.faults import Faults
@@ -341,6 +342,11 @@ BUGS: Mapping[str, Bug] = {
     "late_connection_keeps_trying": Bug(
         lines.late_connection_keeps_trying, faults=replace(ROUGH, delay=0.3), adjust=lines.by("one_shot")
     ),
+    "numbers_used_again": Bug(lost.numbers_used_again, adjust=lost.with_a_loss),
+    "sold_without_a_question": Bug(
+        lost.sold_without_a_question, faults=Faults(terminal_line=0.5, lose=0.1), adjust=lost.with_a_rush
+    ),
+    "old_batch_goes_on": Bug(lost.old_batch_goes_on, adjust=lost.with_a_loss),
     "silence_confirms": Bug(tills.silence_confirms, faults=Faults(till_silent=0.5), adjust=tills.with_tills),
 }
 """At least one seed in twenty must catch each."""

@@ -134,6 +134,12 @@ class Machine:
         self.line.stop()
         self.died()
 
+    def restored(self, store: MemoryStore) -> None:
+        """Another journal is in the place of this dead machine's."""
+        self.store = store
+        self._before = {}
+        self._rows = {}
+
     def check_replay(self) -> None:
         """All records, and a snapshot with those after it, fold to what is adopted."""
         for tid, lane in self.lanes.items():

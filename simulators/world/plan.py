@@ -16,6 +16,8 @@ from simulators.macs import USUAL, Keying
 from simulators.terminal.core import CardInHand
 from simulators.world.days import random_day
 from simulators.world.faults import aside
+from simulators.world.lost import CHANCE as LOST_CHANCE
+from simulators.world.lost import Lost
 from simulators.world.network import Roads
 from simulators.world.terminals import Agent, Script
 
@@ -57,7 +59,8 @@ class Plan:
     does. `chips`: of the cards, how many are read by their chip. `orders`: how many each terminal's till places
     a day; 0: there are no tills. `roads`: posd's own routes over these, else one kept line of the world's own
     (line.py). `host_rules`: faults at certain messages. `kill_at`: the numbered point at which the machine
-    dies. `fail_at`: the numbered commit that fails, and whether its rows are durable all the same."""
+    dies. `fail_at`: the numbered commit that fails, and whether its rows are durable all the same. `lost`: when
+    the journal is lost and an older one restored."""
 
     terminals: int
     days: int
@@ -77,6 +80,7 @@ class Plan:
     kill_at: int | None = None
     fail_at: tuple[int, bool] | None = None
     people: float = 0.0
+    lost: Lost | None = None
 
     @classmethod
     def drawn(cls, random: Random) -> Self:
@@ -84,7 +88,7 @@ class Plan:
         beside = Random()
         beside.setstate(random.getstate())
         beside.seed(beside.getrandbits(64))  # what is drawn from it moves none of the draws below
-        tills, roads, chips = (aside(random, name) for name in ("tills", "roads", "chips"))
+        tills, roads, chips, lost = (aside(random, name) for name in ("tills", "roads", "chips", "lost"))
         requests = random.randint(REQUESTS_MIN, REQUESTS_MAX)
         rules, behaviour = _rules(random), _behaviour(random)
         if rules["unmaced_decline"] is UnmacedDecline.REVERSE:  # its host signs its declines
@@ -102,6 +106,7 @@ class Plan:
             terminals_sign_in="003" if sign_in != "001" and random.random() < 0.5 else sign_in,
             people=random.choice((0.0, 0.0, 0.5)),
             chips=chips.choice(CHIPS),
+            lost=Lost.drawn(lost) if lost.random() < LOST_CHANCE else None,
         )
         return plan.with_keys(beside).with_tills(tills).with_roads(roads)
 

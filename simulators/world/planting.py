@@ -40,8 +40,9 @@ def nothing() -> Iterator[None]:
 
 
 def plain(plan: Plan) -> Plan:
-    """The plan that was drawn, without tills and with the world's own line: what is not needed may not hide a bug."""
-    return replace(plan, orders=0, roads=None)
+    """The plan that was drawn, without tills and losses and with the world's own line: what is not needed may not hide
+    a bug."""
+    return replace(plan, orders=0, roads=None, lost=None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,17 +22,18 @@ from posd.values import Tid
 from simulators.host.books import Batch
 from simulators.host.settings import CardSettings, HostSettings, TerminalSettings
 from simulators.terminal.core import Terminal as Core
-from simulators.world.audit import Ledger, audit
+from simulators.world.audit import Forgotten, Ledger, audit
 from simulators.world.faults import Faults
 from simulators.world.host import Host
 from simulators.world.line import Line
+from simulators.world.loss import Loss
 from simulators.world.machine import Machine
 from simulators.world.network import Network
 from simulators.world.people import People
 from simulators.world.plan import CARDS, DOMESTIC, FOREIGN, LAST_CARD, PIN, RESERVED, Plan
 from simulators.world.stage import Stage
 from simulators.world.terminals import Agent, Script, View
-from simulators.world.tills import Till
+from simulators.world.tills import Belief, Till
 from simulators.world.witness import Witness
 
 MINUTE_MS, HOUR_MS, DAY_MS = 60_000, 3_600_000, 86_400_000
@@ -52,6 +53,7 @@ POWER_OFF_S = (60.0, 2.5 * 86_400.0)
 JUMPS_S = (1.0, 400.0, 3600.0, 86_400.0, 30 * 86_400.0)
 JUMP_LASTS_S = (60.0, 86_400.0)
 OUTAGE_S = (30.0, 4 * 3600.0)
+RECONCILES_S = 600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +117,7 @@ class World:
         self.witness.confirming.within_s = plan.rules.get("confirm_within_s", 0.0)
         self.tills = {tid: self._till(tid) for tid in self.tids} if plan.orders else {}
         self.machine = self._machine(machine)
+        self.loss = Loss(self.stage, self.machine, self.witness, self.host.acquirer.books, self.machine.rules)
         self._people = People(self.stage, self.machine, self.host, self.witness)
         self._power = True
         self._power_was_off = False
@@ -212,6 +215,9 @@ class World:
     def live(self) -> None:
         """The days, the peace after them, and the audit."""
         self._boot()
+        if self.plan.lost is not None:
+            self.stage.after(self.plan.lost.backed_up_s, self.loss.back_up)
+            self.stage.after(self.plan.lost.backed_up_s + self.plan.lost.lost_s, self._lose)
         for day in range(self.plan.days):
             morning_ms = self.morning_ms + day * DAY_MS
             self.stage.run_until(morning_ms)
@@ -264,6 +270,16 @@ class World:
 
         self.stage.after(self.stage.random.uniform(*POWER_OFF_S), on)
 
+    def _lose(self) -> None:
+        """The journal is gone, and an older one restored; by then the doors are open again, or the power is still
+        off."""
+        if self.host.quiet:
+            return
+        alive = self.machine.alive
+        self.loss.lose()
+        if not alive and self._power:
+            self.stage.after(self.stage.random.uniform(*RESTART_S), self._boot)
+
     def _clock_jump(self) -> None:
         if self.host.quiet:
             return
@@ -293,6 +309,7 @@ class World:
         self._boot()
         machine.tick()
         self._people.come()
+        self._reconcile()
         for _ in range(OFF_DAYS_MAX * 24):
             if all(asker.idle for asker in self._askers()):
                 break
@@ -301,6 +318,16 @@ class World:
         if not stage.violations:
             self._nothing_overdue()
         self._last_day()
+
+    def _reconcile(self) -> None:
+        """People compare what a restored journal does not know, until nothing is unknown."""
+        if not self.loss.gaps:
+            return
+        approved = {key: view is View.APPROVED for agent in self.agents.values() for key, view in agent.views.items()}
+        placed = [item for till in self.tills.values() for item in till.placed.items()]
+        approved |= {of: one.belief is Belief.APPROVED for of, one in placed}
+        self.loss.reconcile(approved, busy=any(not till.idle for till in self.tills.values()))
+        self.stage.after(RECONCILES_S, self._reconcile)
 
     def _nothing_overdue(self) -> None:
         """What was approved before a due moment, by the host's time, is closed some hours after it (D18, P6)."""
@@ -341,7 +368,8 @@ class World:
         forced = self.plan.behaviour.unbalance != "none"
         unmaced = self.plan.rules.get("unmaced_decline") != "reverse"
         agents, tills = self.agents.values(), self.tills.values()
-        audit(stage, ledger, books, agents, tills, unmaced_declines=unmaced, forced=forced)
+        forgotten = Forgotten(self.witness.lost, self.loss.gaps)
+        audit(stage, ledger, books, agents, tills, forgotten, unmaced_declines=unmaced, forced=forced)
 
     def _at_rest(self, tid: str, state: State) -> None:
         """After the peace nothing is under way, and nothing is owed but what a person has to end."""
@@ -351,6 +379,8 @@ class World:
         busy = state.exchange is not None and state.exchange.kind is not ExchangeKind.ECHO
         if busy or state.settlement.phase is not SettlementPhase.OPEN:
             self.stage.violate(f"{tid} is not at rest: {state.exchange}, {state.settlement.phase}")
+        if state.gap is not None or state.held():
+            self.stage.violate(f"{tid}: nobody could end what is not known since the restore: {state.gap}")
         if state.undelivered_advices():
             self.stage.violate(f"{tid} still has to deliver {list(state.advices)} on a perfect day")
         if still_open(state):

@@ -1,7 +1,7 @@
 """The audit of the tills: what each was told, against the journal, and the journal against its orders (D6, D16)."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Protocol
 
 from posd.core.rules import TxnKind
@@ -23,14 +23,18 @@ class Known(Protocol):
     reference: str
 
 
-def audit_tills(stage: Stage, requests: Mapping[str, Known], tills: Iterable[Till]) -> None:
-    """Every order of every till."""
+def audit_tills(
+    stage: Stage, requests: Mapping[str, Known], tills: Iterable[Till], forgotten: Collection[str] = ()
+) -> None:
+    """Every order of every till, but those that a restored journal does not know."""
     placed: dict[str, Placed] = {str(of): one for till in tills for of, one in till.placed.items()}
     served = Counter(known.reference for known in requests.values() if known.reference)
     for of, known in requests.items():
-        if MARK in of:
+        if MARK in of and of not in forgotten:
             _served(stage, of, known, placed.get(of), served[known.reference])
     for of, one in placed.items():
+        if of in forgotten:
+            continue
         _told(stage, of, one, requests.get(of))
 
 

@@ -69,6 +69,13 @@ class Witness:
     """(TID, STAN) of which an unspoilt approval was delivered to posd."""
     first_attempts: set[tuple[str, int]] = field(default_factory=set)
     """(TID, STAN) of advices that left once."""
+    lost: set[str] = field(default_factory=set)
+    """Requests of which something was durable that is in no journal any more (loss.py)."""
+    _since_backup: set[str] | None = None
+    _stans: dict[tuple[str, int], object] = field(default_factory=dict)
+    """(TID, STAN) -> what it was used for, in this journal or in one that was lost."""
+    _settled: set[tuple[str, int]] = field(default_factory=set)
+    """(TID, batch number) that the host was told the end of."""
     _records: Counter[Key] = field(default_factory=Counter)
     _left: Counter[Key] = field(default_factory=Counter)
     _frames: set[bytes] = field(default_factory=set)
@@ -83,6 +90,16 @@ class Witness:
         self.confirming = Confirming(self.stage)
         self._canaries = re.compile("|".join(self.pans))
 
+    def backed_up(self) -> None:
+        """From here on everything may be lost."""
+        self._since_backup = set()
+
+    def restored(self) -> None:
+        """What was durable since the backup is not known any more; totals that were asked since are no first ones."""
+        self.lost |= self._since_backup or set()
+        self._since_backup = None
+        self._totals.clear()
+
     # --- what becomes durable --------------------------------------------------------------------------------------
 
     def durable(self, rows: Iterable[Row]) -> None:
@@ -92,6 +109,10 @@ class Witness:
             match row:
                 case RecordRow(tid=tid, kind=kind, request_id=request_id, stan=stan):
                     self._records[tid, kind, request_id or (stan if kind != "echo_started" else None)] += 1
+                    if self._since_backup is not None and request_id is not None:
+                        self._since_backup.add(request_id)
+                    if kind == "batch_closed" and json.loads(row.payload)["outcome"] != "unconfirmed":
+                        self._settled.add((tid, row.batch or 0))
                     self._closes[tid] += kind == "batch_closed"
                     self.confirming.durable(row)
                     if kind in REMEMBERED and request_id is not None:
@@ -131,6 +152,7 @@ class Witness:
 
     def leaves_for_host(self, tid: str, message: fx.ToHost, outgoing: Outgoing) -> None:
         """A message is handed to the line."""
+        self._number_is_new(tid, message, outgoing)
         if isinstance(message.message, fx.SendAdvice):
             self._advice_leaves(tid, message, outgoing)
             return
@@ -151,6 +173,16 @@ class Witness:
             self._asked_once(tid, message.message)
             self.confirming.totals_leave(tid)
 
+    def _number_is_new(self, tid: str, message: fx.ToHost, outgoing: Outgoing) -> None:
+        """A trace number has one use, for ever; what an upload tells has the number of what it tells of."""
+        if outgoing.stan is None or message.kind is ExchangeKind.UPLOAD:
+            return
+        use: object = message.request_id or message.kind
+        if self._stans.setdefault((tid, outgoing.stan), use) != use:
+            self.stage.violate(f"{tid}: STAN {outgoing.stan} of {self._stans[tid, outgoing.stan]} is used for {use}")
+        if isinstance(message.message, fx.SendTotals) and (tid, message.message.batch_number) in self._settled:
+            self.stage.violate(f"{tid}: batch {message.message.batch_number} is settled a second time (D18)")
+
     def _advice_leaves(self, tid: str, message: fx.ToHost, outgoing: Outgoing) -> None:
         """An attempt: durable, not over yet, and without what must not be kept (reference 1.9, P5)."""
         of = message.request_id
@@ -161,7 +193,7 @@ class Witness:
         self.left_ms[of] = self.stage.now_ms
         if self._left[key] > self._records[key] or outgoing.frame not in self._frames:
             self.stage.violate(f"{outgoing.mti} (advice) left before its record was durable (P1)")
-        if any(self._records[tid, kind, of] for kind in ADVICE_IS_OVER):
+        if of not in self.lost and any(self._records[tid, kind, of] for kind in ADVICE_IS_OVER):
             self.stage.violate(f"the advice {of} is over, and was sent again")
         sent = UNIONPAY.decode(split(outgoing.frame, HEADER_BYTES)[1])
         if any(sent.get(number) is not None for number in (35, 36, 52)):
@@ -205,7 +237,7 @@ class Witness:
             self._approval_is_true(tid, request_id)
 
     def _approval_is_true(self, tid: str, request_id: str) -> None:
-        if self._records[tid, "reversal_owed", request_id]:
+        if self._records[tid, "reversal_owed", request_id] and request_id not in self.lost:
             self.stage.violate(f"{request_id} was told approved, and its reversal is owed (D16)")
         if self._records[tid, "advice_stored", request_id]:
             return  # the fact is ours to deliver: whether the host has it is the audit's business

@@ -277,9 +277,13 @@ def test_no_settlement_until_a_person_has_ended_the_gap() -> None:
 
 
 def test_an_empty_batch_is_not_skipped_either() -> None:
-    """It is empty here: what the host has in it is not known."""
+    """It is empty here: what the host has in it is not known, so it is asked."""
     play = put_back(ready()) >> signed_in()
     play.until("2026-03-03 08:00:00") << quiet
+    play >> RESOLVE << done() << sent(ExchangeKind.SIGN_IN)
+    play >> signed_in() << sent(ExchangeKind.TOTALS) >> unbalanced() << sent(ExchangeKind.TRAILER, balanced=False)
+    play >> answered() << recorded(r.BatchClosed, outcome=CloseOutcome.OUT_OF_BALANCE)
+    assert not play.state.batch.unknown
     assert play.every(r.BatchSkipped) == []
 
 

@@ -41,6 +41,9 @@ EXPECTED = {
     "withdrawn_too_late": "arrived though it was not sent, or was taken back",
     "silent_route_keeps_trying": "after its own reversal",
     "late_connection_keeps_trying": "after its own reversal",
+    "numbers_used_again": "is used for",
+    "sold_without_a_question": "authorised twice",
+    "old_batch_goes_on": "",
     "silence_confirms": "and its till never said so",
 }
 """What the world says of each; empty: it depends on the seed."""

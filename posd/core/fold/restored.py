@@ -11,6 +11,7 @@ from posd.core.state import (
     UNDELIVERED,
     UNENDED,
     Gap,
+    ReversalStatus,
     Settlement,
     SettlementPhase,
     State,
@@ -19,6 +20,9 @@ from posd.core.tables import settlement as table
 from posd.values import RequestId
 
 RestoredRecord = r.LaneRestored | r.HostBatchFound | r.TerminalAdmitted | r.GapResolved
+
+WOULD_BE_SENT = UNENDED - {ReversalStatus.CONFLICT}
+"""Of a reversal; one in conflict waits for a person anyhow."""
 
 ASKED = frozenset({SettlementPhase.TOTALS, SettlementPhase.UPLOADING, SettlementPhase.TRAILER})
 """The host was asked to close: it may have done so since."""
@@ -61,6 +65,7 @@ def _restored(state: State, record: r.LaneRestored, at_ms: int) -> State:
     return replace(
         state,
         gap=gap,
+        batch=replace(state.batch, unknown=True),
         stan=record.next_stan,
         exchange=None,
         unconfirmed=(),
@@ -68,7 +73,7 @@ def _restored(state: State, record: r.LaneRestored, at_ms: int) -> State:
         settlement=_settlement(state.settlement),
         # what left after the backup may have gone unanswered: 94, 12 and 25 are judged so (D11, D14)
         reversals={
-            of: replace(one, held=True, unanswered=max(one.unanswered, 1)) if one.status in UNENDED else one
+            of: replace(one, held=True, unanswered=max(one.unanswered, 1)) if one.status in WOULD_BE_SENT else one
             for of, one in state.reversals.items()
         },
         advices={

@@ -214,7 +214,8 @@ def _in_flight(state: State, settlement: Settlement, kind: ExchangeKind, stan: S
 def _closing(state: State, outcome: CloseOutcome, begun_ms: int, at_ms: int, totals: Totals) -> LastClose:
     carried = len(state.unended_reversals()) + len(state.undelivered_advices())
     before_ms = state.last_close.judged_ms if state.last_close is not None else 0
-    judged_ms = before_ms if outcome is CloseOutcome.EMPTY else begun_ms
+    begun = state.settlement.begun_at_ms is not None  # one that only the host's number ended was judged by nobody
+    judged_ms = before_ms if outcome is CloseOutcome.EMPTY or not begun else begun_ms
     batch = state.batch
     return LastClose(batch.identity, batch.number, begun_ms, at_ms, outcome, totals, carried, judged_ms)
 
@@ -233,7 +234,7 @@ def _next_batch(state: State, close: LastClose, number: BatchNumber, at_ms: int)
     closed = {of: txn for of, txn in state.closed.items() if of not in forgotten} | state.transactions
     return replace(
         state,
-        batch=Batch(state.batch.identity + 1, number, at_ms),
+        batch=Batch(state.batch.identity + 1, number, at_ms, unknown=state.gap is not None),
         transactions={},
         closed=closed,
         reversals={of: rev for of, rev in state.reversals.items() if of in closed},
