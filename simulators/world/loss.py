@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from posd.core import events as e
 from posd.core.rules import Rules
-from posd.core.state import ReversalStatus, State
+from posd.core.state import State
 from posd.daemon.lane import Happened
 from posd.daemon.restoring import Jump, mark_older
 from posd.journal.contract import RecordRow, RecordView
@@ -81,7 +81,6 @@ class Loss:
         """By the host's books and the slips (`approved`: what terminals and tills believe). `busy`: tills still ask."""
         for tid, lane in tuple(self.machine.lanes.items()):
             state = lane.engine.state
-            self._end_conflicts(tid, state)
             if state.gap is None:
                 continue
             for of in state.held():
@@ -90,13 +89,6 @@ class Loss:
                 self.machine.offer(tid, Happened(e.AdmitAfterRestore("g1", "person", "nobody asks", None, None)))
             if not state.held():
                 self.machine.offer(tid, Happened(e.ResolveGap("g2", "person", "compared with the bank")))
-
-    def _end_conflicts(self, tid: Tid, state: State) -> None:
-        """The bank says what became of it: nothing is left to send."""
-        for reversal in state.unended_reversals():
-            if reversal.status is ReversalStatus.CONFLICT:
-                event = e.ResolveReversal("g5", "person", "compared with the bank", reversal.request_id)
-                self.machine.offer(tid, Happened(event))
 
     def _end(self, tid: Tid, state: State, of: RequestId, approved: bool) -> None:
         """What the host has is left alone where the customer has it too; anything else is sent after all."""

@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 
 from posd.core import events as e
-from posd.core.state import AdviceStatus, SettlementPhase
+from posd.core.rules import OnStuck
+from posd.core.state import AdviceStatus, ReversalStatus, SettlementPhase
 from posd.daemon.lane import Happened
 from simulators.host.books import BatchState
 from simulators.world.host import Host
@@ -51,6 +52,7 @@ class People:
         """Says of an unconfirmed settlement, and of refunds in doubt, what the host's books say (D13, D20)."""
         self._look_refunds_up()
         self._late_advices_are_settled()
+        self._conflicts_that_block_are_ended()
         for tid, lane in self.machine.lanes.items():
             state = lane.engine.state
             if state.settlement.phase is SettlementPhase.UNCONFIRMED and state.exchange is None:
@@ -67,6 +69,15 @@ class People:
                 late = advice.status is AdviceStatus.STUCK and advice.request_id in state.closed
                 if late and state.exchange is None:
                     event = e.ResolveAdvice("c5", "person", "agreed with the bank", advice.request_id)
+                    self.machine.offer(tid, Happened(event))
+
+    def _conflicts_that_block_are_ended(self) -> None:
+        """A host that denies what it approved: agreed with the bank, or nothing would be sold here any more."""
+        for tid, lane in self.machine.lanes.items():
+            for reversal in lane.engine.state.unended_reversals():
+                blocks = self.machine.rules[tid].on_stuck is OnStuck.BLOCK
+                if blocks and reversal.status is ReversalStatus.CONFLICT:
+                    event = e.ResolveReversal("c6", "person", "agreed with the bank", reversal.request_id)
                     self.machine.offer(tid, Happened(event))
 
     def _closed_there(self, tid: str, number: int) -> bool:
