@@ -135,11 +135,11 @@ def show_command(config: Path, name: str, as_json: bool, utc: bool) -> int:
     """One transaction with its reversal, and what the journal has of it."""
     settings = settings_at(config)
     txn = ask(settings, "txn.show", {"id": name})["transaction"] or _older(settings, name)
-    history = _history(settings, txn["request_id"])
+    history, number_now = _from_journal(settings, txn["request_id"])
     if as_json:
-        print_json({"transaction": txn, "history": history})
+        print_json({"transaction": txn, "card_number": number_now, "history": history})
         return exit_status.GOOD
-    print(pairs(_lines(txn, utc)))
+    print(pairs([*_lines(txn, utc), ("card number", _number_line(number_now, utc))]))
     if txn["reversal"]:
         print(f"\nReversal\n{pairs(_reversal_lines(txn['reversal'], utc))}")
     if history:
@@ -166,14 +166,28 @@ def _older(settings: Settings, name: str) -> View:
         return found
 
 
-def _history(settings: Settings, request_id: str) -> list[dict[str, Any]]:
-    """Empty, and said so, when this user may not read the journal: the transaction itself is known."""
+def _from_journal(settings: Settings, request_id: str) -> tuple[list[dict[str, Any]], View | None]:
+    """Its rows, and whether its card number can be read. Empty, and said so, when this user may not read the journal:
+    the transaction itself is known."""
     try:
         with open_journal(settings) as journal:
-            return journal.timeline(request_id)
+            return journal.timeline(request_id), journal.card_number(request_id)
     except PosdError as error:
         note(f"its history is not shown: {error}")
-        return []
+        return [], None
+
+
+def _number_line(said: View | None, utc: bool) -> str:
+    match said["state"] if said is not None else "":
+        case "kept":
+            return "kept, sealed, until its time is over (cards.numbers_kept_days)"
+        case "gone":
+            since = stamp(said["since"], utc) if said is not None else ""
+            return f"gone since {since}: its time was over, and nobody can read it any more"
+        case "missing":
+            return "cannot be read: its data key is not here; lost? posd backup restore brings keys back"
+        case _:
+            return ""
 
 
 def _lines(txn: View, utc: bool) -> list[tuple[str, str]]:

@@ -127,9 +127,12 @@ class Daemon:
     @property
     def troubles(self) -> list[str]:
         """What of the machine stands in the way, by the names of the alerts."""
-        gone = self.keys is not None and bool(self.keys.because)
-        named = {"disk_nearly_full": not self._room, "clock_unsynchronised": self._in_step is False}
-        named["token_out_of_reach"] = gone
+        named = {
+            "disk_nearly_full": not self._room,
+            "clock_unsynchronised": self._in_step is False,
+            "token_out_of_reach": self.keys is not None and bool(self.keys.because),
+            "card_keys_not_destroyed": self.retention is not None and self.retention.in_trouble,
+        }
         return [name for name, there in named.items() if there]
 
     @property

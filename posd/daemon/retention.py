@@ -111,6 +111,11 @@ class Retention:
         """The keys of each batch, once for each file, whose end is not recorded yet."""
         self._said = ""
 
+    @property
+    def in_trouble(self) -> bool:
+        """Keys whose time is over cannot be destroyed: somebody has to look."""
+        return bool(self._said)
+
     async def keep(self) -> None:
         """For ever."""
         while True:

@@ -75,7 +75,7 @@ class StoredRecord(Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class RecordView:
-    """A record as shown: everything but the ciphertext; `sealed` says whether there is one."""
+    """A record as shown: everything but the ciphertext; `sealed`: there is one, under the key `key_id`."""
 
     sequence: int
     tid: str
@@ -88,11 +88,12 @@ class RecordView:
     rrn: str | None
     batch: int | None
     sealed: bool
+    key_id: str | None
 
     @classmethod
     def of(cls, columns: tuple[Any, ...]) -> "RecordView":
         """`columns` in the order of chain.RECORD_COLUMNS."""
-        return cls(*(*columns[:10], columns[12] is not None))
+        return cls(*(*columns[:10], columns[12] is not None, columns[10]))
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON lines; `payload` stays canonical JSON text."""

@@ -1,6 +1,9 @@
 """The end of card numbers through the whole daemon: recorded, then destroyed wherever the keys were kept (D29)."""
 
+import contextlib
+import io
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +12,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from posd.cli.txn import show_command
 from posd.core import events as e
 from posd.core.answers import AnswerFacts
 from posd.core.state import State
@@ -80,6 +84,17 @@ def opened(stage: Stage, journal: Path, keys: Path) -> SqliteStore:
     return open_store(journal, chain, digest, DataKeys(keys, key), ballast_bytes=0, free_bytes_min=0)
 
 
+def shown(stage: Stage, request_id: str) -> str:
+    """What `posd txn show` says of the card number."""
+    said, path = [io.StringIO(), io.StringIO()], stage.folder / "posd.yaml"
+    for out, as_json in zip(said, (True, False), strict=True):
+        with contextlib.redirect_stdout(out):
+            assert show_command(path, request_id, as_json, utc=True) == 0
+    state = str(json.loads(said[0].getvalue())["card_number"]["state"])
+    assert re.search(rf"^card number +{state}", said[1].getvalue(), re.MULTILINE)
+    return state
+
+
 async def sold_and_settled(stage: Stage) -> tuple[str, str]:
     """A sale of a closed batch, and one of the open one."""
     await stage.start()
@@ -114,6 +129,7 @@ def test_d29_past_its_time_a_batchs_key_is_gone_everywhere(staged: MakeStage, tm
         assert b"pan" in stage.rig.store.secret(new)
         assert stage.differences() == []  # the chain holds
         await stage.end()
+        assert (shown(stage, old), shown(stage, new)) == ("gone", "kept")
         # a backup of before: its rows are whole, and its numbers cannot be read any more, with any of the keys
         for keys in both:
             restored = opened(stage, backup, keys)
@@ -179,10 +195,12 @@ def test_d29_a_folder_of_copies_that_is_not_there_is_said_and_waited_for(staged:
         assert Belongs(TID, 1) not in by_batch(keys_of(stage)), "but here it is"
         (alert,) = stage.alerts("card_keys_not_destroyed")
         assert "copies" in alert["where"]
+        assert "card_keys_not_destroyed" in stage.daemon.troubles
         (stage.folder / "unplugged").rename(copies_of(stage))
         await look(stage)
         assert kinds(stage) == ["numbers_expired", "numbers_destroyed"]
         assert Belongs(TID, 1) not in by_batch(keys_of(stage), copies_of(stage))
+        assert "card_keys_not_destroyed" not in stage.daemon.troubles
 
     play(with_copies(staged()), story)
 

@@ -82,7 +82,7 @@ def test_what_a_view_shows(reader: JournalReader, canary: str) -> None:
     assert record.as_dict() == {
         **{"row": "record", "sequence": 1, "tid": "BBBBBBBB", "kind": "Approved", "version": 1},
         **{"at_ms": 1_765_000_000_000, "payload": '{"n":0}', "request_id": "BBBBBBBB/000001/000001/0200/000000"},
-        **{"stan": 1, "rrn": "000000000000", "batch": 1, "sealed": True},
+        **{"stan": 1, "rrn": "000000000000", "batch": 1, "sealed": True, "key_id": "00000000000000aa"},
     }
     shown = message.as_dict()
     assert (shown["row"], shown["mti"], shown["direction"], shown["peer"]) == ("message", "0200", "out", "host")

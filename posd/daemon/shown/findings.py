@@ -28,6 +28,11 @@ MACHINE = {
         "nothing keeps this machine's clock in step",
         "start a time service, such as systemd-timesyncd or chrony",
     ),
+    "card_keys_not_destroyed": (
+        ALERT,
+        "data keys whose time is over cannot be destroyed: their card numbers can still be read",
+        "the alert in the log says where; if it is backup.keys_to: bring it back, or run posd backup create",
+    ),
 }
 """Troubles of the machine itself, by the names of their alerts."""
 

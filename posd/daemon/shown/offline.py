@@ -14,10 +14,11 @@ from typing import Any, Self
 from posd.core.payload import FOLD_VERSION, load_state
 from posd.core.state import State, Transaction
 from posd.core.station import STATION
-from posd.daemon.assemble import JOURNAL_FOLDER, profile_of
+from posd.daemon.assemble import DATA_KEYS_FOLDER, JOURNAL_FOLDER, profile_of
 from posd.daemon.recover import Recovered, fold, owes
 from posd.daemon.rules import rules_of
 from posd.daemon.shown.batch_rows import STARTED, alone
+from posd.daemon.shown.card_number import card_number
 from posd.daemon.shown.day_check import check_day
 from posd.daemon.shown.findings import daemon_down
 from posd.daemon.shown.questions import (
@@ -65,6 +66,11 @@ def journal_folder(settings: Settings) -> Path:
     return settings.state_dir / JOURNAL_FOLDER
 
 
+def keys_folder(settings: Settings) -> Path:
+    """Where the wrapped data keys are: outside the journal's folder and its backups (D29)."""
+    return settings.state_dir / DATA_KEYS_FOLDER
+
+
 class OfflineJournal:
     """The journal that `settings` name. Raises ConfigError (there is none, or a newer one), StorageFailed.
 
@@ -80,6 +86,7 @@ class OfflineJournal:
         self._rules = {Tid(one.tid): rules_of(settings, one, profile) for one in settings.terminals}
         self._chain = _chain(settings)
         self._reader = JournalReader(journal_folder(settings))
+        self._keys = keys_folder(settings)
 
     def close(self) -> None:
         """Safe to call twice."""
@@ -262,6 +269,11 @@ class OfflineJournal:
         """What became of the settlements of one business day (day_check); `running`: a daemon answers now."""
         wanted = chosen({known: Seen(None, self._around(known)) for known in self._rules}, tid)
         return [check_day(self._reader, known, day, ends_at, seen.around, running=running) for known, seen in wanted]
+
+    def card_number(self, request_id: str) -> View | None:
+        """Whether it can still be read (card_number.py)."""
+        tid = Tid(request_id.partition("/")[0])
+        return card_number(self._reader, self._keys, request_id, self._around(tid))
 
     def timeline(self, request_id: str) -> list[dict[str, Any]]:
         """Everything that the journal has of one request, masked, in its order."""
