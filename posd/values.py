@@ -5,7 +5,7 @@ things, which is why there is a `CardRef` and no `Pan`: the rooms that decide ho
 vault holds the number.
 """
 
-from typing import Any, NewType
+from typing import Any, NewType, NoReturn
 
 from msgspec import Struct
 
@@ -75,5 +75,11 @@ class Quiet(Struct, frozen=True):
     def __repr__(self) -> str:
         return f"<{type(self).__name__}>"
 
+    def __format__(self, specification: str) -> str:
+        return repr(self)
+
     def __rich_repr__(self) -> list[tuple[str, Any]]:
         return []
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(f"{type(self).__name__} may hold card data and is never pickled")

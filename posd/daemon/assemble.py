@@ -54,6 +54,7 @@ from posd.errors import ConfigError, KeyTrouble, PosdError
 from posd.journal.opening import open_store
 from posd.journal.sqlite import SqliteStore
 from posd.journal.writer import Writer
+from posd.masks import show_bin
 from posd.profiles.contract import Profile, Terminal
 from posd.security.keystore import KeyStore
 from posd.security.machine import MachineKey, load_machine_key
@@ -143,6 +144,7 @@ def assemble(settings: Settings, config_path: Path | None = None) -> Daemon:
     `config_path`: where the settings are read again at SIGHUP; None: nowhere.
     """
     clock = SystemClock()
+    show_bin(settings.cards.bin_digits)
     machine_key = load_machine_key(settings.machine_key_file)
     _make_folder(settings.state_dir, 0o700)
     _make_folder(settings.control_socket.parent, 0o755)

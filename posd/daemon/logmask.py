@@ -12,7 +12,7 @@ from enum import Enum
 from pathlib import PurePath
 
 from posd.errors import PosdError
-from posd.security.cards import masked
+from posd.masks import mask_pan
 from posd.security.guarded import Guarded
 
 CARD_DIGITS_MIN = 13
@@ -109,7 +109,7 @@ def _mask_run(match: re.Match[str]) -> str:
     digits = re.sub("[ -]", "", match[0])
     if len(digits) > CARD_DIGITS_MAX:  # a dump: a card number may stand anywhere in it
         return f"<{len(digits)} digits>"
-    return masked(digits) if looks_like_card(digits) else match[0]
+    return mask_pan(digits) if looks_like_card(digits) else match[0]
 
 
 def _exception_line(error: BaseException) -> str:

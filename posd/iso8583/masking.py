@@ -11,20 +11,11 @@ from posd.iso8583.emv_tags import SHOWN_TAGS
 from posd.iso8583.message import SHOWN_FIELDS, Message
 from posd.iso8583.subfields import Field48Upload
 from posd.iso8583.tlv import parse
-
-PAN_DIGITS_MIN = 12
-"""Shorter numbers are masked whole: first six and last four would be nearly all of them."""
+from posd.masks import mask_pan as mask_pan
 
 _SHOWN_WITH_CARE = frozenset({44, 63})
 _SHOWN_ALSO = frozenset({53})
-_LONG_NUMBER = re.compile(r"\d{13,19}")
-
-
-def mask_pan(pan: str) -> str:
-    """First six, stars, last four: `622588******6789`; shorter than 12, or not digits: stars only."""
-    if len(pan) < PAN_DIGITS_MIN or not pan.isdigit():
-        return "*" * len(pan)
-    return f"{pan[:6]}{'*' * (len(pan) - 10)}{pan[-4:]}"
+_LONG_NUMBER = re.compile(r"[0-9]{13,19}")
 
 
 def masked_fields(message: Message) -> dict[str, str]:
@@ -72,7 +63,7 @@ def mask_long_numbers(text: str) -> str:
 
 def _masked_48(mti: str, value: str) -> str:
     """Totals (05xx) and counts (03xx) are shown; of upload records their masked form; of others nothing."""
-    if (mti[1:2] == "5" and len(value) in (31, 62)) or (mti[1:2] == "3" and len(value) == 4):
+    if value.isdigit() and ((mti[1:2] == "5" and len(value) in (31, 62)) or (mti[1:2] == "3" and len(value) == 4)):
         return value
     try:
         upload = Field48Upload.parse(value)

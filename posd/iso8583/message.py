@@ -7,7 +7,7 @@ fuller, still safe view see `masking.masked_fields`.
 from collections.abc import Mapping
 from typing import Any
 
-from msgspec import Struct
+from posd.values import Quiet
 
 SHOWN_FIELDS = frozenset({3, 4, 11, 12, 13, 15, 22, 23, 24, 25, 26, 32, 37, 38, 39, 41, 42, 49, 60, 61})
 """Fields whose values are never card data or keys in the UnionPay dialect: every other one is masked (fail closed)."""
@@ -16,7 +16,7 @@ REPR_FIELDS = SHOWN_FIELDS - {60, 61}
 """A repr knows no dialect, and in NAC 60 and 61 are free text: it shows only what is harmless in every dialect."""
 
 
-class Message(Struct, frozen=True):
+class Message(Quiet, frozen=True):
     """One ISO 8583 message (reference 1.2).
 
     `mti`: four digits. `fields`: by number; digits and text as they stand on the wire (padding included),

@@ -3,7 +3,7 @@
 Track data, PIN block and what a chip says of its card live here until the request is sent and never touch a disk
 (P5). What may be kept, sealed, are the facts that a reversal or an upload needs: number, expiry, sequence, entry mode,
 and the tags of a chip that hold no card data. It must never
-show more of a number than its first six and last four digits.
+show more of a number than the mask of all (masks.py).
 """
 
 import hmac
@@ -13,18 +13,17 @@ from hashlib import sha256
 from typing import Self
 
 from posd.errors import KeyTrouble
-from posd.security.guarded import Guarded
+from posd.masks import PAN_DIGITS_MAX, PAN_DIGITS_MIN, mask_pan
+from posd.security.guarded import Guarded, closed
 from posd.security.tracks import encrypted_from
 from posd.values import CardRef
 
-PAN_DIGITS_MIN = 12
-PAN_DIGITS_MAX = 19
-SHOWN_FIRST = 6
-SHOWN_LAST = 4
 FACTS_VERSION = 1
+PARTS = ("pan", "expiry", "track2", "track3", "sequence", "pin_block", "icc", "entry_mode", "encrypted", "kept_icc")
 FACTS = ("pan", "expiry", "sequence", "entry_mode", "kept_icc")
 
 
+@closed
 @dataclass(frozen=True, slots=True, repr=False)
 class CardData(Guarded):
     """What one request brought of a card; each part as text of its field, or None where the field was absent.
@@ -48,7 +47,7 @@ class CardData(Guarded):
 
     def __repr__(self) -> str:
         number = self.number
-        return f"<CardData {masked(number) if number else '***'}>"
+        return f"<CardData {mask_pan(number) if number else '***'}>"
 
     @property
     def number(self) -> str | None:
@@ -69,7 +68,7 @@ class CardData(Guarded):
     def reference(self, digest_key: bytes) -> CardRef | None:
         """What the core may hold of this card; None when the request brought no readable number."""
         number = self.number
-        return CardRef(masked(number), keyed_digest(digest_key, number)) if number is not None else None
+        return CardRef(mask_pan(number), keyed_digest(digest_key, number)) if number is not None else None
 
     def facts(self) -> bytes:
         """What a later reversal or upload needs, as canonical JSON to be sealed; nothing else (P5)."""
@@ -83,6 +82,11 @@ class CardData(Guarded):
         kept = {name: value for name, value in values.items() if value is not None}
         return json.dumps({"version": FACTS_VERSION, **kept}, sort_keys=True, separators=(",", ":")).encode("ascii")
 
+    def with_pan(self, pan: str | None) -> Self:
+        """The same with another number in the place of field 2."""
+        parts = {name: getattr(self, name) for name in PARTS}
+        return type(self)(**{**parts, "pan": pan})
+
     @classmethod
     def from_facts(cls, facts: bytes) -> Self:
         """The card of `facts()` again, less what was never kept. Raises KeyTrouble for anything else."""
@@ -95,13 +99,6 @@ class CardData(Guarded):
         if not all(name in FACTS and isinstance(value, str) for name, value in values.items()):
             raise KeyTrouble("sealed card facts: unknown parts; use the posd that wrote them, or a newer one")
         return cls(**values)
-
-
-def masked(pan: str) -> str:
-    """First six, stars, last four; a number too short to hide anything is all stars."""
-    if len(pan) < PAN_DIGITS_MIN:
-        return "*" * len(pan)
-    return pan[:SHOWN_FIRST] + "*" * (len(pan) - SHOWN_FIRST - SHOWN_LAST) + pan[-SHOWN_LAST:]
 
 
 def keyed_digest(key: bytes, pan: str) -> str:

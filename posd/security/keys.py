@@ -15,7 +15,7 @@ from posd.errors import KeyTrouble
 from posd.security import des, sm4
 from posd.security.cipherkey import CipherKey, ClearKey
 from posd.security.des import CHECK_VALUE_BYTES, KEY_BYTES_DOUBLE, KEY_BYTES_SINGLE
-from posd.security.guarded import Guarded
+from posd.security.guarded import Guarded, closed
 
 UNWRAPPED_KEPT_MAX = 4
 """Unwrapped blocks kept with their TMK: the present sign-in's and a few before it."""
@@ -88,6 +88,7 @@ def layout_of(sign_in_code: str, mak: str = "single", sm4_key_block: str = "with
     return Layout(usual.slot_bytes, usual.has_tdk, KEY_BYTES_DOUBLE)
 
 
+@closed
 @dataclass(frozen=True, slots=True, repr=False)
 class WorkingKeys(Guarded):
     """What a sign-in handed out, as far as posd may know it.

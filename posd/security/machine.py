@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from posd.errors import ConfigError
-from posd.security.guarded import Guarded
+from posd.security.guarded import Guarded, closed
 from posd.security.secretfile import read_secret_hex, write_new_secret
 
 MACHINE_KEY_BYTES = 32
@@ -20,6 +20,7 @@ DERIVED_KEY_BYTES = 32
 MACHINE_KEY_ID_BYTES = 8
 
 
+@closed
 @dataclass(frozen=True, slots=True, repr=False)
 class MachineKey(Guarded):
     """The key itself (32 bytes), never shown; ask for a derived one."""

@@ -14,8 +14,8 @@ from posd.core import effects as fx
 from posd.core import events as e
 from posd.daemon.logmask import mask_text
 from posd.journal.contract import MessageRow
+from posd.masks import mask_pan
 from posd.profiles.contract import Order, Outgoing
-from posd.security.cards import masked
 from posd.values import Minor, Now, RequestId, Stan, Tid, format_amount
 
 TILL = "till"
@@ -126,7 +126,7 @@ def _shown(order: Order) -> Mapping[str, str]:
         "type": order.kind.value,
         "amount": format_amount(order.amount_minor) if order.amount_minor is not None else "",
         "tip": format_amount(order.tip_minor) if order.tip_minor else "",
-        "card": masked(number) if number else "",
+        "card": mask_pan(number) if number else "",
         "original": mask_text(order.original or "") or (order.receipt.rrn if order.receipt is not None else ""),
         "reference": order.reference,
     }

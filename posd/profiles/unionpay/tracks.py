@@ -5,8 +5,6 @@ The terminal's tracks come clear, or encrypted under the TDK of the block that p
 here if `host.track_encryption` says so, under the TDK of the moment at which it leaves. Nothing is encrypted twice.
 """
 
-from dataclasses import replace
-
 from posd.core.state import Session
 from posd.errors import CannotEncode, KeyTrouble
 from posd.iso8583.message import Message
@@ -68,7 +66,7 @@ def with_number(card: CardData, terminal: Terminal, session: Session, keying: Ke
     if card.number is not None or card.track2 is None or not card.encrypted or encrypted_from(card.track2) < 0:
         return card
     tdk = _track_key(terminal, session, keying)
-    return card if tdk is None else replace(card, pan=CardData(track2=decrypt_track(tdk, card.track2)).number)
+    return card if tdk is None else card.with_pan(CardData(track2=decrypt_track(tdk, card.track2)).number)
 
 
 def _is_clear(track: str) -> bool:
