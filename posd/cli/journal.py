@@ -5,6 +5,7 @@ which stand there under the TMK, are left out of what is shown.
 """
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -13,12 +14,16 @@ from typing import Any
 
 from posd.cli import exit_status
 from posd.cli.asking import settings_at
-from posd.cli.screen import Progress, paint, print_json, print_json_line, printable, table
+from posd.cli.screen import Progress, note, paint, print_json, print_json_line, printable, table
 from posd.cli.times import At, row_times
+from posd.daemon.archive.segment_view import segment_view
 from posd.daemon.shown.offline import journal_folder
 from posd.daemon.shown.questions import no_terminal
+from posd.errors import ConfigError
 from posd.journal.reader import JournalReader
+from posd.journal.segment import missing
 from posd.journal.verify import Report, verify
+from posd.journal.verify_archive import Depth, Looks, Seen
 from posd.security.machine import load_machine_key
 from posd.settings import Settings
 from posd.values import Tid
@@ -32,6 +37,15 @@ NAMES |= {name: name for name in ("type", "amount", "original", "status", "refus
 """Fields of a message that a line has room for: by their numbers, and of a till by their names."""
 TOLD_ELSEWHERE = ("tid", "request_id", "stan", "batch_number")
 DETAIL_CHARACTERS_MAX = 100
+
+MONTH = re.compile(r"\d{4}-(0[1-9]|1[0-2])")
+SEEN = {
+    Seen.ROWS: "each row checked",
+    Seen.SUM: "checksum right",
+    Seen.NOT_CHECKED: "not checked",
+    Seen.NOT_HERE: "not here, as was said; it ends with {head}",
+    Seen.DAMAGED: "not as it was written",
+}
 
 Row = Mapping[str, Any]
 
@@ -57,6 +71,7 @@ def show_command(config: Path, filters: Filters, limit: int | None, as_json: boo
             rows = [row.as_dict() for row in reader.merged(**asdict(filters), limit=count, newest_first=True)][::-1]
         else:
             rows = [row.as_dict() for row in reader.merged(**asdict(filters), limit=count)]
+        _say_what_is_not_here(reader)
     if as_json:
         for row in rows:
             print_json_line(as_document(row))
@@ -71,15 +86,22 @@ def export_command(config: Path, filters: Filters, limit: int | None) -> int:
         for count, row in enumerate(reader.merged(**asdict(filters), limit=limit), start=1):
             print_json_line(as_document(row.as_dict()))
             progress.tell(count)
+        _say_what_is_not_here(reader)
     return exit_status.GOOD
 
 
-def verify_command(config: Path, as_json: bool) -> int:
+def _say_what_is_not_here(reader: JournalReader) -> None:
+    for segment in reader.not_here:
+        note(f"not shown: {missing(segment).removeprefix('journal: ')}")
+
+
+def verify_command(config: Path, segments: str, elsewhere: bool, as_json: bool) -> int:
     """Fold the chain anew and compare it with the anchor. Status 1: something is not as it was written."""
+    looks = _looks(segments, elsewhere)
     settings = settings_at(config)
     chain_key = load_machine_key(settings.machine_key_file).derive("chain")
     with Progress("verifying the journal", "rows") as progress:
-        report = verify(journal_folder(settings), chain_key, progress.tell)
+        report = verify(journal_folder(settings), chain_key, progress.tell, looks)
     if as_json:
         print_json(_report(report))
     else:
@@ -105,12 +127,29 @@ def _report(report: Report) -> dict[str, Any]:
         "link": report.head.link.hex(),
         "anchor": report.anchor_sequence,
         "findings": [asdict(finding) for finding in report.findings],
+        "archived": report.base_sequence,
+        "segments": [{**segment_view(one.segment), "seen": one.seen.value} for one in report.segments],
+        "notes": list(report.notes),
     }
+
+
+def _looks(segments: str, elsewhere: bool) -> Looks:
+    """What `--segments` means. Raises ConfigError."""
+    if segments in set(Depth):
+        return Looks(Depth(segments), elsewhere=elsewhere)
+    months = frozenset(filter(None, (month.strip() for month in segments.split(","))))
+    if not months or not all(MONTH.fullmatch(month) for month in months):
+        raise ConfigError("journal verify: --segments is all, sums, none, or months such as 2026-03,2026-04")
+    return Looks(months=months, elsewhere=elsewhere)
 
 
 def _show_report(report: Report) -> None:
     anchor = "unreadable" if report.anchor_sequence is None else f"at row {report.anchor_sequence}"
     print(f"{report.rows} rows, head at row {report.head.sequence}, anchor {anchor}")
+    for one in report.segments:
+        print(printable(f"{one.segment}: {SEEN[one.seen].format(head=one.segment.head_link.hex()[:16])}"))
+    for text in report.notes:
+        print(printable(text))
     for finding in report.findings:
         print(paint(printable(str(finding)), "red"))
     if report.intact:

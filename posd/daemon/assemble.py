@@ -24,6 +24,7 @@ from posd.core.engine import Engine
 from posd.core.rules import Rules
 from posd.core.state import State
 from posd.core.station import STATION, Station
+from posd.daemon.archive.beside import Archivist
 from posd.daemon.clock import SystemClock, synchronised
 from posd.daemon.control.key_verbs import KeyVerbs
 from posd.daemon.control.server import ControlServer
@@ -151,7 +152,7 @@ def assemble(settings: Settings, config_path: Path | None = None) -> Daemon:
     if settings.till.socket is not None:
         _make_folder(settings.till.socket.parent, 0o755)
     keys = DataKeys(settings.state_dir / DATA_KEYS_FOLDER, machine_key)
-    store = _store(settings, machine_key, keys)
+    store = store_of(settings, machine_key, keys)
     try:
         return _assemble(settings, clock, machine_key, store, keys, config_path)
     except BaseException:
@@ -212,7 +213,9 @@ def _assemble(
     )
     daemon.keys, daemon.remember = tmks, table.station.remember
     custody = Custody(settings, tmks, table.station.remember, clock.now)
-    control = Control(daemon, KeyVerbs(settings, custody))
+    zone = settings.schedule_of(settings.terminals[0]).zone
+    daemon.archivist = Archivist(store, writer, table.lanes, clock, zone)
+    control = Control(daemon, KeyVerbs(settings, custody), daemon.archivist)
     daemon.control = ControlServer(settings.control_socket, control.handle, control.verbs)
     if settings.till.is_on:
         from posd.daemon.till.service import TillService  # h11 and its like are for those who have tills (D38)
@@ -240,7 +243,8 @@ def _recovered(settings: Settings, store: SqliteStore, terminal: Terminal, profi
     return recovered
 
 
-def _store(settings: Settings, machine_key: MachineKey, keys: DataKeys) -> SqliteStore:
+def store_of(settings: Settings, machine_key: MachineKey, keys: DataKeys) -> SqliteStore:
+    """The journal that the settings name, locked for this process. Raises ConfigError, StorageFailed."""
     keys.require_folder()
     store = open_store(
         settings.state_dir / JOURNAL_FOLDER,

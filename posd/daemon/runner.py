@@ -289,6 +289,11 @@ class LaneRunner(Runner):
         if ended:
             await self._writer.sync_anchor()  # D31
 
+    @property
+    def snapshot_sequence(self) -> int:
+        """The row after which the newest snapshot was taken."""
+        return self._snapshot_sequence
+
     def snapshot_lag(self) -> int:
         """Rows of the whole journal since the newest snapshot; behind a fence none is taken any more."""
         return 0 if self.fenced else self._writer.head_sequence() - self._snapshot_sequence

@@ -14,7 +14,7 @@ import apsw
 
 from posd.journal.connect import storage
 from posd.journal.making import COPY_ROWS, Making
-from posd.journal.segment import DIGEST_BYTES, PART_SUFFIX, archive_folder
+from posd.journal.segment import DIGEST_BYTES, PART_SUFFIX, Segment, archive_folder
 from posd.journal.sqlite import SqliteStore
 
 REMOVE_ROWS = 400
@@ -105,8 +105,19 @@ def _insert(connection: apsw.Connection, rows: list[tuple[int, bytes, bytes]]) -
 
 
 def _take_over(store: SqliteStore, making: Making) -> None:
-    assert making.segment is not None
-    store.take_over(making.segment)
+    """From this commit on the rows of the segment are those in its file; the ones here are only to be removed."""
+    segment = making.segment
+    assert segment is not None
+    store.sync_anchor()  # it names a row behind this one, and from now on it must
+    check = store.chain.key_check(store.identity.journal_id, *segment.head)
+    store.change("archive", partial(_move_base, segment, check))
+    store.begin_after(segment.head, check)
+
+
+def _move_base(segment: Segment, key_check: bytes, connection: apsw.Connection) -> None:
+    values = segment.values()
+    connection.execute(f"INSERT INTO segment VALUES ({', '.join('?' * len(values))})", values)
+    connection.execute("UPDATE journal SET base_sequence = ?, base_link = ?, key_check = ?", (*segment.head, key_check))
 
 
 def _forget(connection: apsw.Connection) -> None:

@@ -87,6 +87,7 @@ class Making:
             self._folder.mkdir(mode=FOLDER_MODE, exist_ok=True)
             self._part.unlink(missing_ok=True)
             os.close(os.open(self._part, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, FILE_MODE))
+            _give_to_owner(self._store.folder, self._folder, self._part)
             flags = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_URI
             connection = apsw.Connection(f"file:{quote(str(self._part))}", flags=flags, vfs=self._vfs)
             undo.callback(connection.close)
@@ -217,6 +218,14 @@ class Making:
     def _open(self) -> apsw.Connection:
         assert self._connection is not None
         return self._connection
+
+
+def _give_to_owner(of: Path, *paths: Path) -> None:
+    """What root makes beside a stopped daemon belongs to the daemon's user. Raises OSError."""
+    owner = of.stat()
+    for path in paths:
+        if os.geteuid() == 0 and path.stat().st_uid != owner.st_uid:
+            os.chown(path, owner.st_uid, owner.st_gid)
 
 
 def _make_durable(path: Path) -> None:

@@ -4,23 +4,23 @@ Rows stand in the order in which they were written, and a clock may have jumped 
 rows stand on the wrong side of it, so that a minute in 1970 or in 2099 moves no boundary. It only reads.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import NamedTuple
-
-import apsw
+from typing import Any, NamedTuple
 
 from posd.core.schedule import local
-from posd.journal.connect import query
 from posd.journal.contract import Head
 
-BLOCK_ROWS = 5000
+BLOCK_ROWS = 2000
 """Rows of one short read (D30)."""
 
 _BETWEEN = (
     "(SELECT sequence, at_ms FROM record WHERE sequence BETWEEN ?1 AND ?2"
     " UNION ALL SELECT sequence, at_ms FROM message WHERE sequence BETWEEN ?1 AND ?2)"
 )
+
+
+Ask = Callable[[str, tuple[int, int]], list[tuple[Any, ...]]]
 
 
 class Run(NamedTuple):
@@ -44,12 +44,12 @@ def month_of(at_ms: int, zone: str) -> str:
     return local(at_ms, zone).strftime("%Y-%m")
 
 
-def runs(connection: apsw.Connection, base: Head, head: Head, zone: str) -> list[Run]:
-    """The months of the rows after `base`, in their order. Raises StorageFailed."""
+def runs(ask: Ask, base: Head, head: Head, zone: str) -> list[Run]:
+    """The months of the rows after `base`, in their order. `ask` does one short read. Raises what it raises."""
     found: list[Run] = []
     for first in range(base.sequence + 1, head.sequence + 1, BLOCK_ROWS):
         last = min(first + BLOCK_ROWS - 1, head.sequence)
-        for run in _runs_of(connection, first, last, zone):
+        for run in _runs_of(ask, first, last, zone):
             if found and found[-1].month == run.month:
                 found[-1] = Run(run.month, found[-1].rows + run.rows, run.last)
             else:
@@ -57,16 +57,14 @@ def runs(connection: apsw.Connection, base: Head, head: Head, zone: str) -> list
     return found
 
 
-def _runs_of(connection: apsw.Connection, first: int, last: int, zone: str) -> list[Run]:
-    earliest, latest, rows = query(
-        connection, f"SELECT min(at_ms), max(at_ms), count(*) FROM {_BETWEEN}", (first, last)
-    )[0]
+def _runs_of(ask: Ask, first: int, last: int, zone: str) -> list[Run]:
+    earliest, latest, rows = ask(f"SELECT min(at_ms), max(at_ms), count(*) FROM {_BETWEEN}", (first, last))[0]
     if rows == 0:
         return []
     month = month_of(earliest, zone)
     if month == month_of(latest, zone):
         return [Run(month, rows, last)]
-    every = query(connection, f"SELECT sequence, at_ms FROM {_BETWEEN} ORDER BY sequence", (first, last))
+    every = ask(f"SELECT sequence, at_ms FROM {_BETWEEN} ORDER BY sequence", (first, last))
     return [Run(month_of(at_ms, zone), 1, sequence) for sequence, at_ms in every]
 
 

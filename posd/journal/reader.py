@@ -17,7 +17,7 @@ from posd.journal.chain import MESSAGE_COLUMNS, RECORD_COLUMNS, Chain
 from posd.journal.connect import JOURNAL_FILE, open_reader, query, read_head, read_identity
 from posd.journal.contract import MessageView, RecordView
 from posd.journal.packing import unpack_state
-from posd.journal.segment import Segment, missing
+from posd.journal.segment import Placed, Segment, missing, placed
 from posd.journal.shelf import Shelf
 from posd.journal.verify import SNAPSHOT, TIDS, snapshot_fits
 
@@ -39,7 +39,7 @@ class JournalReader:
 
     def __init__(self, path: Path) -> None:
         file = path / JOURNAL_FILE if path.is_dir() else path
-        self._connection = open_reader(file)
+        self._connection, self._folder = open_reader(file), file.parent
         self.not_here: list[Segment] = []
         try:
             self._shelf = Shelf(self._connection, file.parent, self._miss)
@@ -91,6 +91,10 @@ class JournalReader:
         wanted = {"tid": tid, "request_id": request_id, "stan": stan, "rrn": rrn, "batch": batch, "mti": mti}
         for row in self._pages(_MESSAGES, wanted, limit, after, newest_first):
             yield MessageView.of(row)
+
+    def archived(self) -> list[Placed]:
+        """The segments of the archive and where they are, oldest first."""
+        return placed(self._folder, self._connection)
 
     def tids(self) -> list[str]:
         """Every terminal that has a record, and the station."""

@@ -13,11 +13,13 @@ from typing import Any
 
 import apsw
 
-from posd.errors import StorageFailed
+from posd.errors import KeyTrouble, StorageFailed
 from posd.journal.connect import query, read_identity, storage
 from posd.journal.segment import (
     DIGEST_BYTES,
     Segment,
+    file_sum,
+    missing,
     open_segment,
     own_row,
     read_catalog,
@@ -54,6 +56,7 @@ class Shelf:
         self._not_here = not_here
         self._open: dict[str, apsw.Connection] = {}
         self._base = -1
+        self._as_written: set[str] = set()
         self.segments: tuple[Segment, ...] = ()
         self.reload()
 
@@ -88,11 +91,30 @@ class Shelf:
         both = "SELECT link FROM record WHERE sequence = ?1 UNION ALL SELECT link FROM message WHERE sequence = ?1"
         return next((row[0] for row in query(connection, both, (sequence,))), None)
 
-    def speaking_of(self, request_id: str) -> Iterator[tuple[Segment, apsw.Connection | None]]:
-        """The segments that have rows of a request, newest first, whether they are here (open) or not (None)."""
+    def ask_about(self, request_id: str, sql: str) -> list[Row]:
+        """What `sql` finds of a request in the newest segment that has it.
+
+        Raises KeyTrouble when one that speaks of it is elsewhere: then it may have been sent, or not (D6).
+        """
         for segment in reversed(self.segments):
-            if self._speaks_of(segment, request_id):
-                yield segment, self._opened(segment)
+            if not self._speaks_of(segment, request_id):
+                continue
+            connection = self._opened(segment)
+            if connection is None:
+                raise KeyTrouble(missing(segment))
+            if rows := query(connection, sql, (request_id,)):
+                return rows
+        return []
+
+    def require_as_written(self) -> None:
+        """Each segment is here, and is the file that was verified row by row when it was made; looked at once."""
+        for segment in self.segments:
+            path = segment_path(self._journal, segment)
+            if not path.is_file():
+                raise StorageFailed(missing(segment))
+            if segment.month not in self._as_written and file_sum(path) != segment.file_sum:
+                raise StorageFailed(f"journal: {path}: it is not as it was written; run: posd journal verify")
+            self._as_written.add(segment.month)
 
     def highest_request(self, tid: str) -> str:
         """The greatest id `tid/…` in any segment; "": none."""

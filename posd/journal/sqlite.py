@@ -16,7 +16,7 @@ from typing import Any, NoReturn, TypeVar
 
 import apsw
 
-from posd.errors import KeyTrouble, StorageFailed
+from posd.errors import StorageFailed
 from posd.journal.anchor import Anchor
 from posd.journal.chain import LINK_BYTES, MESSAGE_COLUMNS, RECORD_COLUMNS, Chain
 from posd.journal.connect import GIVES_ROOM_BACK, Identity, query, read_head, read_link, storage_failed
@@ -24,7 +24,7 @@ from posd.journal.contract import Head, Replay, Row, Sealed, Snapshot, StoredRec
 from posd.journal.lock import Lock
 from posd.journal.packing import pack_state, unpack_state
 from posd.journal.room import Ballast
-from posd.journal.segment import Segment, catalog_finding, file_sum, missing, segment_path
+from posd.journal.segment import Segment, catalog_finding, missing
 from posd.journal.shelf import Shelf
 from posd.journal.stamp import Stamp, Stamped
 from posd.journal.verify import SNAPSHOT, TIDS, anchor_finding, first_finding, snapshot_fits
@@ -55,11 +55,6 @@ def _insertion(table: str, columns: int, rows: int) -> str:
 T = TypeVar("T")
 
 
-def _move_base(connection: apsw.Connection, segment: Segment, key_check: bytes) -> None:
-    connection.execute(f"INSERT INTO segment VALUES ({', '.join('?' * len(segment.values()))})", segment.values())
-    connection.execute("UPDATE journal SET base_sequence = ?, base_link = ?, key_check = ?", (*segment.head, key_check))
-
-
 def _refuse_without(segment: Segment) -> NoReturn:
     raise StorageFailed(missing(segment))
 
@@ -87,7 +82,6 @@ class SqliteStore:
         self._chain, self._stamp, self._identity = chain, stamp, identity
         self.folder, self.vfs, self.free_bytes_min = folder, vfs, free_bytes_min
         self._shelf = Shelf(reader, folder, _refuse_without, vfs)
-        self._segments_verified = False
         self._head = read_head(reader, identity.base)
         self._verified_after = self._head.sequence
         self.rows_verified = 0
@@ -122,10 +116,10 @@ class SqliteStore:
         """Whether free pages can be given back in small steps: journals that were made by schema version 1 cannot."""
         return bool(self.ask("PRAGMA auto_vacuum")[0][0] == GIVES_ROOM_BACK)
 
-    def ask(self, sql: str) -> list[tuple[Any, ...]]:
+    def ask(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """One short read. Raises StorageFailed."""
         with self._reading:
-            return query(self._reader, sql)
+            return query(self._reader, sql, values)
 
     def link(self, sequence: int) -> object:
         """The stored link of a row of the database; None: it has no such row. Raises StorageFailed."""
@@ -150,7 +144,7 @@ class SqliteStore:
     def _require_verified(self, after: int) -> None:
         """Every row after `after` fits the chain. Each row is read once in a run."""
         if after < self.base.sequence:
-            self._require_segments()
+            self._shelf.require_as_written()
             after = self.base.sequence
         if after >= self._verified_after:
             return
@@ -162,18 +156,6 @@ class SqliteStore:
             raise StorageFailed(f"journal: {finding}; run: posd journal verify")
         self.rows_verified += self._verified_after - after
         self._verified_after = after
-
-    def _require_segments(self) -> None:
-        """Every segment is here, and is the file that was verified row by row when it was made."""
-        if self._segments_verified:
-            return
-        for segment in self._shelf.segments:
-            path = segment_path(self.folder, segment)
-            if not path.is_file():
-                _refuse_without(segment)
-            if file_sum(path) != segment.file_sum:
-                raise StorageFailed(f"journal: {path}: it is not as it was written; run: posd journal verify")
-        self._segments_verified = True
 
     # -- writing, by one thread ------------------------------------------------------------------------------
 
@@ -259,14 +241,27 @@ class SqliteStore:
         except apsw.Error as error:
             self._die("giving room back", error)
 
-    def take_over(self, segment: Segment) -> None:
-        """From this commit on the rows of `segment` are those in its file; the ones here are only to be removed."""
-        self.sync_anchor()  # it must never name a row of long ago: what is behind the base cannot be looked up quickly
-        head = segment.head
-        check = self._chain.key_check(self._identity.journal_id, *head)
-        self.change("archive", lambda connection: _move_base(connection, segment, check))
+    def rewrite(self) -> None:
+        """Write the database anew without its free pages, so that later ones can be given back in small steps.
+
+        It takes seconds, and room for a second copy: only where nobody waits. Raises StorageFailed.
+        """
+        self._refuse_if_dead()
+        try:
+            self._writer.pragma("auto_vacuum", GIVES_ROOM_BACK)
+            self._writer.execute("VACUUM")
+        except apsw.Error as error:
+            self._die("rewriting", error)
+
+    def checkpoint(self) -> None:
+        """Copy the write-ahead log into the database now: then its file has its true size. Raises StorageFailed."""
+        self._refuse_if_dead()
+        self._checkpoint()
+
+    def begin_after(self, head: Head, key_check: bytes) -> None:
+        """The journal's own row says now that the rows up to `head` are in a segment."""
         with self._reading:
-            self._identity = replace(self._identity, base=head, key_check=check)
+            self._identity = replace(self._identity, base=head, key_check=key_check)
             self._shelf.reload()
 
     def upkeep(self) -> None:
@@ -347,19 +342,10 @@ class SqliteStore:
 
     def secret(self, request_id: str) -> bytes | None:
         with self._reading:
-            rows = query(self._reader, _SECRET, (request_id,)) or self._archived_secret(request_id)
+            rows = query(self._reader, _SECRET, (request_id,)) or self._shelf.ask_about(request_id, _SECRET)
         for tid, sequence, key_id, nonce, sealed in rows:
             return self._stamp.open(tid, sequence, Sealed(key_id, nonce, sealed))
         return None
-
-    def _archived_secret(self, request_id: str) -> list[tuple[Any, ...]]:
-        """From a segment. Raises KeyTrouble when it is elsewhere: then it may have been sent, or not (D6)."""
-        for segment, connection in self._shelf.speaking_of(request_id):
-            if connection is None:
-                raise KeyTrouble(missing(segment))
-            if rows := query(connection, _SECRET, (request_id,)):
-                return rows
-        return []
 
     def highest_request(self, tid: str) -> str:
         with self._reading:

@@ -42,11 +42,17 @@ class _SyncAnchor:
 
 
 @dataclass(frozen=True, slots=True)
+class _Housework:
+    work: Callable[[], object]
+    done: "asyncio.Future[int]"
+
+
+@dataclass(frozen=True, slots=True)
 class _Stop:
     done: "asyncio.Future[int]"
 
 
-_Job = _Group | _Snapshot | _SyncAnchor | _Stop
+_Job = _Group | _Snapshot | _SyncAnchor | _Housework | _Stop
 
 
 @dataclass(slots=True)
@@ -55,7 +61,7 @@ class _Turn:
 
     groups: list[_Group] = field(default_factory=list)
     snapshots: list[_Snapshot] = field(default_factory=list)
-    other: _SyncAnchor | _Stop | None = None
+    other: _SyncAnchor | _Housework | _Stop | None = None
     rows: int = 0
 
     def is_full(self) -> bool:
@@ -103,6 +109,10 @@ class Writer:
     async def sync_anchor(self) -> None:
         """Make the anchor durable: at batch close and every 5 s (D31). Raises StorageFailed."""
         await self._submit(_SyncAnchor(self._future()))
+
+    async def do(self, work: Callable[[], object]) -> None:
+        """Do a short piece of housework on the store, in the one thread that may (archive.py). Raises StorageFailed."""
+        await self._submit(_Housework(work, self._future()))
 
     async def failed(self) -> StorageFailed:
         """Wait until the journal has failed; the failure. The daemon stops on it with status 3."""
@@ -194,7 +204,7 @@ class Writer:
                     turn.rows += len(job.rows)
                 case _Snapshot():
                     turn.snapshots.append(job)
-                case _SyncAnchor() | _Stop():
+                case _SyncAnchor() | _Housework() | _Stop():
                     turn.other = job
                 case _:
                     assert_never(job)
@@ -220,6 +230,9 @@ class Writer:
             return False
         if isinstance(turn.other, _SyncAnchor):
             self._store.sync_anchor()
+        if isinstance(turn.other, _Housework):
+            turn.other.work()
+            self._store.upkeep()
         self._taken = []
         self._tell(self._answer, [(turn.other, 0)])
         return isinstance(turn.other, _Stop)

@@ -56,7 +56,7 @@ def take_small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def plan(store: SqliteStore, before: str = OPEN_MONTH) -> list[Cut]:
     newest = max((one.month for one in store.segments), default="")
-    return cuts(runs(store._reader, store.base, store.head(), ZONE), before, newest)
+    return cuts(runs(store.ask, store.base, store.head(), ZONE), before, newest)
 
 
 def works(store: SqliteStore) -> Iterator[Work]:

@@ -61,5 +61,5 @@ def test_runs_are_counted_over_the_borders_of_reads(opened: Any, rows: Any, monk
     )
     for block in (1, 2, 3, 5, 100):
         monkeypatch.setattr("posd.journal.months.BLOCK_ROWS", block)
-        assert runs(store._reader, store.base, store.head(), SHANGHAI) == [Run("2025-12", 3, 3), Run("2026-01", 4, 7)]
-    assert runs(store._reader, Head(3, b""), store.head(), SHANGHAI) == [Run("2026-01", 4, 7)]
+        assert runs(store.ask, store.base, store.head(), SHANGHAI) == [Run("2025-12", 3, 3), Run("2026-01", 4, 7)]
+    assert runs(store.ask, Head(3, b""), store.head(), SHANGHAI) == [Run("2026-01", 4, 7)]

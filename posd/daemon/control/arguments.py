@@ -23,6 +23,7 @@ COMMANDS: Mapping[str, Mapping[str, type]] = {
     "gap.admit": {"tid": str, "terminal_stan": int, "batch": int, "by": str, "reason": str},
     "gap.resolve": {"tid": str, "by": str, "reason": str},
     "settle.approve": {"tid": str, "batch": int, "by": str, "reason": str},
+    "journal.archive": {"before": str, "by": str},
     "terminal.batch": {"tid": str, "number": int, "by": str, "reason": str},
 }
 """Verb -> its arguments."""

@@ -7,7 +7,7 @@ watches.
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from posd.core import events as e
 from posd.core import management
@@ -90,13 +90,21 @@ class DaemonAt(Protocol):
     def certificates(self) -> Sequence[WatchedCertificate]: ...
 
 
+class ArchivistAt(Protocol):
+    """Who moves closed months out of the journal's database (daemon/archive/beside.py)."""
+
+    def archive(self, before: str | None) -> AsyncIterator[tuple[Literal["progress", "result"], View]]: ...
+
+
 class Control:
     """The handler of a ControlServer."""
 
     verbs = VERBS
 
-    def __init__(self, daemon: DaemonAt, keys: KeyVerbs | None = None) -> None:
-        self._daemon, self._keys = daemon, keys
+    def __init__(
+        self, daemon: DaemonAt, keys: KeyVerbs | None = None, archivist: ArchivistAt | None = None
+    ) -> None:
+        self._daemon, self._keys, self._archivist = daemon, keys, archivist
 
     async def handle(self, request: Request) -> AsyncIterator[Reply]:
         """Answer one request. Raises ConfigError for arguments, ControlFailed for what a lane refuses."""
@@ -123,6 +131,9 @@ class Control:
                 yield Reply("result", await self._approve(request))
             case "terminal.batch":
                 yield Reply("result", await self._set_batch_number(request))
+            case "journal.archive":
+                async for reply in self._archive(request):
+                    yield reply
             case "settle":
                 async for reply in self._settle(request):
                     yield reply
@@ -317,6 +328,16 @@ class Control:
         if not done.ok:
             raise ControlFailed(f"terminal {tid}: {done.text}")
         return done.text
+
+    async def _archive(self, request: Request) -> AsyncIterator[Reply]:
+        """Move what can go of the months before the present one, or before the one asked for."""
+        given = checked(request.verb, request.args, COMMANDS[request.verb])
+        by = _by(request, given, mandatory=False)
+        if self._archivist is None:
+            raise ControlFailed("this daemon has no archive")
+        log.info("archive_asked", before=given.get("before"), by=by, uid=request.uid)
+        async for kind, data in self._archivist.archive(given.get("before")):
+            yield Reply(kind, data)
 
     async def _settle(self, request: Request) -> AsyncIterator[Reply]:
         """Make it due, then watch: a line for each phase, until each batch is closed or cannot go on."""
