@@ -57,7 +57,8 @@ def _beside(settings: Settings, month: str, zone: str, tell: Any) -> View:
 
     store = store_of(settings, load_machine_key(settings.machine_key_file))
     try:
-        return archive(store, month, zone, SystemClock(), tell)
+        configured = frozenset(terminal.tid for terminal in settings.terminals)
+        return archive(store, configured, month, zone, SystemClock(), tell)
     finally:
         store.close()
 

@@ -89,6 +89,8 @@ def _listed(settings: Settings, wanted: Wanted) -> View:
     else:
         with open_journal(settings) as journal:
             said = journal.of_batch(asked)
+            for text in journal.not_here:
+                note(f"not looked through: {text}")
     if wanted.status not in (None, TURNED_AWAY):
         return said
     every = sorted([*said["transactions"], *_refused(settings, wanted)], key=_order)

@@ -92,6 +92,11 @@ class JournalReader:
         for row in self._pages(_MESSAGES, wanted, limit, after, newest_first):
             yield MessageView.of(row)
 
+    def require_all_of(self, request_id: str) -> None:
+        """Raises StorageFailed when a segment has rows of this request and is not here."""
+        if (segment := self._shelf.missing_of(request_id)) is not None:
+            raise StorageFailed(missing(segment))
+
     def archived(self) -> list[Placed]:
         """The segments of the archive and where they are, oldest first."""
         return placed(self._folder, self._connection)

@@ -106,6 +106,11 @@ class Shelf:
                 return rows
         return []
 
+    def missing_of(self, request_id: str) -> Segment | None:
+        """A segment that has rows of a request and is not here."""
+        gone = (one for one in self.segments if not segment_path(self._journal, one).is_file())
+        return next((one for one in gone if self._speaks_of(one, request_id)), None)
+
     def require_as_written(self) -> None:
         """Each segment is here, and is the file that was verified row by row when it was made; looked at once."""
         for segment in self.segments:

@@ -107,7 +107,7 @@ class Archivist:
         """Terminals that are configured no more: they have no lane, and nothing that they owe (D35)."""
         for tid in self._store.tids():
             if Tid(tid) not in self._lanes and tid != STATION and (recovered := known(self._store, Tid(tid))):
-                yield Lane(Tid(tid), recovered.state, recovered.fenced, recovered.snapshot_sequence)
+                yield Lane(Tid(tid), recovered.state, recovered.fenced, recovered.snapshot_sequence, configured=False)
 
     async def _require_snapshots(self, last: int) -> None:
         """Each terminal's newest one lies behind the row `last`. Raises ControlFailed: one is too busy for it."""

@@ -20,15 +20,18 @@ class Keep:
     why: str
 
 
-def keeps(state: State) -> Iterator[Keep]:
-    """Everything that this terminal still needs; the first transaction of a batch stands for all of it."""
+def keeps(state: State, configured: bool = True) -> Iterator[Keep]:
+    """Everything that this terminal still needs; the first transaction of a batch stands for all of it.
+
+    One that is `configured` no more asks for nothing again: of it only what is not over stays.
+    """
     tid = state.tid
     for of in list(state.transactions)[:1]:
         yield Keep(tid, of, "its batch is open")
     if state.settlement.phase is not SettlementPhase.OPEN:
         yield Keep(tid, None, "its settlement is under way")
     last = state.last_close.batch if state.last_close is not None else None
-    for txn in [txn for txn in state.closed.values() if txn.batch == last][:1]:
+    for txn in [txn for txn in state.closed.values() if configured and txn.batch == last][:1]:
         yield Keep(tid, txn.request_id, "it is of the last closed batch")
     for reversal in state.unended_reversals():
         yield Keep(tid, reversal.request_id, "its reversal is owed")

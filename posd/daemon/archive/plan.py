@@ -6,6 +6,7 @@ needed for a quick start goes (D33). It never changes anything.
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from operator import itemgetter
 
 from posd.core.state import State
 from posd.daemon.archive.keeps import Keep, keeps
@@ -45,6 +46,7 @@ class Lane:
     state: State
     fenced: str = ""
     snapshot_sequence: int = 0
+    configured: bool = True
 
 
 def before_of(before: str | None, now_ms: int, zone: str) -> str:
@@ -67,7 +69,7 @@ def plan(store: SqliteStore, lanes: Iterable[Lane], before: str, zone: str) -> P
     found = cuts(runs(store.ask, store.base, store.head(), zone), before, newest)
     if not found:
         return Plan((), ())
-    needed = sorted(_needed(store, lanes))
+    needed = sorted(_needed(store, lanes), key=itemgetter(0))
     going: list[Cut] = []
     held: list[Held] = []
     for cut in found:
@@ -86,7 +88,7 @@ def _needed(store: SqliteStore, lanes: Iterable[Lane]) -> Iterator[tuple[int, st
             yield lane.snapshot_sequence + 1, f"terminal {lane.tid} is fenced: {lane.fenced}"
         if lane.state.gap is not None:
             yield 0, f"terminal {lane.tid} was restored from a backup: end its gap first (posd restore-gap)"
-        for keep in keeps(lane.state):
+        for keep in keeps(lane.state, lane.configured):
             if (sequence := _first_row(store, keep)) is not None:
                 of = f"{keep.request_id} " if keep.request_id is not None else ""
                 yield sequence, f"row {sequence} is needed: {of}of terminal {keep.tid}: {keep.why}"

@@ -19,9 +19,14 @@ from posd.values import Tid
 
 
 def archive(
-    store: SqliteStore, before: str | None, zone: str, clock: SystemClock, tell: Callable[[View], None]
+    store: SqliteStore,
+    configured: frozenset[str],
+    before: str | None,
+    zone: str,
+    clock: SystemClock,
+    tell: Callable[[View], None],
 ) -> View:
-    """Move what can go; the result. Raises ConfigError, StorageFailed."""
+    """Move what can go; the result. `configured`: the terminals of the settings. Raises ConfigError, StorageFailed."""
     progress = Progress(store)
     month = before_of(before, clock.now().wall_ms, zone)
 
@@ -34,9 +39,9 @@ def archive(
                 tell(progress.view(work))
 
     through(works_to_finish(store))
-    found = plan(store, list(_lanes(store)), month, zone)
+    found = plan(store, list(_lanes(store, configured)), month, zone)
     if found.cuts:
-        _keep_snapshots(store)
+        _keep_snapshots(store, configured)
     for cut in found.cuts:
         progress.month = cut.month
         through(works_to_archive(store, cut.month, cut.last))
@@ -46,15 +51,16 @@ def archive(
     return progress.result(found)
 
 
-def _lanes(store: SqliteStore) -> Iterator[Lane]:
+def _lanes(store: SqliteStore, configured: frozenset[str]) -> Iterator[Lane]:
     for tid in store.tids():
         recovered = known(store, Tid(tid)) if tid != STATION else None
         if recovered is not None:
-            yield Lane(Tid(tid), recovered.state, recovered.fenced, recovered.snapshot_sequence)
+            here = tid in configured
+            yield Lane(Tid(tid), recovered.state, recovered.fenced, recovered.snapshot_sequence, here)
 
 
-def _keep_snapshots(store: SqliteStore) -> None:
+def _keep_snapshots(store: SqliteStore, configured: frozenset[str]) -> None:
     """Every terminal's state stays known without a segment."""
-    for lane in _lanes(store):
+    for lane in _lanes(store, configured):
         if not lane.fenced:
             store.save_snapshot(lane.tid, store.head().sequence, FOLD_VERSION, dump_state(lane.state))

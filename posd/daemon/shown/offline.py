@@ -43,6 +43,7 @@ from posd.errors import ConfigError
 from posd.journal.chain import Chain
 from posd.journal.contract import RecordView, StoredRecord
 from posd.journal.reader import JournalReader
+from posd.journal.segment import missing
 from posd.profiles.codes import flagged, meanings
 from posd.security.machine import load_machine_key
 from posd.settings import Settings
@@ -142,9 +143,11 @@ class OfflineJournal:
 
     def _stored(self, tid: Tid, after: int | None = None) -> Iterator[StoredRecord]:
         for row in self._reader.records(tid=tid, after=after):
+            self._reader.require_whole()
             self._rows += 1
             self._on_row(self._rows)
             yield StoredRecord(row.sequence, row.tid, row.kind, row.version, row.at_ms, row.payload)
+        self._reader.require_whole()
 
     def _around(self, tid: Tid, fenced: str = "") -> Around:
         rules = self._rules.get(tid) or next(iter(self._rules.values()))  # one that was configured away meanwhile
@@ -180,6 +183,7 @@ class OfflineJournal:
         and ConfigError when the name fits several."""
         known = self._by_index(name) or self._by_trace(name)
         if known is None:
+            self._reader.require_whole()
             raise NotFound(f"no transaction {shown(name)} in the journal; an id is a request id, an RRN, or TID/STAN")
         return known
 
@@ -230,6 +234,7 @@ class OfflineJournal:
 
     def _folded(self, request_id: RequestId) -> tuple[State, Transaction | None]:
         """The transaction alone: its own records, folded onto an empty lane."""
+        self._reader.require_all_of(request_id)
         state = alone(self._reader.records(request_id=request_id), request_id)
         return state, state.find(request_id)
 
@@ -257,6 +262,7 @@ class OfflineJournal:
         wanted = chosen({known: Seen(None, self._around(known)) for known in self._rules}, tid)
         reports = (settlement_report(self._reader, known, batch, seen.around) for known, seen in wanted)
         found = [report for report in reports if report is not None]
+        self._reader.require_whole()
         if tid is None:  # an open batch that nobody began to settle tells nothing, unless it was asked for
             found = [report for report in found if report["events"]] or found
         if not found:
@@ -268,7 +274,14 @@ class OfflineJournal:
     def days(self, day: date, ends_at: time, tid: str | None, *, running: bool) -> list[View]:
         """What became of the settlements of one business day (day_check); `running`: a daemon answers now."""
         wanted = chosen({known: Seen(None, self._around(known)) for known in self._rules}, tid)
-        return [check_day(self._reader, known, day, ends_at, seen.around, running=running) for known, seen in wanted]
+        found = [check_day(self._reader, known, day, ends_at, seen.around, running=running) for known, seen in wanted]
+        self._reader.require_whole()  # a day without its rows would look forgotten
+        return found
+
+    @property
+    def not_here(self) -> list[str]:
+        """What could not be looked through, in words: rows of segments that are elsewhere."""
+        return [missing(segment) for segment in self._reader.not_here]
 
     def card_number(self, request_id: str) -> View | None:
         """Whether it can still be read (card_number.py)."""
