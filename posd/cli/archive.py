@@ -52,10 +52,12 @@ def archive_command(config: Path, before: str | None, keep: int, by: str | None,
 def _beside(settings: Settings, month: str, zone: str, tell: Any) -> View:
     """Under the journal's own lock, so that no daemon can start meanwhile."""
     from posd.daemon.archive.stopped import archive
-    from posd.daemon.assemble import store_of
+    from posd.daemon.assemble import DATA_KEYS_FOLDER, store_of
     from posd.security.machine import load_machine_key
+    from posd.security.vault import DataKeys
 
-    store = store_of(settings, load_machine_key(settings.machine_key_file))
+    key = load_machine_key(settings.machine_key_file)
+    store = store_of(settings, key, DataKeys(settings.state_dir / DATA_KEYS_FOLDER, key))
     try:
         configured = frozenset(terminal.tid for terminal in settings.terminals)
         return archive(store, configured, month, zone, SystemClock(), tell)

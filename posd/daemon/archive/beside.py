@@ -29,6 +29,7 @@ PAUSE_S = 0.01
 """After each work, for everybody else."""
 SNAPSHOT_TRIES = 200
 SNAPSHOT_POLL_S = 0.05
+FOLD_TRIES = 5
 
 T = TypeVar("T")
 Kind = Literal["progress", "result"]
@@ -96,18 +97,29 @@ class Archivist:
         if not found.cuts:
             return found
         last = found.cuts[-1].last
-        for lane in removed:
+        for lane in await _beside(lambda: list(self._removed())):  # once more: a row may have come since
             if not lane.fenced and lane.snapshot_sequence < last:
-                head = self._writer.head_sequence()
-                await self._writer.snapshot(lane.tid, head, FOLD_VERSION, dump_state(lane.state))
+                await self._writer.snapshot(lane.tid, lane.at, FOLD_VERSION, dump_state(lane.state))
         await self._require_snapshots(last)
         return found
 
     def _removed(self) -> Iterator[Lane]:
         """Terminals that are configured no more: they have no lane, and nothing that they owe (D35)."""
         for tid in self._store.tids():
-            if Tid(tid) not in self._lanes and tid != STATION and (recovered := known(self._store, Tid(tid))):
-                yield Lane(Tid(tid), recovered.state, recovered.fenced, recovered.snapshot_sequence, configured=False)
+            if Tid(tid) not in self._lanes and tid != STATION:
+                yield from self._of_removed(tid)
+
+    def _of_removed(self, tid: str) -> Iterator[Lane]:
+        """Folded at a row after which it had none: the end of its card numbers may be written meanwhile (D29)."""
+        for _ in range(FOLD_TRIES):
+            at = self._store.head().sequence
+            recovered = known(self._store, Tid(tid))
+            newest = self._store.ask("SELECT max(sequence) FROM record WHERE tid = ?", (tid,))[0][0] or 0
+            if recovered is not None and newest <= at:
+                fenced, snapshot = recovered.fenced, recovered.snapshot_sequence
+                yield Lane(Tid(tid), recovered.state, fenced, snapshot, configured=False, at=at)
+                return
+        raise ControlFailed(f"terminal {tid} is too busy for a snapshot; nothing was moved, try again later")
 
     async def _require_snapshots(self, last: int) -> None:
         """Each terminal's newest one lies behind the row `last`. Raises ControlFailed: one is too busy for it."""

@@ -40,13 +40,17 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Lane:
-    """A terminal as it is. `fenced`: why it has no usable state; then every row after `snapshot_sequence` is needed."""
+    """A terminal as it is. `fenced`: why it has no usable state; then every row after `snapshot_sequence` is needed.
+
+    `at`: the state is the one after this row of the journal.
+    """
 
     tid: Tid
     state: State
     fenced: str = ""
     snapshot_sequence: int = 0
     configured: bool = True
+    at: int = 0
 
 
 def before_of(before: str | None, now_ms: int, zone: str) -> str:

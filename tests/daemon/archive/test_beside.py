@@ -113,6 +113,7 @@ def test_d33_a_closed_month_goes_while_sales_go_on(staged: MakeStage, ahead: Ahe
         is_later(stage)
         head = stage.daemon._store.head().sequence
         archived = asyncio.create_task(ask_for_archive(stage))
+        await stage.until(lambda: archive_folder(journal(stage)).exists())  # what goes is decided
         codes = [(await stage.sale(f"{number}.50"))["code"] for number in range(8)]
         said = await archived
         assert codes == ["00"] * 8
