@@ -12,6 +12,7 @@ from contextlib import suppress
 from typing import Any, Protocol
 
 from posd.core import events as e
+from posd.daemon.archive.beside import Archivist
 from posd.daemon.certificates import CertificateWatch
 from posd.daemon.clock import SystemClock, synchronised
 from posd.daemon.control.server import ControlServer
@@ -76,12 +77,6 @@ class TillService(Protocol):
     async def stop(self) -> None: ...
 
 
-class ArchivistAt(Protocol):
-    """Who moves closed months out of the database (daemon/archive/beside.py)."""
-
-    async def finish(self) -> None: ...
-
-
 class Daemon:
     """Everything that was assembled, and its life."""
 
@@ -106,7 +101,7 @@ class Daemon:
         self.till: TillService | None = None
         self.reload: Reload | None = None
         self.retention: Retention | None = None
-        self.archivist: ArchivistAt | None = None
+        self.archivist: Archivist | None = None
         self._wakeups = Wakeups(_times(self.lanes), self._wake, clock, clock_stepped=self._clock_stepped)
         self._stop = asyncio.Event()
         self._broken: asyncio.Future[None] | None = None
@@ -222,7 +217,8 @@ class Daemon:
             tasks.append(asyncio.create_task(self.retention.keep()))
         if self.keys is not None and self.remember is not None and self.settings.keys.home == "pkcs11":
             tasks.append(asyncio.create_task(watch_token(self.keys, self.remember)))
-        tasks.append(asyncio.create_task(self._finish_archive()))
+        if self.archivist is not None:
+            tasks.append(asyncio.create_task(self.archivist.keep()))
         self._look_for_room()
         self._look_at_clock()
         self._look_at_hosts()
@@ -310,12 +306,6 @@ class Daemon:
         while True:
             await asyncio.sleep(ANCHOR_SYNC_S)
             await self._writer.sync_anchor()
-
-    async def _finish_archive(self) -> None:
-        """An archive run that was interrupted is finished beside the sales; then there is nothing more to do."""
-        if self.archivist is not None:
-            await self.archivist.finish()
-        await asyncio.get_running_loop().create_future()
 
     async def _keep_snapshots(self) -> None:
         while True:

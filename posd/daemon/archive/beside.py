@@ -50,6 +50,11 @@ class Archivist:
         self._clock, self._zone = clock, zone
         self._busy = False
 
+    async def keep(self) -> None:
+        """For ever: what a run before has left, if it has; then only what is asked for."""
+        await self.finish()
+        await asyncio.get_running_loop().create_future()
+
     async def finish(self) -> None:
         """At a start: what a run before has left, if it has. Raises StorageFailed: the journal's writer failed."""
         if self._busy or not await _beside(partial(is_unfinished, self._store)):

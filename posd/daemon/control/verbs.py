@@ -101,9 +101,7 @@ class Control:
 
     verbs = VERBS
 
-    def __init__(
-        self, daemon: DaemonAt, keys: KeyVerbs | None = None, archivist: ArchivistAt | None = None
-    ) -> None:
+    def __init__(self, daemon: DaemonAt, keys: KeyVerbs | None = None, archivist: ArchivistAt | None = None) -> None:
         self._daemon, self._keys, self._archivist = daemon, keys, archivist
 
     async def handle(self, request: Request) -> AsyncIterator[Reply]:
