@@ -12,7 +12,7 @@ import random
 import resource
 import stat
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -61,7 +61,7 @@ from posd.security.keystore import KeyStore
 from posd.security.machine import MachineKey, load_machine_key
 from posd.security.vault import DataKeys
 from posd.settings import Settings, TerminalSettings
-from posd.values import Tid
+from posd.values import Now, Tid
 from posd.yamlmarks import ConfigProblems
 
 DATA_KEYS_FOLDER = "keys"
@@ -199,7 +199,7 @@ def _assemble(
     host_side = HostSide(table)
     link = exits.link = host_side.link = routes_of(settings.host, host_side, clock.now)
     door_side = DoorSide(table, clock.now)
-    doors = exits.doors = door_side.doors = _doors(settings, door_side)
+    doors = exits.doors = door_side.doors = _doors(settings, door_side, clock.now)
     daemon = Daemon(settings, clock, store, writer, table, link, doors, Notifier())
     batches: dict[Tid, Batches] = {tid: OfLane(runner) for tid, runner in table.lanes.items()}
     batches |= {state.tid: OfRemoved(state, first_rules, writer, clock.now) for state in removed}
@@ -287,12 +287,14 @@ def _refuse_forgotten(settings: Settings, store: SqliteStore, rules: Rules) -> l
     return removed
 
 
-def _doors(settings: Settings, listener: DoorSide) -> Doors:
+def _doors(settings: Settings, listener: DoorSide, now: Callable[[], Now]) -> Doors:
     numbers = itertools.count(1)
-    return Doors([_door(settings, address, listener, numbers) for address in settings.door.listen])
+    return Doors([_door(settings, address, listener, numbers, now) for address in settings.door.listen])
 
 
-def _door(settings: Settings, address: AnyAddress, listener: DoorSide, numbers: Iterator[int]) -> Door:
+def _door(
+    settings: Settings, address: AnyAddress, listener: DoorSide, numbers: Iterator[int], now: Callable[[], Now]
+) -> Door:
     door = settings.door
     if isinstance(address, SerialAddress):
         backoff = Backoff(LINE_FIRST_S, LINE_MAX_S, random.Random())
@@ -302,5 +304,5 @@ def _door(settings: Settings, address: AnyAddress, listener: DoorSide, numbers: 
         return TerminalDoor(address.host, address.port, listener, *limits, numbers)
     bound = door.tls.client_ca_file is not None and door.tls.client_name == "tid"
     encrypted = TerminalDoor(address.host, address.port, listener, *limits, numbers, bound=bound)
-    encrypted.encrypt(door_context(door.tls))
+    encrypted.encrypt(door_context(door.tls), now)
     return encrypted

@@ -61,7 +61,7 @@ class Renewal:
                 runner.lane.engine.rules = rules[tid]
             self._link.renew(ways)
             if context is not None:
-                self._doors.encrypt(context)
+                self._doors.encrypt(context, self._owner.clock.now)
             if self._owner.till is not None:
                 self._owner.till.renew(token)
             self._owner.take(settings)

@@ -59,8 +59,9 @@ def server_context(
 ) -> ssl.SSLContext:
     """What a door of ours shows, and demands where `client_ca_file` is given: a certificate of each client.
 
-    There are no session tickets: with one a terminal could come back without showing its certificate, after that
-    certificate had expired. Raises ConfigError, as client_context.
+    There are no session tickets: with one a terminal could come back for long without showing its certificate. By its
+    session's id one of TLS 1.2 still can, while this context lives: see TlsChannel.resumed. Raises ConfigError, as
+    client_context.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     _restrict(context, minimum)
@@ -157,6 +158,12 @@ class TlsChannel:
     def delivered(self) -> bool:
         return self._inner.delivered
 
+    @property
+    def resumed(self) -> bool:
+        """The peer has shown nothing now: its certificate is the one of an earlier handshake. Whether that is still in
+        time is for the owner to say, who has a clock."""
+        return bool(self._tls.session_reused)
+
     async def shake_hands(self, pins: Collection[bytes] = ()) -> None:
         """Raises OSError with the reason; then the connection is gone. Cancelled: gone too."""
         began_s = asyncio.get_running_loop().time()
@@ -190,7 +197,9 @@ class TlsChannel:
     def _look_at_peer(self, pins: Collection[bytes]) -> None:
         """Who it is; ConnectionError where that is none of `pins`."""
         own = self._tls.getpeercert(binary_form=True)
-        shown = _verified_chain(self._tls) if self._verified else [own] if own else []
+        shown = [own] if own else []
+        if self._verified and not self.resumed:
+            shown = _verified_chain(self._tls)
         with suppress(ValueError):  # TLS has read it: one of a kind that is not known here is only not watched
             self.certificates = tuple(map(certificate_of, shown))
         if pins and not any(one.pin in pins for one in self.certificates):

@@ -2,12 +2,13 @@
 
 import asyncio
 import ssl
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from posd.daemon.doors.connections import Connections
 from posd.daemon.doors.door_view import DoorShown
 from posd.daemon.doors.terminal_door import TerminalDoor
+from posd.values import Now
 
 
 class Door(Protocol):
@@ -47,11 +48,11 @@ class Doors:
         """How each is, for those who ask."""
         return [door.shown() for door in self._doors]
 
-    def encrypt(self, context: ssl.SSLContext) -> None:
+    def encrypt(self, context: ssl.SSLContext, now: Callable[[], Now]) -> None:
         """Doors with TLS speak it by this, to whoever comes from now on."""
         for door in self._doors:
             if isinstance(door, TerminalDoor) and door.encrypted:
-                door.encrypt(context)
+                door.encrypt(context, now)
 
     def speaks_for(self, connection: str) -> frozenset[str] | None:
         """As Connections.speaks_for."""

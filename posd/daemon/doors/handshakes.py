@@ -40,6 +40,7 @@ class Handshakes:
 
     context: ssl.SSLContext
     where: str
+    now: Callable[[], Now]
     let_in: Callable[[Channel], object]
     refused: Refusals = field(default_factory=Refusals)
     _half_open: dict[asyncio.Task[None], str] = field(default_factory=dict)
@@ -69,6 +70,14 @@ class Handshakes:
             self._refuse(channel.peer, f"no TLS with {channel.peer}: no handshake within {HANDSHAKE_S:g} s")
         except OSError as error:
             self._refuse(channel.peer, str(error))
+        else:
+            self._look_at(channel)
+
+    def _look_at(self, channel: TlsChannel) -> None:
+        """Let it in, unless it comes back by a session whose certificate has ended meanwhile."""
+        if channel.resumed and any(one.ends_ms <= self.now().wall_ms for one in channel.certificates):
+            channel.abort()
+            self._refuse(channel.peer, f"no TLS with {channel.peer}: its certificate has expired")
         else:
             self.let_in(channel)
 

@@ -7,7 +7,7 @@ import errno
 import itertools
 import os
 import ssl
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -17,6 +17,7 @@ from posd.daemon.doors.door_view import DoorShown
 from posd.errors import ConfigError
 from posd.transport.contract import Channel, ConfirmingChannel, Listener
 from posd.transport.tcp import listen_tcp
+from posd.values import Now
 
 if TYPE_CHECKING:
     from posd.daemon.doors.handshakes import Handshakes
@@ -67,14 +68,13 @@ class TerminalDoor:
         """Whether it speaks TLS."""
         return self._handshakes is not None
 
-    def encrypt(self, context: ssl.SSLContext) -> None:
+    def encrypt(self, context: ssl.SSLContext, now: Callable[[], Now]) -> None:
         """Speak TLS by this; said again it counts for whoever comes from now on."""
         from posd.daemon.doors.handshakes import Handshakes  # who does not use it does not pay for it
 
         if self._handshakes is None:
-            self._handshakes = Handshakes(
-                context, str(TlsAddress(self._host, self._asked_port)), self.connections.accept
-            )
+            where = str(TlsAddress(self._host, self._asked_port))
+            self._handshakes = Handshakes(context, where, now, self.connections.accept)
         self._handshakes.context = context
 
     def shown(self) -> DoorShown:

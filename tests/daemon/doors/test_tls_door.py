@@ -3,6 +3,7 @@
 import asyncio
 import socket
 import struct
+import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
@@ -14,6 +15,7 @@ from posd.daemon.doors.door_view import DoorShown
 from posd.daemon.doors.terminal_door import TerminalDoor
 from posd.framing.length_prefix import LengthPrefixed, with_length
 from posd.transport.tls import TlsChannel, client_context, connect_tls, server_context
+from posd.values import Now
 from tests.daemon.doors.test_terminal_door import Heard
 from tests.transport.openssl import client
 from tests.transport.pki import EARLY, OLD, SELF, Pki
@@ -24,6 +26,10 @@ WEAK = ("-cipher", "DEFAULT:@SECLEVEL=0")
 Story = Callable[[TerminalDoor, Heard], Awaitable[None]]
 
 
+def now() -> Now:
+    return Now(time.time_ns() // 1_000_000, 0.0)
+
+
 def play(story: Story, *, minimum: str = "1.2", mutual: bool = True, bound: bool = True) -> DoorShown:
     """How the door was at the end."""
     pki = Pki.shared()
@@ -32,7 +38,8 @@ def play(story: Story, *, minimum: str = "1.2", mutual: bool = True, bound: bool
         heard = Heard()
         door = TerminalDoor("127.0.0.1", 0, heard, CONNECTIONS_MAX, 4096, 60, bound=bound)
         authority = pki.ca if mutual else None
-        door.encrypt(server_context(pki.file("host.pem"), pki.file("host.key"), authority, minimum=minimum))  # type: ignore[arg-type]
+        context = server_context(pki.file("host.pem"), pki.file("host.key"), authority, minimum=minimum)  # type: ignore[arg-type]
+        door.encrypt(context, now)
         async with asyncio.timeout(LIMIT_S):
             await door.start()
             try:
@@ -210,13 +217,51 @@ def test_there_are_no_tickets_and_no_compression(version: str) -> None:
     play(story)
 
 
+@pytest.mark.parametrize("ended", [False, True], ids=["in time", "ended meanwhile"])
+def test_a_session_that_comes_back_is_worth_what_its_certificate_is(ended: bool, tmp_path: Path) -> None:
+    """A client of TLS 1.2 may come back by its session's id, and shows nothing then; a new context knows no session."""
+    pki = Pki.shared()
+    pki.pair("one", "10000001", sans=())
+    session, late_ms = tmp_path / "session", 365 * 86_400_000 if ended else 0
+
+    async def visit(door: TerminalDoor, heard: Heard, *options: str) -> tuple[bytes, frozenset[str] | None]:
+        refused = door.shown().unproven
+        with client(door.port, "-tls1_2", *own("one"), *options) as running:
+            await until(lambda: b"Verify return code" in running.said)
+            with suppress(BrokenPipeError):
+                running.type(with_length(b"hello"))
+            await until(lambda: door.shown().unproven > refused or not heard.queue.empty())
+            names = None if heard.queue.empty() else door.connections.speaks_for((await heard.expect("frame"))[0])
+            with suppress(BrokenPipeError):
+                running.type(b"Q\n")  # a session that does not end in order is forgotten
+            await asyncio.to_thread(running.process.wait, LIMIT_S)
+        await until(lambda: door.shown().connected == 0)
+        heard.queue = asyncio.Queue()
+        return bytes(running.said), names
+
+    async def story(door: TerminalDoor, heard: Heard) -> None:
+        first, names = await visit(door, heard, "-sess_out", str(session))
+        assert b"New, TLSv1.2" in first
+        assert names == {"10000001"}
+        door._handshakes.now = lambda: Now(now().wall_ms + late_ms, 0.0)  # type: ignore[union-attr]
+        again, names = await visit(door, heard, "-sess_in", str(session))
+        assert b"Reused, TLSv1.2" in again
+        assert names == (None if ended else {"10000001"})
+        door.encrypt(server_context(pki.file("host.pem"), pki.file("host.key"), pki.ca), now)
+        anew, names = await visit(door, heard, "-sess_in", str(session))
+        assert b"New, TLSv1.2" in anew
+        assert names == {"10000001"}
+
+    assert play(story).unproven == ended
+
+
 def test_a_new_certificate_is_shown_to_whoever_comes_after_it(tmp_path: Path) -> None:
     pki = Pki.shared()
 
     async def story(door: TerminalDoor, heard: Heard) -> None:
         old = await terminal(door)
         pki.pair("renewed", "the new one")
-        door.encrypt(server_context(pki.file("renewed.pem"), pki.file("renewed.key"), pki.ca))
+        door.encrypt(server_context(pki.file("renewed.pem"), pki.file("renewed.key"), pki.ca), now)
         new = await terminal(door)
         assert (old.certificates[0].name, new.certificates[0].name) == ("host", "the new one")
         old.send(with_length(b"still there"))
