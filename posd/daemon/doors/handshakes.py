@@ -1,12 +1,13 @@
 """TLS at a door: whoever comes in proves itself first, in time, and beside all others.
 
-A connection that has not shaken hands takes no place of a terminal. There are HALF_OPEN_MAX of them at most, and the
-oldest gives way: one that means it is done in milliseconds, one that never finishes disturbs nobody. It must never let
-one in whose handshake has not succeeded.
+A connection that has not shaken hands takes no place of a terminal. There are HALF_OPEN_MAX of them at most; of the
+machine that has the most of them the oldest gives way, so that whoever never finishes disturbs nobody but himself. It
+must never let one in whose handshake has not succeeded.
 """
 
 import asyncio
 import ssl
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -49,12 +50,17 @@ class Handshakes:
     def begin(self, channel: ConfirmingChannel) -> None:
         """Shake hands with one more."""
         if len(self._half_open) >= HALF_OPEN_MAX:
-            oldest = next(iter(self._half_open))
-            self._refuse(self._half_open.pop(oldest), "too many unfinished TLS handshakes: the oldest gave way")
-            oldest.cancel()
+            worst = self._oldest_of_the_busiest()
+            self._refuse(self._half_open.pop(worst), "too many unfinished TLS handshakes: the oldest gave way")
+            worst.cancel()
         task = spawn(self._shake(channel), f"TLS handshake {channel.peer}")
         self._half_open[task] = channel.peer
         task.add_done_callback(lambda done: self._half_open.pop(done, None))
+
+    def _oldest_of_the_busiest(self) -> asyncio.Task[None]:
+        hosts = Counter(map(_host, self._half_open.values()))
+        busiest, _ = hosts.most_common(1)[0]
+        return next(task for task, peer in self._half_open.items() if _host(peer) == busiest)
 
     async def stop(self) -> None:
         """Nobody who has not finished comes in any more."""
@@ -87,3 +93,7 @@ class Handshakes:
         unsaid = self._said.unsaid("", Now(0, now_s))
         if unsaid is not None:
             log.warning("door_handshake_refused", door=self.where, peer=peer, because=why, unsaid=unsaid)
+
+
+def _host(peer: str) -> str:
+    return peer.rpartition(":")[0]

@@ -51,7 +51,7 @@ TO_DO: Mapping[Role, str] = {
 }
 
 THEN: Mapping[Role, str] = {
-    Role.HOST: "no new connection to the host is made",
+    Role.HOST: "no new connection to the host is made, unless it shows a newer one",
     Role.OURS: "the host will refuse every new connection",
     Role.AUTHORITY: "no new connection to the host is made",
     Role.DOOR: "terminals will refuse every new connection",

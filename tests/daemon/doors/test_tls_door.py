@@ -172,6 +172,22 @@ def test_half_open_handshakes_disturb_nobody(monkeypatch: pytest.MonkeyPatch) ->
     play(story)
 
 
+def test_whoever_floods_the_door_loses_his_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A slow terminal of another machine keeps its handshake."""
+    monkeypatch.setattr(handshakes, "HALF_OPEN_MAX", 5)
+
+    async def story(door: TerminalDoor, heard: Heard) -> None:
+        slow = socket.create_connection(("127.0.0.1", door.port), source_address=("127.0.0.2", 0))
+        await until(lambda: len(door._handshakes._half_open) == 1)  # type: ignore[union-attr]
+        flood = [socket.create_connection(("127.0.0.1", door.port)) for _ in range(20)]
+        await until(lambda: door.shown().unproven >= 16)
+        assert "127.0.0.2" in {peer.partition(":")[0] for peer in door._handshakes._half_open.values()}  # type: ignore[union-attr]
+        for one in (slow, *flood):
+            one.close()
+
+    play(story)
+
+
 def test_a_handshake_that_is_never_finished_ends_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(handshakes, "HANDSHAKE_S", 0.05)
 
