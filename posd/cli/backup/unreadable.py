@@ -29,7 +29,7 @@ class Unreadable:
 def bring_keys(parts: Parts, keys_from: Path | None) -> int:
     """Copy what is missing here from the place of the copies; how many. Raises StorageFailed."""
     copies = keys_from or parts.settings.backup.keys_to
-    if copies is None:
+    if copies is None or (keys_from is None and not copies.is_dir()):
         return 0
     try:
         parts.data_keys.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)

@@ -65,7 +65,7 @@ def backup_verify(
 
 @group.command(
     "restore",
-    epilog="Examples: posd backup restore --move-aside; posd backup restore /mnt/20260302T230000Z-000120000 "
+    epilog="Examples: posd backup restore --move-aside; posd backup restore /mnt/20260302T230000000Z-000120000 "
     "--last-stan 10000001=120455",
 )
 def backup_restore(

@@ -84,7 +84,7 @@ def _manifest(
     moment = datetime.fromtimestamp(made.at_ms / 1000, UTC)
     return Manifest(
         posd_backup=FORMAT,
-        name=f"{moment:%Y%m%dT%H%M%SZ}-{copied.head.sequence:09d}{'-final' if made.final else ''}",
+        name=f"{moment:%Y%m%dT%H%M%S}{made.at_ms % 1000:03d}Z-{copied.head.sequence:09d}{'-final' if made.final else ''}",
         made_at_ms=made.at_ms,
         journal_id=copied.identity.journal_id.hex(),
         key_id=made.key_id,

@@ -1,6 +1,6 @@
 """The folder of the backups: one folder for each backup, the archive's segments beside them, once for all.
 
-    path/  .lock  20260302T230000Z-000120000/ {manifest.json, journal.db, anchor}  archive/ {2026-01.segment, …}
+    path/  .lock  20260302T230000000Z-000120000/ {manifest.json, journal.db, anchor}  archive/ {2026-01.segment, …}
 
 What has a backup's name is whole: it is made under a name that begins with a dot (making.py), and one that is removed
 loses its name first. It must never touch what it did not make.
@@ -29,7 +29,7 @@ PART, GONE = ".part-", ".gone-"
 """Before the name of what is being made, or removed."""
 ARCHIVE_FOLDER = "archive"
 USED_FILE = "restored.json"
-NAME = re.compile(r"\d{8}T\d{6}Z-\d{9,}(-final)?")
+NAME = re.compile(r"\d{8}T\d{9}Z-\d{9,}(-final)?")
 SHOWN_CHARACTERS_MAX = 80
 
 
