@@ -24,9 +24,10 @@ from posd.errors import ConfigError, PosdError
 from posd.journal.backups.making import Made, make
 from posd.journal.backups.manifest import Manifest
 from posd.journal.backups.owner import give_to_owner
-from posd.journal.backups.sets import ARCHIVE_FOLDER, alone, keep_newest, kept
+from posd.journal.backups.sets import alone, keep_newest, kept
 from posd.journal.chain import Chain
 from posd.journal.reader import JournalReader
+from posd.journal.segment import ARCHIVE_FOLDER
 from posd.security.datakeyfile import Belongs
 from posd.security.keycopies import Kept, keep_copies
 

@@ -23,8 +23,9 @@ from posd.errors import ConfigError, StorageFailed
 from posd.journal.backups.manifest import Manifest, differing, read_manifest
 from posd.journal.backups.owner import give_to_owner
 from posd.journal.backups.placing import Restoring, interrupted, is_there, place, require_place
-from posd.journal.backups.sets import ARCHIVE_FOLDER, copy_set, find, mark_used, was_used
+from posd.journal.backups.sets import copy_set, find, mark_used, was_used
 from posd.journal.connect import JOURNAL_FILE, SCHEMA_VERSION, open_reader, read_head, read_identity
+from posd.journal.segment import ARCHIVE_FOLDER
 from posd.values import STAN_MAX, Now, Stan, Tid
 
 

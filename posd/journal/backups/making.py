@@ -5,6 +5,7 @@ whole, an error leaves nothing. It must never hold up who writes the journal (co
 import os
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,14 +14,15 @@ from posd.errors import StorageFailed
 from posd.journal.anchor import ANCHOR_FILE, sync_folder
 from posd.journal.backups.copying import Copied, copy_journal, sync_file
 from posd.journal.backups.manifest import FORMAT, MANIFEST_FILE, FileSum, Manifest, TerminalAt, file_sum
-from posd.journal.backups.sets import ARCHIVE_FOLDER, FILE_MODE, FOLDER_MODE, PART, kept, write_new
+from posd.journal.backups.sets import FILE_MODE, FOLDER_MODE, PART, kept, write_new
 from posd.journal.chain import Chain
 from posd.journal.connect import JOURNAL_FILE, open_reader, query, read_head, read_identity, storage
 from posd.journal.contract import Head
 from posd.journal.room import free_bytes
+from posd.journal.segment import ARCHIVE_FOLDER, SUFFIX, Segment, archive_folder, read_catalog, segment_path
 from posd.journal.verify import first_finding, require_key
 
-SEGMENTS = "*.segment"
+SEGMENTS = f"*{SUFFIX}"
 ROOM_BESIDE_BYTES = 8 * 1024 * 1024
 """What has to stay free beside a backup that is made."""
 MIB = 1024 * 1024
@@ -63,10 +65,12 @@ def make(
         with storage(f"making {part}"):
             part.mkdir(mode=FOLDER_MODE)
         copied = copy_journal(journal, part, on_rows)
-        segments = tuple(_keep_segments(journal, path))
+        segments = tuple(_keep_segments(part, journal, path))
         files = tuple(_read_back(part / name) for name in (JOURNAL_FILE, ANCHOR_FILE))
         _require_good(part, keys.chain, copied.head)
-        manifest = _manifest(copied, made, files, segments, terminals(part)).sealed(keys.manifest)
+        with _whole(part, journal):
+            stand = terminals(part)
+        manifest = _manifest(copied, made, files, segments, stand).sealed(keys.manifest)
         with storage(f"finishing {manifest.name}"):
             write_new(part / MANIFEST_FILE, manifest.text())
             sync_folder(part)
@@ -78,13 +82,26 @@ def make(
     return manifest
 
 
+@contextmanager
+def _whole(part: Path, journal: Path) -> Iterator[None]:
+    """For whoever reads the copy: its segments are at hand, as they will be where it is restored."""
+    link = part / ARCHIVE_FOLDER
+    with storage(f"making {link}"):
+        link.symlink_to(archive_folder(journal).absolute())
+    try:
+        yield
+    finally:
+        link.unlink()
+
+
 def _manifest(
     copied: Copied, made: Made, files: tuple[FileSum, ...], segments: tuple[FileSum, ...], stand: tuple[TerminalAt, ...]
 ) -> Manifest:
     moment = datetime.fromtimestamp(made.at_ms / 1000, UTC)
+    stamp = f"{moment:%Y%m%dT%H%M%S}{made.at_ms % 1000:03d}Z"
     return Manifest(
         posd_backup=FORMAT,
-        name=f"{moment:%Y%m%dT%H%M%S}{made.at_ms % 1000:03d}Z-{copied.head.sequence:09d}{'-final' if made.final else ''}",
+        name=f"{stamp}-{copied.head.sequence:09d}{'-final' if made.final else ''}",
         made_at_ms=made.at_ms,
         journal_id=copied.identity.journal_id.hex(),
         key_id=made.key_id,
@@ -131,18 +148,27 @@ def _require_room(journal: Path, path: Path) -> None:
         raise StorageFailed(f"backup: {path}: {room}; make room, or lower backup.keep")
 
 
-def _keep_segments(journal: Path, path: Path) -> Iterator[FileSum]:
-    """Segments never change: each is copied once, for all backups. Raises StorageFailed."""
+def _keep_segments(part: Path, journal: Path, path: Path) -> Iterator[FileSum]:
+    """Those that the copied journal knows. They never change: each is copied once, for all backups.
+
+    Raises StorageFailed.
+    """
     known = {one.name: one for there in kept(path) if there.manifest is not None for one in there.manifest.segments}
-    there = path / ARCHIVE_FOLDER
     with storage("keeping the archive's segments"):
-        for segment in sorted((journal / ARCHIVE_FOLDER).glob(SEGMENTS)):
-            copy, before = there / segment.name, known.get(segment.name)
-            size = segment.stat().st_size
-            if before is not None and copy.is_file() and before.size == size == copy.stat().st_size:
+        for segment in _catalog(part):
+            copy, before = path / ARCHIVE_FOLDER / segment.file_name, known.get(segment.file_name)
+            if before is not None and copy.is_file() and before.size == segment.file_bytes == copy.stat().st_size:
                 yield before  # whether it is still good there is what `posd backup verify` asks
             else:
-                yield _keep(segment, copy)
+                yield _keep(segment_path(journal, segment), copy)
+
+
+def _catalog(part: Path) -> tuple[Segment, ...]:
+    connection = open_reader(part / JOURNAL_FILE)
+    try:
+        return read_catalog(connection)
+    finally:
+        connection.close()
 
 
 def _keep(segment: Path, copy: Path) -> FileSum:

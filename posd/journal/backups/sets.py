@@ -22,12 +22,12 @@ from posd.journal.anchor import sync_folder
 from posd.journal.backups.copying import sync_file
 from posd.journal.backups.manifest import MANIFEST_FILE, Manifest, read_manifest
 from posd.journal.connect import storage
+from posd.journal.segment import ARCHIVE_FOLDER
 
 FOLDER_MODE, FILE_MODE = 0o700, 0o600
 LOCK_FILE = ".lock"
 PART, GONE = ".part-", ".gone-"
 """Before the name of what is being made, or removed."""
-ARCHIVE_FOLDER = "archive"
 USED_FILE = "restored.json"
 NAME = re.compile(r"\d{8}T\d{9}Z-\d{9,}(-final)?")
 SHOWN_CHARACTERS_MAX = 80
