@@ -58,6 +58,36 @@ class CardRef(Struct, frozen=True):
     digest: str
 
 
+class Who(Struct, frozen=True):
+    """Whom this machine knows to have asked: one of its users, or a token of the configuration; never what was typed.
+
+    Nothing given: nobody that it knows.
+    """
+
+    uid: int | None = None
+    user: str = ""
+    token: str = ""
+
+    @property
+    def is_known(self) -> bool:
+        """Whether there is anybody to hold to account."""
+        return self.uid is not None or bool(self.token)
+
+    def is_same(self, other: "Who") -> bool:
+        """Whether both may be one person: a name may change, an id does not; the unknown may be anybody."""
+        if not self.is_known or not other.is_known:
+            return True
+        return (self.uid, self.token) == (other.uid, other.token)
+
+    @property
+    def name(self) -> str:
+        """The shortest that names them: "lina", "token display", "uid 1001", "nobody"."""
+        return self.user or (f"token {self.token}" if self.token else f"uid {self.uid}" if self.is_known else "nobody")
+
+    def __str__(self) -> str:
+        return f"{self.user}, uid {self.uid}" if self.user else self.name
+
+
 class Now(Struct, frozen=True):
     """The two clocks at one moment, read by daemon/clock.py alone (house rule 3).
 

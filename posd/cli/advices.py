@@ -6,7 +6,8 @@ Only the host, or a named person with a reason, ends an advice; nothing here doe
 from pathlib import Path
 
 from posd.cli import exit_status
-from posd.cli.asking import ask, command, settings_at, user
+from posd.cli.asking import ask, command, settings_at
+from posd.cli.proposals import said_status, waiting_line
 from posd.cli.reversals import last_answer
 from posd.cli.screen import note, paint, print_json, printable, table
 from posd.cli.status import moment
@@ -56,6 +57,7 @@ def _more(view: View) -> str:
     lines += ["    carried over: it counts in the totals of its batch"] if view["carried_over"] else []
     lines += [f"    known because {view['settled']}"] if view["settled"] else []
     lines += [f"    by {view['resolved_by']}: {view['resolved_reason']}"] if view["resolved_by"] else []
+    lines += [line] if (line := waiting_line(view)) else []
     lines += [f"    do: {view['to_do']}"] if view["to_do"] else []
     return "\n".join(map(printable, lines))
 
@@ -65,7 +67,7 @@ def retry_command(config: Path, request_id: str | None, tid: str | None, by: str
     settings = settings_at(config, tid)
     if request_id is not None and tid is not None:
         raise ConfigError("advices retry: give an id or --tid, not both")
-    asked = {"id": request_id, "tid": tid, "by": by or user()}
+    asked = {"id": request_id, "tid": tid, "by": by}
     said = command(settings, "advices.retry", asked)
     if as_json:
         print_json(said)
@@ -76,12 +78,13 @@ def retry_command(config: Path, request_id: str | None, tid: str | None, by: str
     return exit_status.GOOD
 
 
-def resolve_command(config: Path, request_id: str, by: str, reason: str, as_json: bool) -> int:
+def resolve_command(config: Path, request_id: str, by: str | None, reason: str, as_json: bool) -> int:
     """A person ends an advice: who, and why."""
     said = command(settings_at(config), "advices.resolve", {"id": request_id, "by": by, "reason": reason})
     if as_json:
         print_json(said)
     else:
         print(printable(f"{said['request_id']}: {said['text']}"))
-        note("the host is not told of it any more; the money is between you and the acquirer")
-    return exit_status.GOOD
+        if not said["waits"]:
+            note("the host is not told of it any more; the money is between you and the acquirer")
+    return said_status(said)

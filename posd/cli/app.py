@@ -10,7 +10,7 @@ import typer
 from typer.exceptions import TyperException
 
 from posd.cli import exit_status
-from posd.cli.groups import advices, backup, journal, keys, restore_gap, reversals, terminal, txn
+from posd.cli.groups import advices, backup, journal, keys, proposals, restore_gap, reversals, terminal, txn
 from posd.cli.options import DEFAULT, BatchOption, By, Config, Json, Lang, Profile, Reason, TidOption
 from posd.daemon.logmask import mask_text, one_line
 
@@ -25,6 +25,7 @@ app.add_typer(reversals.group, name="reversals")
 app.add_typer(advices.group, name="advices")
 app.add_typer(txn.group, name="txn")
 app.add_typer(terminal.group, name="terminal")
+app.add_typer(proposals.group, name="proposals")
 app.add_typer(journal.group, name="journal")
 app.add_typer(backup.group, name="backup")
 app.add_typer(restore_gap.group, name="restore-gap")
@@ -189,6 +190,10 @@ def settle(
     slip: Annotated[bool, typer.Option("--slip", help="The same on 40 columns, to print. 结算单")] = False,
     approve: Annotated[bool, typer.Option("--approve", help="Let a held settlement begin. 批准")] = False,
     number: BatchOption = None,
+    up_to: Annotated[
+        str | None,
+        typer.Option("--up-to", metavar="AMOUNT", help="With --approve: it may grow to this before the second person."),
+    ] = None,
     by: By = None,
     reason: Reason = None,
     as_json: Json = False,
@@ -201,7 +206,9 @@ def settle(
     """
     from posd.cli.settle_asked import Asked, settle_asked
 
-    return settle_asked(Asked(config, tid, batch, number, decide, show, slip, approve, by, reason, as_json, lang))
+    return settle_asked(
+        Asked(config, tid, batch, number, decide, show, slip, approve, up_to, by, reason, as_json, lang)
+    )
 
 
 @app.command(epilog="Example: posd check 2026-03-02 --lang zh")

@@ -4,8 +4,6 @@ Commands that only read fall back to the journal when no daemon runs, and say so
 do.
 """
 
-import os
-import pwd
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -75,11 +73,3 @@ def open_journal(settings: Settings, progress: Progress | None = None) -> Offlin
     """The journal, for reading; safe beside a running daemon."""
     now = SystemClock().now()
     return OfflineJournal(settings, now) if progress is None else OfflineJournal(settings, now, progress.tell)
-
-
-def user() -> str:
-    """Who types this, where a command only notes it."""
-    try:
-        return pwd.getpwuid(os.getuid()).pw_name
-    except KeyError:
-        return f"uid {os.getuid()}"

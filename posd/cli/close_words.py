@@ -9,7 +9,7 @@ from typing import Any
 
 from posd.cli.lang import Lang
 from posd.cli.reason_words import reason
-from posd.cli.speech import OUTCOMES, PHASES
+from posd.cli.speech import DEEDS, OUTCOMES, PHASES, PROPOSAL_ENDS
 from posd.daemon.shown.views import View
 
 LABELS: Mapping[str, tuple[str, str]] = {
@@ -109,6 +109,8 @@ EVENTS: Mapping[str, str] = {
     "settlement_deferred": "应于 {due}，顺延：{gross} 低于下限 {minimum}",
     "settlement_held": "待批准：{gross} 超过上限 {maximum}",
     "settlement_approved": "已批准，金额 {gross}",
+    "decision_proposed": "{deed}，金额 {amount}，待第二人复核",
+    "proposal_ended": "复核结束：{how}",
     "settlement_begun": "开始结算：{cause}",
     "batch_skipped": "无交易，未结算",
     "advice_carried_over": "离线交易 {request_id} 未送达，计入本批次，结算后继续发送",
@@ -255,7 +257,7 @@ def event(lang: Lang, shown: View) -> str:
     if lang is Lang.EN:
         return str(shown["text"])
     facts = dict(shown["facts"])
-    for name, said in (("cause", CAUSES), ("outcome", OUTCOMES)):
+    for name, said in (("cause", CAUSES), ("outcome", OUTCOMES), ("deed", DEEDS), ("how", PROPOSAL_ENDS)):
         if name in facts:
             facts[name] = said[facts[name]]
     for name in ("domestic", "foreign"):
@@ -267,5 +269,6 @@ def event(lang: Lang, shown: View) -> str:
     text = {**EVENTS, **BESIDE}[shown["kind"]].format(**facts)
     text += label(lang, "attempt", attempt=facts["attempt"]) if facts.get("attempt", 1) > 1 else ""
     text += label(lang, "by", by=facts["by"]) if facts.get("by") else ""
+    text += f"（{facts['who']}）" if facts.get("who", facts.get("by")) != facts.get("by") else ""
     why = facts.get("because") or facts.get("reason") or facts.get("why")
     return f"{text}：{reason(lang, str(why))}" if why else text

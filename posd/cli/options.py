@@ -17,7 +17,7 @@ TidOption = Annotated[str | None, typer.Option("--tid", metavar="TID", help="Onl
 BatchOption = Annotated[int | None, typer.Option("--batch", min=1, max=999_999, help="Only this batch number.")]
 Limit = Annotated[int | None, typer.Option("--limit", min=1, help="At most so many.")]
 Lang = Annotated[str | None, typer.Option("--lang", metavar="en|zh", help="Language; else that of LANG. 语言")]
-By = Annotated[str | None, typer.Option("--by", metavar="NAME", help="Who wants it.")]
+By = Annotated[str | None, typer.Option("--by", metavar="NAME", help="Who wants it; else your user's name.")]
 Reason = Annotated[str | None, typer.Option("--reason", metavar="TEXT", help="Why.")]
 RequestOption = Annotated[str | None, typer.Option("--request-id", metavar="ID", help="Only this request.")]
 StanOption = Annotated[int | None, typer.Option("--stan", min=1, max=999_999, help="Only this trace number.")]

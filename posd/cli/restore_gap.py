@@ -47,14 +47,20 @@ def _lines(gap: View) -> list[tuple[str, str]]:
 
 
 def admit_command(
-    config: Path, tid: str | None, terminal_stan: int | None, batch: int | None, by: str, reason: str, as_json: bool
+    config: Path,
+    tid: str | None,
+    terminal_stan: int | None,
+    batch: int | None,
+    by: str | None,
+    reason: str,
+    as_json: bool,
 ) -> int:
     """A person vouches that nothing of before the restore is asked for again."""
     asked = {"tid": tid, "terminal_stan": terminal_stan, "batch": batch, "by": by, "reason": reason}
     return _ended(config, "gap.admit", tid, asked, as_json)
 
 
-def resolve_command(config: Path, tid: str | None, by: str, reason: str, as_json: bool) -> int:
+def resolve_command(config: Path, tid: str | None, by: str | None, reason: str, as_json: bool) -> int:
     """A person has reconciled it: who, and why."""
     status = _ended(config, "gap.resolve", tid, {"tid": tid, "by": by, "reason": reason}, as_json)
     if not as_json:

@@ -6,7 +6,8 @@ Only an acknowledgement, or a named person with a reason, ends a reversal; nothi
 from pathlib import Path
 
 from posd.cli import exit_status
-from posd.cli.asking import ask, command, settings_at, user
+from posd.cli.asking import ask, command, settings_at
+from posd.cli.proposals import said_status, waiting_line
 from posd.cli.screen import note, paint, print_json, printable, table
 from posd.cli.status import moment
 from posd.daemon.shown.views import View
@@ -39,9 +40,10 @@ def _why(view: View) -> str:
     found = view["diagnosis"]
     signs = [f"      {moment(sign['at'], seconds=True) or 'now'}  {sign['text']}" for sign in found["evidence"]]
     look_at = [f"    look: {found['to_do']}"] if view["status"] in UNENDED else []
+    waits = [line] if (line := waiting_line(view)) else []
     to_do = [f"    do: {view['to_do']}"] if view["to_do"] else []
     head = f"{view['request_id']}: {view['text']}"
-    return "\n".join(map(printable, [head, f"    cause: {found['text']}", *signs, *look_at, *to_do]))
+    return "\n".join(map(printable, [head, f"    cause: {found['text']}", *signs, *look_at, *waits, *to_do]))
 
 
 def _row(view: View) -> list[str]:
@@ -70,7 +72,7 @@ def retry_command(config: Path, request_id: str | None, tid: str | None, by: str
     settings = settings_at(config, tid)
     if request_id is not None and tid is not None:
         raise ConfigError("reversals retry: give an id or --tid, not both")
-    asked = {"id": request_id, "tid": tid, "by": by or user()}
+    asked = {"id": request_id, "tid": tid, "by": by}
     said = command(settings, "reversals.retry", asked)
     if as_json:
         print_json(said)
@@ -81,7 +83,7 @@ def retry_command(config: Path, request_id: str | None, tid: str | None, by: str
     return exit_status.GOOD
 
 
-def resolve_command(config: Path, request_id: str, by: str, reason: str, as_json: bool) -> int:
+def resolve_command(config: Path, request_id: str, by: str | None, reason: str, as_json: bool) -> int:
     """A person ends a reversal: who, and why."""
     settings = settings_at(config)
     said = command(settings, "reversals.resolve", {"id": request_id, "by": by, "reason": reason})
@@ -89,5 +91,6 @@ def resolve_command(config: Path, request_id: str, by: str, reason: str, as_json
         print_json(said)
     else:
         print(printable(f"{request_id}: {said['text']}"))
-        note("no reversal is sent for it any more; whether money moved is between you and the acquirer")
-    return exit_status.GOOD
+        if not said["waits"]:
+            note("no reversal is sent for it any more; whether money moved is between you and the acquirer")
+    return said_status(said)

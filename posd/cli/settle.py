@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from posd.cli import exit_status
-from posd.cli.asking import command, settings_at, user
+from posd.cli.asking import command, settings_at
 from posd.cli.lang import Lang
+from posd.cli.proposals import said_status
 from posd.cli.reason_words import reason
 from posd.cli.screen import paint, print_json, printable
 from posd.cli.speech import doing, outcome, say
@@ -25,7 +26,7 @@ DECISIONS = {"closed": True, "open": False}
 def settle_command(config: Path, tid: str | None, by: str | None, as_json: bool, lang: Lang) -> int:
     """Settle one terminal or all, showing each phase on standard error."""
     settings = settings_at(config, tid)
-    asked: dict[str, Any] = {"by": by or user(), **({"tid": tid} if tid else {})}
+    asked: dict[str, Any] = {"by": by, "tid": tid}
     try:
         said = command(settings, "settle", asked, lambda line: _tell(line, lang))
     except KeyboardInterrupt:
@@ -45,8 +46,8 @@ def decide_command(
     """Say whether the host closed the unconfirmed batch of `tid`: 'closed' or 'open', by whom and why."""
     if decision not in DECISIONS:
         raise ConfigError("settle: --decide takes 'closed' (the host closed the batch) or 'open' (it did not)")
-    if not (by or "").strip() or not (reason or "").strip():
-        raise ConfigError("settle: --decide needs --by NAME and --reason TEXT: who found out, and how")
+    if not (reason or "").strip():
+        raise ConfigError("settle: --decide needs --reason TEXT: how it was found out")
     settings = settings_at(config, tid)
     asked = {"closed": DECISIONS[decision], "by": by, "reason": reason, **({"tid": tid} if tid else {})}
     said = command(settings, "settle.decide", asked)
@@ -54,23 +55,29 @@ def decide_command(
         print_json(said)
     else:
         print(f"terminal {said['tid']}: {printable(said['text'])}")
-    return exit_status.GOOD
+    return said_status(said)
 
 
 def approve_command(
-    config: Path, tid: str | None, batch: int | None, by: str | None, reason: str | None, as_json: bool
+    config: Path,
+    tid: str | None,
+    batch: int | None,
+    up_to: str | None,
+    by: str | None,
+    reason: str | None,
+    as_json: bool,
 ) -> int:
     """Let a settlement that is held above the maximum begin, by whom and why (D23)."""
-    if not (by or "").strip() or not (reason or "").strip():
-        raise ConfigError("settle: --approve needs --by NAME and --reason TEXT: who looked at it, and why it may go on")
+    if not (reason or "").strip():
+        raise ConfigError("settle: --approve needs --reason TEXT: why it may go on")
     settings = settings_at(config, tid)
-    given: dict[str, Any] = {"tid": tid, "batch": batch, "by": by, "reason": reason}
+    given: dict[str, Any] = {"tid": tid, "batch": batch, "up_to": up_to, "by": by, "reason": reason}
     said = command(settings, "settle.approve", given)
     if as_json:
         print_json(said)
     else:
         print(f"terminal {said['tid']}: {printable(said['text'])}")
-    return exit_status.GOOD
+    return said_status(said)
 
 
 def _tell(line: View, lang: Lang) -> None:

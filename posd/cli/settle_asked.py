@@ -21,6 +21,7 @@ class Asked:
     show: bool
     slip: bool
     approve: bool
+    up_to: str | None
     by: str | None
     reason: str | None
     as_json: bool
@@ -37,7 +38,7 @@ def settle_asked(asked: Asked) -> int:
     if asked.slip:
         return slip_command(config, tid, of, lang)
     if asked.approve:
-        return approve_command(config, tid, asked.number, asked.by, asked.reason, asked.as_json)
+        return approve_command(config, tid, asked.number, asked.up_to, asked.by, asked.reason, asked.as_json)
     if asked.decide is not None:
         return decide_command(config, tid, asked.decide, asked.by, asked.reason, asked.as_json)
     return settle_command(config, tid, asked.by, asked.as_json, lang)
@@ -55,5 +56,7 @@ def _require_sense(asked: Asked) -> None:
         raise ConfigError("settle: a batch number goes with --show or --slip; what is settled is the open batch")
     if asked.number is not None and not reads and not asked.approve:
         raise ConfigError("settle: --batch goes with --approve, --show or --slip; what is settled is the open batch")
+    if asked.up_to is not None and not asked.approve:
+        raise ConfigError("settle: --up-to goes with --approve")
     if asked.reason is not None and not decides:
         raise ConfigError("settle: --reason goes with --approve or --decide closed|open")

@@ -167,6 +167,23 @@ ROLES: Mapping[str, str] = {
 }
 """Whose certificate (daemon/shown/certificate_view.py)."""
 
+DEEDS: Mapping[str, str] = {
+    "approve_settlement": "批准结算",
+    "decide_settlement": "认定批次是否已结算",
+    "resolve_reversal": "了结冲正",
+    "resolve_advice": "了结离线交易",
+    "resolve_refund": "认定退货是否成功",
+}
+
+PROPOSAL_ENDS: Mapping[str, str] = {
+    "confirmed": "第二人已复核",
+    "withdrawn": "已撤回",
+    "expired": "逾期无人复核",
+    "outgrown": "金额已超过第一人所见，重新开始",
+    "one_is_enough": "金额已降低，一人即可",
+    "overtaken": "所涉事项已了结",
+}
+
 FINDINGS: Mapping[str, str] = {
     "restore_gap": (
         "posd 由 {since} 的备份恢复：至 {until} 的交易不明（流水号 {first:06d} 至 {last:06d}，批次 {batches}），"
@@ -180,6 +197,7 @@ FINDINGS: Mapping[str, str] = {
     "certificate_expired": "{role}（{of}）已于 {ends} 过期：现有连接不受影响，新连接将被拒绝",
     "certificate_early": "{role}（{of}）自 {begins} 起才有效，或本机时钟不准",
     "host_not_verified": "未验证 {where} 的主机证书：任何人都可冒充主机",
+    "second_person_needed": "待第二人复核：{said_by} 提出{deed}，金额 {at_stake}，{ends_at} 失效",
     "reversals_conflict": "{count} 笔冲正与主机记录冲突，须由专人处理",
     "refunds_in_doubt": "{count} 笔退货存疑，无法确认款项是否已退，请联系收单行核实",
     "advices_refused": "{count} 笔离线交易被主机拒绝，请联系收单行核实",
@@ -312,6 +330,8 @@ def finding(lang: Lang, found: View) -> tuple[str, str]:
     shown = {**facts, "why": "；".join(blocked) or reason(lang, facts.get("why", ""))}
     if code.startswith("certificate_"):
         shown["role"] = ROLES[shown["role"]]
+    if "deed" in shown:
+        shown["deed"] = DEEDS[shown["deed"]]
     if "outcome" in shown:
         shown["outcome"] = OUTCOMES[shown["outcome"]]
     to_do = TO_DO[code].format(tid=found["tid"], **facts) if code in TO_DO else found["to_do"]

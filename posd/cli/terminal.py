@@ -7,7 +7,7 @@ from posd.cli.asking import command, settings_at
 from posd.cli.screen import print_json, printable
 
 
-def batch_command(config: Path, tid: str, number: int, by: str, reason: str, as_json: bool) -> int:
+def batch_command(config: Path, tid: str, number: int, by: str | None, reason: str, as_json: bool) -> int:
     """Who sets it, to what, and why."""
     settings = settings_at(config, tid)
     said = command(settings, "terminal.batch", {"tid": tid, "number": number, "by": by, "reason": reason})

@@ -10,6 +10,7 @@ from typing import Any
 from posd.cli import exit_status
 from posd.cli.asking import ask, command, open_journal, settings_at
 from posd.cli.journal import summary
+from posd.cli.proposals import said_status, waiting_line
 from posd.cli.reversals import last_answer
 from posd.cli.screen import note, pairs, print_json, printable, table
 from posd.cli.times import row_times, stamp
@@ -142,6 +143,8 @@ def show_command(config: Path, name: str, as_json: bool, utc: bool) -> int:
         print_json({"transaction": txn, "card_number": number_now, "history": history})
         return exit_status.GOOD
     print(pairs([*_lines(txn, utc), ("card number", _number_line(number_now, utc))]))
+    if line := waiting_line(txn):
+        print(printable(line))
     if txn["reversal"]:
         print(f"\nReversal\n{pairs(_reversal_lines(txn['reversal'], utc))}")
     if history:
@@ -149,7 +152,7 @@ def show_command(config: Path, name: str, as_json: bool, utc: bool) -> int:
     return exit_status.GOOD
 
 
-def resolve_command(config: Path, name: str, happened: str, by: str, reason: str, as_json: bool) -> int:
+def resolve_command(config: Path, name: str, happened: str, by: str | None, reason: str, as_json: bool) -> int:
     """A person says whether a refund in doubt happened: who, and why (D13)."""
     if happened not in HAPPENED:
         raise ConfigError(f"txn resolve: --happened is {' or '.join(HAPPENED)}")
@@ -159,7 +162,7 @@ def resolve_command(config: Path, name: str, happened: str, by: str, reason: str
         print_json(said)
     else:
         print(printable(f"{said['request_id']}: {said['text']}"))
-    return exit_status.GOOD
+    return said_status(said)
 
 
 def _older(settings: Settings, name: str) -> View:

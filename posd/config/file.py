@@ -7,7 +7,7 @@ tell is found by machine.py. Neither may change anything on disk.
 from pathlib import Path
 
 from posd.bank import load_bank
-from posd.config import dialect, keeping, keyhome, shop, ways
+from posd.config import access, dialect, keeping, keyhome, shop, ways
 from posd.errors import ConfigError
 from posd.security.secretfile import credentials_folder
 from posd.settings import (
@@ -39,7 +39,7 @@ def load_document(path: Path) -> tuple[Settings, Document]:
 
 def contradictions(settings: Settings, document: Document) -> list[Problem]:
     """What several settings together get wrong."""
-    checks = (dialect.check, keyhome.check, ways.check, shop.check, keeping.check)
+    checks = (dialect.check, keyhome.check, ways.check, shop.check, access.check, keeping.check)
     return [problem for check in checks for problem in check(settings, document)]
 
 

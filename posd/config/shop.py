@@ -1,4 +1,4 @@
-"""Terminals, doors, tills, amounts and times of day."""
+"""Terminals, doors, amounts and times of day."""
 
 from datetime import time
 
@@ -19,7 +19,6 @@ def check(settings: Settings, document: Document) -> list[Problem]:
         *_terminals_distinct(settings, document),
         *_open_door(settings, document),
         *_door_tls(settings, document),
-        *_till(settings, document),
         *_amounts(settings, document),
         *_cutover(settings, document),
     ]
@@ -67,26 +66,6 @@ def _door_tls(settings: Settings, document: Document) -> list[Problem]:
         what = "says for whom a terminal's certificate may speak, but none is asked for"
         return [document.problem((*place, "client_name"), what, "write client_ca_file too, or remove this")]
     return []
-
-
-def _till(settings: Settings, document: Document) -> list[Problem]:
-    """Card data goes over no network: the JSON door is a socket file, or loopback with a token."""
-    till, problems = settings.till, []
-    if till.listen is not None and not till.listen.is_loopback:
-        hint = "listen on 127.0.0.1, or use till.socket; a proxy of yours may offer TLS beyond"
-        problems.append(document.problem(("till", "listen"), "can be reached from other machines", hint))
-    if till.listen is not None and till.token_file is None:
-        hint = "write token_file: a file with 32 or more characters, mode 0600"
-        problems.append(document.problem(("till", "listen"), "needs a token", hint))
-    if till.token_file is not None and till.listen is None:
-        hint = "remove it, or give till.listen; who may use the socket is said by its group"
-        problems.append(document.problem(("till", "token_file"), "is of use for till.listen only", hint))
-    if till.socket is not None and till.socket == settings.control_socket:
-        problems.append(document.problem(("till", "socket"), "is the control socket", "give it a name of its own"))
-    doors = [address.tcp if isinstance(address, TlsAddress) else address for address in settings.door.listen]
-    if till.listen is not None and till.listen in doors:
-        problems.append(document.problem(("till", "listen"), "is the terminals' door", "give it a port of its own"))
-    return problems
 
 
 def _amounts(settings: Settings, document: Document) -> list[Problem]:

@@ -19,7 +19,7 @@ from posd.core import records as r
 from posd.core.answers import AnswerFacts, GroupResult, HostTotals
 from posd.core.draft import Draft
 from posd.core.effects import ForgetCard, Refusal, Result, ToTerminal
-from posd.core.events import ReversalRequested, TransactionRequested
+from posd.core.events import ResolveAdvice, RetryAdvices, ReversalRequested, TransactionRequested
 from posd.core.rules import Side
 from posd.core.state import (
     UNDELIVERED,
@@ -203,18 +203,18 @@ def refused(draft: Draft, of: RequestId, code: str) -> None:
 # --- by a person -----------------------------------------------------------------------------------------------------
 
 
-def retry(draft: Draft, by: str, of: RequestId | None) -> str:
+def retry(draft: Draft, event: RetryAdvices) -> str:
     """A person wants the next attempt now. Returns what to tell them."""
-    wanted = [one for one in draft.state.undelivered_advices() if of in (None, one.request_id)]
+    wanted = [one for one in draft.state.undelivered_advices() if event.request_id in (None, one.request_id)]
     for advice in wanted:
-        draft.record(r.AdviceRetryWanted(advice.request_id, by))
+        draft.record(r.AdviceRetryWanted(advice.request_id, event.by, event.who))
         draft.at_once(due_key(advice.request_id))
         draft.at_once(ADVICES)
     return f"{len(wanted)} advice(s) will be tried now" if wanted else "no such advice is owed or stuck"
 
 
-def resolve(draft: Draft, by: str, reason: str, of: RequestId) -> str | None:
-    """A named person ends an advice: it is delivered no more and counts no more. Returns why not, or None."""
+def why_unresolvable(draft: Draft, of: RequestId) -> str | None:
+    """Why no person can end this advice now."""
     advice, txn = draft.state.advices.get(of), draft.state.find(of)
     if advice is None or txn is None or advice.status not in (*UNDELIVERED, AdviceStatus.REFUSED):
         return "no such advice is owed, stuck or refused"
@@ -225,7 +225,15 @@ def resolve(draft: Draft, by: str, reason: str, of: RequestId) -> str | None:
         return "its batch is being settled with it; wait for the close, then try again"
     if of in draft.state.transactions and _was_adjusted(draft, of):
         return "it was adjusted since: end the adjustment first"
-    draft.record(r.AdviceResolved(of, by, reason))
+    return None
+
+
+def resolve(draft: Draft, event: ResolveAdvice, by: str) -> str:
+    """Named people end it: it is delivered no more and counts no more. Returns what to tell them."""
+    of = event.request_id
+    draft.record(r.AdviceResolved(of, by, event.reason, event.who))
+    txn = draft.state.find(of)
+    assert txn is not None, "an advice has its transaction"
     _count_the_original_again(draft, txn)
     draft.at_once(due_key(of))
-    return None
+    return f"resolved by {by}; it counts in no totals any more"

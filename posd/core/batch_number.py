@@ -27,7 +27,7 @@ def set_number(draft: Draft, event: SetBatchNumber) -> tuple[bool, str]:
     why_not = _why_not(draft, event)
     if why_not:
         return False, f"{why_not}; it stays {before:06d}"
-    draft.record(r.BatchNumberSet(event.number, event.by, event.reason))
+    draft.record(r.BatchNumberSet(event.number, event.by, event.reason, event.who))
     draft.at_once(SETTLE)
     draft.note("batch_number_set", number=event.number, before=before, by=event.by)
     text = f"the open batch is {event.number:06d} from now on (it was {before:06d}), set by {event.by}"

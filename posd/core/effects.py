@@ -264,6 +264,8 @@ class CommandDone(Struct, frozen=True):
     command_id: str
     ok: bool
     text: str
+    waits: bool = False
+    """Noted, and not done: a second person has to say the same (proposals.py)."""
 
 
 class BatchEnded(Struct, frozen=True):

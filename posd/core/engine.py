@@ -12,10 +12,11 @@ from msgspec.structs import replace
 from posd.core import (
     advice_delivery,
     advices,
-    batch_number,
+    commands,
     confirmations,
     limits,
     management,
+    proposals,
     refunds,
     restored,
     retention,
@@ -30,10 +31,10 @@ from posd.core import events as e
 from posd.core import records as r
 from posd.core.answers import AnswerFacts, ExchangeKind, HostAnswer
 from posd.core.draft import Agenda, Draft
-from posd.core.effects import CommandDone, ForgetCard, Refusal, Result, ToTerminal
+from posd.core.effects import ForgetCard, Refusal, Result, ToTerminal
 from posd.core.next_action import Step, next_step, queue_wait_s, waits_until
 from posd.core.rules import Rules, Why
-from posd.core.state import Advice, Exchange, SettlementCause, SettlementPhase, State, Transaction, TxnStatus
+from posd.core.state import Advice, Exchange, SettlementPhase, State, Transaction, TxnStatus
 from posd.core.verdict import Worth, judge
 from posd.errors import InvariantBroken
 from posd.values import Now, RequestId
@@ -57,6 +58,7 @@ class Engine:
             _happened(draft, event)
             if not isinstance(event, e.HandedOver):  # one for each approval: it waits for the next commit (D16)
                 _advance(draft)
+            proposals.tidy(draft)
             _ride_along(draft)
         except InvariantBroken:
             raise
@@ -118,12 +120,12 @@ def _take(draft: Draft, event: e.Event) -> None:
             retention.expire(draft, event)
         case e.KeysDestroyed():
             retention.destroyed(draft, event)
-        case e.SettleNow() | e.RetryReversals() | e.ResolveReversal() | e.ResolveRefund():
-            _command(draft, event)
+        case e.SettleNow() | e.RetryReversals() | e.ResolveReversal() | e.ResolveRefund() | e.WithdrawProposal():
+            commands.obey(draft, event)
         case e.ApproveSettlement() | e.DecideSettlement() | e.SetBatchNumber() | e.RetryAdvices() | e.ResolveAdvice():
-            _command(draft, event)
+            commands.obey(draft, event)
         case e.AdmitAfterRestore() | e.ResolveGap():
-            _command(draft, event)
+            commands.obey(draft, event)
         case _:
             _terminal_asked(draft, event)
 
@@ -333,60 +335,6 @@ def _encoding_failed(draft: Draft, event: e.EncodingFailed) -> None:
             draft.back_off(settlement.SETTLE, draft.rules.settle_retry)
         case _:
             assert_never(event.kind)
-
-
-def _command(draft: Draft, event: e.Command) -> None:
-    match event:
-        case e.SettleNow():
-            ok, text = _settle_now(draft, event.by)
-        case e.RetryReversals():
-            ok, text = True, reversals.retry(draft, event.by, event.request_id)
-        case e.ResolveReversal():
-            why_not = reversals.resolve(draft, event.by, event.reason, event.request_id)
-            ok, text = why_not is None, why_not or f"resolved by {event.by}"
-        case e.RetryAdvices():
-            ok, text = True, advices.retry(draft, event.by, event.request_id)
-        case e.ResolveAdvice():
-            why_not = advices.resolve(draft, event.by, event.reason, event.request_id)
-            ok, text = why_not is None, why_not or f"resolved by {event.by}; it counts in no totals any more"
-        case e.ResolveRefund():
-            ok, text = refunds.resolve(draft, event.by, event.reason, event.request_id, event.happened)
-        case e.ApproveSettlement():
-            why_not = limits.approve(draft, event.by, event.reason, event.batch)
-            ok, text = why_not is None, why_not or f"approved by {event.by}; the settlement begins"
-        case e.DecideSettlement():
-            why_not = settlement.decide(draft, event.by, event.reason, event.closed)
-            ok, text = why_not is None, why_not or f"decided by {event.by}"
-        case e.AdmitAfterRestore():
-            why_not = restored.admit(draft, event)
-            ok, text = (
-                why_not is None,
-                why_not or f"admitted by {event.by}; the settlement waits for the reconciliation",
-            )
-        case e.ResolveGap():
-            why_not = restored.resolve(draft, event.by, event.reason)
-            ok, text = why_not is None, why_not or f"ended by {event.by}; the settlement goes on when it is due"
-        case e.SetBatchNumber():
-            ok, text = batch_number.set_number(draft, event)
-        case _:
-            assert_never(event)
-    draft.effects.append(CommandDone(event.command_id, ok, text))
-
-
-def _settle_now(draft: Draft, by: str) -> tuple[bool, str]:
-    phase = draft.state.settlement.phase
-    if phase is not SettlementPhase.OPEN:
-        return False, f"a settlement is under way ({phase}); nothing is asked twice"
-    if settlement.nothing_to_settle(draft):
-        return False, "there is nothing to settle in the open batch"
-    draft.at_once(settlement.SETTLE)
-    if draft.state.settlement.wanted is None:
-        draft.record(r.SettlementWanted(SettlementCause.OPERATOR, by))
-    if settlement.waits(draft) is limits.Wait.GAP:
-        return False, "posd was restored from a backup; reconcile what is not known since: posd restore-gap list"
-    if settlement.waits(draft) is limits.Wait.HELD:
-        return False, "it is above the maximum and held; a person must approve it: posd settle --approve --by --reason"
-    return True, "the settlement is due now"
 
 
 def _expire(draft: Draft) -> None:

@@ -9,7 +9,7 @@ from msgspec import Struct
 from posd.core.answers import ExchangeKind, HostAnswer, Totals
 from posd.core.rules import TxnKind
 from posd.core.state import ChipEnd
-from posd.values import BatchNumber, CardRef, Minor, RequestId, Stan
+from posd.values import BatchNumber, CardRef, Minor, RequestId, Stan, Who
 
 
 class Started(Struct, frozen=True):
@@ -257,6 +257,7 @@ class SettleNow(Struct, frozen=True):
 
     command_id: str
     by: str
+    who: Who | None = None
 
 
 class RetryReversals(Struct, frozen=True):
@@ -265,6 +266,7 @@ class RetryReversals(Struct, frozen=True):
     command_id: str
     by: str
     request_id: RequestId | None
+    who: Who | None = None
 
 
 class ResolveReversal(Struct, frozen=True):
@@ -274,6 +276,7 @@ class ResolveReversal(Struct, frozen=True):
     by: str
     reason: str
     request_id: RequestId
+    who: Who | None = None
 
 
 class RetryAdvices(Struct, frozen=True):
@@ -282,6 +285,7 @@ class RetryAdvices(Struct, frozen=True):
     command_id: str
     by: str
     request_id: RequestId | None
+    who: Who | None = None
 
 
 class ResolveAdvice(Struct, frozen=True):
@@ -291,6 +295,7 @@ class ResolveAdvice(Struct, frozen=True):
     by: str
     reason: str
     request_id: RequestId
+    who: Who | None = None
 
 
 class ResolveRefund(Struct, frozen=True):
@@ -301,6 +306,7 @@ class ResolveRefund(Struct, frozen=True):
     reason: str
     request_id: RequestId
     happened: bool
+    who: Who | None = None
 
 
 class ApproveSettlement(Struct, frozen=True):
@@ -310,6 +316,9 @@ class ApproveSettlement(Struct, frozen=True):
     by: str
     reason: str
     batch: int | None
+    who: Who | None = None
+    up_to_minor: int | None = None
+    """The first of two people lets it grow to this before the second comes; None: not at all."""
 
 
 class DecideSettlement(Struct, frozen=True):
@@ -319,6 +328,17 @@ class DecideSettlement(Struct, frozen=True):
     by: str
     reason: str
     closed: bool
+    who: Who | None = None
+
+
+class WithdrawProposal(Struct, frozen=True):
+    """A named person takes back what waits for a second one; `about`: its request, or None for the settlement."""
+
+    command_id: str
+    by: str
+    reason: str
+    about: RequestId | None
+    who: Who | None = None
 
 
 class AdmitAfterRestore(Struct, frozen=True):
@@ -333,6 +353,7 @@ class AdmitAfterRestore(Struct, frozen=True):
     reason: str
     terminal_stan: Stan | None
     number: BatchNumber | None
+    who: Who | None = None
 
 
 class ResolveGap(Struct, frozen=True):
@@ -341,6 +362,7 @@ class ResolveGap(Struct, frozen=True):
     command_id: str
     by: str
     reason: str
+    who: Who | None = None
 
 
 class SetBatchNumber(Struct, frozen=True):
@@ -350,6 +372,7 @@ class SetBatchNumber(Struct, frozen=True):
     by: str
     reason: str
     number: BatchNumber
+    who: Who | None = None
 
 
 Command = (
@@ -364,8 +387,10 @@ Command = (
     | AdmitAfterRestore
     | ResolveGap
     | SetBatchNumber
+    | WithdrawProposal
 )
-"""What a person asks for; each has the `command_id` under which it acts once (D36)."""
+"""What a person asks for; each has the `command_id` under which it acts once (D36). `by` is the name that was typed,
+`who` whom this machine knows to have asked."""
 
 Event = (
     Started
@@ -402,4 +427,5 @@ Event = (
     | AdmitAfterRestore
     | ResolveGap
     | SetBatchNumber
+    | WithdrawProposal
 )

@@ -15,10 +15,11 @@ from enum import StrEnum
 
 from posd.core import records as r
 from posd.core.draft import Draft
+from posd.core.events import ApproveSettlement
 from posd.core.rules import Side
 from posd.core.schedule import next_due_ms
 from posd.core.state import SettlementCause, SettlementPhase, TxnStatus
-from posd.core.totals import MONEY, totals_of
+from posd.core.totals import MONEY, gross_of, totals_of
 
 COUNT_WARN, COUNT_SETTLE, COUNT_REFUSE = 700, 850, 950
 """Of one side of one group (D22)."""
@@ -40,8 +41,7 @@ class Wait(StrEnum):
 
 def gross_minor(draft: Draft) -> int:
     """Debits and credits of both groups, added up."""
-    totals = totals_of(draft.state.transactions.values(), draft.rules)
-    return sum(group.debit_minor + group.credit_minor for group in (totals.domestic, totals.foreign))
+    return gross_of(totals_of(draft.state.transactions.values(), draft.rules))
 
 
 def waiting(draft: Draft, cause: SettlementCause, due_ms: int | None, satisfied_until_ms: int) -> Wait | None:
@@ -91,8 +91,8 @@ def note(draft: Draft, wait: Wait, due_ms: int | None) -> None:
         draft.note("settlement_deferred", gross_minor=gross, minimum_minor=minimum)
 
 
-def approve(draft: Draft, by: str, reason: str, batch: int | None) -> str | None:
-    """A named person lets a held settlement begin. Returns why not, or None."""
+def why_unapprovable(draft: Draft, batch: int | None) -> str | None:
+    """What stands in the way of letting a held settlement begin; `batch`: the one that is meant."""
     state = draft.state
     if batch is not None and batch != state.batch.number:
         return f"batch {batch:06d} is not the open one (that is {state.batch.number:06d}); nothing was approved"
@@ -102,8 +102,13 @@ def approve(draft: Draft, by: str, reason: str, batch: int | None) -> str | None
         return f"the settlement has begun already ({state.settlement.phase}); nothing is sent twice"
     if state.settlement.held_minor is None:
         return "no settlement is held; nothing was approved"
-    draft.record(r.SettlementApproved(by, reason, gross_minor(draft)))
     return None
+
+
+def approve(draft: Draft, event: ApproveSettlement, by: str) -> str:
+    """Named people let it begin. Returns what to tell them."""
+    draft.record(r.SettlementApproved(by, event.reason, gross_minor(draft), event.who))
+    return f"approved by {by}; the settlement begins"
 
 
 def after_approval(draft: Draft) -> None:

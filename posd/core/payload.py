@@ -23,11 +23,21 @@ VERSIONS: dict[str, int] = {
     "authorisation_started": 5,
     "approved": 3,
     "declined": 3,
-    "refund_resolved": 2,
+    "refund_resolved": 3,
     "reversal_owed": 2,
     "reversal_stuck": 2,
     "advice_stored": 3,
     "advice_acknowledged": 2,
+    "settlement_wanted": 2,
+    "settlement_approved": 2,
+    "settlement_decided": 2,
+    "reversal_retry_wanted": 2,
+    "reversal_resolved": 2,
+    "advice_retry_wanted": 2,
+    "advice_resolved": 2,
+    "terminal_admitted": 2,
+    "gap_resolved": 2,
+    "batch_number_set": 2,
 }
 """Record name -> version, for those that are not at version 1."""
 
@@ -36,6 +46,11 @@ def _with_facts(old: dict[str, Any]) -> dict[str, Any]:
     """An answer that says nothing to a chip and nothing to be printed; a refund may be resolved without one (D13)."""
     facts = old.get("facts")
     return {**old, "facts": {**facts, "icc": None, "scripts": 0, "remarks": None}} if isinstance(facts, dict) else old
+
+
+def _of_nobody_known(old: dict[str, Any]) -> dict[str, Any]:
+    """Beside the name that was typed nothing was kept of who asked."""
+    return {**old, "who": None}
 
 
 UPCASTS: dict[tuple[str, int], Callable[[dict[str, Any]], dict[str, Any]]] = {
@@ -51,6 +66,17 @@ UPCASTS: dict[tuple[str, int], Callable[[dict[str, Any]], dict[str, Any]]] = {
     ("declined", 1): lambda old: {**old, "unmaced": False},  # D10
     ("declined", 2): lambda old: _with_facts(old),
     ("refund_resolved", 1): lambda old: _with_facts(old),
+    ("refund_resolved", 2): lambda old: _of_nobody_known(old),
+    ("settlement_wanted", 1): lambda old: _of_nobody_known(old),
+    ("settlement_approved", 1): lambda old: _of_nobody_known(old),
+    ("settlement_decided", 1): lambda old: _of_nobody_known(old),
+    ("reversal_retry_wanted", 1): lambda old: _of_nobody_known(old),
+    ("reversal_resolved", 1): lambda old: _of_nobody_known(old),
+    ("advice_retry_wanted", 1): lambda old: _of_nobody_known(old),
+    ("advice_resolved", 1): lambda old: _of_nobody_known(old),
+    ("terminal_admitted", 1): lambda old: _of_nobody_known(old),
+    ("gap_resolved", 1): lambda old: _of_nobody_known(old),
+    ("batch_number_set", 1): lambda old: _of_nobody_known(old),
     ("reversal_owed", 1): lambda old: {**old, "icc": ""},
     ("reversal_stuck", 1): lambda old: {**old, "because": ""},
 }

@@ -18,7 +18,7 @@ from posd.core import records as r
 from posd.core.answers import AnswerFacts, ExchangeKind, GroupResult, HostAnswer, HostTotals, MacCheck
 from posd.core.draft import Draft
 from posd.core.effects import ForgetCard, Refusal, Refused, Result, SendTransaction, ToTerminal
-from posd.core.events import TransactionRequested
+from posd.core.events import ResolveRefund, TransactionRequested
 from posd.core.rules import Why
 from posd.core.state import Evidence, SettlementPhase, Transaction, TxnStatus
 from posd.core.verdict import SEEN_BEFORE, Verdict, Worth, judge
@@ -146,23 +146,30 @@ def reconcile(draft: Draft, host: HostTotals) -> None:
             draft.note("refund_did_not_happen", request_id=txn.request_id, because="the totals agree without it")
 
 
-def resolve(draft: Draft, by: str, reason: str, request_id: RequestId, happened: bool) -> tuple[bool, str]:
-    """A named person says whether it happened. Whether that was done, and what it does to the totals."""
+def why_unresolvable(draft: Draft, request_id: RequestId) -> str | None:
+    """Why no person can say now whether it happened."""
     txn = draft.state.find(request_id)
     if txn is None or txn.status is not TxnStatus.IN_DOUBT:
-        return False, "no such refund is in doubt"
+        return "no such refund is in doubt"
     in_flight = draft.state.exchange
     if in_flight is not None and in_flight.request_id == request_id:
-        return False, "its repeat is on its way to the host; wait for its answer, then try again"
-    in_open_batch = request_id in draft.state.transactions
-    if in_open_batch and draft.state.settlement.phase not in STILL_OPEN:
-        return False, "its batch is being settled without it; wait for the close, which may tell, then try again"
-    _found_out(draft, txn, r.RefundResolved(request_id, happened, Evidence.PERSON, by, reason))
+        return "its repeat is on its way to the host; wait for its answer, then try again"
+    if request_id in draft.state.transactions and draft.state.settlement.phase not in STILL_OPEN:
+        return "its batch is being settled without it; wait for the close, which may tell, then try again"
+    return None
+
+
+def resolve(draft: Draft, event: ResolveRefund, by: str) -> str:
+    """Named people say whether it happened. Returns what that does to the totals."""
+    of, happened = event.request_id, event.happened
+    txn = draft.state.find(of)
+    assert txn is not None, "a refund in doubt is known"
+    _found_out(draft, txn, r.RefundResolved(of, happened, Evidence.PERSON, by, event.reason, who=event.who))
     if not happened:
-        return True, f"resolved by {by}: it did not happen; it stands in no totals"
-    if in_open_batch:
-        return True, f"resolved by {by}: it happened; it counts in the totals of the open batch"
-    return True, f"resolved by {by}: it happened; its batch was closed without it, settle it with the acquirer"
+        return f"resolved by {by}: it did not happen; it stands in no totals"
+    if of in draft.state.transactions:
+        return f"resolved by {by}: it happened; it counts in the totals of the open batch"
+    return f"resolved by {by}: it happened; its batch was closed without it, settle it with the acquirer"
 
 
 def _found_out(draft: Draft, txn: Transaction, record: r.RefundResolved) -> None:

@@ -29,7 +29,7 @@ Only a named person with a reason ends a gap, and not while anything is held. It
 from posd.core import records as r
 from posd.core.draft import Draft
 from posd.core.effects import BatchEnded, Refusal
-from posd.core.events import AdmitAfterRestore, Restored, TerminalSignInRequested, TransactionRequested
+from posd.core.events import AdmitAfterRestore, ResolveGap, Restored, TerminalSignInRequested, TransactionRequested
 from posd.core.limits import SETTLE
 from posd.core.state import CloseOutcome, Gap, State
 from posd.core.totals import totals_of
@@ -137,11 +137,11 @@ def admit(draft: Draft, event: AdmitAfterRestore) -> str | None:
         return "a message is on its way to the host; wait for its answer, then try again"
     if gap.number is None and event.number is not None:
         _found(draft, event.number, event.by)
-    draft.record(r.TerminalAdmitted(event.terminal_stan, event.by, event.reason))
+    draft.record(r.TerminalAdmitted(event.terminal_stan, event.by, event.reason, event.who))
     return None
 
 
-def resolve(draft: Draft, by: str, reason: str) -> str | None:
+def resolve(draft: Draft, event: ResolveGap) -> str | None:
     """A named person has reconciled it. Returns why not, or None."""
     gap = draft.state.gap
     if gap is None:
@@ -150,9 +150,9 @@ def resolve(draft: Draft, by: str, reason: str) -> str | None:
         return "it is not known yet which batch the host has open; wait for the sign-in, or: posd restore-gap admit"
     if held := draft.state.held():
         return f"{len(held)} held reversal(s) or advice(s) first: retry or resolve each; the first is {held[0]}"
-    draft.record(r.GapResolved(by, reason))
+    draft.record(r.GapResolved(event.by, event.reason, event.who))
     draft.at_once(SETTLE)
-    draft.note("restore_gap_resolved", by=by)
+    draft.note("restore_gap_resolved", by=event.by)
     return None
 
 

@@ -21,7 +21,7 @@ from posd.core import records as r
 from posd.core.answers import AnswerClass, AnswerFacts, ExchangeKind, HostAnswer
 from posd.core.draft import Draft
 from posd.core.effects import ForgetCard, Refusal, Refused, Result, SendReversal, ToTerminal
-from posd.core.events import ReversalRequested
+from posd.core.events import ResolveReversal, RetryReversals, ReversalRequested
 from posd.core.rules import Why
 from posd.core.state import UNENDED, Reversal, ReversalStatus, Transaction, TxnStatus
 from posd.core.transactions import refuse_waiting
@@ -228,30 +228,35 @@ def _cancel_unsent(draft: Draft, event: ReversalRequested) -> None:
     draft.answer(ToTerminal(event.reply_to, Result(AnswerFacts("00"), event.original)))
 
 
-def retry(draft: Draft, by: str, request_id: RequestId | None) -> str:
+def retry(draft: Draft, event: RetryReversals) -> str:
     """A person wants the next attempt now. Returns what to tell them."""
     wanted = [
         rev
         for rev in draft.state.unended_reversals()
-        if request_id in (None, rev.request_id) and rev.status is not ReversalStatus.CONFLICT
+        if event.request_id in (None, rev.request_id) and rev.status is not ReversalStatus.CONFLICT
     ]
     for reversal in wanted:
-        draft.record(r.ReversalRetryWanted(reversal.request_id, by))
+        draft.record(r.ReversalRetryWanted(reversal.request_id, event.by, event.who))
         draft.at_once(due_key(reversal.request_id))
     return f"{len(wanted)} reversal(s) will be tried now" if wanted else "no such reversal is owed or stuck"
 
 
-def resolve(draft: Draft, by: str, reason: str, request_id: RequestId) -> str | None:
-    """A named person ends a reversal. Returns why not, or None."""
+def why_unresolvable(draft: Draft, request_id: RequestId) -> str | None:
+    """Why no person can end this reversal now."""
     reversal = draft.state.reversals.get(request_id)
     if reversal is None or reversal.status not in UNENDED:
         return "no such reversal is owed, stuck or in conflict"
     in_flight = draft.state.exchange
     if in_flight is not None and in_flight.request_id == request_id:
         return "an attempt is on its way to the host; wait for its answer, then try again"
-    draft.record(r.ReversalResolved(request_id, by, reason))
-    draft.at_once(due_key(request_id))
     return None
+
+
+def resolve(draft: Draft, event: ResolveReversal, by: str) -> str:
+    """Named people end it. Returns what to tell them."""
+    draft.record(r.ReversalResolved(event.request_id, by, event.reason, event.who))
+    draft.at_once(due_key(event.request_id))
+    return f"resolved by {by}"
 
 
 def _transaction_of(draft: Draft, request_id: RequestId) -> Transaction:

@@ -239,6 +239,9 @@ class Rules(Struct, frozen=True):
     close: CloseRules = CloseRules()
     settle_attempts_max: int = 4
     queue_max: int = 16
+    two_people_above_minor: int = 0
+    """A decision about more than this takes two people; 0: never (proposals.py)."""
+    proposal_ends_after_s: float = 86_400.0
     confirm_within_s: float = 0.0
     """How long a till may take to confirm an approval; 0: it need not (D16)."""
 

@@ -25,11 +25,12 @@ from posd.core import records as r
 from posd.core.answers import AnswerClass, ExchangeKind, GroupResult, HostAnswer, HostTotals, Totals
 from posd.core.draft import Draft
 from posd.core.effects import BatchEnded, SendTotals
+from posd.core.events import DecideSettlement
 from posd.core.limits import SETTLE as SETTLE
 from posd.core.reversals import due_key
 from posd.core.schedule import DAY_MS, host_wall_ms, newest_due_ms
 from posd.core.state import CloseOutcome, Reversal, Settlement, SettlementCause, SettlementPhase, Transaction, TxnStatus
-from posd.core.totals import counts, possible, to_upload, totals_of
+from posd.core.totals import counts, gross_of, possible, to_upload, totals_of
 from posd.core.verdict import SEEN_BEFORE
 from posd.values import BATCH_NUMBER_MAX, BatchNumber, next_batch_number
 
@@ -354,8 +355,14 @@ def closed_by_evidence(draft: Draft, number: BatchNumber) -> None:
     draft.effects.append(BatchEnded())
 
 
-def decide(draft: Draft, by: str, reason: str, closed: bool) -> str | None:
-    """A named person says whether the host closed a batch that cannot be closed otherwise. Returns why not, or None."""
+def asked_minor(draft: Draft) -> int:
+    """Debits and credits of the totals that were asked; before that, of the batch as it is."""
+    asked = draft.state.settlement.totals
+    return gross_of(asked) if asked is not None else limits.gross_minor(draft)
+
+
+def why_undecidable(draft: Draft) -> str | None:
+    """Why no person can say now whether the host closed the batch."""
     settlement = draft.state.settlement
     attempts_max = draft.rules.settle_attempts_max
     failing = settlement.phase in CLOSING and settlement.asked >= attempts_max
@@ -364,11 +371,16 @@ def decide(draft: Draft, by: str, reason: str, closed: bool) -> str | None:
         return "there is no unconfirmed or failing settlement to decide"
     if draft.state.exchange is not None:
         return "a message is on its way to the host; wait for its answer, then try again"
-    draft.record(r.SettlementDecided(by, reason, closed))
-    draft.at_once(SETTLE)
-    if closed:
-        close(draft, CloseOutcome.UNCONFIRMED, by)
     return None
+
+
+def decide(draft: Draft, event: DecideSettlement, by: str) -> str:
+    """Named people say whether the host closed a batch that cannot be closed otherwise. Returns what to tell them."""
+    draft.record(r.SettlementDecided(by, event.reason, event.closed, event.who))
+    draft.at_once(SETTLE)
+    if event.closed:
+        close(draft, CloseOutcome.UNCONFIRMED, by)
+    return f"decided by {by}"
 
 
 def close(draft: Draft, outcome: CloseOutcome, by: str) -> None:

@@ -9,6 +9,7 @@ from enum import StrEnum
 from msgspec import Struct, field
 
 from posd.core.answers import AnswerFacts, ExchangeKind, GroupResult, HostTotals, Totals
+from posd.core.proposed import Proposal
 from posd.core.rules import TxnKind, Why
 from posd.values import BatchNumber, CardRef, Minor, RequestId, Stan, Tid
 
@@ -436,6 +437,8 @@ class State(Struct, frozen=True):
     """Closed batches whose card numbers can still be read: their identities, and when each was closed (D29)."""
     numbers_expiring: tuple[int, ...] = ()
     """Of those: the ones whose end is recorded, and of which it is not known yet that their data keys are gone."""
+    proposals: dict[str, Proposal] = field(default_factory=dict)
+    """What waits for a second person (proposals.py)."""
 
     def find(self, request_id: RequestId) -> Transaction | None:
         """The transaction in the open or one of the last closed batches."""

@@ -1,8 +1,8 @@
 """The one engine beside the lanes: what happens on the line and belongs to no terminal.
 
 It decides what of it is worth a record: posd's own starts and ends, every change of the line, every answer that matches
-no terminal, and unreadable input, as echoes that nobody asked for, at most so often a minute (D32). It never sends
-anything and never touches money.
+no terminal, and unreadable input, echoes that nobody asked for and refusals at most so often a minute (D32). It never
+sends anything and never touches money.
 """
 
 from dataclasses import dataclass, field
@@ -20,7 +20,7 @@ from posd.core.records.keys import (
     TmkRemoved,
     TokenChanged,
 )
-from posd.values import Now
+from posd.values import Now, Who
 
 STATION = "station"
 """What stands in the journal where a lane's rows have their TID."""
@@ -78,6 +78,19 @@ class DaemonStopped(Struct, frozen=True):
     why: str
 
 
+class AccessDenied(Struct, frozen=True):
+    """Somebody asked at a `door` for a `wish` that is not theirs; `role`: what they lack, empty: a token that is none.
+
+    `unsaid`: so many more of theirs were only counted.
+    """
+
+    who: Who
+    door: str
+    wish: str
+    role: str
+    unsaid: int
+
+
 class JournalMoved(Struct, frozen=True):
     """A final backup ended this journal: it lives on where that is restored. While this is the last row, posd does not
     start on it."""
@@ -116,6 +129,7 @@ StationRecord = (
     | RouteChanged
     | AnswerUnmatched
     | InputUnreadable
+    | AccessDenied
     | DaemonStarted
     | DaemonStopped
     | JournalMoved
@@ -183,3 +197,12 @@ class Station:
             return None
         facts: dict[str, str | int] = {"peer": peer, "bytes": length, "because": because, "unsaid": unsaid}
         return InputUnreadable(peer, length, because, unsaid), Note("input_unreadable", facts)
+
+    def denied(self, who: Who, door: str, wish: str, role: str, now: Now) -> tuple[StationRecord, Effect] | None:
+        """Somebody was refused; None: their minute is used up, it is only counted (D32)."""
+        unsaid = self._allowance.unsaid(f"denied at {door}: {who}", now)
+        if unsaid is None:
+            return None
+        facts: dict[str, str | int] = {"who": str(who), "door": door, "wish": wish, "role": role or "-"}
+        alert = Alert("access_denied", facts | {"unsaid": unsaid} if unsaid else facts)
+        return AccessDenied(who, door, wish, role, unsaid), alert

@@ -36,6 +36,11 @@ def totals_of(transactions: Iterable[Transaction], rules: Rules) -> Totals:
     return Totals(domestic, foreign)
 
 
+def gross_of(totals: Totals) -> int:
+    """Debits and credits of both groups, added up."""
+    return sum(group.debit_minor + group.credit_minor for group in (totals.domestic, totals.foreign))
+
+
 def possible(totals: Totals) -> bool:
     """Each amount has a count, and each count an amount: nothing of zero is ever sold."""
     groups = (totals.domestic, totals.foreign)

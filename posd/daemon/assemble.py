@@ -26,6 +26,7 @@ from posd.core.state import State
 from posd.core.station import STATION, Station
 from posd.daemon.archive.beside import Archivist
 from posd.daemon.clock import SystemClock, synchronised
+from posd.daemon.control.access import Access
 from posd.daemon.control.key_verbs import KeyVerbs
 from posd.daemon.control.server import ControlServer
 from posd.daemon.control.verbs import Control
@@ -215,7 +216,8 @@ def _assemble(
     custody = Custody(settings, tmks, table.station.remember, clock.now)
     zone = settings.schedule_of(settings.terminals[0]).zone
     daemon.archivist = Archivist(store, writer, table.lanes, clock, zone)
-    control = Control(daemon, KeyVerbs(settings, custody), daemon.archivist)
+    access = Access(settings.access, table.tell_station)
+    control = Control(daemon, access, KeyVerbs(settings, custody), daemon.archivist)
     daemon.control = ControlServer(settings.control_socket, control.handle, control.verbs)
     if settings.till.is_on:
         from posd.daemon.till.service import TillService  # h11 and its like are for those who have tills (D38)

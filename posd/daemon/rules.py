@@ -49,5 +49,7 @@ def rules_of(settings: Settings, terminal: TerminalSettings, profile: Profile) -
         settle_deferral_max_s=settlement.deferral_max_s,
         skip_empty=settlement.empty_batch == "skip",
         host_cutover_at=settlement.host_cutover_at,
+        two_people_above_minor=settings.approval.two_people_above,
+        proposal_ends_after_s=settings.approval.proposal_ends_after_s,
         confirm_within_s=settings.till.confirm_within_s,
     )

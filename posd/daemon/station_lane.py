@@ -1,5 +1,5 @@
-"""The station's inbox: posd's start and end, the line's changes, answers for nobody, unreadable bytes, and refusals of
-what has no lane.
+"""The station's inbox: posd's start and end, the line's changes, answers for nobody, unreadable bytes, refusals of what
+has no lane, and of what somebody may not do.
 
 It drives the same runner as a lane, so that nothing of it leaves before its row is durable either. It must never touch
 a terminal's money.
@@ -19,7 +19,7 @@ from posd.daemon.message_rows import incoming_row, outgoing_row
 from posd.daemon.replies import refusal
 from posd.journal.contract import RecordRow, Row
 from posd.profiles.contract import Arrived, Profile
-from posd.values import Now
+from posd.values import Now, Who
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +98,17 @@ class KeyOperation:
     durable: "Future[None]"
 
 
-StationItem = Up | Reread | Ending | Line | Routed | Unmatched | Garbage | Turnaway | KeyOperation
+@dataclass(frozen=True, slots=True)
+class Denied:
+    """Somebody may not do what they asked for; `role`: what they lack, empty: their token is none."""
+
+    who: Who
+    door: str
+    wish: str
+    role: str
+
+
+StationItem = Up | Reread | Ending | Line | Routed | Unmatched | Garbage | Turnaway | KeyOperation | Denied
 
 
 class StationLane:
@@ -135,6 +145,10 @@ class StationLane:
                     yield Step((_row(noted[0], now),), (noted[1],))
             case KeyOperation(record=record):
                 yield Step((_row(record, now),), (self._station.key_operation(record),))
+            case Denied(who=who, door=door, wish=wish, role=role):
+                noted = self._station.denied(who, door, wish, role, now)
+                if noted is not None:
+                    yield Step((_row(noted[0], now),), (noted[1],))
             case Turnaway():
                 yield from self._turn_away(item, now)
             case _:

@@ -6,6 +6,15 @@ value.
 """
 
 from posd.addresses import Address as Address
+from posd.settings.access import (
+    PROXIED as PROXIED,
+)
+from posd.settings.access import (
+    AccessSettings as AccessSettings,
+)
+from posd.settings.access import (
+    Grantee as Grantee,
+)
 from posd.settings.host import (
     BindSettings as BindSettings,
 )

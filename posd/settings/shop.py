@@ -13,6 +13,7 @@ from pydantic import (
 
 from posd.addresses import Address as Address
 from posd.dialects import ON_STUCK_DEFAULT, UNIONPAY
+from posd.settings.access import PROXIED, TILL_TOKENS_MAX, AccessSettings, ApprovalSettings, TillToken
 from posd.settings.host import HostSettings
 from posd.settings.keeping import BackupSettings
 from posd.settings.types import (
@@ -77,12 +78,18 @@ class DoorSettings(Section):
     tls: DoorTlsSettings = DoorTlsSettings()
 
 
+TOKEN_OF_ALL = "till"
+"""The name of the token in `till.token_file`."""
+
+
 class TillSettings(Section):
-    """The JSON door: off, unless it has a socket or a loopback address."""
+    """The JSON door: off, unless it has a socket or an address."""
 
     socket: SocketPathOrNone = None
     listen: TcpOrNone = None
+    open_to_network: Literal["no", "yes, behind our own TLS proxy"] = "no"
     token_file: PathOrNone = None
+    tokens: Annotated[tuple[TillToken, ...], Field(max_length=TILL_TOKENS_MAX)] = ()
     card_data: Literal["refused", "accepted"] = "refused"
     confirm_within_s: Annotated[float, Field(ge=0, le=CONFIRM_SECONDS_MAX, allow_inf_nan=False)] = 0.0
     connections_max: Annotated[int, Field(ge=1, le=TILL_CONNECTIONS_MAX)] = 16
@@ -91,6 +98,17 @@ class TillSettings(Section):
     def is_on(self) -> bool:
         """Whether there is such a door."""
         return self.socket is not None or self.listen is not None
+
+    @property
+    def on_network(self) -> bool:
+        """Whether other machines can reach it; only in the words of the configuration."""
+        return self.listen is not None and not self.listen.is_loopback and self.open_to_network == PROXIED
+
+    @property
+    def every_token(self) -> tuple[tuple[str, Path, str], ...]:
+        """Name, file and role of each token; the one of `token_file` is called "till" and may operate."""
+        own = ((TOKEN_OF_ALL, self.token_file, "operate"),) if self.token_file is not None else ()
+        return (*own, *((token.name, token.file, token.role) for token in self.tokens))
 
 
 class ReversalRetry(Section):
@@ -195,6 +213,8 @@ class Settings(Section):
     log: LogSettings = LogSettings()
     drain_timeout_s: Seconds = 10.0
     host: HostSettings
+    access: AccessSettings = AccessSettings()
+    approval: ApprovalSettings = ApprovalSettings()
     door: DoorSettings = DoorSettings()
     till: TillSettings = TillSettings()
     reversal: ReversalSettings = ReversalSettings()

@@ -22,7 +22,7 @@ from posd.journal.sqlite import SqliteStore
 from posd.security.machine import create_machine_key
 from posd.security.vault import DataKeys
 from posd.settings import Settings
-from tests.daemon.shop import OTHER_TID, TID, Runner, Shop, a_shop
+from tests.daemon.shop import EVERYTHING, OTHER_TID, TID, Runner, Shop, a_shop
 
 LIMIT_S = 10
 
@@ -71,7 +71,9 @@ class Served:
         self._thread = threading.Thread(target=self._loop.run_forever)
 
     def __enter__(self) -> "Served":
-        self._server = ControlServer(self._place.settings.control_socket, Control(self._place.shop).handle, VERBS)
+        self._server = ControlServer(
+            self._place.settings.control_socket, Control(self._place.shop, EVERYTHING).handle, VERBS
+        )
         self._thread.start()
         self._run(self._server.start())
         return self

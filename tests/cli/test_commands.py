@@ -126,8 +126,8 @@ def test_settle_needs_a_daemon(posd: Posd, place: Any) -> None:
 @pytest.mark.parametrize(
     ("args", "text"),
     [
-        (["--decide", "closed"], "--by NAME and --reason TEXT"),
-        (["--decide", "closed", "--by", "Li"], "--by NAME and --reason TEXT"),
+        (["--decide", "closed"], "needs --reason TEXT"),
+        (["--decide", "closed", "--by", "Li"], "needs --reason TEXT"),
         (["--decide", "perhaps", "--by", "Li", "--reason", "r"], "'closed'"),
         (["--reason", "r"], "goes with --approve or --decide"),
         (["--tid", "99999999"], "no terminal"),
@@ -204,7 +204,7 @@ def test_approve_says_what_is_held_when_the_terminal_is_not_named(
     assert ran.status == 2
     assert f"say which terminal with 'tid'; held: {TID}" in ran.err
     said = json.loads(posd(*APPROVE, "--tid", TID, "--json").out)
-    assert said == {"tid": TID, "text": "approved by Li Na; the settlement begins"}
+    assert said == {"tid": TID, "text": "approved by Li Na; the settlement begins", "waits": False}
 
 
 @pytest.mark.parametrize("more", [["--batch", "8"], []])
@@ -219,9 +219,11 @@ def test_nothing_is_approved_that_is_not_held(posd: Posd, place: Any, served: An
 @pytest.mark.parametrize(
     ("args", "text"),
     [
-        (["--approve"], "--by NAME and --reason TEXT"),
-        (["--approve", "--by", "Li"], "--by NAME and --reason TEXT"),
-        (["--approve", "--by", " ", "--reason", "r"], "--by NAME and --reason TEXT"),
+        (["--approve"], "needs --reason TEXT"),
+        (["--approve", "--by", "Li"], "needs --reason TEXT"),
+        (["--approve", "--by", " ", "--reason", "r"], "'by' is missing"),
+        (["--up-to", "10.00"], "--up-to goes with --approve"),
+        (["--approve", "--by", "Li", "--reason", "r", "--up-to", "much"], "'up_to' must be an amount"),
         (["--approve", "--decide", "open", "--by", "Li", "--reason", "r"], "give one of"),
         (["--approve", "--by", "Li", "--reason", "r", "--tid", "99999999"], "no terminal"),
         (["--batch", "7"], "goes with --approve"),

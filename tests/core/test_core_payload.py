@@ -35,6 +35,7 @@ GOLDEN_FILES = (
     "station_settings.v1.jsonl",
     "retention.v1.jsonl",
     "batch_number.v1.jsonl",
+    "people.v1.jsonl",
 )
 
 FOLDED = (
@@ -50,6 +51,7 @@ FOLDED = (
     "management.v1",
     "restored.v1",
     "retention.v1",
+    "people.v1",
 )
 
 

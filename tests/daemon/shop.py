@@ -25,6 +25,7 @@ from posd.core.engine import Engine
 from posd.core.fold.apply import opened
 from posd.core.payload import dump_record, record_name, record_version
 from posd.core.rules import Gaps, Rules, TxnKind
+from posd.daemon.control.access import Access
 from posd.daemon.doors.door_view import DoorShown
 from posd.daemon.links.route_facts import RouteShown
 from posd.daemon.shown.certificate_view import WatchedCertificate
@@ -34,6 +35,7 @@ from posd.journal.contract import RecordRow
 from posd.profiles.unionpay.codes import classify
 from posd.profiles.unionpay.data import KINDS, REVERSAL_REASONS
 from posd.profiles.unionpay.profile import Knobs, UnionPay
+from posd.settings import AccessSettings
 from posd.values import BatchNumber, CardRef, Minor, Now, RequestId, Rrn, Stan, Tid
 
 TID = Tid("10000001")
@@ -47,6 +49,8 @@ RULES = Rules(
     reversal_attempts_max=2,
     settle_retry=Gaps(60.0, 900.0),
 )
+EVERYTHING = Access(AccessSettings(), lambda denied: None)
+"""Who is let in by the socket may do everything, as without a section `access`."""
 CARD = CardRef("622848******0017", "d1")
 Remember = Callable[[list[RecordRow]], None]
 

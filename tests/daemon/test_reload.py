@@ -13,10 +13,12 @@ from typing import Any
 import pytest
 
 from posd.core import events as e
+from posd.daemon.control.peer import Peer
 from posd.daemon.control.server import Request
 from posd.daemon.control.verbs import Control
 from posd.values import Tid
 from simulators.host.web import Web, server_context
+from tests.daemon.shop import EVERYTHING
 from tests.daemon.stage import SECOND, TID, Stage, merged, play, write_configuration
 from tests.daemon.test_daemon import Systemd
 from tests.transport.pki import Pki
@@ -35,7 +37,7 @@ async def reload(stage: Stage, **change: Any) -> dict[str, Any]:
 
 
 async def status(stage: Stage) -> dict[str, Any]:
-    async for reply in Control(stage.daemon).handle(Request("x", "status", {}, 0)):
+    async for reply in Control(stage.daemon, EVERYTHING).handle(Request("x", "status", {}, Peer(0))):
         return dict(reply.data)
     raise AssertionError
 

@@ -50,9 +50,9 @@ def advices_retry(
 )
 def advices_resolve(
     request_id: Id,
-    by: Annotated[str, typer.Option("--by", metavar="NAME", help="Who decides.", show_default=False)],
     reason: Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why.", show_default=False)],
     config: Config = DEFAULT,
+    by: By = None,
     as_json: Json = False,
 ) -> int:
     """A person ends an advice.

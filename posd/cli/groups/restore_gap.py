@@ -4,11 +4,10 @@ from typing import Annotated
 
 import typer
 
-from posd.cli.options import DEFAULT, Config, Json, TidOption
+from posd.cli.options import DEFAULT, By, Config, Json, TidOption
 
 group = typer.Typer(help="What is not known since a backup was restored. 恢复缺口", rich_markup_mode=None)
 
-Named = Annotated[str, typer.Option("--by", metavar="NAME", help="Who decides.", show_default=False)]
 Because = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why.", show_default=False)]
 
 
@@ -27,9 +26,9 @@ def gap_list(config: Config = DEFAULT, tid: TidOption = None, as_json: Json = Fa
     "admit", epilog='Example: posd restore-gap admit --tid 10000001 --by "Li Na" --reason "tills restarted, none waits"'
 )
 def gap_admit(
-    by: Named,
     reason: Because,
     config: Config = DEFAULT,
+    by: By = None,
     tid: TidOption = None,
     terminal_stan: Annotated[
         int | None,
@@ -55,7 +54,7 @@ def gap_admit(
     "resolve", epilog='Example: posd restore-gap resolve --tid 10000001 --by "Li Na" --reason "compared, case 4711"'
 )
 def gap_resolve(
-    by: Named, reason: Because, config: Config = DEFAULT, tid: TidOption = None, as_json: Json = False
+    reason: Because, config: Config = DEFAULT, by: By = None, tid: TidOption = None, as_json: Json = False
 ) -> int:
     """A person ends it.
 

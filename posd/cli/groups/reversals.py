@@ -48,9 +48,9 @@ def reversals_retry(
 )
 def reversals_resolve(
     request_id: Id,
-    by: Annotated[str, typer.Option("--by", metavar="NAME", help="Who decides.", show_default=False)],
     reason: Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why.", show_default=False)],
     config: Config = DEFAULT,
+    by: By = None,
     as_json: Json = False,
 ) -> int:
     """A person ends a reversal.

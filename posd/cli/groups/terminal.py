@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from posd.cli.options import DEFAULT, Config, Json
+from posd.cli.options import DEFAULT, By, Config, Json
 
 group = typer.Typer(help="One terminal: its batch number. 终端", rich_markup_mode=None)
 
@@ -24,9 +24,9 @@ def terminal_batch(
     number: Annotated[
         int, typer.Option("--number", min=1, max=999_999, help="What the acquirer has open.", show_default=False)
     ],
-    by: Annotated[str, typer.Option("--by", metavar="NAME", help="Who decides.", show_default=False)],
     reason: Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why.", show_default=False)],
     config: Config = DEFAULT,
+    by: By = None,
     as_json: Json = False,
 ) -> int:
     """A person gives the open batch another number. 更改批次号

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from posd.cli.options import DEFAULT, BatchOption, Config, Id, Json, Limit, TidOption, Utc
+from posd.cli.options import DEFAULT, BatchOption, By, Config, Id, Json, Limit, TidOption, Utc
 
 group = typer.Typer(help="Transactions: list, show. 交易", rich_markup_mode=None)
 
@@ -49,9 +49,9 @@ def txn_show(name: Id, config: Config = DEFAULT, as_json: Json = False, utc: Utc
 def txn_resolve(
     name: Id,
     happened: Annotated[str, typer.Option("--happened", metavar="yes|no", help="What is true.", show_default=False)],
-    by: Annotated[str, typer.Option("--by", metavar="NAME", help="Who decides.", show_default=False)],
     reason: Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why.", show_default=False)],
     config: Config = DEFAULT,
+    by: By = None,
     as_json: Json = False,
 ) -> int:
     """A person says whether a refund happened.

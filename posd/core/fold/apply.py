@@ -13,6 +13,7 @@ from posd.core.answers import ExchangeKind
 from posd.core.effects import Refusal
 from posd.core.fold.advices import AdviceRecord, apply_advice
 from posd.core.fold.edits import after, begun, change_txn, confirmed, end_exchange, moved
+from posd.core.fold.proposals import ProposalRecord, apply_proposal
 from posd.core.fold.refunds import apply_refund
 from posd.core.fold.restored import RestoredRecord, apply_restored, asked_of_the_gap
 from posd.core.fold.retention import RetentionRecord, apply_retention
@@ -50,6 +51,8 @@ def apply(state: State, record: r.Record, at_ms: int) -> State:
         return apply_restored(state, record, at_ms)
     if isinstance(record, RetentionRecord):
         return apply_retention(state, record)
+    if isinstance(record, ProposalRecord):
+        return apply_proposal(state, record, at_ms)
     match record:
         case r.LaneOpened():
             return opened(record, at_ms)

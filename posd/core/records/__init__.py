@@ -44,6 +44,12 @@ from posd.core.records.advices import (
 from posd.core.records.advices import (
     AmountReplaced as AmountReplaced,
 )
+from posd.core.records.proposals import (
+    DecisionProposed as DecisionProposed,
+)
+from posd.core.records.proposals import (
+    ProposalEnded as ProposalEnded,
+)
 from posd.core.records.restored import (
     GapResolved as GapResolved,
 )
@@ -345,4 +351,6 @@ Record = (
     | GapResolved
     | NumbersExpired
     | NumbersDestroyed
+    | DecisionProposed
+    | ProposalEnded
 )

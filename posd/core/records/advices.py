@@ -5,7 +5,7 @@ from msgspec import Struct
 from posd.core.answers import AnswerFacts
 from posd.core.rules import TxnKind, Why
 from posd.core.state import Settled
-from posd.values import BatchNumber, CardRef, Minor, RequestId, Stan
+from posd.values import BatchNumber, CardRef, Minor, RequestId, Stan, Who
 
 
 class AdviceStored(Struct, frozen=True):
@@ -111,6 +111,7 @@ class AdviceRetryWanted(Struct, frozen=True):
 
     request_id: RequestId
     by: str
+    who: Who | None = None
 
 
 class AdviceResolved(Struct, frozen=True):
@@ -119,3 +120,4 @@ class AdviceResolved(Struct, frozen=True):
     request_id: RequestId
     by: str
     reason: str
+    who: Who | None = None

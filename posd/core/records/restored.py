@@ -2,7 +2,7 @@
 
 from msgspec import Struct
 
-from posd.values import BatchNumber, Stan
+from posd.values import BatchNumber, Stan, Who
 
 
 class LaneRestored(Struct, frozen=True):
@@ -32,6 +32,7 @@ class TerminalAdmitted(Struct, frozen=True):
     terminal_stan: Stan | None
     by: str = ""
     reason: str = ""
+    who: Who | None = None
 
 
 class GapResolved(Struct, frozen=True):
@@ -39,3 +40,4 @@ class GapResolved(Struct, frozen=True):
 
     by: str
     reason: str
+    who: Who | None = None

@@ -3,7 +3,7 @@
 from msgspec import Struct
 
 from posd.core.rules import Why
-from posd.values import RequestId
+from posd.values import RequestId, Who
 
 
 class ReversalOwed(Struct, frozen=True):
@@ -83,6 +83,7 @@ class ReversalRetryWanted(Struct, frozen=True):
 
     request_id: RequestId
     by: str
+    who: Who | None = None
 
 
 class ReversalResolved(Struct, frozen=True):
@@ -91,6 +92,7 @@ class ReversalResolved(Struct, frozen=True):
     request_id: RequestId
     by: str
     reason: str
+    who: Who | None = None
 
 
 class OriginalRefusedInAdvance(Struct, frozen=True):

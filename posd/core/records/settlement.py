@@ -4,7 +4,7 @@ from msgspec import Struct
 
 from posd.core.answers import HostTotals, Totals
 from posd.core.state import CloseOutcome, SettlementCause
-from posd.values import BatchNumber, RequestId, Stan
+from posd.values import BatchNumber, RequestId, Stan, Who
 
 
 class BatchNumberSet(Struct, frozen=True):
@@ -13,6 +13,7 @@ class BatchNumberSet(Struct, frozen=True):
     number: BatchNumber
     by: str
     reason: str
+    who: Who | None = None
 
 
 class SettlementWanted(Struct, frozen=True):
@@ -20,6 +21,7 @@ class SettlementWanted(Struct, frozen=True):
 
     cause: SettlementCause
     by: str = ""
+    who: Who | None = None
 
 
 class SettlementPostponed(Struct, frozen=True):
@@ -50,6 +52,7 @@ class SettlementApproved(Struct, frozen=True):
     by: str
     reason: str
     gross_minor: int
+    who: Who | None = None
 
 
 class SettlementBegun(Struct, frozen=True):
@@ -112,6 +115,7 @@ class SettlementDecided(Struct, frozen=True):
     by: str
     reason: str
     closed: bool
+    who: Who | None = None
 
 
 class UploadSent(Struct, frozen=True):

@@ -5,7 +5,7 @@ from msgspec import Struct
 from posd.core.answers import AnswerFacts
 from posd.core.rules import TxnKind, Why
 from posd.core.state import Evidence
-from posd.values import BatchNumber, CardRef, Minor, RequestId, Stan
+from posd.values import BatchNumber, CardRef, Minor, RequestId, Stan, Who
 
 
 class AuthorisationStarted(Struct, frozen=True):
@@ -101,6 +101,7 @@ class RefundResolved(Struct, frozen=True):
     by: str = ""
     reason: str = ""
     facts: AnswerFacts | None = None
+    who: Who | None = None
 
 
 class RequestRefused(Struct, frozen=True):

@@ -4,6 +4,7 @@ Checked by the command line before it asks, so that misuse is misuse whether a d
 again, which trusts nobody.
 """
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -22,9 +23,10 @@ COMMANDS: Mapping[str, Mapping[str, type]] = {
     "settle.decide": {"tid": str, "closed": bool, "by": str, "reason": str},
     "gap.admit": {"tid": str, "terminal_stan": int, "batch": int, "by": str, "reason": str},
     "gap.resolve": {"tid": str, "by": str, "reason": str},
-    "settle.approve": {"tid": str, "batch": int, "by": str, "reason": str},
+    "settle.approve": {"tid": str, "batch": int, "up_to": str, "by": str, "reason": str},
     "journal.archive": {"before": str, "by": str},
     "terminal.batch": {"tid": str, "number": int, "by": str, "reason": str},
+    "proposals.withdraw": {"id": str, "by": str, "reason": str},
 }
 """Verb -> its arguments."""
 
@@ -36,13 +38,23 @@ def require_good(verb: str, args: Mapping[str, Any]) -> Mapping[str, Any]:
     """`args` of one of COMMANDS without the absent ones. Raises ConfigError for what no daemon could do either."""
     given = checked(verb, args, COMMANDS[verb])
     if "reason" in COMMANDS[verb]:
-        who(verb, given)
         why(verb, given)
-    elif given.get("by", "").strip():
+    if "by" in given:
         who(verb, given)
     if "number" in COMMANDS[verb]:
         a_batch_number(verb, given)
+    amount(verb, "up_to", given)
     return given
+
+
+def amount(verb: str, name: str, given: Mapping[str, Any]) -> int | None:
+    """An amount in minor units; None: not given. Raises ConfigError."""
+    if name not in given:
+        return None
+    match = re.fullmatch(r"([0-9]{1,10})(?:\.([0-9]{2}))?", given[name], re.ASCII)
+    if match is None:
+        raise ConfigError(f"{verb}: {name!r} must be an amount; write it with two decimals, as 80000.00")
+    return int(match[1]) * 100 + int(match[2] or 0)
 
 
 def who(verb: str, given: Mapping[str, Any]) -> str:

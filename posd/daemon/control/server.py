@@ -5,7 +5,8 @@ number of "progress", then one "result" or "error": {"v":1,"id":"…","kind":"re
 holds "error", one line that says what to do.
 
 The server must never act on a verb itself nor let a client's leaving cancel one: every request runs in a task of
-its own to its end, heard or not. Who may connect is said by the file's mode, 0660. No line may carry card data.
+its own to its end, heard or not. Who may connect is said by the file's mode, 0660; who it is, by the kernel (peer.py);
+what they may do, by the handler. No line may carry card data.
 """
 
 import asyncio
@@ -14,7 +15,6 @@ import json
 import os
 import socket
 import stat
-import struct
 import uuid
 from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import suppress
@@ -22,6 +22,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from posd.daemon.control.peer import NOBODY, Peer, peer_of
 from posd.daemon.tasks import end, spawn
 from posd.errors import ConfigError, PosdError
 
@@ -42,7 +43,6 @@ SOCKET_MODE = 0o660
 BACKLOG_CONNECTIONS = 32
 CONNECT_TIMEOUT_S = 5.0
 ANSWER_TIMEOUT_S = 30.0
-PEER_CREDENTIALS = struct.Struct("3i")
 
 Kind = Literal["progress", "result", "error"]
 
@@ -67,13 +67,13 @@ class _BadRequest(PosdError):
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One verb. `id` was made by the client: the same id again is the same wish. `uid`: who asks. `args` may hold a key
-    (keys.load) and are never shown."""
+    """One verb. `id` was made by the client: the same id again is the same wish. `peer`: who asks. `args` may hold a
+    key (keys.load) and are never shown."""
 
     id: str
     verb: str
     args: Mapping[str, Any] = field(default_factory=dict, repr=False)
-    uid: int = -1
+    peer: Peer = NOBODY
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,11 +128,11 @@ class ControlServer:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         mine: set[asyncio.Task[None]] = set()
-        uid = _peer_uid(writer)
+        peer = peer_of(writer.get_extra_info("socket"))
         try:
             while line := await _next_line(reader):
                 try:
-                    mine.add(self._begin(_parse(line, uid, self._verbs), writer))
+                    mine.add(self._begin(_parse(line, peer, self._verbs), writer))
                 except _BadRequest as bad:
                     _write(writer, bad.request_id, Reply("error", {"error": str(bad)}))
             if mine:  # a client that only closed its sending side still hears its answers
@@ -218,7 +218,7 @@ def _connect(path: Path) -> socket.socket:
         raise NoDaemon(f"no posd listens on {path}; start it with 'posd run' or 'systemctl start posd'") from None
     except PermissionError:
         connection.close()
-        raise ControlFailed(f"not allowed to use {path}; run as posd's user or join its group") from None
+        raise Misused(f"not allowed to use {path}; have root add you to its group, and log in again") from None
     except OSError as error:  # TimeoutError too: its backlog is full
         connection.close()
         raise ControlFailed(f"cannot reach posd on {path}: {error.strerror or error}") from None
@@ -275,7 +275,7 @@ async def _next_line(reader: asyncio.StreamReader) -> bytes:
         return b""
 
 
-def _parse(line: bytes, uid: int, verbs: list[str]) -> Request:
+def _parse(line: bytes, peer: Peer, verbs: list[str]) -> Request:
     shape = '{"v":1,"id":"any-text","verb":"status","args":{}}'
     try:
         asked = json.loads(line)
@@ -298,7 +298,7 @@ def _parse(line: bytes, uid: int, verbs: list[str]) -> Request:
         near = difflib.get_close_matches(verb[:ID_CHARACTERS_MAX], verbs, n=1)
         hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(verbs)}"
         raise _BadRequest(request_id, f"unknown verb {verb[:ID_CHARACTERS_MAX]!r}; {hint}")
-    return Request(request_id, verb, args, uid)
+    return Request(request_id, verb, args, peer)
 
 
 def _write(writer: asyncio.StreamWriter, request_id: str | None, reply: Reply) -> None:
@@ -309,9 +309,3 @@ def _write(writer: asyncio.StreamWriter, request_id: str | None, reply: Reply) -
         return
     line = {"v": VERSION, "id": request_id, "kind": reply.kind, "data": dict(reply.data)}
     writer.write(json.dumps(line, separators=(",", ":")).encode() + b"\n")
-
-
-def _peer_uid(writer: asyncio.StreamWriter) -> int:
-    raw = writer.get_extra_info("socket")
-    credentials = raw.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, PEER_CREDENTIALS.size)
-    return int(PEER_CREDENTIALS.unpack(credentials)[1])

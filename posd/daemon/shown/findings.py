@@ -147,6 +147,7 @@ def _money(view: View) -> Iterable[View]:
         text = f"{len(doubts)} refund(s) in doubt: nobody knows whether the customer has the money"
         to_do = f"posd txn list --tid {view['tid']} --status in_doubt; then: posd txn resolve ID --happened yes|no"
         yield finding_of("refunds_in_doubt", ALERT, text, to_do, count=len(doubts))
+    yield from _proposals(view)
     yield from _advices(view)
     yield from _scripts(view)
     if flagged := view["flagged_approvals"]:
@@ -157,6 +158,15 @@ def _money(view: View) -> Iterable[View]:
         yield finding_of("reversals_stuck", ALERT, text, listed, count=count)
     if count := owed["owed"]:
         yield finding_of("reversals_owed", NOTE, f"{count} reversal(s) owed, posd delivers them", listed, count=count)
+
+
+def _proposals(view: View) -> Iterable[View]:
+    for one in view["proposals"]:
+        text = f"a second person is needed: {one['said_by']} wants to {one['text']}, {one['at_stake']}"
+        if one["outgrown"]:
+            text += f" (agreed to up to {one['up_to']}: the next word will be a first one again)"
+        facts = {name: one[name] for name in ("deed", "choice", "at_stake", "said_by", "ends_at")}
+        yield finding_of("second_person_needed", ALERT, f"{text}; until {one['ends_at']}", one["to_do"], **facts)
 
 
 def _scripts(view: View) -> Iterable[View]:

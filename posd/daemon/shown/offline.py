@@ -21,6 +21,7 @@ from posd.daemon.shown.batch_rows import STARTED, alone
 from posd.daemon.shown.card_number import card_number
 from posd.daemon.shown.day_check import check_day
 from posd.daemon.shown.findings import daemon_down
+from posd.daemon.shown.proposal_views import transaction_shown
 from posd.daemon.shown.questions import (
     NAMED_MAX,
     QUESTIONS,
@@ -228,7 +229,7 @@ class OfflineJournal:
     def _shown(self, request_id: RequestId) -> View | None:
         state, txn = self._folded(request_id)
         if txn is not None:
-            return {"transaction": transaction_view(txn, state, self._around(state.tid))}
+            return {"transaction": transaction_shown(txn, state, self._around(state.tid))}
         rows = self._reader.records(request_id=request_id, kind=KIND, limit=1, newest_first=True)
         return next(({"transaction": self._refused(row)} for row in rows), None)
 

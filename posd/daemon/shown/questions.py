@@ -1,5 +1,5 @@
-"""The verbs that only read: status, txn.list, txn.show, reversals.list, advices.list. Asked of a running daemon's
-adopted states, or of states folded from the journal, they give the same answers.
+"""The verbs that only read: status, lists, and one transaction. Asked of a running daemon's adopted states, or of
+states folded from the journal, they give the same answers.
 
 It must never change anything, and never answer a question that it did not understand: an argument that is unknown or
 of the wrong type is an error that says what is right.
@@ -11,17 +11,18 @@ from dataclasses import dataclass
 from importlib import metadata
 from typing import Any
 
-from posd.core.state import UNENDED, AdviceStatus, State, Transaction, TxnStatus
+from posd.core.state import UNENDED, Advice, AdviceStatus, Reversal, State, Transaction, TxnStatus
 from posd.daemon.links.route_choice import Health
 from posd.daemon.shown import views
 from posd.daemon.shown.advice_views import advice_view
 from posd.daemon.shown.certificate_view import OF_THE_LINE
 from posd.daemon.shown.findings import ALERT, findings
 from posd.daemon.shown.gap_view import gap_view
+from posd.daemon.shown.proposal_views import proposal_about, proposal_id, proposal_views, transaction_shown
 from posd.daemon.shown.terminal_view import terminal_view
 from posd.daemon.shown.views import Around, View
 from posd.errors import ConfigError
-from posd.values import BATCH_NUMBER_MAX, Tid
+from posd.values import BATCH_NUMBER_MAX, RequestId, Tid
 
 QUESTIONS: Mapping[str, Mapping[str, type]] = {
     "status": {"tid": str},
@@ -31,6 +32,7 @@ QUESTIONS: Mapping[str, Mapping[str, type]] = {
     "routes": {},
     "advices.list": {"tid": str, "ended": bool},
     "gap.list": {"tid": str},
+    "proposals.list": {"tid": str},
 }
 """Verb -> its arguments, none of them mandatory but txn.show's."""
 
@@ -117,6 +119,8 @@ def answer(verb: str, args: Mapping[str, Any], everything: Everything, posd: Vie
             return _advices(given, everything)
         case "gap.list":
             return _gaps(given, everything)
+        case "proposals.list":
+            return _proposals(given, everything)
         case _:
             return _reversals(given, everything)
 
@@ -187,7 +191,7 @@ def _show(given: Mapping[str, Any], everything: Everything) -> View:
         state, around, txn = find_one("txn.show", given.get("id", ""), everything)
     except NotFound:
         return {"transaction": None}
-    return {"transaction": views.transaction_view(txn, state, around)}
+    return {"transaction": transaction_shown(txn, state, around)}
 
 
 def find_one(verb: str, name: str, everything: Everything) -> tuple[State, Around, Transaction]:
@@ -217,7 +221,11 @@ def _reversals(given: Mapping[str, Any], everything: Everything) -> View:
                 assert seen.state is not None
                 found.append((reversal, seen.state, seen.around))
     found.sort(key=lambda one: one[0].owed_at_ms)
-    return {"reversals": [views.reversal_view(*one) for one in found]}
+    return {"reversals": [{**views.reversal_view(*one), "proposal": _about(*one)} for one in found]}
+
+
+def _about(owed: Reversal | Advice, state: State, around: Around) -> View | None:
+    return proposal_about(owed.request_id, state, around)
 
 
 ENDED = frozenset({AdviceStatus.DONE, AdviceStatus.CANCELLED, AdviceStatus.RESOLVED})
@@ -232,7 +240,7 @@ def _advices(given: Mapping[str, Any], everything: Everything) -> View:
                 assert seen.state is not None
                 found.append((advice, seen.state, seen.around))
     found.sort(key=lambda one: one[0].stored_at_ms)
-    return {"advices": [advice_view(*one) for one in found]}
+    return {"advices": [{**advice_view(*one), "proposal": _about(*one)} for one in found]}
 
 
 def _gaps(given: Mapping[str, Any], everything: Everything) -> View:
@@ -245,3 +253,29 @@ def _gaps(given: Mapping[str, Any], everything: Everything) -> View:
         owed = [*_reversals({"tid": tid}, everything)["reversals"], *_advices({"tid": tid}, everything)["advices"]]
         found.append({**view, "held": [one for one in owed if one["request_id"] in view["held"]]})
     return {"good": not found, "gaps": found}
+
+
+def _proposals(given: Mapping[str, Any], everything: Everything) -> View:
+    """What waits for a second person."""
+    every = chosen(everything, given.get("tid"))
+    found = [view for _, seen in every if seen.state for view in proposal_views(seen.state, seen.around)]
+    return {"proposals": sorted(found, key=lambda view: str(view["at"]))}
+
+
+@dataclass(frozen=True, slots=True)
+class NamedProposal:
+    """One that waits; `about`: its request, None: the settlement of the terminal."""
+
+    id: str
+    tid: Tid
+    about: RequestId | None
+
+
+def find_proposal(verb: str, name: str, everything: Everything) -> NamedProposal:
+    """The one that `name` names. Raises ConfigError, which names those that there are."""
+    every = [(tid, one) for tid, seen in everything.items() if seen.state for one in seen.state.proposals.values()]
+    named = {(of := proposal_id(tid, one.about)): NamedProposal(of, tid, one.about) for tid, one in every}
+    if name not in named:
+        hint = f"there are: {', '.join(list(named)[:NAMED_MAX])}" if named else "nothing waits for a second person"
+        raise ConfigError(f"{verb}: no proposal {shown(name)}; {hint}")
+    return named[name]

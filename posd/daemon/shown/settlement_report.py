@@ -42,7 +42,7 @@ from posd.daemon.shown.batch_rows import (
 from posd.daemon.shown.views import Around, View, totals_view, transaction_view
 from posd.journal.contract import RecordView
 from posd.journal.reader import JournalReader
-from posd.values import RequestId, Tid, format_amount
+from posd.values import RequestId, Tid, Who, format_amount
 
 GOOD = frozenset({CloseOutcome.AGREED, CloseOutcome.EMPTY})
 
@@ -50,7 +50,9 @@ CARRIED_OVER = frozenset({"reversal_carried_over", "advice_carried_over"})
 
 OF_THE_TERMINAL = frozenset({"terminal_closed", "terminal_items_compared", "terminal_upload_ended"})
 
-FOLDED = frozenset(words.EVENT) - CARRIED_OVER - OF_THE_TERMINAL
+OF_TWO_PEOPLE = frozenset({"decision_proposed", "proposal_ended"})
+
+FOLDED = frozenset(words.EVENT) - CARRIED_OVER - OF_THE_TERMINAL - OF_TWO_PEOPLE
 """The records of a close that say where it stands; the others speak of something else."""
 
 MAC = "64"
@@ -80,7 +82,7 @@ def _chosen(reader: JournalReader, tid: Tid, number: int | None) -> BatchRows | 
     current = open_batch(reader, tid)
     if current is None:
         return None
-    told = any(row.kind in words.EVENT for row in current.rows)
+    told = any(map(_is_told, current.rows))
     if current.number == number or (number is None and told):
         return current
     end = newest_end(reader, tid, number)
@@ -118,8 +120,13 @@ def _report(reader: JournalReader, tid: Tid, batch: BatchRows, around: Around) -
         "carried_over": _carried_over(reader, batch, around),
         "scripts_not_told": _scripts_not_told(states, around),
         "suspects": list(_suspects(reader, states, settlement, groups, around)) if differs else [],
-        "events": [_event(row, around) for row in batch.rows if row.kind in words.EVENT],
+        "events": [_event(row, around) for row in batch.rows if _is_told(row)],
     }
+
+
+def _is_told(row: RecordView) -> bool:
+    """A step of the close; what two people say of one request is told with that request."""
+    return row.kind in words.EVENT and not (row.kind in OF_TWO_PEOPLE and row.request_id)
 
 
 def _close(tid: Tid, batch: BatchRows) -> _Close:
@@ -320,7 +327,11 @@ def facts_of(payload: dict[str, Any], around: Around) -> View:
                 facts[name] = len(value)
             case dict() if "domestic" in value and isinstance(value["domestic"], str):
                 facts |= {"domestic": value["domestic"], "foreign": value["foreign"]}
+            case dict() if name == "who":
+                facts[name] = Who(**value).name
             case dict():
+                pass
+            case None if name == "who":  # an older version did not say
                 pass
             case _:
                 facts[name] = value

@@ -16,6 +16,7 @@ from posd.core.totals import counts, totals_of
 from posd.daemon.shown import words
 from posd.daemon.shown.gap_view import gap_view
 from posd.daemon.shown.lately import Alerted
+from posd.daemon.shown.proposal_views import proposal_views
 from posd.daemon.shown.reasons import about_keys, reason
 from posd.daemon.shown.views import Around, View, is_flagged, totals_view
 from posd.values import format_amount
@@ -68,6 +69,7 @@ def terminal_view(state: State, around: Around) -> View:
         },
         "scripts_not_told": [txn.request_id for txn in chips.unreported(state)],
         "refunds_in_doubt": [txn.request_id for txn in state.in_doubt()],
+        "proposals": proposal_views(state, around),
         "parameters": {"told_at": around.when(state.parameters_at_ms), **state.parameters} if state.parameters else {},
         "restore_gap": gap_view(state, around),
         "settlement": settlement_view(state, around),

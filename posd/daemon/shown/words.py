@@ -5,6 +5,7 @@ from typing import Any
 
 from posd.core.answers import ExchangeKind
 from posd.core.diagnosis import Cause, SignOf
+from posd.core.proposed import Deed, ProposalEnd
 from posd.core.rules import Why
 from posd.core.state import (
     AdviceStatus,
@@ -188,6 +189,33 @@ DOING: Mapping[ExchangeKind, str] = {
 """What is going on with the host, while it is."""
 
 
+DEED: Mapping[Deed, str] = {
+    Deed.APPROVE_SETTLEMENT: "let the held settlement begin",
+    Deed.DECIDE_SETTLEMENT: "decide that the host has the batch {choice}",
+    Deed.RESOLVE_REVERSAL: "end the reversal",
+    Deed.RESOLVE_ADVICE: "end the advice",
+    Deed.RESOLVE_REFUND: "resolve the refund in doubt, happened: {choice}",
+}
+"""What waits for a second person."""
+
+SECOND: Mapping[Deed, str] = {
+    Deed.APPROVE_SETTLEMENT: "posd settle --tid {tid} --approve --reason TEXT",
+    Deed.DECIDE_SETTLEMENT: "posd settle --tid {tid} --decide {choice} --reason TEXT",
+    Deed.RESOLVE_REVERSAL: "posd reversals resolve {id} --reason TEXT",
+    Deed.RESOLVE_ADVICE: "posd advices resolve {id} --reason TEXT",
+    Deed.RESOLVE_REFUND: "posd txn resolve {id} --happened {choice} --reason TEXT",
+}
+"""What the second person types, under a user of their own."""
+
+PROPOSAL_ENDED: Mapping[ProposalEnd, str] = {
+    ProposalEnd.CONFIRMED: "a second person said the same",
+    ProposalEnd.WITHDRAWN: "taken back",
+    ProposalEnd.EXPIRED: "nobody seconded it in time",
+    ProposalEnd.OUTGROWN: "more is at stake than the first person saw; it begins anew",
+    ProposalEnd.ONE_IS_ENOUGH: "so little is at stake that one person is enough",
+    ProposalEnd.OVERTAKEN: "what it was about is over",
+}
+
 CAUSE: Mapping[SettlementCause, str] = {
     SettlementCause.SCHEDULE: "the schedule",
     SettlementCause.OPERATOR: "a person",
@@ -224,6 +252,8 @@ EVENT: Mapping[str, str] = {
     "settlement_deferred": "due {due}, deferred: {gross} is below the minimum of {minimum}",
     "settlement_held": "held: {gross} is above the maximum of {maximum}",
     "settlement_approved": "approved at {gross}",
+    "decision_proposed": "{deed}, at {amount}: waits for a second person",
+    "proposal_ended": "the wait for a second person is over: {how}",
     "settlement_begun": "begun, wanted by {cause}",
     "batch_skipped": "nothing to settle",
     "reversal_carried_over": "the reversal of {request_id} is not acknowledged, and carried over",
@@ -291,11 +321,16 @@ def event(kind: str, facts: Mapping[str, Any]) -> str:
         said["cause"] = CAUSE[SettlementCause(said["cause"])]
     if "outcome" in said:
         said["outcome"] = OUTCOME[CloseOutcome(said["outcome"])]
+    if "deed" in said:
+        said["deed"] = DEED[Deed(said["deed"])].format(choice=facts.get("choice", ""))
+    if "how" in said:
+        said["how"] = PROPOSAL_ENDED[ProposalEnd(said["how"])]
     said["line"] = "came up" if facts.get("up") else "went down"
     said["decided"] = "closed it" if facts.get("closed") else "did not close it"
     said["agreed"] = "are ours" if facts.get("agreed") else "DIFFER from ours"
     text = {**EVENT, **BESIDE}[kind].format(**said)
     text += f", attempt {facts['attempt']}" if facts.get("attempt", 1) > 1 else ""
     text += f", by {facts['by']}" if facts.get("by") else ""
+    text += f" ({facts['who']})" if facts.get("who", facts.get("by")) != facts.get("by") else ""
     why = facts.get("because") or facts.get("reason") or facts.get("why")
     return f"{text}: {why}" if why else text

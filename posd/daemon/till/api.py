@@ -15,7 +15,7 @@ from msgspec import UnsetType
 
 from posd.core import events as e
 from posd.core.rules import TxnKind
-from posd.daemon.control.verbs import Control, RunnerAt
+from posd.daemon.control.sight import RunnerAt, Sight
 from posd.daemon.fence import BUGS, because
 from posd.daemon.log import alert
 from posd.daemon.runner import COMMANDS_REMEMBERED
@@ -65,7 +65,7 @@ class Refusal(Exception):
 class Place:
     """What the API needs of its surroundings. `journal`: its folder; `head`: the newest row's sequence."""
 
-    control: Control
+    control: Sight
     side: TillSide
     runners: Mapping[Tid, RunnerAt]
     digest_key: bytes

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from posd.daemon.control.verbs import Control
+from posd.daemon.control.sight import Sight
 from posd.daemon.doors.door_view import DoorShown
 from posd.daemon.router import Lanes
 from posd.daemon.till.api import Place, TillApi
@@ -23,7 +23,7 @@ class TillService:
         self,
         settings: Settings,
         lanes: Lanes,
-        control: Control,
+        control: Sight,
         digest_key: bytes,
         head: Callable[[], int],
         now: Callable[[], Now],

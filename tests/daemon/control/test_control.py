@@ -14,7 +14,7 @@ from posd.core.state import SettlementPhase
 from posd.daemon.control.server import ControlFailed, ControlServer, call
 from posd.daemon.control.verbs import VERBS, Control
 from posd.daemon.shown import watch
-from tests.daemon.shop import OTHER_TID, TID, Shop, a_shop
+from tests.daemon.shop import EVERYTHING, OTHER_TID, TID, Shop, a_shop
 
 LIMIT_S = 10
 Story = Callable[["Client", Shop], Awaitable[None]]
@@ -46,7 +46,7 @@ async def until(happened: Callable[[], bool]) -> None:
 
 def play(tmp_path: Path, shop: Shop, story: Story) -> None:
     async def run() -> None:
-        server = ControlServer(tmp_path / "control", Control(shop).handle, VERBS)
+        server = ControlServer(tmp_path / "control", Control(shop, EVERYTHING).handle, VERBS)
         async with asyncio.timeout(LIMIT_S):
             await server.start()
             try:
@@ -293,7 +293,7 @@ def test_d23_a_person_approves_a_held_settlement_once(tmp_path: Path) -> None:
         assert "card number" in await client.refused("settle.approve", tid=TID, by="Wang", reason="6225880212345678901")
         assert f"held: {TID}" in await client.refused("settle.approve", by="Wang", reason="r")
         said = await client.ask("settle.approve", "wish-1", **wish)
-        assert said == {"tid": TID, "text": "approved by Wang; the settlement begins"}
+        assert said == {"tid": TID, "text": "approved by Wang; the settlement begins", "waits": False}
         assert await client.ask("settle.approve", "wish-1", **wish) == said, "the same wish acts once"
         assert "nothing is sent twice" in await client.refused("settle.approve", **wish)
         runner.signs_in().agrees().answers("")

@@ -84,7 +84,7 @@ def test_a_verb_gets_its_result(play: Callable[[Story], None]) -> None:
         assert await ask(path, "status") == {"echo": {}}
         first, second = desk.asked
         assert first.id != second.id
-        assert first.uid == os.getuid()
+        assert first.peer.uid == os.getuid()
         assert await ask(path, "status", request_id="my-own") == {"echo": {}}
         assert desk.asked[-1].id == "my-own"
 

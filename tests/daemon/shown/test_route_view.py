@@ -2,6 +2,7 @@
 
 import pytest
 
+from posd.daemon.control.peer import Peer
 from posd.daemon.control.server import Request
 from posd.daemon.control.verbs import Control
 from posd.daemon.links.route_choice import Health
@@ -9,7 +10,7 @@ from posd.daemon.links.route_facts import SMOOTHING, RouteFacts, RouteShown
 from posd.daemon.shown import words
 from posd.daemon.shown.route_view import active_route, route_findings, routes_view
 from posd.values import Now
-from tests.daemon.shop import ZONE, Shop, a_shop, wall_ms
+from tests.daemon.shop import EVERYTHING, ZONE, Shop, a_shop, wall_ms
 
 AT = Now(wall_ms("2026-03-02 10:00:00"), 1000.0)
 
@@ -63,7 +64,7 @@ def test_both_down_says_so() -> None:
 
 
 async def asked(shop: Shop, verb: str) -> dict[str, object]:
-    replies = [reply async for reply in Control(shop).handle(Request("1", verb, {}, 0))]
+    replies = [reply async for reply in Control(shop, EVERYTHING).handle(Request("1", verb, {}, Peer(0)))]
     return dict(replies[-1].data)
 
 

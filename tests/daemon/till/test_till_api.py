@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from posd.core.state import SettlementPhase
-from posd.daemon.control.verbs import Control
+from posd.daemon.control.sight import Sight
 from posd.daemon.shown.questions import answer
 from posd.daemon.shown.terminal_view import terminal_view
 from posd.errors import ConfigError
@@ -319,7 +319,7 @@ def test_d16_a_settlement_says_that_it_waits_for_a_confirmation(staged: MakeStag
         await till.order("s-1", {**SALE, "reference": "R-1042"})
         assert (await till.ask("POST", SETTLE, headers={"Idempotency-Key": "e-1"})).status == 202
         await stage.until(lambda: stage.state().settlement.phase is SettlementPhase.DRAINING)
-        control = Control(stage.daemon)
+        control = Sight(stage.daemon)
         view = terminal_view(stage.state(), control.around(stage.daemon.lanes[stage.state().tid]))
         assert [one["code"] for one in view["settlement"]["blocked_by"]] == ["confirmations"]
         named = answer("txn.show", {"id": "R-1042"}, control.everything(), control.posd())["transaction"]
@@ -470,7 +470,7 @@ def test_the_words_are_those_of_the_command_line(staged: MakeStage) -> None:
     async def story(stage: Stage, till: Till) -> None:
         sale = await till.order("s-1")
         await till.order("s-2", {**SALE, "amount": "51.51"})
-        control = Control(stage.daemon)
+        control = Sight(stage.daemon)
         shown = answer("txn.show", {"id": sale.json["request_id"]}, control.everything(), control.posd())["transaction"]
         shared = set(shown) & set(sale.json) - {"original"}
         assert len(shared) > 15
