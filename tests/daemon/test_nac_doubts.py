@@ -10,11 +10,13 @@ import pytest
 
 from posd.core import events as e
 from posd.core.state import CloseOutcome, ReversalStatus, TxnStatus
+from posd.daemon.control.peer import Peer
 from posd.daemon.control.server import ControlFailed, Request
 from posd.daemon.control.verbs import Control
 from simulators.fields import mask_pan
 from simulators.terminal.core import CardInHand, Sent
 from tests.daemon.nac_stage import CARD, EXPIRY, OTHER, TID, NacStage, stage
+from tests.daemon.shop import EVERYTHING
 from tests.daemon.stage import play
 from tests.daemon.till.client import with_till
 
@@ -99,12 +101,12 @@ def test_d20_how_a_batch_closed_is_unconfirmed_where_only_a_repeat_was_answered(
 def test_d7_a_wrong_batch_number_is_set_by_a_person_and_sales_go_on(nac: Any) -> None:
     async def story(shop: NacStage) -> None:
         await shop.start()
-        control, asked = Control(shop.daemon), list[str]()
+        control, asked = Control(shop.daemon, EVERYTHING), list[str]()
 
         async def ask(verb: str, **args: Any) -> Any:
             asked.append(verb)
             try:
-                (reply,) = [one async for one in control.handle(Request(f"r{len(asked)}", verb, args, 0))]
+                (reply,) = [one async for one in control.handle(Request(f"r{len(asked)}", verb, args, Peer(0)))]
             except ControlFailed as failed:
                 return failed
             return reply.data
