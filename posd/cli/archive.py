@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from posd.cli import exit_status
-from posd.cli.asking import settings_at, user
+from posd.cli.asking import settings_at
 from posd.cli.screen import Progress, note, paint, print_json, printable, table
 from posd.daemon.archive.plan import before_of
 from posd.daemon.archive.segment_view import placed_view
@@ -31,7 +31,7 @@ def archive_command(config: Path, before: str | None, keep: int, by: str | None,
     settings = settings_at(config)
     zone = settings.schedule_of(settings.terminals[0]).zone
     month = _earlier(before_of(before, SystemClock().now().wall_ms, zone), keep)
-    args = require_good("journal.archive", {"before": month, "by": by or user()})
+    args = require_good("journal.archive", {"before": month, "by": by})
     with Progress("archiving", "rows") as progress:
 
         def tell(said: dict[str, Any]) -> None:

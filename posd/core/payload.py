@@ -16,7 +16,7 @@ from posd.core.state import State
 from posd.core.station import StationRecord
 from posd.errors import StorageFailed
 
-FOLD_VERSION = 26
+FOLD_VERSION = 27
 """Goes up whenever `fold.apply` or the shape of the state changes: older snapshots are then not used (D33)."""
 
 VERSIONS: dict[str, int] = {
