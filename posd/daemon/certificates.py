@@ -99,3 +99,10 @@ def _of_hosts(routes: Iterable[RouteShown]) -> Iterator[tuple[Role, str, Certifi
         counts = first_to_end(route.facts.certificates)
         if counts is not None:
             yield Role.HOST, route.name or route.peer, counts
+
+
+def alert_unverified(routes: Iterable[RouteShown]) -> None:
+    """At every start: what the settings leave to anyone."""
+    for route in routes:
+        if not route.verified:
+            alert("host_not_verified", route=route.name, peer=route.peer, to_do='write host.tls.verify: "yes"')

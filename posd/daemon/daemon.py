@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from posd.core import events as e
 from posd.daemon.archive.beside import Archivist
-from posd.daemon.certificates import CertificateWatch
+from posd.daemon.certificates import CertificateWatch, alert_unverified
 from posd.daemon.clock import SystemClock, synchronised
 from posd.daemon.control.server import ControlServer
 from posd.daemon.doors.all_doors import Doors
@@ -221,7 +221,7 @@ class Daemon:
             tasks.append(asyncio.create_task(self.archivist.keep()))
         self._look_for_room()
         self._look_at_clock()
-        self._look_at_hosts()
+        alert_unverified(self._link.shown())
         self.ready = True
         self._notifier.ready(self._summary())
         self._wakeups.start()  # its scheduler takes long to import, and `Started` was the first look at what is due
@@ -351,12 +351,6 @@ class Daemon:
         elif in_step and self._in_step is False:
             log.info("clock_synchronised")
         self._in_step = in_step
-
-    def _look_at_hosts(self) -> None:
-        """At every start: what the settings leave to anyone."""
-        for route in self._link.shown():
-            if not route.verified:
-                alert("host_not_verified", route=route.name, peer=route.peer, to_do='write host.tls.verify: "yes"')
 
     def _wake(self) -> None:
         """One idempotent tick for every lane: what is due is computed by the engine (D18)."""
