@@ -53,11 +53,11 @@ def _beside(settings: Settings, month: str, zone: str, tell: Any) -> View:
     """Under the journal's own lock, so that no daemon can start meanwhile."""
     from posd.daemon.archive.stopped import archive
     from posd.daemon.assemble import DATA_KEYS_FOLDER, store_of
-    from posd.security.machine import load_machine_key
+    from posd.security.machine import load_machine_keys
     from posd.security.vault import DataKeys
 
-    key = load_machine_key(settings.machine_key_file)
-    store = store_of(settings, key, DataKeys(settings.state_dir / DATA_KEYS_FOLDER, key))
+    key, *earlier = load_machine_keys(settings.machine_key_file)
+    store = store_of(settings, key, DataKeys(settings.state_dir / DATA_KEYS_FOLDER, key, *earlier))
     try:
         configured = frozenset(terminal.tid for terminal in settings.terminals)
         return archive(store, configured, month, zone, SystemClock(), tell)

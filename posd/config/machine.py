@@ -14,7 +14,7 @@ from posd.errors import ConfigError, KeyTrouble, PosdError
 from posd.security.keys import Tmk
 from posd.security.keystore import KeyStore
 from posd.security.mac import ALGORITHMS
-from posd.security.machine import MachineKey, load_machine_key
+from posd.security.machine import MachineKey, load_machine_keys
 from posd.security.plainkeys import load_tmk
 from posd.security.secretfile import read_private
 from posd.security.token import load_token
@@ -28,13 +28,13 @@ def check_environment(settings: Settings, document: Document | None = None) -> l
     `document` gives the findings their lines. Changes nothing; a folder that can be made is no problem.
     """
     found: list[tuple[Place, str, str]] = []
-    machine_key = None
+    machine_keys: tuple[MachineKey, ...] = ()
     try:
-        machine_key = load_machine_key(settings.machine_key_file)
+        machine_keys = load_machine_keys(settings.machine_key_file)
     except ConfigError as error:
         found.append((("machine_key_file",), *_parts(error)))
     found += _certificate_trouble(settings)
-    found += _key_troubles(settings, machine_key)
+    found += _key_troubles(settings, machine_keys)
     found += [(("state_dir",), *problem) for problem in _folder_problem(settings.state_dir)]
     found += [(("control_socket",), *problem) for problem in _folder_problem(settings.control_socket.parent)]
     if settings.till.socket is not None:
@@ -56,7 +56,7 @@ def _parts(error: PosdError) -> tuple[str, str]:
     return what, hint
 
 
-def _key_troubles(settings: Settings, machine_key: MachineKey | None) -> Iterator[tuple[Place, str, str]]:
+def _key_troubles(settings: Settings, machine_keys: tuple[MachineKey, ...]) -> Iterator[tuple[Place, str, str]]:
     """TMKs that are missing, cannot be read, or are not of the length that the MAC wants.
 
     A token is not logged in to: each wrong PIN brings it nearer to its end.
@@ -66,7 +66,7 @@ def _key_troubles(settings: Settings, machine_key: MachineKey | None) -> Iterato
     in_token = settings.keys.home == "pkcs11"
     if in_token:
         yield from _token_troubles(settings.keys)
-    store = key_store(settings, machine_key) if machine_key is not None and not in_token else None
+    store = key_store(settings, *machine_keys) if machine_keys and not in_token else None
     for number, terminal in enumerate(settings.terminals):
         place: Place = ("terminals", number, "tid" if terminal.tmk_file is None else "tmk_file")
         try:

@@ -37,6 +37,7 @@ from posd.daemon.doors.connections import HALF_OPEN_MAX
 from posd.daemon.doors.serial_door import SerialDoor
 from posd.daemon.doors.terminal_door import TerminalDoor
 from posd.daemon.keys.custody import Custody
+from posd.daemon.keys.rotation import Rotation
 from posd.daemon.lane import Lane
 from posd.daemon.links.backoff import Backoff
 from posd.daemon.links.linking import routes_of
@@ -59,7 +60,7 @@ from posd.journal.writer import Writer
 from posd.masks import show_bin
 from posd.profiles.contract import Profile, Terminal
 from posd.security.keystore import KeyStore
-from posd.security.machine import MachineKey, load_machine_key
+from posd.security.machine import MachineKey, load_machine_keys
 from posd.security.vault import DataKeys
 from posd.settings import Settings, TerminalSettings
 from posd.values import Now, Tid
@@ -147,15 +148,16 @@ def assemble(settings: Settings, config_path: Path | None = None) -> Daemon:
     """
     clock = SystemClock()
     show_bin(settings.cards.bin_digits)
-    machine_key = load_machine_key(settings.machine_key_file)
+    machine_keys = load_machine_keys(settings.machine_key_file)
     _make_folder(settings.state_dir, 0o700)
     _make_folder(settings.control_socket.parent, 0o755)
     if settings.till.socket is not None:
         _make_folder(settings.till.socket.parent, 0o755)
-    keys = DataKeys(settings.state_dir / DATA_KEYS_FOLDER, machine_key)
-    store = store_of(settings, machine_key, keys)
+    keys = DataKeys(settings.state_dir / DATA_KEYS_FOLDER, *machine_keys)
+    store = store_of(settings, machine_keys[0], keys)
     try:
-        return _assemble(settings, clock, machine_key, store, keys, config_path)
+        tmks = key_store(settings, *machine_keys)
+        return _assemble(settings, clock, machine_keys, store, keys, tmks, config_path)
     except BaseException:
         store.close()
         raise
@@ -172,9 +174,10 @@ def _make_folder(folder: Path, mode: int) -> None:
 def _assemble(
     settings: Settings,
     clock: SystemClock,
-    machine_key: MachineKey,
+    machine_keys: tuple[MachineKey, ...],
     store: SqliteStore,
     keys: DataKeys,
+    tmks: KeyStore,
     config_path: Path | None,
 ) -> Daemon:
     profile = profile_of(settings)
@@ -183,8 +186,7 @@ def _assemble(
     writer = Writer(store)
     exits = Exits()
     table = Lanes(profile, len(bytes.fromhex(settings.host.header)))
-    digest_key = machine_key.derive("digest")
-    tmks = key_store(settings, machine_key)
+    digest_key = machine_keys[0].derive("digest")
     for configured in settings.terminals:
         terminal = _terminal(settings, configured, tmks)
         rules = rules_of(settings, configured, profile)
@@ -213,11 +215,12 @@ def _assemble(
         lambda: vouched_ms(clock.now(), synchronised(), table.lanes.values()),
     )
     daemon.keys, daemon.remember = tmks, table.station.remember
+    rotating = Rotation(keys, tmks, machine_keys, table.station.remember)
     custody = Custody(settings, tmks, table.station.remember, clock.now)
     zone = settings.schedule_of(settings.terminals[0]).zone
     daemon.archivist = Archivist(store, writer, table.lanes, clock, zone)
     access = Access(settings.access, table.tell_station)
-    control = Control(daemon, access, KeyVerbs(settings, custody), daemon.archivist)
+    control = Control(daemon, access, KeyVerbs(settings, custody, rotating), daemon.archivist)
     daemon.control = ControlServer(settings.control_socket, control.handle, control.verbs)
     if settings.till.is_on:
         from posd.daemon.till.service import TillService  # h11 and its like are for those who have tills (D38)

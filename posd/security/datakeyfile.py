@@ -13,6 +13,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from posd.errors import KeyTrouble
+from posd.security.secretfile import draft_of
 from posd.security.wrapping import VERSION_NAMELESS
 
 KEY_ID_BYTES = 8
@@ -109,7 +110,7 @@ def destroy(paths: Iterable[Path]) -> None:
     blocks for as long as they like; what is left there is a wrapped key, which opens nothing without the machine key.
     """
     folders = set()
-    for path in paths:
+    for path in [each for one in paths for each in (one, draft_of(one))]:  # a killed rotation may leave a draft
         folders.add(path.parent)
         try:
             descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW)

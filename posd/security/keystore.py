@@ -10,8 +10,10 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from posd.errors import ConfigError
-from posd.security.guarded import Guarded
+from posd.security.guarded import Guarded, closed
 from posd.security.keys import SM4, KeyCipher, Tmk, check_value
+from posd.security.machine import MachineKey
+from posd.security.rewrapped import Rewrapped
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +29,7 @@ class KeyInfo:
     at_ms: int
 
 
+@closed
 @dataclass(frozen=True, slots=True, repr=False)
 class NewTmk(Guarded):
     """A TMK that is about to be kept, entered by the people of `by`. `signs`: it is the key of a MAC itself (NAC)."""
@@ -67,6 +70,9 @@ class KeyStore(Protocol):
 
     def remove(self, tid: str, index: int) -> None:
         """Destroy it. Raises NoSuchKey."""
+
+    def rotate(self, new: MachineKey, old: MachineKey) -> Rewrapped:
+        """Put what is kept under `old` under `new`, where the machine key guards it."""
 
     def close(self) -> None:
         """Nothing of it is used any more."""

@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from posd.errors import KeyTrouble, StorageFailed
+from posd.errors import ConfigError, KeyTrouble, StorageFailed
 from posd.security.guarded import Guarded
 from posd.security.keys import ClearTmk
 from posd.security.keystore import KeyInfo, NewTmk, NoSuchKey, exists_already
-from posd.security.secretfile import FOLDER_MODE, read_private, sync_folder, write_new_secret
+from posd.security.machine import MachineKey
+from posd.security.rewrapped import Rewrapped
+from posd.security.secretfile import FOLDER_MODE, read_private, replace_secret, sync_folder, write_new_secret
 from posd.security.wrapping import Wrapping
 
 PURPOSE = "tmk"
@@ -75,6 +77,20 @@ class SealedKeys(Guarded):
             raise NoSuchKey(tid, index) from None
         sync_folder(self._folder)
 
+    def rotate(self, new: MachineKey, old: MachineKey) -> Rewrapped:
+        """Seal every TMK anew, as the vault does with its data keys. Raises StorageFailed."""
+        self._wrapping = both = Wrapping(PURPOSE, new, old)
+        done, unreadable = 0, []
+        for path in self.files():
+            try:
+                done += _rewrapped(path, both)
+            except (KeyTrouble, ConfigError):
+                unreadable.append(str(path))
+            except OSError as error:
+                raise StorageFailed(f"TMK: {path}: {(error.strerror or 'cannot be written').lower()}") from None
+        self._wrapping = Wrapping(PURPOSE, new)
+        return Rewrapped(done, tuple(unreadable))
+
     def close(self) -> None:
         """There is nothing to close."""
 
@@ -102,6 +118,14 @@ class SealedKeys(Guarded):
 
     def _path(self, tid: str, index: int) -> Path:
         return sealed_path(self._folder, tid, index)
+
+
+def _rewrapped(path: Path, wrapping: Wrapping) -> bool:
+    said, wrapped = read_sealed(path)
+    if wrapping.is_present(wrapped):
+        return False
+    replace_secret(path, sealed_file(said, wrapping.wrap(wrapping.unwrap(wrapped, _what(said)), _what(said))))
+    return True
 
 
 def sealed_path(folder: Path, tid: str, index: int) -> Path:

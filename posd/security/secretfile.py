@@ -57,6 +57,24 @@ def write_new_secret(path: Path, content: bytes) -> None:
     sync_folder(path.parent)
 
 
+def draft_of(path: Path) -> Path:
+    """Where the next content of a secret is written before it takes its place; a kill may leave it there."""
+    return path.with_name(f".{path.name}.next")
+
+
+def replace_secret(path: Path, content: bytes) -> None:
+    """Put `content` in the place of an existing secret, whole and durable or not at all. Raises OSError."""
+    draft = draft_of(path)
+    draft.unlink(missing_ok=True)
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, FILE_MODE)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(draft, path)
+    sync_folder(path.parent)
+
+
 def refuse_if_open(path: Path, what: str) -> None:
     """For a secret that a library reads by its path. Raises ConfigError when it is missing or open to other users."""
     os.close(_open_private(path, what))

@@ -20,6 +20,8 @@ from posd.security.cipherkey import CipherKey
 from posd.security.des import BLOCK_BYTES, KEY_BYTES_SINGLE
 from posd.security.keys import Layout, Tmk, WorkingKeys
 from posd.security.keystore import KeyInfo, NewTmk, NoSuchKey, exists_already
+from posd.security.machine import MachineKey
+from posd.security.rewrapped import Rewrapped
 from posd.security.tokenobjects import (
     LEFT,
     Noted,
@@ -176,6 +178,10 @@ class TokenKeys:
                 one.destroy()
 
         self.do(destroy, MANAGING_MAX_S)
+
+    def rotate(self, new: MachineKey, old: MachineKey) -> Rewrapped:
+        """A token's keys are under no machine key."""
+        return Rewrapped()
 
     def close(self) -> None:
         """Log out; what is on its way to the token comes first."""

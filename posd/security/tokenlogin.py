@@ -14,6 +14,7 @@ from pkcs11 import TokenFlag
 from pkcs11 import exceptions as trouble
 
 from posd.errors import ConfigError
+from posd.security.guarded import Guarded
 from posd.security.machine import MachineKey
 from posd.security.secretfile import read_private, write_new_secret
 from posd.security.tokenkeys import PinRefused, TokenKeys
@@ -38,7 +39,7 @@ def open_token(
     return keys
 
 
-class Login:
+class Login(Guarded):
     """Gives a session that is logged in, as often as the token comes back."""
 
     def __init__(
@@ -49,15 +50,7 @@ class Login:
         self._before = False
 
     def __call__(self) -> pkcs11.Session:
-        if self._before:  # a token that went away is seen again by a library that begins anew
-            self._library.reinitialize()
-        self._before = True
-        try:
-            token = self._library.get_token(token_label=self._label)
-        except (trouble.NoSuchToken, trouble.TokenNotPresent):
-            raise ConfigError(
-                f"there is no token {self._label!r}; plug it in, or see keys.token and keys.module"
-            ) from None
+        token = self._found()
         mark = hmac.new(self._digest_key, f"{token.serial!r} {self._pin}".encode(), sha256).hexdigest().encode()
         self._refuse_again(mark)
         if token.flags & (TokenFlag.USER_PIN_FINAL_TRY | TokenFlag.USER_PIN_LOCKED):
@@ -73,6 +66,21 @@ class Login:
             self._refused_file.unlink(missing_ok=True)
             write_new_secret(self._refused_file, mark)
             raise self._refused() from None
+
+    def _found(self) -> Any:
+        """The token. One that went away, or came after the library began, is seen by one that begins anew."""
+        if self._before:
+            self._library.reinitialize()
+        self._before = True
+        try:
+            return self._library.get_token(token_label=self._label)
+        except trouble.PKCS11Error:
+            self._library.reinitialize()
+        try:
+            return self._library.get_token(token_label=self._label)
+        except (trouble.NoSuchToken, trouble.TokenNotPresent):
+            what = f"there is no token {self._label!r}"
+            raise ConfigError(f"{what}; plug it in, or see keys.token and keys.module") from None
 
     def _refuse_again(self, mark: bytes) -> None:
         if not self._refused_file.exists():

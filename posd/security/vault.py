@@ -19,10 +19,20 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from posd.errors import KeyTrouble, StorageFailed
-from posd.security.datakeyfile import KEY_ID_BYTES, Belongs, DataKeyFile, destroy, is_key_id, path_in, read_key_file
+from posd.security.datakeyfile import (
+    KEY_ID_BYTES,
+    Belongs,
+    DataKeyFile,
+    destroy,
+    is_key_id,
+    key_files,
+    path_in,
+    read_key_file,
+)
 from posd.security.guarded import Guarded
 from posd.security.machine import MachineKey
-from posd.security.secretfile import FOLDER_MODE, write_new_secret
+from posd.security.rewrapped import Rewrapped
+from posd.security.secretfile import FOLDER_MODE, replace_secret, write_new_secret
 from posd.security.wrapping import Wrapping
 
 DATA_KEY_BYTES = 32
@@ -79,7 +89,7 @@ class DataKeys(Guarded):
     `machine_key`, `earlier`: the one to wrap under, and those under which files may still be wrapped (rotation).
     """
 
-    __slots__ = ("_folder", "_in_use", "_lock", "_nonces", "_opened", "_wrapping")
+    __slots__ = ("_files", "_folder", "_in_use", "_lock", "_nonces", "_opened", "_wrapping")
 
     def __init__(self, folder: Path, machine_key: MachineKey, *earlier: MachineKey) -> None:
         self._folder = folder
@@ -88,6 +98,7 @@ class DataKeys(Guarded):
         self._opened: OrderedDict[str, AESGCM] = OrderedDict()
         self._nonces: Iterator[bytes] = iter(())
         self._lock = threading.Lock()
+        self._files = threading.Lock()
 
     def require_folder(self) -> None:
         """Raises StorageFailed unless data keys can be made: found out at the start, and not by the first sale."""
@@ -163,7 +174,39 @@ class DataKeys(Guarded):
                 self._in_use.get(one.tid, OrderedDict()).pop(one.batch, None)
             for path in gone:
                 self._opened.pop(path.stem, None)
-        destroy(gone)
+        with self._files:
+            destroy(gone)
+
+    def rotate(self, new: MachineKey, old: MachineKey) -> Rewrapped:
+        """Wrap every data key anew. What is made meanwhile is under `new` already.
+
+        For a thread that may wait for a disk, as often as it takes: what is under `new` is left alone. Raises
+        StorageFailed.
+        """
+        self._wrapping = both = Wrapping("card", new, old)
+        done, unreadable = 0, []
+        for path in key_files(self._folder):
+            try:
+                with self._files:  # one that is being destroyed must not come back
+                    done += self._rewrapped(path, both)
+            except KeyTrouble:
+                unreadable.append(str(path))
+        self._wrapping = Wrapping("card", new)
+        return Rewrapped(done, tuple(unreadable))
+
+    def _rewrapped(self, path: Path, wrapping: Wrapping) -> bool:
+        try:
+            said = read_key_file(path)
+            wrapped = bytes.fromhex(said.wrapped)
+            if wrapping.is_present(wrapped):
+                return False
+            anew = wrapping.wrap(wrapping.unwrap(wrapped, said.what), said.what).hex()
+            replace_secret(path, DataKeyFile(key_id=said.key_id, tid=said.tid, batch=said.batch, wrapped=anew).text())
+        except FileNotFoundError:
+            return False
+        except OSError as error:
+            raise _unwritable(path, error) from error
+        return True
 
     def _cipher(self, key_id: str) -> AESGCM:
         with self._lock:

@@ -5,9 +5,11 @@ that hangs. Both are real modules that answer as real ones do.
 """
 
 import os
+import secrets
 import shutil
 import signal
 import subprocess
+import tempfile
 import time
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -26,7 +28,9 @@ SOFTHSM = next(
     Path("/usr/lib/softhsm/libsofthsm2.so"),
 )
 CLIENT = Path("/usr/lib/x86_64-linux-gnu/pkcs11/p11-kit-client.so")
-LABEL, PIN = "posd", "271828"
+PIN = "271828"
+SOCKET = Path(tempfile.gettempdir()) / f"posd-p11-{os.getpid()}"
+"""The client asks once in a process where its server is."""
 
 needs_softhsm = pytest.mark.skipif(
     not SOFTHSM.exists() or shutil.which("softhsm2-util") is None,
@@ -38,33 +42,41 @@ needs_p11_kit = pytest.mark.skipif(
 )
 
 
-def make_token(folder: Path) -> dict[str, str]:
-    """A token with its configuration; the environment in which a module finds it."""
+@dataclass(frozen=True)
+class Token:
+    """`label` is of this one alone: libraries last as long as their process, and must not find another test's."""
+
+    label: str
+    environment: dict[str, str]
+
+
+def make_token(folder: Path) -> Token:
+    """A token with its configuration, and the environment in which a module finds it."""
+    label = f"posd-{secrets.token_hex(4)}"
     (folder / "tokens").mkdir()
     (folder / "softhsm2.conf").write_text(f"directories.tokendir = {folder}/tokens\nlog.level = ERROR\n")
     environment = {"SOFTHSM2_CONF": str(folder / "softhsm2.conf")}
-    words = ["softhsm2-util", "--init-token", "--free", "--label", LABEL, "--pin", PIN, "--so-pin", "314159"]
+    words = ["softhsm2-util", "--init-token", "--free", "--label", label, "--pin", PIN, "--so-pin", "314159"]
     subprocess.run(words, env={**os.environ, **environment}, check=True, capture_output=True)
-    return environment
+    return Token(label, environment)
 
 
 @dataclass
 class Plug:
     """The socket in which the token sits."""
 
-    folder: Path
-    environment: dict[str, str]
+    token: Token
     server: subprocess.Popen[bytes] | None = None
     address: str = field(init=False)
 
     def __post_init__(self) -> None:
-        self.address = f"unix:path={self.folder}/p11"
+        self.address = f"unix:path={SOCKET}"
 
     def put_in(self) -> None:
-        path = str(self.folder / "p11")
-        (self.folder / "p11").unlink(missing_ok=True)
-        words = ["p11-kit", "server", "--provider", str(SOFTHSM), "-f", "-n", path, f"pkcs11:token={LABEL}"]
-        environment = {**os.environ, **self.environment}
+        path = str(SOCKET)
+        SOCKET.unlink(missing_ok=True)
+        words = ["p11-kit", "server", "--provider", str(SOFTHSM), "-f", "-n", path, f"pkcs11:token={self.token.label}"]
+        environment = {**os.environ, **self.token.environment}
         self.server = subprocess.Popen(words, env=environment, start_new_session=True, stdout=subprocess.DEVNULL)
         for _ in range(500):
             with suppress(OSError), connected(AF_UNIX) as probe:
@@ -86,4 +98,4 @@ class Plug:
             os.killpg(self.server.pid, signal.SIGKILL)
             self.server.wait()
             self.server = None
-            (self.folder / "p11").unlink(missing_ok=True)
+            SOCKET.unlink(missing_ok=True)

@@ -75,3 +75,20 @@ def keys_remove(
     from posd.cli.lang import chosen
 
     return remove_command(config, tid, index, by, reason, as_json, chosen(lang))
+
+
+@group.command("rotate", epilog='Example: posd keys rotate --by "Li Na"')
+def keys_rotate(
+    by: Annotated[str, typer.Option("--by", metavar="NAME", help="Who decides.", show_default=False)],
+    config: Config = DEFAULT,
+    as_json: Json = False,
+    lang: Lang = None,
+) -> int:
+    """Another machine key, while posd goes on. 更换本机主密钥
+
+    Everything is wrapped anew; run again after a kill it goes on. Old backups of data keys need the old key.
+    """
+    from posd.cli.keys.rotate import rotate_command
+    from posd.cli.lang import chosen
+
+    return rotate_command(config, by, as_json, chosen(lang))

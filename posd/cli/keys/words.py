@@ -54,6 +54,22 @@ TEXTS: Mapping[str, tuple[str, str]] = {
         "terminal {tid} works with a test key in the clear: {file}",
         "终端 {tid} 使用明文测试密钥：{file}",
     ),
+    "rotated": (
+        "machine key {old} was replaced by {new}; {count} file(s) wrapped anew",
+        "本机主密钥 {old} 已更换为 {new}；重新封装 {count} 个文件",
+    ),
+    "rotated_next": (
+        "Keep a copy of {file} away from this machine. The old key is needed for data keys in older backups only.",
+        "请将 {file} 备份到本机以外。旧密钥的副本仅用于打开此前备份中的数据密钥。",
+    ),
+    "rotated_unreadable": (
+        "{file} opens under no machine key that posd has: it was lost before, and was left alone",
+        "{file} 无法用现有主密钥打开：此前已失效，未作改动",
+    ),
+    "rotation_finished": (
+        "the rotation before was all but done: the old key beside {file} is destroyed now",
+        "上次更换已基本完成：现已销毁 {file} 旁的旧密钥",
+    ),
     "heads": (
         "TERMINAL|INDEX|IN USE|CIPHER|CHECK VALUE|HOME|ENTERED BY|AT|AGE",
         "终端|索引|使用中|算法|校验值|存放处|输入人|时间|已用",

@@ -6,6 +6,7 @@ from typing import Any
 from posd.config.keyhome import cipher_of
 from posd.daemon.control.arguments import NAME_CHARACTERS_MAX, text_of, who, why
 from posd.daemon.keys.custody import Custody, key_of
+from posd.daemon.keys.rotation import Rotation
 from posd.daemon.shown.questions import checked
 from posd.daemon.shown.views import View
 from posd.errors import ConfigError
@@ -16,6 +17,7 @@ KEY_VERBS: Mapping[str, Mapping[str, type]] = {
     "keys.list": {},
     "keys.load": {"tid": str, "index": int, "key": str, "by": str},
     "keys.remove": {"tid": str, "index": int, "by": str, "reason": str},
+    "keys.rotate": {"wrapped": str, "by": str},
 }
 """Verb -> its arguments."""
 
@@ -26,8 +28,8 @@ BETWEEN_NAMES = ";"
 class KeyVerbs:
     """Puts them to the custody; `asked_by`: whom the machine knows to have asked."""
 
-    def __init__(self, settings: Settings, custody: Custody) -> None:
-        self._settings, self._custody = settings, custody
+    def __init__(self, settings: Settings, custody: Custody, rotation: Rotation) -> None:
+        self._settings, self._custody, self._rotation = settings, custody, rotation
 
     async def do(self, verb: str, args: Mapping[str, Any], asked_by: str) -> View:
         """Raises ConfigError for arguments, KeyTrouble and the like for what cannot be done."""
@@ -41,6 +43,8 @@ class KeyVerbs:
             case "keys.remove":
                 by, reason = who(verb, given), why(verb, given)
                 return await self._custody.remove(*_which(verb, given), by, reason, asked_by)
+            case "keys.rotate":
+                return await self._rotation.run(_wrapped(verb, given), who(verb, given), asked_by)
             case _:
                 raise ConfigError(f"{verb} cannot be done here")
 
@@ -52,6 +56,13 @@ def _which(verb: str, given: Mapping[str, Any]) -> tuple[str, int]:
     if not 0 <= index <= TMK_INDEX_MAX:
         raise ConfigError(f"{verb}: 'index' must be 0 to {TMK_INDEX_MAX}")
     return tid, index
+
+
+def _wrapped(verb: str, given: Mapping[str, Any]) -> bytes:
+    try:
+        return bytes.fromhex(str(given.get("wrapped", "")))
+    except ValueError:
+        raise ConfigError(f"{verb}: 'wrapped' must be hexadecimal") from None
 
 
 def people(verb: str, given: Mapping[str, Any]) -> tuple[str, ...]:

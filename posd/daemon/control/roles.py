@@ -34,6 +34,7 @@ ROLE_OF: Mapping[str, Role] = {
     "keys.list": Role.KEYS,
     "keys.load": Role.KEYS,
     "keys.remove": Role.KEYS,
+    "keys.rotate": Role.KEYS,
     "proposals.withdraw": Role.APPROVE,
     "gap.admit": Role.APPROVE,
     "gap.resolve": Role.APPROVE,

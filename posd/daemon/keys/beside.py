@@ -11,11 +11,13 @@ from pathlib import Path
 
 from posd.config.keyhome import key_store
 from posd.core.records.keys import KeyRecord
+from posd.daemon.assemble import DATA_KEYS_FOLDER, store_of
 from posd.daemon.clock import SystemClock
+from posd.daemon.control.key_verbs import KeyVerbs
 from posd.daemon.keys.custody import Custody
+from posd.daemon.keys.rotation import Rotation
 from posd.daemon.station_lane import station_row
-from posd.journal.opening import open_store
-from posd.security.machine import load_machine_key
+from posd.security.machine import load_machine_keys
 from posd.security.vault import DataKeys
 from posd.settings import Settings
 
@@ -23,32 +25,27 @@ ROOT = 0
 
 
 @contextmanager
-def custody_beside(settings: Settings, data_keys: Path, journal: Path) -> Iterator[Custody]:
+def key_verbs_beside(settings: Settings) -> Iterator[KeyVerbs]:
     """Raises ConfigError where a posd runs (it has the lock), or keys or journal cannot be used."""
     clock = SystemClock()
-    machine_key = load_machine_key(settings.machine_key_file)
+    machine_keys = load_machine_keys(settings.machine_key_file)
     with acting_for(settings.state_dir):
-        sealer = DataKeys(data_keys, machine_key)
-        chain, digest = machine_key.derive("chain"), machine_key.derive("digest")
-        limits = settings.journal
-        journal_store = open_store(
-            *(journal, chain, digest, sealer),
-            ballast_bytes=limits.ballast_bytes,
-            free_bytes_min=limits.free_bytes_min,
-        )
+        vault = DataKeys(settings.state_dir / DATA_KEYS_FOLDER, *machine_keys)
+        store = store_of(settings, machine_keys[0], vault)
         try:
 
             async def remember(record: KeyRecord) -> None:
-                journal_store.write([[station_row(record, clock.now().wall_ms)]])
+                store.write([[station_row(record, clock.now().wall_ms)]])
 
-            keys = key_store(settings, machine_key)
+            tmks = key_store(settings, *machine_keys)
             try:
-                yield Custody(settings, keys, remember, clock.now)
+                custody = Custody(settings, tmks, remember, clock.now)
+                yield KeyVerbs(settings, custody, Rotation(vault, tmks, machine_keys, remember))
             finally:
-                keys.close()
-            journal_store.sync_anchor()
+                tmks.close()
+            store.sync_anchor()
         finally:
-            journal_store.close()
+            store.close()
 
 
 @contextmanager

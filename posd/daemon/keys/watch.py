@@ -12,11 +12,11 @@ from posd.security.keystore import KeyStore
 LOOK_S = 5.0
 
 
-async def watch_token(store: KeyStore, remember: Remember, look_s: float = LOOK_S) -> None:
+async def watch_token(store: KeyStore, remember: Remember) -> None:
     """For ever."""
     reachable = True
     while True:
-        await asyncio.sleep(look_s)
+        await asyncio.sleep(LOOK_S)
         now = await asyncio.to_thread(store.look)
         if now != reachable:
             reachable = now

@@ -5,10 +5,10 @@ from collections.abc import Mapping
 from msgspec.structs import replace
 
 from posd.core.answers import ExchangeKind, HostAnswer
-from posd.core.effects import HostMessage, Refusal, ToTerminal
+from posd.core.effects import HostMessage, Refusal, Refused, ToTerminal
 from posd.core.rules import KindRules, TxnKind, Why
 from posd.core.state import Session, Transaction
-from posd.errors import CannotEncode, KeyOutOfReach, MalformedMessage
+from posd.errors import CannotEncode, CannotEncodeNow, KeyOutOfReach, MalformedMessage
 from posd.framing.tpdu import Envelope, split
 from posd.iso8583.codec import Codec
 from posd.iso8583.message import Message
@@ -96,9 +96,11 @@ class Nac:
         built = to_terminal.build(request.message, answer, session, now, self.knobs.zone)
         try:
             signed = self._mac is not None and mac_fits(request, terminal.tmk.as_mac_key(), self._mac)
-        except KeyOutOfReach as error:
-            raise unsayable(built.mti, error) from None
-        return self._pack(request.envelope.answered(), built, terminal if signed else None, None)
+            return self._pack(request.envelope.answered(), built, terminal if signed else None, None)
+        except (KeyOutOfReach, CannotEncodeNow) as error:
+            if not isinstance(answer.answer, Refused):
+                raise CannotEncodeNow(f"{built.mti}: {error}") from None
+            return self._pack(request.envelope.answered(), built, None, None)  # a "no" needs no proof
 
     def refuse(self, envelope: Envelope, message: Message, refusal: str, now: Now) -> Outgoing | None:
         if not to_terminal.wants_an_answer(message.mti):

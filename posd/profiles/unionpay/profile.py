@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from posd.core.answers import ExchangeKind, HostAnswer
-from posd.core.effects import HostMessage, Refusal, SendSignIn, ToTerminal
+from posd.core.effects import HostMessage, Refusal, Refused, SendSignIn, ToTerminal
 from posd.core.rules import CloseRules, KindRules, TxnKind, Why
 from posd.core.state import Session, Transaction
-from posd.errors import KeyOutOfReach, KeyTrouble, MalformedMessage
+from posd.errors import CannotEncodeNow, KeyOutOfReach, KeyTrouble, MalformedMessage
 from posd.framing.tpdu import Envelope, split
 from posd.iso8583.codec import Codec
 from posd.iso8583.masking import masked_fields
@@ -131,9 +131,11 @@ class UnionPay:
         built = to_terminal.build(request.message, answer, session, now, self.knobs.zone)
         try:
             mak = self._terminal_mak(request, built, terminal, session)
-        except KeyOutOfReach as error:
-            raise unsayable(built.mti, error) from None
-        return pack(self._codec, _answered(request.envelope), built, mak, self._keying.mac)
+            return pack(self._codec, _answered(request.envelope), built, mak, self._keying.mac)
+        except (KeyOutOfReach, CannotEncodeNow) as error:
+            if not isinstance(answer.answer, Refused):
+                raise CannotEncodeNow(f"{built.mti}: {error}") from None
+            return pack(self._codec, _answered(request.envelope), built, None)  # a "no" needs no proof
 
     def refuse(self, envelope: Envelope, message: Message, refusal: str, now: Now) -> Outgoing | None:
         if not to_terminal.wants_an_answer(message.mti):
