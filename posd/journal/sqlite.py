@@ -86,6 +86,8 @@ class SqliteStore:
         self._verified_after = self._head.sequence
         self.rows_verified = 0
         """Rows whose link was computed anew since the journal was opened."""
+        self.can_give_back: bool = reader.pragma("auto_vacuum") == GIVES_ROOM_BACK
+        """Whether free pages can be given back in small steps: journals that schema version 1 made cannot."""
         self._dead: str | None = None
         self._closed = False
         self._wal_pages, self._checkpoint_at = 0, WAL_CHECKPOINT_PAGES
@@ -110,11 +112,6 @@ class SqliteStore:
     def segments(self) -> tuple[Segment, ...]:
         """What was archived, oldest first."""
         return self._shelf.segments
-
-    @property
-    def can_give_back(self) -> bool:
-        """Whether free pages can be given back in small steps: journals that were made by schema version 1 cannot."""
-        return bool(self.ask("PRAGMA auto_vacuum")[0][0] == GIVES_ROOM_BACK)
 
     def ask(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """One short read. Raises StorageFailed."""
@@ -250,6 +247,7 @@ class SqliteStore:
         try:
             self._writer.pragma("auto_vacuum", GIVES_ROOM_BACK)
             self._writer.execute("VACUUM")
+            self.can_give_back = True
         except apsw.Error as error:
             self._die("rewriting", error)
 
