@@ -230,6 +230,19 @@ def check(
     return check_command(config, day, tid, as_json, chosen(lang))
 
 
+@app.command("swap-check", epilog="Example: posd swap-check --lang zh")
+def swap_check(config: Config = DEFAULT, as_json: Json = False, lang: Lang = None) -> int:
+    """Whether this machine may be replaced. 更换检查
+
+    Not while anything is unsettled, owed, in doubt or not reconciled: it is listed with what to do, and the exit status
+    is 1. Changes nothing.
+    """
+    from posd.cli.lang import chosen
+    from posd.cli.swap_check import swap_check_command
+
+    return swap_check_command(config, as_json, chosen(lang))
+
+
 @app.command(epilog="Example: posd decode < message.hex")
 def decode(
     test_data: Annotated[
