@@ -113,6 +113,9 @@ def setup(
     zone: Annotated[str | None, typer.Option("--zone", metavar="ZONE", help="As Asia/Shanghai.")] = None,
     listen: Annotated[str | None, typer.Option("--listen", metavar="ADDRESS", help="Where terminals connect.")] = None,
     till: Annotated[str | None, typer.Option("--till", metavar="ADDRESS", help="Where tills connect, if any.")] = None,
+    backup: Annotated[
+        str | None, typer.Option("--backup", metavar="DIR", help="Where backups go: better another disk.")
+    ] = None,
     instance: Annotated[str | None, typer.Option("--instance", metavar="NAME", help="One of several here.")] = None,
     no_start: Annotated[bool, typer.Option("--no-start", help="Write everything, start nothing.")] = False,
     as_json: Json = False,
@@ -128,7 +131,7 @@ def setup(
     from posd.cli.setup.command import Given, setup_command
 
     times = tuple(at or ())
-    given = Given(host, tid, mid, tmk_file, times, zone, listen, till, instance, yes, not no_start)
+    given = Given(host, tid, mid, tmk_file, times, zone, listen, till, instance, yes, not no_start, backup)
     return setup_command(given, as_json, chosen(lang))
 
 

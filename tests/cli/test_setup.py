@@ -44,6 +44,12 @@ def test_a_till_gets_its_door_and_its_token(tmp_path: Path) -> None:
     assert (str(found.till.listen), found.till.token_file) == ("127.0.0.1:7080", tmp_path / "keys" / "till.token")
 
 
+def test_backups_have_a_place_and_copies_of_keys_another(tmp_path: Path) -> None:
+    found = loaded(tmp_path, Wishes("10.1.2.3:5000", TID, MID, backup="/mnt/posd/"))
+    assert (found.backup.path, found.backup.keys_to) == (Path("/mnt/posd"), Path("/mnt/posd-keys"))
+    assert loaded(tmp_path, WISHES).backup.path is None
+
+
 def test_a_host_over_https_gets_a_connection_for_each_message(tmp_path: Path) -> None:
     assert loaded(tmp_path, Wishes("https://host.example:8443/path", TID, MID)).host.mode == "one_shot"
 

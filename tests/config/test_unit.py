@@ -11,6 +11,13 @@ from posd.config import load, shipped
 
 UNIT = shipped("systemd/posd.service")
 TEMPLATE = shipped("systemd/posd@.service")
+BESIDE = tuple(
+    shipped(f"systemd/posd-{what}{at}.{kind}")
+    for what in ("backup", "verify")
+    for at in ("", "@")
+    for kind in ("service", "timer")
+)
+SERVICES = (UNIT, TEMPLATE, *(file for file in BESIDE if file.suffix == ".service"))
 EXPOSURE_MAX = 15
 """Tenths of what `systemd-analyze security` counts."""
 
@@ -72,6 +79,29 @@ def test_an_instance_differs_from_the_only_one_by_its_name_alone() -> None:
     assert renamed == directives(UNIT)
 
 
+@pytest.mark.parametrize("name", [file.name for file in BESIDE if "@" not in file.name])
+def test_what_runs_beside_posd_has_instances_too(name: str) -> None:
+    what, _, kind = name.partition(".")
+    renamed = [
+        line.replace("posd-%i", "posd").replace("@%i", "").replace(" (%i)", "")
+        for line in directives(shipped(f"systemd/{what}@.{kind}"))
+    ]
+    assert renamed == directives(shipped(f"systemd/{name}"))
+
+
+@pytest.mark.parametrize("file", [file for file in BESIDE if file.suffix == ".service"], ids=lambda file: file.name)
+def test_what_runs_beside_posd_is_as_hard_as_posd(file: Path) -> None:
+    """As its user, with its keys, without devices; and without its sockets' folder, which would go when it ends."""
+    of_posd = directives(TEMPLATE if "@" in file.name else UNIT)
+    hard = of_posd[of_posd.index("NoNewPrivileges=yes") : of_posd.index("[Install]")]
+    lines = directives(file)
+    assert [line for line in hard if not line.startswith("DeviceAllow=") and line not in lines] == []
+    for name in ("User", "Group", "LoadCredential", "LimitCORE", "MemorySwapMax", "UMask"):
+        wanted = [line for line in of_posd if line.startswith(f"{name}=")]
+        assert [line for line in lines if line.startswith(f"{name}=")] == wanted
+    assert not any(line.startswith("RuntimeDirectory") for line in lines)
+
+
 def test_keys_come_as_credentials_of_root(unit: configparser.ConfigParser) -> None:
     assert unit["Service"]["LoadCredential"] == "keys:/etc/posd/keys"
     sealed = directives(shipped("systemd/posd-sealed-keys.conf"))
@@ -83,17 +113,20 @@ def test_d24_the_clock_is_guarded(unit: configparser.ConfigParser) -> None:
 
 
 @with_systemd
-@pytest.mark.parametrize("file", [UNIT, TEMPLATE], ids=lambda file: file.name)
+@pytest.mark.parametrize("file", [UNIT, TEMPLATE, *BESIDE], ids=lambda file: file.name)
 def test_systemd_understands_it(file: Path, tmp_path: Path) -> None:
     """It exits 0 on unknown keys, so what counts is that it says nothing."""
     copy = tmp_path / file.name
+    if file.suffix == ".timer":  # it is for a service
+        beside = file.with_suffix(".service")
+        (tmp_path / beside.name).write_text(beside.read_text().replace("/opt/posd/bin/posd", "/bin/true"))
     copy.write_text(file.read_text().replace("/opt/posd/bin/posd", "/bin/true"))
     done = subprocess.run(["systemd-analyze", "verify", "--man=no", copy], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
 
 
 @with_systemd
-@pytest.mark.parametrize("file", [UNIT, TEMPLATE], ids=lambda file: file.name)
+@pytest.mark.parametrize("file", SERVICES, ids=lambda file: file.name)
 def test_it_exposes_little(file: Path) -> None:
     command = ["systemd-analyze", "security", "--no-pager", "--offline=yes", f"--threshold={EXPOSURE_MAX}", str(file)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

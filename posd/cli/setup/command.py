@@ -17,6 +17,7 @@ from posd.cli import exit_status
 from posd.cli.lang import Lang
 from posd.cli.screen import paint, print_json, printable
 from posd.cli.setup import machine
+from posd.cli.setup.backups import have_backups
 from posd.cli.setup.config import Wishes, configuration
 from posd.cli.setup.place import Place, place_of, program
 from posd.cli.setup.words import say
@@ -52,9 +53,10 @@ class Given:
     instance: str | None = None
     yes: bool = False
     start: bool = True
+    backup: str | None = None
 
     def any_wish(self) -> bool:
-        return any((self.host, self.tid, self.mid, self.at, self.zone, self.listen, self.till))
+        return any((self.host, self.tid, self.mid, self.at, self.zone, self.listen, self.till, self.backup))
 
 
 @dataclass
@@ -134,6 +136,7 @@ def _said(given: Given) -> Wishes:
         given.zone or usual.zone,
         given.listen or usual.listen,
         given.till or usual.till,
+        given.backup or usual.backup,
     )
 
 
@@ -149,6 +152,7 @@ def _asked(given: Given, place: Place, lang: Lang) -> tuple[Wishes, str]:
         _answer(say(lang, "ask_zone"), said.zone),
         said.listen,
         said.till,
+        said.backup,
     )
     tmk = _tmk(given) or _hidden(lang)
     facts = {"user": place.name, "config": place.config, "keys": place.keys, "state": place.state, "unit": place.unit}
@@ -211,7 +215,10 @@ def _write(report: Report, where: Path, wishes: Wishes | None, tmk: str | None) 
     if keys.token is not None:
         report.step("token", machine.have_secret(keys.token, machine.new_token()), file=keys.token)
     report.step("configuration", machine.have_configuration(place, wishes))
-    report.step("unit", machine.have_unit(place, where))
+    report.step("unit", machine.have_units(place, where))
+    backup = load(place.config).backup
+    if backup.path is not None:
+        report.step("backup", have_backups(place, backup), path=backup.path)
     settings = load(place.config)
     sealed = machine.have_tmk(settings, tmk)
     for tid, kcv in machine.check_values(settings).items():

@@ -11,6 +11,9 @@ from posd.cli.setup.place import Place
 from posd.config import shipped
 from posd.errors import ConfigError
 
+KEYS_BESIDE = "-keys"
+"""After the folder of the backups: that of the data keys' copies, until a shop has a better place for them."""
+
 
 @dataclass(frozen=True, slots=True)
 class Wishes:
@@ -24,6 +27,8 @@ class Wishes:
     listen: str = "127.0.0.1:7000"
     till: str = ""
     """Where tills connect, "" for nowhere."""
+    backup: str = ""
+    """The folder of the backups, "" for none; copies of the data keys go beside it (backup.keys_to)."""
 
 
 def configuration(wishes: Wishes, place: Place) -> str:
@@ -44,6 +49,9 @@ def configuration(wishes: Wishes, place: Place) -> str:
     if wishes.till:
         values['  listen: ""'] = f"  listen: {_quoted(wishes.till)}"
         values['  token_file: ""'] = "  token_file: credential:keys_till.token"
+    if wishes.backup:
+        values['  path: ""'] = f"  path: {_quoted(wishes.backup)}"
+        values['  keys_to: ""'] = f"  keys_to: {_quoted(wishes.backup.rstrip('/') + KEYS_BESIDE)}"
     text = shipped("config/posd.example.yaml").read_text(encoding="utf-8")
     for old, new in values.items():
         text = _replaced(text, old, new)

@@ -176,13 +176,21 @@ def have_configuration(place: Place, wishes: Wishes | None) -> bool:
     return True
 
 
-def have_unit(place: Place, program: Path) -> bool:
-    """The unit that ships, for the program that runs this. What was there and differs is kept beside it.
+def have_units(place: Place, program: Path) -> bool:
+    """The units that ship, for the program that runs this. Whether one of them had to be written or taken away."""
+    changed = [_have_unit(name, program) for name in place.unit_files]
+    if any(changed):
+        command("systemctl", "daemon-reload")
+    return any(changed)
+
+
+def _have_unit(name: str, program: Path) -> bool:
+    """What was there and differs is kept beside it.
 
     Where a package has put that very unit, none is written: one in /etc would outlive the package's next version.
     """
-    text = shipped(f"systemd/{place.unit_file}").read_text(encoding="utf-8").replace(SHIPPED_PROGRAM, str(program))
-    path, packaged = UNITS / place.unit_file, PACKAGED_UNITS / place.unit_file
+    text = shipped(f"systemd/{name}").read_text(encoding="utf-8").replace(SHIPPED_PROGRAM, str(program))
+    path, packaged = UNITS / name, PACKAGED_UNITS / name
     is_packaged = packaged.exists() and packaged.read_text(encoding="utf-8") == text
     if path.exists():
         if not is_packaged and path.read_text(encoding="utf-8") == text:
@@ -193,7 +201,6 @@ def have_unit(place: Place, program: Path) -> bool:
     if not is_packaged:
         path.write_text(text, encoding="utf-8")
         path.chmod(0o644)
-    command("systemctl", "daemon-reload")
     return True
 
 

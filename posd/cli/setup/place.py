@@ -51,6 +51,19 @@ class Place:
         return f"posd@{self.instance}.service" if self.instance else "posd.service"
 
     @property
+    def timers(self) -> tuple[str, ...]:
+        """What makes and proves backups."""
+        at = f"@{self.instance}" if self.instance else ""
+        return f"posd-backup{at}.timer", f"posd-verify{at}.timer"
+
+    @property
+    def unit_files(self) -> tuple[str, ...]:
+        """All that ship for it, the service first."""
+        at = "@" if self.instance else ""
+        beside = (f"posd-{what}{at}.{kind}" for what in ("backup", "verify") for kind in ("service", "timer"))
+        return (self.unit_file, *beside)
+
+    @property
     def unit_file(self) -> str:
         return "posd@.service" if self.instance else "posd.service"
 

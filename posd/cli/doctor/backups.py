@@ -1,0 +1,36 @@
+"""`posd doctor`: how old the newest backup is, and whether the last run and the last proof were good."""
+
+from collections.abc import Iterator
+
+from posd.cli.backup.last import last_runs
+from posd.cli.doctor.machine import GOOD, NOTE, WARNING, Found
+from posd.daemon.clock import SystemClock
+from posd.errors import ConfigError
+from posd.journal.backups.sets import kept
+from posd.settings import Settings
+
+HOUR_MS = 3_600_000
+
+
+def backups(settings: Settings) -> Iterator[Found]:
+    """By what lies in backup.path, and by what the last runs came to."""
+    path = settings.backup.path
+    if path is None:
+        yield Found("backup", NOTE, "backup_none")
+        return
+    runs = last_runs(settings.state_dir)
+    for run, code in ((runs.create, "backup_failed"), (runs.verify, "backup_unproven")):
+        if run is not None and run.trouble:
+            yield Found("backup", WARNING, code, {"why": run.trouble})
+    try:
+        whole = [one.manifest for one in kept(path) if one.manifest is not None and not one.trouble]
+    except ConfigError as error:
+        yield Found("backup", WARNING, "backup_failed", {"why": error})
+        return
+    if not whole:
+        yield Found("backup", WARNING, "backup_missing", {"path": path})
+        return
+    hours = max(0, SystemClock().now().wall_ms - whole[-1].made_at_ms) // HOUR_MS
+    old = bool(settings.backup.alert_hours) and hours > settings.backup.alert_hours
+    facts = {"hours": hours, "name": whole[-1].name, "most": settings.backup.alert_hours}
+    yield Found("backup", WARNING if old else GOOD, "backup_old" if old else "backup_good", facts)
