@@ -39,6 +39,30 @@ def test_the_readme_makes_a_service_that_sells(shop: Shop) -> None:
     assert shop.differences() == []
 
 
+def test_d29_its_services_make_and_prove_backups(shop: Shop) -> None:
+    """As posd's user, inside the sandbox; a finding fails the unit."""
+    shop.sold("1.50")
+    for timer in ("posd-backup.timer", "posd-verify.timer"):
+        assert shop.box.shell(f"systemctl is-enabled {timer}; systemctl is-active {timer}").split() == [
+            "enabled",
+            "active",
+        ]
+    shop.box.shell("systemctl start posd-backup.service")
+    shop.box.shell("systemctl start posd-verify.service")
+    listed = json.loads(shop.box.typed(f"{POSD} backup list --json").stdout)
+    assert listed["good"]
+    assert len(listed["backups"]) == 2  # the first is setup's own
+    made = shop.box.disk / "var/backups/posd" / listed["backups"][-1]["name"]
+    assert {path.name for path in made.iterdir()} == {"manifest.json", "journal.db", "anchor"}
+    assert len(list((shop.box.disk / "var/backups/posd-keys").glob("*.key"))) > 0
+    assert shop.box.shell("find /var/backups/posd -user posd -name manifest.json").count("manifest") == 2
+    (made / "anchor").write_bytes(b"\0" * 8192)
+    shop.box.shell("systemctl start posd-verify.service || true")
+    assert shop.box.shell("systemctl is-failed posd-verify.service").strip() == "failed"
+    assert "backup_unproven" in shop.box.typed("posd doctor --json").stdout
+    shop.box.shell("systemctl start posd-backup.service; systemctl start posd-verify.service")
+
+
 def test_the_doctor_finds_nothing_and_then_what_is_wrong(shop: Shop) -> None:
     def codes() -> tuple[set[str], set[str]]:
         done = shop.box.typed("posd doctor --json")
@@ -50,7 +74,15 @@ def test_the_doctor_finds_nothing_and_then_what_is_wrong(shop: Shop) -> None:
     shop.sold("0.50")
     wrong, found = codes()
     assert wrong == set()
-    healthy = {"keys_good", "service_good", "hardening_good", "route_up", "answer_good", "attention_good"}
+    healthy = {
+        "backup_good",
+        "keys_good",
+        "service_good",
+        "hardening_good",
+        "route_up",
+        "answer_good",
+        "attention_good",
+    }
     assert healthy <= found
     shop.box.shell(
         "chmod 640 /etc/posd/keys/10000001.tmk; chown nobody /etc/posd/keys/machine.key; systemctl stop posd; "

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from posd.cli.setup.machine import command
 from posd.cli.setup.place import UNITS, Place
+from posd.journal.backups.sets import kept
 from posd.settings import BackupSettings
 
 DROP_IN = "backup.conf"
@@ -22,6 +23,14 @@ def have_backups(place: Place, backup: BackupSettings) -> bool:
     for timer in place.timers:
         command("systemctl", "enable", "--quiet", "--now", timer)
     return any(made)
+
+
+def have_first_backup(place: Place, path: Path) -> bool:
+    """One by the service itself: it shows that its user, its sandbox and its keys allow it. Raises StepFailed."""
+    if kept(path):
+        return False
+    command("systemctl", "start", place.timers[0].replace(".timer", ".service"))
+    return True
 
 
 def _units(place: Place) -> tuple[str, ...]:

@@ -17,7 +17,7 @@ from posd.cli import exit_status
 from posd.cli.lang import Lang
 from posd.cli.screen import paint, print_json, printable
 from posd.cli.setup import machine
-from posd.cli.setup.backups import have_backups
+from posd.cli.setup.backups import have_backups, have_first_backup
 from posd.cli.setup.config import Wishes, configuration
 from posd.cli.setup.place import Place, place_of, program
 from posd.cli.setup.words import say
@@ -93,6 +93,8 @@ def setup_command(given: Given, as_json: bool, lang: Lang) -> int:
         report.tell(say(lang, "not_started", unit=place.unit))
         return _end(report, settings, None)
     report.step("started", machine.have_started(place, any(step["done"] for step in report.steps)))
+    if settings.backup.path is not None:
+        report.step("backed_up", have_first_backup(place, settings.backup.path), path=settings.backup.path)
     return _end(report, settings, _prove(report, settings))
 
 

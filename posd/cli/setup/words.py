@@ -29,6 +29,7 @@ TEXTS: Mapping[str, tuple[str, str]] = {
     "configuration": ("settings {config}", "配置 {config}"),
     "unit": ("unit {unit_file}", "服务单元 {unit_file}"),
     "backup": ("backups in {path}, every night, proven every week", "备份 {path}：每晚一次，每周校验"),
+    "backed_up": ("the first backup in {path}", "首次备份 {path}"),
     "started": ("service {unit}: running", "服务 {unit}：运行中"),
     "waiting": (
         "waiting for the host to answer a sign-in (at most {seconds} s)",
