@@ -14,8 +14,8 @@ from posd.cli.status import moment
 from posd.daemon.shown.views import View
 from posd.errors import ConfigError
 
-NEEDS_A_PERSON = frozenset({"stuck", "refused", "held"})
-COLOURS = {"owed": "yellow", "stuck": "red", "refused": "red", "held": "red"}
+NEEDS_A_PERSON = frozenset({"stuck", "refused", "held", "doubtful"})
+COLOURS = {"owed": "yellow", "stuck": "red", "refused": "red", "held": "red", "doubtful": "red"}
 HEADS = ("ADVICE", "KIND", "STATUS", "AMOUNT", "SINCE", "TRIES", "LAST ANSWER", "NEXT TRY")
 
 

@@ -201,6 +201,7 @@ FINDINGS: Mapping[str, str] = {
     "reversals_conflict": "{count} 笔冲正与主机记录冲突，须由专人处理",
     "refunds_in_doubt": "{count} 笔退货存疑，无法确认款项是否已退，请联系收单行核实",
     "advices_refused": "{count} 笔离线交易被主机拒绝，请联系收单行核实",
+    "advices_doubtful": "{count} 笔离线交易被主机拒绝，但主机可能已入账，请联系收单行核实",
     "advices_stuck": "{count} 笔离线交易卡住：多次上送未成功，仍会继续，请专人核实",
     "advices_owed": "{count} 笔离线交易待上送，posd 正在处理",
     "script_results_refused": "{count} 笔发卡方脚本结果被主机拒绝，不涉及金额",

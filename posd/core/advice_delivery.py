@@ -4,8 +4,9 @@
   (reference 1.9); the least tried first, an adjustment after what it adjusts. A customer who waits comes before those
   that only follow a success.
 - 00 is done. 94 is done after an attempt that may have arrived, else the number was used twice: refused, and alerted
-  (D14). No trustworthy answer is an attempt (D9); any other code is a refusal for good. An answer may trigger one
-  sign-in for each advice, the second such answer counts as an attempt (D12).
+  (D14). No trustworthy answer is an attempt (D9); any other code is a refusal for good, and a doubtful one after an
+  attempt that may have arrived (advices.py). An answer may trigger one sign-in for each advice, the second such answer
+  counts as an attempt (D12).
 - The results of issuer scripts go at once, before reversals and requests (reference 1.7 and 1.10: scripts first).
 - When one has no answer the others wait with it, with growing gaps: the host is as silent for them.
 - After its attempts, or when it cannot be encoded, it is *stuck*: alerted, shown, still owed, retried slowly.
@@ -20,7 +21,7 @@ from posd.core.answers import AnswerClass, AnswerFacts, ExchangeKind, HostAnswer
 from posd.core.draft import Draft
 from posd.core.effects import SendAdvice
 from posd.core.rules import Why
-from posd.core.state import UNDELIVERED, Advice, AdviceStatus, SettlementPhase, State, Transaction
+from posd.core.state import NOT_TAKEN, UNDELIVERED, Advice, AdviceStatus, SettlementPhase, State, Transaction
 from posd.core.verdict import SEEN_BEFORE, Worth, judge
 from posd.values import RequestId
 
@@ -152,7 +153,7 @@ def answered(draft: Draft, advice: Advice, answer: HostAnswer) -> None:
     elif verdict.worth is Worth.DECLINED and code == SEEN_BEFORE and advice.unanswered > 0:
         _acknowledged(draft, advice, answer.facts, after_silence=True)  # D14
     elif verdict.worth is Worth.DECLINED or verdict.why is Why.PARTIAL:
-        refused(draft, of, code)
+        refused(draft, advice, code)
     elif verdict.worth is Worth.RETRY:
         draft.record(r.SignedOut(f"the host answered {code} to an advice"))
         _failed(draft, r.AdviceUnanswered(of, Why.UNCONFIRMED, code, may_have_arrived=False))
@@ -201,7 +202,7 @@ def late(draft: Draft, txn: Transaction, answer: HostAnswer) -> None:
     """An answer that nobody waited for any more: an approval says that the host has it after all."""
     advice = draft.state.advices[txn.request_id]
     in_flight = draft.state.exchange is not None and draft.state.exchange.request_id == txn.request_id
-    open_still = advice.status in UNDELIVERED or advice.status is AdviceStatus.REFUSED
+    open_still = advice.status in UNDELIVERED | NOT_TAKEN
     if open_still and not in_flight and judge(answer, draft.rules).worth is Worth.APPROVED:
         _acknowledged(draft, advice, answer.facts, after_silence=False)
     elif advice.status in (AdviceStatus.RESOLVED, AdviceStatus.CANCELLED) and judge(answer, draft.rules).approval_seen:

@@ -9,10 +9,14 @@ Which state moves on what: tables/advices.py.
   (D19). Totals that agree say that the host has it; so does the upload when it takes it. What was refused goes into the
   upload too, but stays refused: a person has to look. A record that the upload refuses says nothing of an attempt
   before it: what was owed goes on.
+- What was refused although an attempt before may have been booked is *doubtful* (D14): it counts, is shown as that, and
+  is uploaded. Totals that agree with it say that the host has it, those that agree without it that it has not.
 - The terminal may take it back until it has left (D17); a person may end it, with a reason, and then it counts no more.
 - An adjustment or tip confirms the sale that it names, as a void would: whoever names it has it (D16).
 - While a batch is being closed nothing is stored: the terminal waits, or asks again.
 """
+
+from msgspec.structs import replace
 
 from posd.core import confirmations, invoices, limits, originals
 from posd.core import records as r
@@ -22,6 +26,7 @@ from posd.core.effects import ForgetCard, Refusal, Result, ToTerminal
 from posd.core.events import ResolveAdvice, RetryAdvices, ReversalRequested, TransactionRequested
 from posd.core.rules import Side
 from posd.core.state import (
+    NOT_TAKEN,
     UNDELIVERED,
     Advice,
     AdviceStatus,
@@ -29,7 +34,9 @@ from posd.core.state import (
     SettlementPhase,
     State,
     Transaction,
+    TxnStatus,
 )
+from posd.core.totals import totals_of
 from posd.core.verdict import SEEN_BEFORE
 from posd.values import RequestId
 
@@ -156,13 +163,41 @@ def reconcile(draft: Draft, host: HostTotals) -> None:
 
     Of what does not count in them they say nothing.
     """
-    if host.domestic is not GroupResult.BALANCED or host.foreign is not GroupResult.BALANCED:
-        return
     if any(owed.request_id in draft.state.transactions for owed in draft.state.unended_reversals()):
         return  # the host may count what is owed to be reversed, instead of this
+    if host.domestic is not GroupResult.BALANCED or host.foreign is not GroupResult.BALANCED:
+        _agree_without_refused(draft, host)
+        return
     for of, txn in draft.state.transactions.items():
         if draft.rules.kinds[txn.kind].side is not Side.NEITHER:
             settled(draft, of, Settled.TOTALS)
+
+
+def _agree_without_refused(draft: Draft, host: HostTotals) -> None:
+    """Its books are ours without what it refused: it has none of that, if nothing else is open that could be it."""
+    state = draft.state
+    here = [one for one in state.advices.values() if one.request_id in state.transactions]
+    doubtful = [one for one in here if one.status is AdviceStatus.DOUBTFUL]
+    open_still = any(one.status in UNDELIVERED for one in here)
+    open_still |= any(txn.request_id in state.transactions for txn in state.in_doubt())
+    if not doubtful or open_still or host.totals != totals_of(_without_refused(state), draft.rules):
+        return
+    for advice in doubtful:
+        draft.record(r.AdviceNotBooked(advice.request_id))
+        draft.note("advice_not_booked", request_id=advice.request_id)
+
+
+def _without_refused(state: State) -> list[Transaction]:
+    """As if none of them had ever been told: what one took the place of counts again, or what took its own place."""
+    out = {of for of, txn in state.transactions.items() if txn.status is TxnStatus.REFUSED}
+    return [_not_replaced_by(state, txn, out) for of, txn in state.transactions.items() if of not in out]
+
+
+def _not_replaced_by(state: State, txn: Transaction, out: set[RequestId]) -> Transaction:
+    by = txn.replaced_by
+    while by in out:
+        by = state.transactions[by].replaced_by
+    return txn if by == txn.replaced_by else replace(txn, replaced_by=by)
 
 
 def settled(draft: Draft, of: RequestId, how: Settled) -> None:
@@ -170,7 +205,7 @@ def settled(draft: Draft, of: RequestId, how: Settled) -> None:
     advice, txn = draft.state.advices.get(of), draft.state.find(of)
     if advice is None or txn is None:
         return
-    agreed = advice.status is AdviceStatus.REFUSED and how is Settled.TOTALS and txn.replaced_by is None
+    agreed = advice.status in NOT_TAKEN and how is Settled.TOTALS and txn.replaced_by is None
     if advice.status in UNDELIVERED or agreed:
         draft.record(r.AdviceSettled(of, how))
         draft.at_once(due_key(of))
@@ -191,12 +226,19 @@ def undelivered_in_batch(state: State) -> list[Advice]:
     return [one for one in every if one.request_id in state.transactions and not one.carried_over]
 
 
-def refused(draft: Draft, of: RequestId, code: str) -> None:
-    """For good: shown, and into the upload of an unbalanced batch."""
-    draft.record(r.AdviceRefused(of, code))
+def refused(draft: Draft, advice: Advice, code: str) -> None:
+    """For good: shown, and into the upload of an unbalanced batch.
+
+    The host may have it all the same where an earlier attempt was not answered. So too where it says 94 to the first:
+    it has something under this number, and the line may have doubled our frame and lost the other answer. Nothing can
+    tell that from a number that another device used: not even a repeat, which would be answered 94 as well (D14).
+    """
+    of, seen_before = advice.request_id, code == SEEN_BEFORE
+    may_be_booked = advice.unanswered > 0 or seen_before
+    draft.record(r.AdviceRefused(of, code, may_be_booked))
     draft.at_once(ADVICES)
     draft.at_once(due_key(of))
-    event = "stan_reused" if code == SEEN_BEFORE else "advice_refused"  # D14
+    event = "stan_reused" if seen_before else "advice_doubtful" if may_be_booked else "advice_refused"
     draft.alert(event, request_id=of, code=code)
 
 
@@ -216,7 +258,7 @@ def retry(draft: Draft, event: RetryAdvices) -> str:
 def why_unresolvable(draft: Draft, of: RequestId) -> str | None:
     """Why no person can end this advice now."""
     advice, txn = draft.state.advices.get(of), draft.state.find(of)
-    if advice is None or txn is None or advice.status not in (*UNDELIVERED, AdviceStatus.REFUSED):
+    if advice is None or txn is None or advice.status not in UNDELIVERED | NOT_TAKEN:
         return "no such advice is owed, stuck or refused"
     in_flight = draft.state.exchange
     if in_flight is not None and in_flight.request_id == of:

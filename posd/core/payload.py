@@ -16,7 +16,7 @@ from posd.core.state import State
 from posd.core.station import StationRecord
 from posd.errors import StorageFailed
 
-FOLD_VERSION = 27
+FOLD_VERSION = 28
 """Goes up whenever `fold.apply` or the shape of the state changes: older snapshots are then not used (D33)."""
 
 VERSIONS: dict[str, int] = {
@@ -38,6 +38,7 @@ VERSIONS: dict[str, int] = {
     "terminal_admitted": 2,
     "gap_resolved": 2,
     "batch_number_set": 2,
+    "advice_refused": 2,
 }
 """Record name -> version, for those that are not at version 1."""
 
@@ -59,6 +60,7 @@ UPCASTS: dict[tuple[str, int], Callable[[dict[str, Any]], dict[str, Any]]] = {
     ("authorisation_started", 3): lambda old: {**old, "invoice": 0},  # reference 2.4
     ("authorisation_started", 4): lambda old: {**old, "chip": False},
     ("advice_acknowledged", 1): lambda old: _with_facts(old),
+    ("advice_refused", 1): lambda old: {**old, "may_be_booked": False},  # D14
     ("advice_stored", 1): lambda old: {**old, "invoice": 0},
     ("advice_stored", 2): lambda old: {**old, "foreign": False},
     ("approved", 1): lambda old: {**old, "approved_minor": None},  # D15

@@ -47,6 +47,8 @@ class AdviceStatus(StrEnum):
     OWED = "owed"
     STUCK = "stuck"
     REFUSED = "refused"
+    DOUBTFUL = "doubtful"
+    """Refused, and the host may have it all the same (D14)."""
     DONE = "done"
     CANCELLED = "cancelled"
     RESOLVED = "resolved"
@@ -54,8 +56,8 @@ class AdviceStatus(StrEnum):
 
 UNDELIVERED = frozenset({AdviceStatus.OWED, AdviceStatus.STUCK})
 
-WANT_SOMEBODY = UNDELIVERED | {AdviceStatus.REFUSED}
-"""Advices that are not over: the host has to take them, or a person has to look."""
+NOT_TAKEN = frozenset({AdviceStatus.REFUSED, AdviceStatus.DOUBTFUL})
+"""The host said no: not sent again, counted, and for a person to look at."""
 
 TOMBSTONES_MAX = 256
 """So many of the newest requests that were refused in advance are remembered (D17)."""
@@ -452,7 +454,7 @@ class State(Struct, frozen=True):
         """Transactions of which anything is not over: what must outlive the close of its batch (D19, D33)."""
         owed = {of for of, reversal in self.reversals.items() if reversal.status in UNENDED}
         for advice in self.advices.values():
-            if advice.status in WANT_SOMEBODY:
+            if not self.is_over(advice):
                 owed |= self._with_what_it_names(advice.request_id)
         return owed | {txn.request_id for txn in self.in_doubt()}
 
@@ -468,6 +470,13 @@ class State(Struct, frozen=True):
         """Refunds of which nobody knows whether they happened (D13); oldest first."""
         every = (*self.closed.values(), *self.transactions.values())
         return [txn for txn in every if txn.status is TxnStatus.IN_DOUBT]
+
+    def is_over(self, advice: Advice) -> bool:
+        """The host need not take it any more, and no person has to look: a later one counts in place of a refused."""
+        if advice.status in NOT_TAKEN:
+            txn = self.find(advice.request_id)
+            return txn is not None and txn.replaced_by is not None
+        return advice.status not in UNDELIVERED
 
     def undelivered_advices(self) -> list[Advice]:
         """Advices that the host has not acknowledged: owed or stuck; oldest first."""

@@ -54,6 +54,7 @@ TROUBLES = frozenset(
 """What may put a batch out of balance."""
 
 SEEN_BEFORE = "94"
+CLOSE_MESSAGE = "0320"
 
 OPEN = frozenset({"owed", "stuck", "conflict"})
 """Shown as open: a person can see that the money is not settled."""
@@ -74,6 +75,7 @@ class Known:
     doubted: bool = False
     evidence: str = ""
     advice: bool = False
+    doubtful: bool = False
     confirm: bool = False
     handed_over: bool = False
     reference: str = ""
@@ -177,7 +179,9 @@ class Ledger:
             known.batch = payload["batch_number"]
             known.attempts += 1
         if record.kind == "advice_refused":
-            known.code = payload["code"]
+            known.code, known.doubtful = payload["code"], payload["may_be_booked"]
+        if record.kind == "advice_not_booked":
+            known.doubtful = False
         if record.kind == "advice_settled":
             known.evidence = payload["how"]
         if record.kind == "advice_acknowledged" and known.closes_before != self._closes_of(record.tid):
@@ -241,6 +245,10 @@ def audit(
         for key, view in agent.views.items():
             if key not in forgotten.requests:
                 _told(stage, key, view, ledger.requests.get(key), agent)
+    for tid, terminal in books.terminals.items():
+        for odd in terminal.conformance:
+            if not odd.startswith(CLOSE_MESSAGE):  # a host that moved on to another batch finds its own words in it odd
+                stage.violate(f"{tid}: against the field lists: {odd}")
     audit_tills(stage, ledger.requests, tills, forgotten.requests)
     _closes(stage, ledger, books, forced)
 
@@ -296,12 +304,10 @@ def _advice(stage: Stage, known: Known, entry: Entry | None, what: str) -> None:
     elif known.status == "cancelled" and there:
         stage.violate(f"{what}: it was taken back before it left")
     elif known.status == "refused" and there:
-        if known.attempts > 1:  # what was answered to a repeat says nothing of the first: it is shown as refused
-            stage.count("suspect: an advice that was refused on a repeat")
-            return
-        if known.code != SEEN_BEFORE:  # on a first attempt that is no proof, even if the line doubled it (D14)
-            stage.violate(f"{what}: the host has what it refused")
-        stage.count("suspect: an advice that was answered 94 at once")
+        if not known.doubtful:
+            stage.violate(f"{what}: the host has what it is said to have refused, without a doubt")
+        again = "refused on a repeat" if known.code != SEEN_BEFORE else "answered 94 at once"
+        stage.count(f"suspect: an advice that was {again}")
 
 
 def _denied_then_approved(known: Known, books: Books) -> bool:

@@ -16,6 +16,7 @@ from posd.core import (
     advices,
     chips,
     engine,
+    originals,
     refunds,
     reversals,
     settlement,
@@ -37,10 +38,12 @@ from posd.journal.contract import RecordRow, Row
 from posd.profiles.unionpay import data, seal
 from posd.profiles.unionpay.profile import UnionPay
 from posd.values import Stan, Tid
+from simulators.host.faults import Rule
 from simulators.world import bugs_lines as lines
 from simulators.world import bugs_restored as lost
 from simulators.world import bugs_tills as tills
 from simulators.world import machine as machines
+from simulators.world import scripts
 from simulators.world.faults import Faults
 from simulators.world.machine import Machine
 from simulators.world.plan import Plan
@@ -258,6 +261,38 @@ def with_chips(plan: Plan) -> Plan:
     return replace(plain(plan), chips=0.6)
 
 
+def doubt_forgotten() -> AbstractContextManager[None]:
+    """What the host refused is taken for refused for certain, whatever became of the attempts before."""
+    refused = advices.refused
+
+    def surely(draft: Any, advice: Any, code: str) -> None:
+        refused(draft, structs.replace(advice, unanswered=0), code)
+
+    return patched(advice_delivery, "refused", surely)
+
+
+def with_a_refused_repeat(plan: Plan) -> Plan:
+    """The host books the first advice, its answer is lost, and its repeat is refused."""
+    lost = Rule(do="lose_answer", mti="0220", amount="130.00", nth=1)
+    refused = Rule(do="answer_code", mti="0220", amount="130.00", nth=2, code="61")
+    return replace(plan, day=scripts.advices, host_rules=(lost, refused))
+
+
+def tip_without_ceiling() -> AbstractContextManager[None]:
+    """Whatever a terminal adds to a sale when the customer has gone."""
+    return patched(originals, "_tip_too_much", lambda *anything: None)
+
+
+def tip_on_a_tip() -> AbstractContextManager[None]:
+    """A later tip names the one before it, and not the sale."""
+    return patched(originals, "root_of", lambda state, rules, txn: txn)
+
+
+def with_tips(plan: Plan) -> Plan:
+    """A shop that lives of tips."""
+    return replace(plan, day=scripts.tips)
+
+
 def adjusted_counts_twice() -> AbstractContextManager[None]:
     """What was adjusted still counts, beside its adjustment."""
     counts = totals.counts
@@ -318,6 +353,9 @@ BUGS: Mapping[str, Bug] = {
     "advice_with_a_new_number": Bug(advice_with_a_new_number, faults=replace(ROUGH, lose=0.4)),
     "advice_promised_back_only": Bug(advice_promised_back_only, faults=Faults(takes_back=0.7)),
     "adjusted_counts_twice": Bug(adjusted_counts_twice),
+    "doubt_forgotten": Bug(doubt_forgotten, adjust=with_a_refused_repeat),
+    "tip_without_ceiling": Bug(tip_without_ceiling, adjust=with_tips),
+    "tip_on_a_tip": Bug(tip_on_a_tip, adjust=with_tips),
     "refund_reversed": Bug(refund_reversed, faults=replace(ROUGH, lose=0.3)),
     "refund_sent_until_answered": Bug(refund_sent_until_answered, faults=replace(ROUGH, lose=0.4)),
     "doubt_ends_as_approved": Bug(doubt_ends_as_approved, faults=replace(ROUGH, lose=0.3)),

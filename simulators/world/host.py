@@ -85,6 +85,8 @@ class Host:
         refuse = say = None
         if rule is not None and rule.do == "refuse":
             refuse = rule.code
+        elif rule is not None and rule.do == "answer_code":
+            say = rule.code
         elif not self.quiet:
             if stage.chance(faults.forget_keys):
                 self.acquirer.forget_keys(message.get(41))

@@ -82,6 +82,19 @@ def advices(agent: Agent, cards: Cards, until_ms: int) -> Script:
     yield from _sell(agent, cards[0], 700)
 
 
+def tips(agent: Agent, cards: Cards, until_ms: int) -> Script:
+    """Tips: too much, corrected, delivered, nearly taken away again; two of the sales are voided with theirs."""
+    yield from agent.sign_in()
+    for number, card in enumerate(cards[:2] * 2):
+        yield from _sell(agent, card, 10_000 + number)
+        for stan in agent.voidable()[-1:]:
+            for minor in (15_000, 11_900, 11_000, 10_100)[number % 2 :]:
+                yield from agent.tell(matrix.tip(agent.core, stan, minor))
+                yield from _sell(agent, card, 100)
+    for stan in [stan for stan in agent.voidable() if agent.core.changes(stan)][:2]:
+        yield from agent.request(agent.core.void(stan))
+
+
 def small_shop(agent: Agent, cards: Cards, until_ms: int) -> Script:
     """A sale with every kind of card, and a void."""
     yield from _shop(agent, cards, len(cards))
@@ -131,6 +144,7 @@ SCRIPTED: Mapping[str, ScriptedDay] = {
     "lost answer to a completion": ScriptedDay(_plan(hold, Rule(do="lose_answer", mti="0200", nth=1)), "empty"),
     "advices": ScriptedDay(_plan(advices), "agreed"),
     "lost answer to an advice": ScriptedDay(_plan(advices, Rule(do="lose_answer", mti="0220", nth=1)), "agreed"),
+    "tips": ScriptedDay(_plan(tips), "agreed"),
     "advices with upload": ScriptedDay(_plan(advices, unbalance="both"), "out_of_balance"),
     "lost answer on a connection of its own": ScriptedDay(
         _by(_plan(sale, Rule(do="lose_answer", mti="0200", nth=1)), "one_shot"), "empty"

@@ -67,7 +67,7 @@ def test_a_person_wants_one_delivered_now(posd: Posd, place: Any, served: Any) -
 def test_status_counts_what_waits(posd: Posd, place: Any, served: Any) -> None:
     place.runner.tells()
     said = json.loads(posd("status", "--json").out)
-    assert said["terminals"][0]["advices"] == {"owed": 1, "stuck": 0, "refused": 0, "held": 0}
+    assert said["terminals"][0]["advices"] == {"owed": 1, "stuck": 0, "refused": 0, "doubtful": 0, "held": 0}
     assert [found["code"] for found in said["findings"]] == ["advices_owed"]
     assert said["good"] is True
 

@@ -303,6 +303,7 @@ ADVICE_STANDS = {
     AdviceStatus.OWED: {TxnStatus.STORED},
     AdviceStatus.STUCK: {TxnStatus.STORED},
     AdviceStatus.REFUSED: {TxnStatus.REFUSED},
+    AdviceStatus.DOUBTFUL: {TxnStatus.REFUSED},
     AdviceStatus.DONE: {TxnStatus.APPROVED},
     AdviceStatus.CANCELLED: {TxnStatus.CANCELLED},
     AdviceStatus.RESOLVED: {TxnStatus.RESOLVED},

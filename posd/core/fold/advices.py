@@ -15,9 +15,8 @@ from posd.core.tables.advices import Input
 Answered = r.AdviceUnanswered | r.AdviceNeedsSignIn | r.AdviceAcknowledged | r.AdviceRefused
 """What ends the attempt in flight, if one is."""
 
-Changed = (
-    r.AdviceStuck | r.AdviceSettled | r.AdviceCarriedOver | r.AdviceCancelled | r.AdviceRetryWanted | r.AdviceResolved
-)
+Between = r.AdviceStuck | r.AdviceNotBooked | r.AdviceSettled | r.AdviceCarriedOver
+Changed = Between | r.AdviceCancelled | r.AdviceRetryWanted | r.AdviceResolved
 """What happens to an advice between its attempts."""
 
 AdviceRecord = r.AdviceStored | r.AmountReplaced | r.AdviceAttempted | Answered | Changed
@@ -102,7 +101,8 @@ def _after_answer(advice: Advice, record: Answered) -> Advice:
             return replace(advice, signed_in_for=True, attempts=attempts, last_code=record.code, history=history)
         case r.AdviceRefused():
             code, history = record.code, _ended(advice, record.code)
-            return replace(advice, status=_to(advice, Input.REFUSED), last_code=code, history=history)
+            what = Input.DOUBTED if record.may_be_booked else Input.REFUSED
+            return replace(advice, status=_to(advice, what), last_code=code, history=history)
         case r.AdviceAcknowledged():
             code, history = record.facts.code, _ended(advice, record.facts.code)
             return replace(advice, status=_to(advice, Input.ACKNOWLEDGED), last_code=code, history=history)
@@ -115,6 +115,8 @@ def _after(advice: Advice, record: Changed) -> Advice:
     match record:
         case r.AdviceStuck():
             return replace(advice, status=_to(advice, Input.EXHAUSTED), unsayable=record.because)
+        case r.AdviceNotBooked():
+            return replace(advice, status=_to(advice, Input.NOT_BOOKED))
         case r.AdviceSettled():
             return replace(advice, status=_to(advice, Input.SETTLED), settled=record.how)
         case r.AdviceCarriedOver():

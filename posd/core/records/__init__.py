@@ -21,6 +21,9 @@ from posd.core.records.advices import (
     AdviceNeedsSignIn as AdviceNeedsSignIn,
 )
 from posd.core.records.advices import (
+    AdviceNotBooked as AdviceNotBooked,
+)
+from posd.core.records.advices import (
     AdviceRefused as AdviceRefused,
 )
 from posd.core.records.advices import (
@@ -313,6 +316,7 @@ Record = (
     | AdviceNeedsSignIn
     | AdviceAcknowledged
     | AdviceRefused
+    | AdviceNotBooked
     | AdviceStuck
     | AdviceSettled
     | AdviceCarriedOver

@@ -73,10 +73,20 @@ class AdviceAcknowledged(Struct, frozen=True):
 
 
 class AdviceRefused(Struct, frozen=True):
-    """The host will not have it: not sent again, shown, and in the upload of an unbalanced batch (reference 1.9)."""
+    """The host will not have it: not sent again, shown, and in the upload of an unbalanced batch (reference 1.9).
+
+    `may_be_booked`: it may have it all the same, of an attempt before this answer (D14).
+    """
 
     request_id: RequestId
     code: str
+    may_be_booked: bool
+
+
+class AdviceNotBooked(Struct, frozen=True):
+    """The host's totals agree without it: what was doubtful is refused, and nothing else (D14)."""
+
+    request_id: RequestId
 
 
 class AdviceStuck(Struct, frozen=True):

@@ -1,12 +1,13 @@
 """An advice tells the host of what has happened already: owed → done | refused | stuck; never dropped, never reversed.
 
-    status     unanswered  exhausted  acknowledged  refused  settled  retry  cancelled  resolved
-    owed       OWED        STUCK      DONE          REFUSED  DONE     OWED   CANCELLED  RESOLVED
-    stuck      STUCK       -          DONE          REFUSED  DONE     OWED   CANCELLED  RESOLVED
-    refused    -           -          DONE          -        DONE     -      -          RESOLVED
-    done       -           -          -             -        -        -      -          -
-    cancelled  -           -          -             -        -        -      -          -
-    resolved   -           -          -             -        -        -      -          -
+    status     unanswered  exhausted  acknowledged  refused  doubted   not_booked  settled  retry  cancelled  resolved
+    owed       OWED        STUCK      DONE          REFUSED  DOUBTFUL  -           DONE     OWED   CANCELLED  RESOLVED
+    stuck      STUCK       -          DONE          REFUSED  DOUBTFUL  -           DONE     OWED   CANCELLED  RESOLVED
+    refused    -           -          DONE          -        -         -           DONE     -      -          RESOLVED
+    doubtful   -           -          DONE          -        -         REFUSED     DONE     -      -          RESOLVED
+    done       -           -          -             -        -         -           -        -      -          -
+    cancelled  -           -          -             -        -         -           -        -      -          -
+    resolved   -           -          -             -        -         -           -        -      -          -
 
 The rules in prose: ../advices.py.
 """
@@ -24,6 +25,8 @@ class Input(StrEnum):
     EXHAUSTED = "exhausted"
     ACKNOWLEDGED = "acknowledged"
     REFUSED = "refused"
+    DOUBTED = "doubted"
+    NOT_BOOKED = "not_booked"
     SETTLED = "settled"
     RETRY = "retry"
     CANCELLED = "cancelled"
@@ -36,6 +39,7 @@ TABLE: dict[tuple[AdviceStatus, Input], AdviceStatus] = {
     (_S.OWED, _I.EXHAUSTED): _S.STUCK,
     (_S.OWED, _I.ACKNOWLEDGED): _S.DONE,
     (_S.OWED, _I.REFUSED): _S.REFUSED,
+    (_S.OWED, _I.DOUBTED): _S.DOUBTFUL,
     (_S.OWED, _I.SETTLED): _S.DONE,
     (_S.OWED, _I.RETRY): _S.OWED,
     (_S.OWED, _I.CANCELLED): _S.CANCELLED,
@@ -43,6 +47,7 @@ TABLE: dict[tuple[AdviceStatus, Input], AdviceStatus] = {
     (_S.STUCK, _I.UNANSWERED): _S.STUCK,
     (_S.STUCK, _I.ACKNOWLEDGED): _S.DONE,
     (_S.STUCK, _I.REFUSED): _S.REFUSED,
+    (_S.STUCK, _I.DOUBTED): _S.DOUBTFUL,
     (_S.STUCK, _I.SETTLED): _S.DONE,
     (_S.STUCK, _I.RETRY): _S.OWED,
     (_S.STUCK, _I.CANCELLED): _S.CANCELLED,
@@ -50,6 +55,10 @@ TABLE: dict[tuple[AdviceStatus, Input], AdviceStatus] = {
     (_S.REFUSED, _I.ACKNOWLEDGED): _S.DONE,
     (_S.REFUSED, _I.SETTLED): _S.DONE,
     (_S.REFUSED, _I.RESOLVED): _S.RESOLVED,
+    (_S.DOUBTFUL, _I.ACKNOWLEDGED): _S.DONE,
+    (_S.DOUBTFUL, _I.NOT_BOOKED): _S.REFUSED,
+    (_S.DOUBTFUL, _I.SETTLED): _S.DONE,
+    (_S.DOUBTFUL, _I.RESOLVED): _S.RESOLVED,
 }
 
 

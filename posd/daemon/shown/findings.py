@@ -189,6 +189,9 @@ def _advices(view: View) -> Iterable[View]:
     if count := advices["refused"]:
         text = f"{count} advice(s) refused by the host: the shop has the money or gave it, the acquirer says no"
         yield finding_of("advices_refused", ALERT, text, listed, count=count)
+    if count := advices["doubtful"]:
+        text = f"{count} advice(s) refused by the host, which may have booked them all the same"
+        yield finding_of("advices_doubtful", ALERT, text, listed, count=count)
     if count := advices["stuck"]:
         text = f"{count} advice(s) stuck: still owed, somebody should look"
         yield finding_of("advices_stuck", ALERT, text, listed, count=count)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from importlib import metadata
 from typing import Any
 
-from posd.core.state import UNENDED, Advice, AdviceStatus, Reversal, State, Transaction, TxnStatus
+from posd.core.state import UNENDED, Advice, Reversal, State, Transaction, TxnStatus
 from posd.daemon.links.route_choice import Health
 from posd.daemon.shown import views
 from posd.daemon.shown.advice_views import advice_view
@@ -228,16 +228,13 @@ def _about(owed: Reversal | Advice, state: State, around: Around) -> View | None
     return proposal_about(owed.request_id, state, around)
 
 
-ENDED = frozenset({AdviceStatus.DONE, AdviceStatus.CANCELLED, AdviceStatus.RESOLVED})
-
-
 def _advices(given: Mapping[str, Any], everything: Everything) -> View:
     """Those that are owed, stuck or refused; with `ended`, also the ended ones that the state still remembers."""
     found = []
     for _, seen in chosen(everything, given.get("tid")):
         for advice in seen.state.advices.values() if seen.state else ():
-            if given.get("ended") or advice.status not in ENDED:
-                assert seen.state is not None
+            assert seen.state is not None
+            if given.get("ended") or not seen.state.is_over(advice):
                 found.append((advice, seen.state, seen.around))
     found.sort(key=lambda one: one[0].stored_at_ms)
     return {"advices": [{**advice_view(*one), "proposal": _about(*one)} for one in found]}

@@ -15,6 +15,7 @@ from posd.core.fold.apply import apply
 from posd.core.payload import load_record
 from posd.core.rules import TxnKind
 from posd.core.state import (
+    NOT_TAKEN,
     UNDELIVERED,
     Advice,
     AdviceStatus,
@@ -274,8 +275,8 @@ def _suspicion(reader: JournalReader, of: RequestId, state: State) -> str | None
 
 
 def _of_advice(advice: Advice) -> str | None:
-    if advice.status is AdviceStatus.REFUSED:
-        return "advice_refused"
+    if advice.status in NOT_TAKEN:
+        return "advice_doubtful" if advice.status is AdviceStatus.DOUBTFUL else "advice_refused"
     return "advice_owed" if advice.carried_over or advice.status in UNDELIVERED else None
 
 

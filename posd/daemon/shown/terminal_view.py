@@ -11,7 +11,7 @@ from posd.core.draft import Draft
 from posd.core.limits import Wait
 from posd.core.rules import Rules, TxnKind
 from posd.core.schedule import next_due_ms
-from posd.core.state import AdviceStatus, LastClose, ReversalStatus, SettlementPhase, State
+from posd.core.state import NOT_TAKEN, AdviceStatus, LastClose, ReversalStatus, SettlementPhase, State
 from posd.core.totals import counts, totals_of
 from posd.daemon.shown import words
 from posd.daemon.shown.gap_view import gap_view
@@ -31,8 +31,9 @@ def terminal_view(state: State, around: Around) -> View:
     held = state.held()
     statuses = [reversal.status for reversal in state.reversals.values() if not reversal.held]
     reports = {of for of in state.advices if (txn := state.find(of)) and txn.kind is TxnKind.SCRIPT_RESULT}
-    advised = [advice.status for of, advice in state.advices.items() if of not in reports and not advice.held]
-    reported = [state.advices[of].status for of in reports if not state.advices[of].held]
+    waiting = {of: advice.status for of, advice in state.advices.items() if not (advice.held or state.is_over(advice))}
+    advised = [status for of, status in waiting.items() if of not in reports]
+    reported = [status for of, status in waiting.items() if of in reports]
     session = state.session
     return {
         "tid": state.tid,
@@ -59,13 +60,14 @@ def terminal_view(state: State, around: Around) -> View:
             "owed": advised.count(AdviceStatus.OWED),
             "stuck": advised.count(AdviceStatus.STUCK),
             "refused": advised.count(AdviceStatus.REFUSED),
+            "doubtful": advised.count(AdviceStatus.DOUBTFUL),
             "held": sum(of in state.advices for of in held),
         },
         "flagged_approvals": [txn.request_id for txn in transactions if is_flagged(txn, around)],
         "unconfirmed_approvals": list(state.unconfirmed),
         "script_results": {
             "owed": reported.count(AdviceStatus.OWED) + reported.count(AdviceStatus.STUCK),
-            "refused": reported.count(AdviceStatus.REFUSED),
+            "refused": sum(status in NOT_TAKEN for status in reported),
         },
         "scripts_not_told": [txn.request_id for txn in chips.unreported(state)],
         "refunds_in_doubt": [txn.request_id for txn in state.in_doubt()],

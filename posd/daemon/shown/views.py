@@ -16,7 +16,7 @@ from posd.core.draft import Agenda
 from posd.core.reversals import due_key
 from posd.core.rules import Rules, TxnKind
 from posd.core.schedule import local
-from posd.core.state import Reversal, ReversalStatus, State, Transaction, TxnStatus
+from posd.core.state import AdviceStatus, Reversal, ReversalStatus, State, Transaction, TxnStatus
 from posd.core.totals import counts
 from posd.daemon.shown import words
 from posd.daemon.shown.lately import Alerted
@@ -68,7 +68,7 @@ def transaction_view(txn: Transaction, state: State, around: Around) -> View:
         "tid": state.tid,
         "kind": txn.kind.value,
         "status": txn.status.value,
-        "text": words.TRANSACTION[txn.status],
+        "text": _text(txn, state),
         "amount": format_amount(txn.amount_minor),
         "amount_minor": txn.amount_minor,
         "card": txn.card.masked if txn.card else None,
@@ -130,6 +130,13 @@ def _reports(one: Transaction, of: Transaction) -> bool:
 def is_flagged(txn: Transaction, around: Around) -> bool:
     """Approved with a reservation (reference 1.13, A2 and A4 to A6)."""
     return txn.status is TxnStatus.APPROVED and txn.facts is not None and txn.facts.code in around.flagged
+
+
+def _text(txn: Transaction, state: State) -> str:
+    """What became of it; of an advice that the host refused, how sure that is."""
+    advice = state.advices.get(txn.request_id)
+    doubtful = advice is not None and advice.status is AdviceStatus.DOUBTFUL
+    return words.ADVICE[AdviceStatus.DOUBTFUL] if doubtful else words.TRANSACTION[txn.status]
 
 
 def _delivery(txn: Transaction, state: State) -> str:

@@ -48,6 +48,10 @@ ADVICE: Mapping[AdviceStatus, str] = {
     AdviceStatus.OWED: "owed: posd delivers it after the next approval, and before the settlement",
     AdviceStatus.STUCK: "stuck: still owed, tried slowly, somebody should look",
     AdviceStatus.REFUSED: "refused by the host: not sent again; it counts, and is uploaded when the totals differ",
+    AdviceStatus.DOUBTFUL: (
+        "refused by the host, and it may have booked it all the same: an attempt before was not answered, or it had "
+        "something under this number; it counts, is uploaded when the totals differ, and the totals may tell"
+    ),
     AdviceStatus.DONE: "the host has it",
     AdviceStatus.CANCELLED: "taken back by the terminal before it left",
     AdviceStatus.RESOLVED: "ended by a person",
@@ -61,6 +65,10 @@ ADVICE_TO_DO: Mapping[AdviceStatus, str] = {
     ),
     AdviceStatus.REFUSED: (
         "ask the acquirer why; settle it with them, then: posd advices resolve {id} --by NAME --reason TEXT"
+    ),
+    AdviceStatus.DOUBTFUL: (
+        "ask the acquirer whether they booked it; settle it with them, then: "
+        "posd advices resolve {id} --by NAME --reason TEXT"
     ),
     AdviceStatus.DONE: "",
     AdviceStatus.CANCELLED: "",
@@ -231,6 +239,7 @@ SUSPECT: Mapping[str, str] = {
     "reversal_owed": "its reversal is not acknowledged yet",
     "flagged": "its reversal ended with a code that could also mean: never seen",
     "in_doubt": "its outcome was never known, and it is not reversed",
+    "advice_doubtful": "an advice that the host refused, and may have booked all the same",
     "advice_refused": "an advice that the host refused",
     "advice_owed": "an advice that the host had not acknowledged",
     "resolved_by_a_person": "a person ended its reversal",

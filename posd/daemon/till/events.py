@@ -39,7 +39,7 @@ KINDS = frozenset(
     | {"reversal_reopened", "reversal_resolved", "late_answer"}
     | {"refund_in_doubt", "refund_repeated", "refund_resolved"}
     | {"advice_stored", "advice_acknowledged", "advice_refused", "advice_settled", "advice_stuck", "advice_cancelled"}
-    | {"advice_resolved", "amount_replaced"}
+    | {"advice_not_booked", "advice_resolved", "amount_replaced"}
     | {"settlement_wanted", "settlement_postponed", "settlement_deferred", "settlement_held", "settlement_approved"}
     | {"settlement_begun", "settlement_unconfirmed", "settlement_decided", "batch_skipped", "batch_closed"}
     | {"signed_in", "sign_in_failed", "signed_out"}
