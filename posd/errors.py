@@ -29,7 +29,14 @@ class MalformedMessage(PosdError):
 
 
 class CannotEncode(PosdError):
-    """A message that we wanted to send cannot be said in this dialect (D1): still owed, alerted."""
+    """A message that we wanted to send cannot be said in this dialect (D1): still owed, alerted.
+
+    `at_fault`: of a message about several requests, the one that cannot be said.
+    """
+
+    def __init__(self, text: str, at_fault: str | None = None) -> None:
+        super().__init__(text)
+        self.at_fault = at_fault
 
 
 class CannotEncodeNow(CannotEncode):

@@ -124,7 +124,7 @@ EVENTS: Mapping[str, str] = {
     "upload_sent": "上送 {count} 笔（此前 {cursor} 笔），流水号 {stan:06d}",
     "upload_acknowledged": "已上送 {cursor} 笔",
     "upload_unanswered": "上送未获确认",
-    "upload_set_aside": "搁置 {request_ids} 笔：主机拒绝（{code}）",
+    "upload_set_aside": "搁置 {request_ids} 笔，{aside}",
     "trailer_sent": "发送批结束，已上送 {uploaded} 笔，流水号 {stan:06d}",
     "trailer_unanswered": "批结束未获确认",
     "batch_closed": "{outcome}；下一批次 {next_number:06d}",
@@ -154,7 +154,7 @@ SUSPECTS: Mapping[str, str] = {
     "advice_refused": "离线交易被主机拒绝",
     "advice_owed": "离线交易未获主机确认",
     "resolved_by_a_person": "冲正由人工了结",
-    "set_aside": "上送时被主机拒绝",
+    "set_aside": "上送时被搁置：主机拒绝，或报文无法生成",
 }
 
 REVERSALS: Mapping[str, str] = {
@@ -265,6 +265,7 @@ def event(lang: Lang, shown: View) -> str:
     for name in ("domestic", "foreign"):
         if name in facts:
             facts[name] = known(lang, facts[name])
+    facts["aside"] = f"主机拒绝（{facts['code']}）" if facts.get("code") else "报文无法生成"
     facts["line"] = "已连接" if facts.get("up") else "断开"
     facts["decided"] = "已结算" if facts.get("closed") else "未结算"
     facts["agreed"] = "与本机一致" if facts.get("agreed") else "与本机不一致"

@@ -22,6 +22,9 @@ from posd.values import Now, RequestId
 SLOW = frozenset({ExchangeKind.TOTALS, ExchangeKind.TRAILER})
 """What a host may have to add up a whole batch for."""
 
+UNSAYABLE = "unsayable"
+"""The agenda's name for how often items of this upload could not be encoded."""
+
 
 class Agenda(Struct, frozen=True):
     """The volatile half of a lane. Times are monotonic seconds."""
@@ -45,6 +48,8 @@ class Agenda(Struct, frozen=True):
     managements: tuple[TerminalManagement, ...] = ()
     management_for: str | None = None
     """Who waits for the management message in flight; None: it is ours."""
+    unsayable: frozenset[RequestId] = frozenset()
+    """Items of the upload that could not be encoded: the others go without them (upload.py)."""
     confirm_until_s: Mapping[RequestId, float] = field(default_factory=dict)
     """Approvals that a till has to confirm, and until when (D16)."""
 
@@ -78,10 +83,10 @@ class Draft(Struct):
         self.to_host = ToHost(token, kind, message, request_id, deadline_s)
         self.agenda = replace(self.agenda, tokens_used=number, exchange_token=token, exchange_deadline_s=deadline_s)
 
-    def cannot_encode(self, because: str, for_now: bool = False) -> EncodingFailed:
+    def cannot_encode(self, because: str, for_now: bool = False, at_fault: RequestId | None = None) -> EncodingFailed:
         """The event to handle instead, if what this draft sends cannot be encoded; then forget this draft (D1)."""
         assert self.to_host is not None, "only what is sent can fail to be encoded"
-        return EncodingFailed(self.to_host.kind, self.to_host.request_id, because, self.event, for_now)
+        return EncodingFailed(self.to_host.kind, self.to_host.request_id, because, self.event, for_now, at_fault)
 
     def end_exchange(self) -> None:
         """Nobody waits for the host any more: the frame is taken back if it has not left (D2)."""
@@ -128,6 +133,11 @@ class Draft(Struct):
     def may(self, what: str) -> bool:
         """Nothing holds `what` back."""
         return self.agenda.not_before_s.get(what, 0.0) <= self.now.monotonic_s
+
+    def all_sayable(self) -> None:
+        """Another batch: of its items nothing is known yet."""
+        failures = {what: count for what, count in self.agenda.failures.items() if what != UNSAYABLE}
+        self.agenda = replace(self.agenda, unsayable=frozenset(), failures=failures)
 
     def take_waiters(self, request_id: RequestId) -> tuple[str, ...]:
         """Those who wait for the outcome of a request; from now on they do not."""

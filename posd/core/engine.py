@@ -303,7 +303,8 @@ def _encoding_failed(draft: Draft, event: e.EncodingFailed) -> None:
     """D1: alerted, still owed, and not tried again in a loop. What led to it did happen all the same."""
     if event.during is not None:
         _happened(draft, event.during)
-    draft.alert("cannot_encode", **_naming(event.request_id), kind=event.kind.value, because=event.because)
+    of = event.request_id or event.at_fault
+    draft.alert("cannot_encode", **_naming(of), kind=event.kind.value, because=event.because)
     match event.kind:
         case ExchangeKind.TRANSACTION if (advice := _advice(draft, event.request_id)) is not None:
             advice_delivery.cannot_encode(draft, advice.request_id, event.because)
@@ -330,7 +331,7 @@ def _encoding_failed(draft: Draft, event: e.EncodingFailed) -> None:
         case ExchangeKind.ECHO:
             draft.wait(session.ECHO, draft.rules.echo_interval_s)
         case ExchangeKind.UPLOAD:
-            upload.cannot_encode_upload(draft)
+            upload.cannot_encode_upload(draft, event.because, event.at_fault)
         case ExchangeKind.TOTALS | ExchangeKind.TRAILER:
             draft.back_off(settlement.SETTLE, draft.rules.settle_retry)
         case _:

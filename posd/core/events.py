@@ -221,6 +221,7 @@ class EncodingFailed(Struct, frozen=True):
 
     `during` is the event that the discarded draft came from: it did happen, and is taken up again here, so that it is
     neither lost nor handled twice. `Draft.cannot_encode` fills it in. `for_now`: nothing is wrong with the message.
+    `at_fault`: of an upload, the item that cannot be said, where that is known.
     """
 
     kind: ExchangeKind
@@ -228,6 +229,7 @@ class EncodingFailed(Struct, frozen=True):
     because: str
     during: "Event | None" = None
     for_now: bool = False
+    at_fault: RequestId | None = None
 
 
 class HandedOver(Struct, frozen=True):

@@ -39,6 +39,7 @@ VERSIONS: dict[str, int] = {
     "gap_resolved": 2,
     "batch_number_set": 2,
     "advice_refused": 2,
+    "upload_set_aside": 2,
 }
 """Record name -> version, for those that are not at version 1."""
 
@@ -81,6 +82,7 @@ UPCASTS: dict[tuple[str, int], Callable[[dict[str, Any]], dict[str, Any]]] = {
     ("batch_number_set", 1): lambda old: _of_nobody_known(old),
     ("reversal_owed", 1): lambda old: {**old, "icc": ""},
     ("reversal_stuck", 1): lambda old: {**old, "because": ""},
+    ("upload_set_aside", 1): lambda old: {**old, "because": ""},
 }
 """(record name, version) -> the payload of the next version."""
 

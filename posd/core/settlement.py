@@ -388,6 +388,7 @@ def close(draft: Draft, outcome: CloseOutcome, by: str) -> None:
     closed = draft.state.batch.number
     draft.record(r.BatchClosed(outcome, _totals(draft), number, by))
     draft.note("batch_closed", batch=closed, outcome=outcome.value)
+    draft.all_sayable()
     if outcome is not CloseOutcome.AGREED:
         draft.alert(f"batch_closed_{outcome.value}", batch=closed, next_number=number, by=by)
     draft.at_once(SETTLE)

@@ -3,16 +3,20 @@
 - Each upload is eight items from a durable cursor, in doubt repeated with its own number; only an acknowledgement moves
   the cursor. Eight that are refused again and again go one by one, so that only the item at fault is set aside, and
   the close is out of balance (D21). Where the host wants a sign-in again and again (77), it is not one item's fault.
+- An item that cannot be encoded, because its card cannot be read from the vault, goes alone, and is set aside if it
+  still cannot be read after as many tries; those beside it go without it.
 - What a chip did comes last, a message for each, whether the totals agree or not (chips.py).
 - 94 means done only after an attempt that went unanswered (D14).
 - The end message says 207 if the totals agreed and 202 if not; its acknowledgement closes the batch, once. Where it
   says the totals again (rules.CloseRules), its code says whether the books agree after the upload.
 """
 
+from msgspec.structs import replace
+
 from posd.core import advices, chips, originals
 from posd.core import records as r
 from posd.core.answers import AnswerClass, ExchangeKind, HostAnswer, Totals
-from posd.core.draft import Draft
+from posd.core.draft import UNSAYABLE, Draft
 from posd.core.effects import SendChipDetail, SendTrailer, SendUpload
 from posd.core.rules import Upload
 from posd.core.settlement import SETTLE, balanced, close, sign_in_first
@@ -20,12 +24,15 @@ from posd.core.state import ChipResult, CloseOutcome, Settled, SettlementPhase
 from posd.core.verdict import SEEN_BEFORE
 from posd.values import RequestId, Stan
 
+UNSAYABLE_PAUSE_S = 1.0
+"""Between two that are set aside for that, so that one event never has to do with all of them."""
+
 
 def upload_next(draft: Draft) -> None:
     """The next eight items; what is in doubt is repeated with its own number (D21)."""
     settlement = draft.state.settlement
     items = _next_items(draft)
-    repeat = settlement.in_flight > 0 and settlement.stan is not None and not _splits(draft)
+    repeat = settlement.in_flight == len(items) and settlement.stan is not None
     stan = settlement.stan if repeat and settlement.stan is not None else _own_stan(draft, items)
     draft.record(r.UploadSent(stan, settlement.uploaded, len(items), settlement.asked + 1))
     draft.send(ExchangeKind.UPLOAD, _message(draft, stan, items))
@@ -52,10 +59,10 @@ def _next_items(draft: Draft) -> tuple[RequestId, ...]:
         return settlement.items[settlement.uploaded : settlement.uploaded + 1]
     count = settlement.in_flight or draft.rules.upload_records_max
     items = settlement.items[settlement.uploaded : settlement.uploaded + count]
-    alone = [at for at, item in enumerate(items) if _alone(draft, item)]
-    if settlement.in_flight or not alone:
-        return items
-    return items[: alone[0] or 1]
+    without = [at for at, item in enumerate(items) if item in draft.agenda.unsayable]
+    alone = [at for at, item in enumerate(items) if _alone(draft, item)] if not settlement.in_flight else []
+    ends = min((*without, *alone), default=len(items))
+    return items[: ends or 1]
 
 
 def _splits(draft: Draft) -> bool:
@@ -103,20 +110,28 @@ def _refused_for_good(draft: Draft, answer: HostAnswer) -> bool:
     return often and (settlement.in_flight == 1 or of_the_batch)
 
 
-def _set_aside(draft: Draft, code: str) -> None:
+def _set_aside(draft: Draft, code: str, because: str = "") -> None:
     """D21: the upload goes on without these, the close is out of balance."""
     items = _next_items(draft)
-    draft.record(r.UploadSetAside(items, draft.state.settlement.uploaded + len(items), code))
+    draft.record(r.UploadSetAside(items, draft.state.settlement.uploaded + len(items), code, because))
     draft.at_once(SETTLE)
-    draft.alert("upload_set_aside", items=len(items), code=code)
+    draft.alert("upload_set_aside", items=len(items), code=code, because=because, request_id=items[0])
 
 
-def cannot_encode_upload(draft: Draft) -> None:
-    """A card that cannot be read from the vault may be readable later, but must not hold the close for ever (D1)."""
-    draft.back_off(SETTLE, draft.rules.settle_retry)
+def cannot_encode_upload(draft: Draft, because: str, at_fault: RequestId | None) -> None:
+    """A card that cannot be read from the vault may be readable later, but must not hold the close for ever (D1).
+
+    All such items of one close share their tries: it is one vault, and a shop waits behind it.
+    """
+    if at_fault is not None and at_fault not in draft.agenda.unsayable:
+        draft.agenda = replace(draft.agenda, unsayable=draft.agenda.unsayable | {at_fault})
+        return  # those before it go at once; then it is its turn
+    draft.back_off(UNSAYABLE, draft.rules.settle_retry)
+    gap_s = draft.back_off(SETTLE, draft.rules.settle_retry)
     uploading = draft.state.settlement.phase is SettlementPhase.UPLOADING
-    if uploading and draft.agenda.failures[SETTLE] >= draft.rules.settle_attempts_max:
-        _set_aside(draft, "")
+    if uploading and draft.agenda.failures[UNSAYABLE] >= draft.rules.settle_attempts_max:
+        _set_aside(draft, "", because)
+        draft.wait(SETTLE, min(gap_s, UNSAYABLE_PAUSE_S))
 
 
 def _retry_upload(draft: Draft, because: str, code: str) -> None:

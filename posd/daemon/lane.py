@@ -134,7 +134,8 @@ class Lane:
                 outgoing = self._encode(draft)
             except CannotEncode as error:
                 for_now = isinstance(error, CannotEncodeNow)
-                event = draft.cannot_encode(str(error), for_now)  # D1: this draft is forgotten, what led to it is not
+                at_fault = RequestId(error.at_fault) if error.at_fault is not None else None
+                event = draft.cannot_encode(str(error), for_now, at_fault)  # D1: only this draft is forgotten
                 continue
             if not isinstance(item, FromHost) or awaited or self._is_kept(draft):
                 yield self._step(draft, outgoing)
@@ -357,7 +358,7 @@ class Lane:
                 if held is not None or facts is not None:
                     cards[txn.request_id] = held if held is not None else CardData.from_facts(facts or b"")
             except KeyTrouble as error:
-                raise CannotEncode(str(error)) from None
+                raise CannotEncode(str(error), txn.request_id) from None
         return cards
 
     def _answers(self, draft: Draft) -> tuple[tuple[fx.ToTerminal, Outgoing], ...]:

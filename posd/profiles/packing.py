@@ -9,7 +9,7 @@ from posd.iso8583.message import Message
 from posd.profiles.contract import Arrived, Outgoing
 from posd.security.cipherkey import CipherKey
 from posd.security.mac import Mac, matches
-from posd.values import Rrn, Stan
+from posd.values import RequestId, Rrn, Stan
 
 NO_MAC_YET = "00" * MAC_BYTES
 
@@ -63,3 +63,8 @@ def mac_fits(arrived: Arrived, mak: CipherKey | None, mac: Mac) -> bool | None:
         raise
     except KeyTrouble:
         return False
+
+
+def unreadable(mti: str, what: str, of: RequestId) -> CannotEncode:
+    """What of a request lies in the vault, and cannot be read from it."""
+    return CannotEncode(f"{mti}: {what} of {of} cannot be read; see the vault's data keys", of)

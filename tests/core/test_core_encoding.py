@@ -183,6 +183,67 @@ def test_an_upload_is_tried_again_and_then_set_aside() -> None:
     unsayable(play).until_sent(UPLOAD) >> answered() << sent(TRAILER, uploaded=1)
 
 
+def bad_card(play: Playbook, *numbers: int) -> Playbook:
+    """The cards of these sales cannot be read from the vault."""
+    bad = [request_id(number) for number in numbers]
+
+    def because(to_host: ToHost) -> str | None:
+        items = getattr(to_host.message, "transactions", ())
+        play.at_fault = next((txn.request_id for txn in items if txn.request_id in bad), None)
+        return "its data key is missing" if play.at_fault else None
+
+    play.cannot_encode = because
+    return play
+
+
+def uploaded(play: Playbook) -> list[tuple[int, ...]]:
+    """The trace numbers of the terminal in each upload that left."""
+    sent_on = [out.message for out in play.sent if out.kind is UPLOAD]
+    return [tuple(txn.terminal_stan for txn in message.transactions) for message in sent_on]  # type: ignore[union-attr]
+
+
+def test_d21_only_the_item_whose_card_cannot_be_read_is_set_aside() -> None:
+    play = bad_card(settling(after_sales(9)), 4) >> unbalanced() << alerted("cannot_encode") << sent(UPLOAD)
+    assert uploaded(play) == [(1, 2, 3)]
+    play >> answered() << quiet
+    while not play.every(r.UploadSetAside):
+        play.wake()
+    assert play.facts("upload_set_aside")["request_id"] == request_id(4)
+    play << recorded(r.UploadSetAside, request_ids=(request_id(4),), because="its data key is missing")
+    play.until_sent(UPLOAD) >> answered() << sent(TRAILER, uploaded=8)
+    assert uploaded(play) == [(1, 2, 3), (5, 6, 7, 8, 9)]
+
+
+def test_d21_a_card_that_can_be_read_again_goes_too() -> None:
+    play = bad_card(settling(after_sales(3)), 2) >> unbalanced() >> answered()
+    unsayable(play).until_sent(UPLOAD) >> answered() << sent(UPLOAD) >> answered() << sent(TRAILER, uploaded=3)
+    assert uploaded(play) == [(1,), (2,), (3,)]
+
+
+def test_d21_a_vault_that_is_gone_holds_the_close_once_and_not_for_each_item() -> None:
+    numbers = range(1, 31)
+    play = bad_card(settling(after_sales(30)), *numbers) >> unbalanced()
+    began_s = play.mono
+    play.until_sent(TRAILER) << sent(TRAILER, uploaded=0)
+    assert len(play.every(r.UploadSetAside)) == 30
+    assert play.mono - began_s < 1800
+    play >> answered() >> signed_in()
+    assert (play.engine.agenda.unsayable, "unsayable" in play.engine.agenda.failures) == (frozenset(), False)
+
+
+def test_d21_what_is_in_doubt_goes_without_the_item_that_cannot_be_read_any_more() -> None:
+    """Eight were sent, no answer came, and then a data key was lost: the host knows what comes a second time."""
+    play = settling(after_sales(9)) >> unbalanced() << sent(UPLOAD)
+    play.wait(30)
+    bad_card(play, 5).until_sent(UPLOAD) >> answered()
+    while not play.every(r.UploadSetAside):
+        play.wake()
+    play.until_sent(UPLOAD) >> answered() << sent(TRAILER, uploaded=8)
+    assert uploaded(play) == [(1, 2, 3, 4, 5, 6, 7, 8), (1, 2, 3, 4), (6, 7, 8, 9)]
+    stans = [out.message.stan for out in play.sent if out.kind is UPLOAD]  # type: ignore[union-attr]
+    assert len(set(stans)) == 3, "another message has another number"
+
+
 def test_a_trailer_is_backed_off() -> None:
     play = unsayable(settling(after_sales(1)), TRAILER) >> balanced() << recorded(r.TotalsAnswered) << quiet
     play.wait(3600)

@@ -10,7 +10,7 @@ from posd.core import effects as fx
 from posd.core import events as e
 from posd.core.state import TxnStatus
 from posd.daemon.lane import ASKED_MAX
-from posd.errors import CannotEncode, InvariantBroken, StorageFailed
+from posd.errors import CannotEncode, InvariantBroken, KeyTrouble, StorageFailed
 from posd.values import RequestId, Tid
 from tests.daemon.stage import CARD, EXPIRY, MID, SECOND, TID, TMK, Stage, play, write_keys
 
@@ -353,3 +353,29 @@ def test_a_lane_that_knows_no_highest_request_asks_each_time(staged: MakeStage) 
         assert len(asked) == 2
 
     play(staged(), story)
+
+
+def test_d21_one_card_that_the_vault_does_not_open_keeps_no_other_from_the_upload(staged: MakeStage) -> None:
+    async def story(stage: Stage) -> None:
+        await stage.start()
+        for amount in ("1.00", "2.00", "3.00"):
+            assert (await stage.sale(amount))["outcome"] == "approved"
+        lane = stage.daemon.lanes[Tid(TID)].lane
+        bad = list(stage.state().transactions)[1]
+        open_facts = lane._sealed_facts
+
+        def closed(request_id: RequestId) -> bytes | None:
+            if request_id == bad:
+                raise KeyTrouble("the data key of this row is missing")
+            return open_facts(request_id)
+
+        lane._sealed_facts = closed
+        await stage.daemon.lanes[Tid(TID)].command(e.SettleNow("settle", "Li Wei"))
+        await stage.until(lambda: stage.state().last_close is not None)
+        settlement = stage.acquirer.dump()["terminals"][0]["batches"][0]["settlements"][0]
+        assert (settlement["uploaded"], settlement["matched"], settlement["end_count_agrees"]) == (2, 2, True)
+        (alert,) = stage.alerts("upload_set_aside")
+        assert (alert["request_id"], alert["items"]) == (bad, 1)
+        assert "data key" in alert["because"]
+
+    play(staged(behaviour={"unbalance": "both"}), story)

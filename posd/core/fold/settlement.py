@@ -169,7 +169,8 @@ def _upload(state: State, record: UploadRecord, at_ms: int) -> State:
     match record:
         case r.UploadSent():
             before = settlement.in_flight
-            until = record.cursor + before if record.count < before else settlement.alone_until  # they go one by one
+            splits = record.count < before and settlement.refused > 0
+            until = record.cursor + before if splits else settlement.alone_until  # they go one by one
             settlement = replace(settlement, stan=record.stan, in_flight=record.count, asked=record.attempt)
             settlement = replace(settlement, alone_until=until)
             return _in_flight(state, settlement, ExchangeKind.UPLOAD, record.stan, at_ms)

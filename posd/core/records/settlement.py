@@ -141,11 +141,13 @@ class UploadUnanswered(Struct, frozen=True):
 
 
 class UploadSetAside(Struct, frozen=True):
-    """The host refused these items: they stay visible and the upload goes on (D21)."""
+    """These items stay visible and the upload goes on without them (D21): the host refused them with `code`, or they
+    cannot be encoded (`because`)."""
 
     request_ids: tuple[RequestId, ...]
     cursor: int
     code: str
+    because: str
 
 
 class TrailerSent(Struct, frozen=True):

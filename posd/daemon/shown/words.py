@@ -243,7 +243,7 @@ SUSPECT: Mapping[str, str] = {
     "advice_refused": "an advice that the host refused",
     "advice_owed": "an advice that the host had not acknowledged",
     "resolved_by_a_person": "a person ended its reversal",
-    "set_aside": "the host refused it in the upload",
+    "set_aside": "it was set aside in the upload: the host refused it, or it could not be encoded",
 }
 """What may explain a difference, the likeliest first."""
 
@@ -276,7 +276,7 @@ EVENT: Mapping[str, str] = {
     "upload_sent": "upload of {count} item(s) after the first {cursor}, trace {stan:06d}",
     "upload_acknowledged": "{cursor} item(s) uploaded",
     "upload_unanswered": "the upload was not acknowledged",
-    "upload_set_aside": "{request_ids} item(s) set aside: the host refused them with {code}",
+    "upload_set_aside": "{request_ids} item(s) set aside, {aside}",
     "trailer_sent": "end message sent, {uploaded} item(s) uploaded, trace {stan:06d}",
     "trailer_unanswered": "the end message was not acknowledged",
     "batch_closed": "{outcome}; the next batch is {next_number:06d}",
@@ -334,6 +334,7 @@ def event(kind: str, facts: Mapping[str, Any]) -> str:
         said["deed"] = DEED[Deed(said["deed"])].format(choice=facts.get("choice", ""))
     if "how" in said:
         said["how"] = PROPOSAL_ENDED[ProposalEnd(said["how"])]
+    said["aside"] = f"the host refused them with {facts['code']}" if facts.get("code") else "they cannot be encoded"
     said["line"] = "came up" if facts.get("up") else "went down"
     said["decided"] = "closed it" if facts.get("closed") else "did not close it"
     said["agreed"] = "are ours" if facts.get("agreed") else "DIFFER from ours"

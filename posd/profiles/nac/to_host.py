@@ -15,6 +15,7 @@ from posd.profiles.nac.data import CERTIFICATES, CLOSE, ECHO, LOGON, MATRIX, MOR
 from posd.profiles.nac.kept import Kept
 from posd.profiles.nac.knobs import Knobs
 from posd.profiles.nac.parameters import fields_of
+from posd.profiles.packing import unreadable
 from posd.security.cards import CardData
 from posd.values import BatchNumber, Stan
 
@@ -118,7 +119,7 @@ def _transaction(message: fx.SendTransaction, terminal: Terminal, material: Mate
 
 def _card(cards: CardData | None, txn: Transaction, mti: str) -> Fields:
     if cards is None or cards.number is None:
-        raise CannotEncode(f"{mti}: the card number of {txn.request_id} cannot be read; see the vault's data keys")
+        raise unreadable(mti, "the card number", txn.request_id)
     return {2: cards.number, 14: cards.expiry, 23: cards.sequence}
 
 

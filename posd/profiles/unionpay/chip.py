@@ -14,6 +14,7 @@ from posd.iso8583.message import Message
 from posd.iso8583.subfields import Field60, Field61
 from posd.iso8583.tlv import build, parse
 from posd.profiles.contract import ReadRequest
+from posd.profiles.packing import unreadable
 from posd.profiles.reading import kept_icc, need, trace
 from posd.profiles.unionpay.data import CURRENCY, MATRIX, SCRIPT_NOTICE
 from posd.security.cards import CardData, keyed_digest
@@ -73,7 +74,7 @@ def final(kept: str | None, txn: Transaction, result: ChipResult) -> str:
     """
     tags = dict(elements(kept)) | dict(elements(txn.chip_end.icc if txn.chip_end is not None else None))
     if not tags:
-        raise CannotEncode(f"0320: what the chip of {txn.request_id} said cannot be read; see the vault's data keys")
+        raise unreadable("0320", "what the chip", txn.request_id)
     tags[CRYPTOGRAM_KIND] = REFUSED if result is ChipResult.REFUSED else ACCEPTED
     return _hex(tags.items()) or ""
 

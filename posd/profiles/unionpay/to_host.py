@@ -11,6 +11,7 @@ from posd.errors import CannotEncode
 from posd.iso8583.message import Message
 from posd.iso8583.subfields import Field48End, Field48Totals, Field48Upload, Field60, Field61, GroupTotals, UploadRecord
 from posd.profiles.contract import Material, Terminal
+from posd.profiles.packing import unreadable
 from posd.profiles.unionpay import chip, parameters
 from posd.profiles.unionpay.data import (
     CURRENCY,
@@ -228,7 +229,7 @@ def _upload(message: fx.SendUpload, terminal: Terminal, material: Material) -> M
 def _record(txn: Transaction, cards: Mapping[RequestId, CardData]) -> UploadRecord:
     card = cards.get(txn.request_id)
     if card is None or card.number is None:
-        raise CannotEncode(f"0320: the card number of {txn.request_id} cannot be read; see the vault's data keys")
+        raise unreadable("0320", "the card number", txn.request_id)
     return UploadRecord("01" if txn.foreign else "00", txn.stan, card.number, txn.counted_minor)
 
 
@@ -236,7 +237,7 @@ def _stored(txn: Transaction, original: Transaction | None, cards: Mapping[Reque
     """An advice, and its upload (record types 1, 2 and 4): from what was kept of it, never a track or a PIN."""
     row, card = MATRIX[txn.kind], cards.get(txn.request_id)
     if card is None or card.number is None:
-        raise CannotEncode(f"{row.mti}: the card number of {txn.request_id} cannot be read; see the vault's data keys")
+        raise unreadable(row.mti, "the card number", txn.request_id)
     fields = {
         2: card.number,
         3: row.processing_code,
@@ -262,7 +263,7 @@ def _chip_detail(message: fx.SendChipDetail, cards: Mapping[RequestId, CardData]
     """Record types 5 and 6 (reference 1.7): what the chip said, with how it ended; 60.6 and 60.7 are left out."""
     txn, card = message.transaction, cards.get(message.transaction.request_id)
     if card is None or card.number is None:
-        raise CannotEncode(f"0320: the card number of {txn.request_id} cannot be read; see the vault's data keys")
+        raise unreadable("0320", "the card number", txn.request_id)
     options = NamedOriginal.parse(txn.options)[0]
     code = chip.code_of(message.result, message.balanced)
     fields = {
@@ -282,7 +283,7 @@ def _refund_upload(txn: Transaction, cards: Mapping[RequestId, CardData]) -> dic
     """Record type 4 (reference 1.7): the refund once more, under its own number, without tracks, PIN and MAC."""
     row, card = MATRIX[txn.kind], cards.get(txn.request_id)
     if card is None or card.number is None:
-        raise CannotEncode(f"0320: the card number of {txn.request_id} cannot be read; see the vault's data keys")
+        raise unreadable("0320", "the card number", txn.request_id)
     fields = {
         2: card.number,
         3: row.processing_code,

@@ -150,7 +150,7 @@ def test_d21_items_that_the_host_refuses_are_set_aside_and_named(staged: MakeSta
         assert [item["fate"] for item in shown["items"]] == ["set_aside"] * 8 + ["uploaded"]
         assert {one["why"] for one in shown["suspects"]} == {"set_aside"}
         events = [event["text"] for event in shown["events"] if event["kind"] == "upload_set_aside"]
-        assert events == ["1 item(s) set aside: the host refused them with 96"] * 8  # together four times, then alone
+        assert events == ["1 item(s) set aside, the host refused them with 96"] * 8  # together four times, then alone
 
     faults = (
         {"mti": "0200", "amount": "7.77", "do": "answer_code", "code": "51"},
