@@ -112,7 +112,8 @@ class HostAnswer(Quiet, frozen=True):
     answer (UnionPay header digit 6; "0": nothing), and `wants` says it in words (empty: nothing). `icc` is
     what the issuer says to the chip as it came: it goes to the terminal with this answer, and is kept nowhere.
     `wants_function`: the dialect's name for the management message with which that is done. `block` and `parameters`
-    are what the answer to such a message brings (management.py), the first as it came, the second read.
+    are what the answer to such a message brings (management.py), the first as it came, the second read;
+    `block_trouble`: why it cannot be read.
     """
 
     kind: ExchangeKind
@@ -134,3 +135,4 @@ class HostAnswer(Quiet, frozen=True):
     wants_function: str = ""
     block: str = ""
     parameters: Mapping[str, str] | None = None
+    block_trouble: str = ""

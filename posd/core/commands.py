@@ -6,7 +6,7 @@ What ends or decides something, with money at stake, goes over proposals.weigh; 
 from functools import partial
 from typing import assert_never
 
-from posd.core import advices, batch_number, limits, proposals, refunds, restored, reversals, settlement
+from posd.core import advices, batch_number, limits, management, proposals, refunds, restored, reversals, settlement
 from posd.core import events as e
 from posd.core import records as r
 from posd.core.draft import Draft
@@ -23,6 +23,8 @@ def obey(draft: Draft, event: e.Command) -> None:
     match event:
         case e.SettleNow():
             outcome = _settle_now(draft, event)
+        case e.DownloadNow():
+            outcome = Outcome(*management.person_wants(draft, event))
         case e.RetryReversals():
             outcome = Outcome(True, reversals.retry(draft, event))
         case e.RetryAdvices():

@@ -124,7 +124,7 @@ def _take(draft: Draft, event: e.Event) -> None:
             commands.obey(draft, event)
         case e.ApproveSettlement() | e.DecideSettlement() | e.SetBatchNumber() | e.RetryAdvices() | e.ResolveAdvice():
             commands.obey(draft, event)
-        case e.AdmitAfterRestore() | e.ResolveGap():
+        case e.AdmitAfterRestore() | e.ResolveGap() | e.DownloadNow():
             commands.obey(draft, event)
         case _:
             _terminal_asked(draft, event)

@@ -377,8 +377,17 @@ class SetBatchNumber(Struct, frozen=True):
     who: Who | None = None
 
 
+class DownloadNow(Struct, frozen=True):
+    """A person wants the host's parameters asked for now."""
+
+    command_id: str
+    by: str
+    who: Who | None = None
+
+
 Command = (
     SettleNow
+    | DownloadNow
     | RetryReversals
     | ResolveReversal
     | RetryAdvices
@@ -419,6 +428,7 @@ Event = (
     | NumbersDue
     | KeysDestroyed
     | SettleNow
+    | DownloadNow
     | RetryReversals
     | ResolveReversal
     | RetryAdvices

@@ -1,7 +1,9 @@
 """Downloads and status: what the host asks of a terminal beside its answers, and what the terminal asks itself.
 
-- The host may ask us to download parameters or to tell our status (reference 1.1, header digit 6): remembered, done
-  when no customer waits, once. Its answer is recorded; one that fails is alerted and dropped: the host asks again.
+- The host may ask us to download parameters or to tell our status (reference 1.1, header digit 6), and a person may:
+  remembered, done when no customer waits, once. Its answer is recorded. One that fails, or whose answer cannot be read,
+  is alerted, shown, and asked again with growing gaps until it is answered: what the host thinks to have told us would
+  be lost otherwise.
 - What a terminal asks for itself (parameters, keys of card organisations, parameters for chips) goes on to the host as
   it is, with our number and batch, and the answer goes back as it is: nothing of it is ours to understand.
 - None of these messages carries a MAC. Parameters change how posd works only where the configuration says so, and only
@@ -16,9 +18,15 @@ from posd.core import records as r
 from posd.core.answers import AnswerClass, ExchangeKind, HostAnswer
 from posd.core.draft import Draft
 from posd.core.effects import ManagementResult, Refusal, SendManagement, ToTerminal
-from posd.core.events import TerminalManagement
-from posd.core.rules import Rules
+from posd.core.events import DownloadNow, TerminalManagement
+from posd.core.rules import Gaps, Rules
 from posd.core.state import State
+
+MANAGE = "manage"
+"""The agenda's name for the next attempt of what is wanted."""
+
+RETRY = Gaps(60.0, 3600.0)
+"""Between two attempts: no money hangs on it."""
 
 TIMEOUT, RESEND, OFFLINE_MAX = "timeout_s", "resend_times", "offline_max"
 TIP_ALLOWED, TIP_PERCENT = "tip_allowed", "tip_percent"
@@ -48,14 +56,25 @@ def expire(draft: Draft, wait_s: float) -> None:
 
 
 def host_wants(draft: Draft, function: str) -> None:
-    """Remembered until it was tried once."""
+    """Remembered until it is answered."""
     if function not in draft.state.wanted:
-        draft.record(r.DownloadWanted(function))
+        draft.record(r.DownloadWanted(function, "", None))
+
+
+def person_wants(draft: Draft, event: DownloadNow) -> tuple[bool, str]:
+    """The host's parameters, now. Whether they will be asked for, and what to tell the person."""
+    function = draft.rules.download
+    if not function:
+        return False, "this acquirer has no parameters to ask for: its dialect knows only what a terminal asks itself"
+    if function not in draft.state.wanted:
+        draft.record(r.DownloadWanted(function, event.by, event.who))
+    draft.at_once(MANAGE)
+    return True, "the host is asked for its parameters"
 
 
 def pending(draft: Draft) -> bool:
     """Something of this is to be sent."""
-    return bool(draft.agenda.managements or draft.state.wanted)
+    return bool(draft.agenda.managements) or (bool(draft.state.wanted) and draft.may(MANAGE))
 
 
 def send_next(draft: Draft) -> None:
@@ -76,15 +95,31 @@ def answered(draft: Draft, answer: HostAnswer) -> None:
     """The host's answer: back to the terminal as it is, or ours to record."""
     draft.end_exchange()
     code, reply_to = answer.facts.code, draft.agenda.management_for
-    good = answer.answer_class is AnswerClass.APPROVE and not answer.mismatch
+    refused = "" if answer.answer_class is AnswerClass.APPROVE else f"the host answered {code}"
+    because = answer.mismatch or refused or answer.block_trouble
+    if reply_to is None and because:
+        _failed(draft, because)
+        return
     draft.record(r.ManagementEnded(code, answer.mismatch))
     if reply_to is not None:
         _tell(draft, reply_to, answer)
-    elif not good:
-        draft.alert("download_failed", because=answer.mismatch or f"the host answered {code}")
-    elif answer.parameters is not None:
+        return
+    draft.at_once(MANAGE)
+    if answer.parameters:
         draft.record(r.ParametersTold(dict(answer.parameters)))
         draft.note("parameters_told", count=len(answer.parameters))
+
+
+def _failed(draft: Draft, because: str) -> None:
+    """Ours, and of no use: alerted once for each cause, asked again later."""
+    before, function = draft.state.download_failed, draft.state.managing
+    assert function is not None, "what is in flight for nobody is ours"
+    draft.record(r.DownloadFailed(function, because))
+    gap_s = draft.back_off(MANAGE, RETRY)
+    if before is None or before.because != because:
+        draft.alert("download_failed", because=because, retry_in_s=round(gap_s))
+    else:
+        draft.note("download_failed", because=because, retry_in_s=round(gap_s))
 
 
 def _tell(draft: Draft, reply_to: str, answer: HostAnswer) -> None:
@@ -100,11 +135,12 @@ def lost(draft: Draft, because: str) -> None:
     draft.end_exchange()
     reply_to = draft.agenda.management_for
     draft.agenda = replace(draft.agenda, management_for=None)
+    if draft.state.managing is not None:
+        _failed(draft, because)
+        return
     draft.record(r.ManagementEnded("", because))
-    if reply_to is not None:
+    if reply_to is not None:  # a restart has forgotten who asked
         draft.refuse(reply_to, Refusal.OUTCOME_UNKNOWN, because)
-    else:
-        draft.alert("download_failed", because=because)
 
 
 def cannot_encode(draft: Draft, because: str) -> None:

@@ -163,4 +163,6 @@ def _held_back(draft: Draft) -> list[str]:
         held.append(session.ECHO)
     if state.session.renewal_wanted:
         held.append(session.SIGN_IN)
+    if state.wanted:
+        held.append(management.MANAGE)
     return held

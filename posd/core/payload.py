@@ -16,7 +16,7 @@ from posd.core.state import State
 from posd.core.station import StationRecord
 from posd.errors import StorageFailed
 
-FOLD_VERSION = 28
+FOLD_VERSION = 29
 """Goes up whenever `fold.apply` or the shape of the state changes: older snapshots are then not used (D33)."""
 
 VERSIONS: dict[str, int] = {
@@ -39,6 +39,7 @@ VERSIONS: dict[str, int] = {
     "gap_resolved": 2,
     "batch_number_set": 2,
     "advice_refused": 2,
+    "download_wanted": 2,
     "upload_set_aside": 2,
 }
 """Record name -> version, for those that are not at version 1."""
@@ -82,6 +83,7 @@ UPCASTS: dict[tuple[str, int], Callable[[dict[str, Any]], dict[str, Any]]] = {
     ("batch_number_set", 1): lambda old: _of_nobody_known(old),
     ("reversal_owed", 1): lambda old: {**old, "icc": ""},
     ("reversal_stuck", 1): lambda old: {**old, "because": ""},
+    ("download_wanted", 1): lambda old: _of_nobody_known({**old, "by": ""}),
     ("upload_set_aside", 1): lambda old: {**old, "because": ""},
 }
 """(record name, version) -> the payload of the next version."""

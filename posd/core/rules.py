@@ -202,6 +202,8 @@ class Rules(Struct, frozen=True):
     unmaced_decline: UnmacedDecline = UnmacedDecline.ACCEPT
     partial_approval: bool = False
     refund_repeat: bool = False
+    download: str = ""
+    """The function with which the host's parameters are asked for; empty: this dialect has none (management.py)."""
     parameters_applied: bool = False
     """What the host's parameters say of waiting and repeating is what posd goes by (management.py)."""
     reversal_success_codes: frozenset[str] = frozenset({"00", "12", "25"})

@@ -368,6 +368,15 @@ class LastClose(Struct, frozen=True):
     judged_ms: int = 0
 
 
+class DownloadFailure(Struct, frozen=True):
+    """What the host wants asked, or a person, and could not be had yet; `times` in a row."""
+
+    function: str
+    because: str
+    at_ms: int
+    times: int
+
+
 class TerminalUpload(Struct, frozen=True):
     """The terminal's own close of one of its batches: our word on each group, and what it has uploaded (D25)."""
 
@@ -429,6 +438,7 @@ class State(Struct, frozen=True):
     managing: str | None = None
     parameters: dict[str, str] = field(default_factory=dict)
     parameters_at_ms: int | None = None
+    download_failed: DownloadFailure | None = None
     last_close: LastClose | None = None
     out_of_balance: LastClose | None = None
     """The newest close whose totals did not agree, until one after it is agreed."""
@@ -455,11 +465,11 @@ class State(Struct, frozen=True):
         owed = {of for of, reversal in self.reversals.items() if reversal.status in UNENDED}
         for advice in self.advices.values():
             if not self.is_over(advice):
-                owed |= self._with_what_it_names(advice.request_id)
+                owed |= self.named_by(advice.request_id)
         return owed | {txn.request_id for txn in self.in_doubt()}
 
-    def _with_what_it_names(self, of: RequestId | None) -> set[RequestId]:
-        """An advice, and what it adjusts down to the first: its next attempt has to name that."""
+    def named_by(self, of: RequestId | None) -> set[RequestId]:
+        """A request, and what it refers to down to the first: an advice names that at each attempt."""
         named = set[RequestId]()
         while of is not None and (txn := self.find(of)) is not None:
             named.add(of)

@@ -29,6 +29,7 @@ def rules_of(settings: Settings, terminal: TerminalSettings, profile: Profile) -
         unmaced_decline=UnmacedDecline(host.unmaced_decline),
         partial_approval=host.partial_approval == "accept",
         refund_repeat=host.refund_repeat == "once",
+        download=profile.download,
         parameters_applied=host.parameters == "apply",
         sign_off_after_close=host.sign_off_after_close == "yes",
         reversal_success_codes=frozenset(host.reversal_success_codes),

@@ -114,7 +114,8 @@ class Profile(Protocol):
     """A dialect, configured for one acquirer.
 
     `codes`: field 39. `has_keys`: a sign-in brings working keys. `tells_batch`: requests of a terminal name its batch.
-    `has_invoices`: each transaction has an invoice number.
+    `has_invoices`: each transaction has an invoice number. `download`: the management message with which the host's
+    parameters are asked for; empty: there is none.
     """
 
     kinds: Mapping[TxnKind, KindRules]
@@ -125,6 +126,7 @@ class Profile(Protocol):
     tells_batch: bool
     has_invoices: bool
     upload_records_max: int
+    download: str
 
     def arrive(self, frame: bytes) -> Arrived:
         """Read a frame (without length) of either side. Raises MalformedMessage."""

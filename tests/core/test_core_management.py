@@ -19,6 +19,7 @@ from tests.core.playbook import (
     alerted,
     answered,
     balanced,
+    done,
     not_alerted,
     not_recorded,
     not_told,
@@ -81,19 +82,80 @@ def test_it_is_asked_for_once_however_often_the_host_asks() -> None:
     play >> sale(3) >> asks() << sent(MANAGEMENT)
 
 
-def test_one_that_fails_is_alerted_and_in_nobodys_way() -> None:
-    for failed in (answered("96"), answered("00", mismatch="field 11 is not that of the request")):
-        play = wanted() >> failed << alerted("download_failed") << not_recorded(r.ParametersTold)
-        play >> sale(2) << sent(TRANSACTION)
+FAILED = {
+    "refused": answered("96"),
+    "mismatch": answered("00", mismatch="field 11 is not that of the request"),
+    "unreadable": answered("00", block_trouble="its parameters cannot be read: field 62: offset 0"),
+}
+
+
+@pytest.mark.parametrize("how", FAILED)
+def test_one_that_fails_is_alerted_shown_and_in_nobodys_way(how: str) -> None:
+    play = wanted() >> FAILED[how] << alerted("download_failed") << not_recorded(r.ParametersTold)
+    play << recorded(r.DownloadFailed, function=DOWNLOAD) << quiet
+    play >> sale(2) << sent(TRANSACTION) >> answered() << quiet
+    assert play.state.download_failed is not None
+    assert (play.state.wanted, play.state.download_failed.times) == ((DOWNLOAD,), 1)
+
+
+def test_one_without_an_answer_has_failed() -> None:
     play = wanted()
     play.wait(31)
     play << alerted("download_failed")
-    assert play.state.wanted == ()
+    assert play.state.download_failed is not None
+
+
+def test_what_failed_is_asked_again_until_it_is_answered() -> None:
+    """With growing gaps, and said once: nobody reads the same alert every hour."""
+    play = wanted() >> FAILED["unreadable"]
+    for times in range(2, 6):
+        play.until_sent(MANAGEMENT) >> FAILED["unreadable"] << not_alerted
+        assert play.state.download_failed is not None
+        assert play.state.download_failed.times == times
+    play.until_sent(MANAGEMENT) >> FAILED["refused"] << alerted("download_failed")
+    began_s = play.mono
+    play.until_sent(MANAGEMENT) >> answered("00", parameters=TOLD) << recorded(r.ParametersTold)
+    assert play.mono - began_s <= 3600
+    assert (play.state.wanted, play.state.download_failed) == ((), None)
+    play.wait(7200) << quiet
+
+
+def test_an_answer_without_parameters_forgets_none() -> None:
+    play = wanted() >> answered("00", parameters=TOLD)
+    play.wait(3700)
+    play >> sale(2) >> asks() << sent(MANAGEMENT)
+    play >> answered("00", parameters={}) << not_recorded(r.ParametersTold)
+    assert (play.state.parameters, play.state.wanted) == (TOLD, ())
 
 
 def test_a_kill_amid_a_download_is_a_failed_one() -> None:
     play = wanted().killed() << alerted("download_failed")
-    assert (play.state.wanted, play.state.exchange) == ((), None)
+    assert (play.state.wanted, play.state.exchange) == ((DOWNLOAD,), None)
+    play >> e.LinkUp()
+    play.until_sent(MANAGEMENT)
+
+
+# --- what a person wants ---------------------------------------------------------------------------------------------
+
+ASKS = e.DownloadNow("command", "Li Wei")
+
+
+def test_a_person_has_the_parameters_asked_for_now() -> None:
+    play = ready(rules(download=DOWNLOAD)) >> ASKS << done() << sent(MANAGEMENT, function=DOWNLOAD)
+    play << recorded(r.DownloadWanted, function=DOWNLOAD, by="Li Wei")
+    play >> FAILED["refused"] << quiet
+    play >> ASKS << done() << sent(MANAGEMENT) << not_recorded(r.DownloadWanted)  # before its gap is over
+    play >> answered("00", parameters=TOLD) << recorded(r.ParametersTold)
+
+
+def test_without_a_line_it_waits() -> None:
+    play = ready(rules(download=DOWNLOAD)) >> e.LinkDown("cut") >> ASKS << done() << quiet
+    play >> e.LinkUp()
+    play.until_sent(MANAGEMENT)
+
+
+def test_a_dialect_without_downloads_says_so() -> None:
+    ready() >> ASKS << done(ok=False) << quiet << not_recorded(r.DownloadWanted)
 
 
 def test_what_was_wanted_and_not_sent_yet_survives_a_kill() -> None:

@@ -36,6 +36,7 @@ GOLDEN_FILES = (
     "retention.v1.jsonl",
     "batch_number.v1.jsonl",
     "people.v1.jsonl",
+    "doubts.v1.jsonl",
 )
 
 FOLDED = (
@@ -48,6 +49,7 @@ FOLDED = (
     "not_sent.v1",
     "totals_not_sent.v1",
     "batch_number.v1",
+    "doubts.v1",
     "management.v1",
     "restored.v1",
     "retention.v1",

@@ -73,3 +73,63 @@ def test_a_terminals_own_downloads_reach_the_host_and_come_back(staged: MakeStag
         assert stage.differences() == []
 
     play(staged(parameters=PARAMETERS), story)
+
+
+UNREADABLE = {
+    "mti": "0800",
+    "code60": "360",
+    "do": "replace_fields",
+    "fields": {"62": b"99xx".hex().upper()},
+    "times": 1,
+}
+
+
+async def download(stage: Stage) -> dict[str, Any]:
+    return await asyncio.to_thread(call, stage.folder / "control.sock", "terminal.download", {"tid": TID})
+
+
+def test_a_block_that_cannot_be_read_is_alerted_shown_and_asked_again(staged: MakeStage) -> None:
+    async def story(stage: Stage) -> None:
+        await stage.start()
+        assert (await stage.sale("1.00"))["outcome"] == "approved"
+        await stage.until(lambda: stage.state().download_failed)
+        (alert,) = stage.alerts("download_failed")
+        assert "field 62" in alert["because"]
+        view = await shown(stage)
+        assert (view["parameters"], view["download_failed"]["times"]) == ({}, 1)
+        assert view["download_failed"]["next_try_at"] is not None
+        said = await download(stage)  # a person need not wait for the next try
+        assert (said["outcome"], said["parameters"]["merchant_name"]) == ("done", "小店")
+        view = await shown(stage)
+        assert (view["download_failed"], view["parameters"]["offline_max"]) == (None, "02")
+        assert conformance(stage) == []
+
+    asks = {"mti": "0200", "do": "header_digit", "digit": 1}
+    play(staged(faults=(asks, UNREADABLE), parameters=PARAMETERS), story)
+
+
+def test_a_person_asks_for_the_parameters(staged: MakeStage) -> None:
+    async def story(stage: Stage) -> None:
+        await stage.start()
+        said = await download(stage)
+        assert (said["good"], said["outcome"], said["parameters"]["resend_times"]) == (True, "done", "1")
+        (row,) = stage.rig.records("download_wanted")
+        assert '"by":' in row.payload
+        stage.hang_up()
+        stage.cut()
+        await stage.until(lambda: not stage.daemon.link_up)
+        waits = await download(stage)
+        assert (waits["good"], waits["outcome"]) == (False, "waits")
+        assert "the line to the host is down" in waits["text"]
+
+    play(staged(parameters=PARAMETERS), story)
+
+
+def test_a_host_that_does_not_answer_a_download_is_told_of(staged: MakeStage) -> None:
+    async def story(stage: Stage) -> None:
+        await stage.start()
+        said = await download(stage)
+        assert (said["good"], said["outcome"], said["failed"]["times"]) == (False, "failed", 1)
+        assert "posd asks again" in said["text"]
+
+    play(staged(faults=({"mti": "0800", "code60": "360", "do": "lose_answer"},)), story)

@@ -13,6 +13,7 @@ from posd.core.state import CloseOutcome, ReversalStatus, TxnStatus
 from posd.daemon.control.peer import Peer
 from posd.daemon.control.server import ControlFailed, Request
 from posd.daemon.control.verbs import Control
+from posd.values import Tid
 from simulators.fields import mask_pan
 from simulators.terminal.core import CardInHand, Sent
 from tests.daemon.nac_stage import CARD, EXPIRY, OTHER, TID, NacStage, stage
@@ -407,3 +408,13 @@ def test_d11_a_reversal_that_the_host_contradicts_blocks_until_a_person_ends_it(
 
     refused = {"do": "refuse", "mti": "0400", "code": "25"}
     play(nac(faults=(refused,), change={"host": {"reversal_success_codes": ["00", "12", "25"]}}), story)
+
+
+def test_posd_itself_has_no_parameters_to_ask_for(nac: Any) -> None:
+    async def story(shop: NacStage) -> None:
+        await shop.start()
+        done = await shop.daemon.lanes[Tid(TID)].command(e.DownloadNow("d", "Li Wei"))
+        assert not done.ok
+        assert "its dialect knows only what a terminal asks itself" in done.text
+
+    play(nac(nac={"parameters": "TIMEOUT=30;RETRY=3"}), story)

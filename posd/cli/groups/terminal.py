@@ -6,12 +6,24 @@ import typer
 
 from posd.cli.options import DEFAULT, By, Config, Json
 
-group = typer.Typer(help="One terminal: its batch number. 终端", rich_markup_mode=None)
+group = typer.Typer(help="One terminal: its batch number, its parameters. 终端", rich_markup_mode=None)
 
 
-@group.callback()
-def _terminal() -> None:
-    """So that `batch` stays a command of its own while it is the only one."""
+@group.command("download", epilog="Example: posd terminal download 10000001 --json")
+def terminal_download(
+    tid: Annotated[str, typer.Argument(metavar="TID", show_default=False)],
+    config: Config = DEFAULT,
+    by: By = None,
+    as_json: Json = False,
+) -> int:
+    """Ask the host for the terminal's parameters now. 参数下载
+
+    What it tells is shown and kept (posd status --tid TID); host.parameters says whether posd goes by it. Exit status 1
+    when the host has not told it (yet): posd asks again by itself. Refused where the dialect has none (profile: nac).
+    """
+    from posd.cli.terminal import download_command
+
+    return download_command(config, tid, by, as_json)
 
 
 @group.command(

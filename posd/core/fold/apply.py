@@ -25,6 +25,7 @@ from posd.core.state import (
     TOMBSTONES_MAX,
     Batch,
     ChipEnd,
+    DownloadFailure,
     Exchange,
     Session,
     SettlementPhase,
@@ -64,7 +65,7 @@ def apply(state: State, record: r.Record, at_ms: int) -> State:
             return apply_refund(state, record, at_ms)
         case r.EchoStarted():
             return replace(state, exchange=Exchange(ExchangeKind.ECHO, None, at_ms))
-        case r.DownloadWanted() | r.ManagementStarted() | r.ManagementEnded() | r.ParametersTold():
+        case r.DownloadWanted() | r.DownloadFailed() | r.ManagementStarted() | r.ManagementEnded() | r.ParametersTold():
             return _management(state, record, at_ms)
         case r.SignOffStarted():
             exchange = Exchange(ExchangeKind.SIGN_OFF, record.stan, at_ms)
@@ -92,7 +93,7 @@ def apply(state: State, record: r.Record, at_ms: int) -> State:
 
 def _management(
     state: State,
-    record: r.DownloadWanted | r.ManagementStarted | r.ManagementEnded | r.ParametersTold,
+    record: r.DownloadWanted | r.DownloadFailed | r.ManagementStarted | r.ManagementEnded | r.ParametersTold,
     at_ms: int,
 ) -> State:
     match record:
@@ -105,7 +106,14 @@ def _management(
         case r.ManagementEnded():
             ended = state.managing or (state.wanted[0] if state.exchange is None and state.wanted else None)
             left = tuple(one for one in state.wanted if one != ended)
-            return replace(state, exchange=None, wanted=left, managing=None)
+            failed = state.download_failed
+            failed = None if failed is not None and failed.function == ended else failed
+            return replace(state, exchange=None, wanted=left, managing=None, download_failed=failed)
+        case r.DownloadFailed():
+            before = state.download_failed
+            times = before.times if before is not None and before.function == record.function else 0
+            failed = DownloadFailure(record.function, record.because, at_ms, times + 1)
+            return replace(state, exchange=None, managing=None, download_failed=failed)
         case r.ParametersTold():
             return replace(state, parameters=record.parameters, parameters_at_ms=at_ms)
         case _:

@@ -108,6 +108,9 @@ from posd.core.records.reversals import (
     ReversalUnanswered as ReversalUnanswered,
 )
 from posd.core.records.session import (
+    DownloadFailed as DownloadFailed,
+)
+from posd.core.records.session import (
     DownloadWanted as DownloadWanted,
 )
 from posd.core.records.session import (
@@ -281,6 +284,7 @@ Record = (
     | SignOffStarted
     | SignOffEnded
     | DownloadWanted
+    | DownloadFailed
     | ManagementStarted
     | ManagementEnded
     | ParametersTold

@@ -2,7 +2,7 @@
 
 from msgspec import Struct
 
-from posd.values import BatchNumber, Stan, Tid
+from posd.values import BatchNumber, Stan, Tid, Who
 
 
 class LaneOpened(Struct, frozen=True):
@@ -67,9 +67,11 @@ class SignOffEnded(Struct, frozen=True):
 
 
 class DownloadWanted(Struct, frozen=True):
-    """The host asks for a management message beside an answer (reference 1.1, header digit 6)."""
+    """The host asks for a management message beside an answer (reference 1.1, header digit 6), or a person does."""
 
     function: str
+    by: str
+    who: Who | None
 
 
 class ManagementStarted(Struct, frozen=True):
@@ -84,6 +86,13 @@ class ManagementEnded(Struct, frozen=True):
     """It was answered with this code, or was not (empty)."""
 
     code: str
+    because: str
+
+
+class DownloadFailed(Struct, frozen=True):
+    """What we asked with this function was not answered so that it can be used: it is asked again, later."""
+
+    function: str
     because: str
 
 

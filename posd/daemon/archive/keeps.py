@@ -7,7 +7,7 @@ is not over stays whole, however old it is. It must never let anything go becaus
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from posd.core.state import WANT_SOMEBODY, SettlementPhase, State
+from posd.core.state import SettlementPhase, State
 from posd.values import RequestId, Tid
 
 
@@ -35,11 +35,10 @@ def keeps(state: State, configured: bool = True) -> Iterator[Keep]:
         yield Keep(tid, txn.request_id, "it is of the last closed batch")
     for reversal in state.unended_reversals():
         yield Keep(tid, reversal.request_id, "its reversal is owed")
-    for advice in [advice for advice in state.advices.values() if advice.status in WANT_SOMEBODY]:
+    for advice in [advice for advice in state.advices.values() if not state.is_over(advice)]:
         yield Keep(tid, advice.request_id, "its advice is not over")
-        about = state.find(advice.request_id)
-        if about is not None and about.original is not None:
-            yield Keep(tid, about.original, "an advice about it is not over")
+        for of in state.named_by(advice.request_id) - {advice.request_id}:
+            yield Keep(tid, of, "an advice about it is not over")
     for txn in state.in_doubt():
         yield Keep(tid, txn.request_id, "it is a refund in doubt")
     for of in state.unconfirmed:

@@ -25,6 +25,7 @@ COMMANDS: Mapping[str, Mapping[str, type]] = {
     "gap.resolve": {"tid": str, "by": str, "reason": str},
     "settle.approve": {"tid": str, "batch": int, "up_to": str, "by": str, "reason": str},
     "journal.archive": {"before": str, "by": str},
+    "terminal.download": {"tid": str, "by": str},
     "terminal.batch": {"tid": str, "number": int, "by": str, "reason": str},
     "proposals.withdraw": {"id": str, "by": str, "reason": str},
 }

@@ -1,7 +1,7 @@
 """The verbs that change something: a wish becomes an event in the inbox of a lane, under the client's id (D36).
 
-It must never change a state itself, and the leaving of a client must never cancel what was begun: `settle` only
-watches. Beside the name that was typed always stands who this machine knows to have asked.
+It must never change a state itself, and the leaving of a client must never cancel what was begun: `settle` and
+`terminal.download` only watch. Beside the name that was typed always stands who this machine knows to have asked.
 """
 
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -17,6 +17,7 @@ from posd.daemon.control.arguments import COMMANDS, a_batch_number, amount, who,
 from posd.daemon.control.server import ControlFailed, Reply
 from posd.daemon.control.sight import Sight
 from posd.daemon.log import log
+from posd.daemon.shown.download_view import watch_download
 from posd.daemon.shown.questions import Seen, checked, chosen, find_one, find_proposal
 from posd.daemon.shown.views import View, reversal_view
 from posd.daemon.shown.watch import Watched, watch
@@ -44,7 +45,7 @@ class Commands:
         self._sight, self._access = sight, access
 
     async def do(self, wish: Wish) -> View:
-        """Every one but `settle`. Raises ConfigError, ControlFailed."""
+        """Every one but those that are watched. Raises ConfigError, ControlFailed."""
         given = checked(wish.verb, wish.args, COMMANDS[wish.verb])
         match wish.verb:
             case "reversals.retry":
@@ -203,6 +204,18 @@ class Commands:
             done = await runner.command(e.SettleNow(f"{wish.id}:{tid}", by, wish.who))
             watched.append(Watched(before, done, partial(self._sight.look, runner), runner.wait_change))
         async for reply in watch(watched):
+            yield reply
+
+    async def download(self, wish: Wish) -> AsyncIterator[Reply]:
+        """A person has the host asked for a terminal's parameters, and sees what comes of it."""
+        given = checked(wish.verb, wish.args, COMMANDS[wish.verb])
+        by, tid = self.by(wish, given, decides=False), _named_terminal(wish.verb, given)
+        ((found, _),) = chosen(self._sight.everything(), tid)
+        runner = self._sight.daemon.lanes[found]
+        before = runner.lane.engine.state
+        said = await self._command(found, e.DownloadNow(f"{wish.id}:{found}", by, wish.who))
+        _log("download_wanted", wish, said, tid=found, by=by)
+        async for reply in watch_download(before, partial(self._sight.look, runner), runner.wait_change):
             yield reply
 
     def by(self, wish: Wish, given: Given, *, decides: bool = True) -> str:

@@ -39,5 +39,6 @@ ROLE_OF: Mapping[str, Role] = {
     "gap.admit": Role.APPROVE,
     "gap.resolve": Role.APPROVE,
     "terminal.batch": Role.APPROVE,
+    "terminal.download": Role.OPERATE,
 }
 """Verb -> role. Reading views; what only hurries what is owed anyhow operates; a word that ends or decides approves."""

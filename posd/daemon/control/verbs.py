@@ -55,6 +55,9 @@ class Control(Sight):
             case "journal.archive":
                 async for reply in self._archive(wish):
                     yield reply
+            case "terminal.download":
+                async for reply in self._commands.download(wish):
+                    yield reply
             case "settle":
                 async for reply in self._commands.settle(wish):
                     yield reply

@@ -260,3 +260,8 @@ def _session(view: View) -> Iterable[View]:
     elif not view["signed_in"]:
         why = view["signed_out_because"]
         yield finding_of("signed_out", NOTE, f"not signed in: {why}", "posd signs in by itself", why=why)
+    if failed := view["download_failed"]:
+        why = failed["because"]
+        text = f"the host's parameters could not be had ({failed['times']} time(s)): {why}"
+        to_do = f"posd asks again by itself; to ask at once: posd terminal download {view['tid']}"
+        yield finding_of("download_failed", NOTE, text, to_do, why=why, count=failed["times"])

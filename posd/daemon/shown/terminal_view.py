@@ -14,6 +14,7 @@ from posd.core.schedule import next_due_ms
 from posd.core.state import NOT_TAKEN, AdviceStatus, LastClose, ReversalStatus, SettlementPhase, State
 from posd.core.totals import counts, totals_of
 from posd.daemon.shown import words
+from posd.daemon.shown.download_view import failure_view, parameters_view
 from posd.daemon.shown.gap_view import gap_view
 from posd.daemon.shown.lately import Alerted
 from posd.daemon.shown.proposal_views import proposal_views
@@ -72,7 +73,8 @@ def terminal_view(state: State, around: Around) -> View:
         "scripts_not_told": [txn.request_id for txn in chips.unreported(state)],
         "refunds_in_doubt": [txn.request_id for txn in state.in_doubt()],
         "proposals": proposal_views(state, around),
-        "parameters": {"told_at": around.when(state.parameters_at_ms), **state.parameters} if state.parameters else {},
+        "parameters": parameters_view(state, around),
+        "download_failed": failure_view(state, around),
         "restore_gap": gap_view(state, around),
         "settlement": settlement_view(state, around),
         "last_close": close_view(state.last_close, around) if state.last_close else None,

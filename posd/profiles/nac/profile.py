@@ -39,6 +39,7 @@ class Nac:
     tells_batch = False
     has_invoices = True
     upload_records_max = 1
+    download = ""
 
     def __init__(self, knobs: Knobs, difference: Difference = NO_DIFFERENCE) -> None:
         self.knobs, self._difference = knobs, difference

@@ -37,6 +37,7 @@ from posd.profiles.unionpay.data import (
 from posd.profiles.unionpay.seal import Keying, mac_is_good, mak_of
 from posd.values import BatchNumber, Rrn, Stan
 
+OK = "00"
 SCRIPT_ANSWER = "0630"
 
 RESULTS = {1: GroupResult.BALANCED, 2: GroupResult.UNBALANCED}
@@ -77,6 +78,7 @@ def read_answer(
     code = message.get(39) or ""
     keys, trouble = _keys(message, terminal, keying) if kind is ExchangeKind.SIGN_IN else (None, "")
     answer_class = _class_of(kind, code, codes)
+    told, trouble_of_block = _parameters(message) if kind is ExchangeKind.MANAGEMENT and code == OK else (None, "")
     attention = arrived.envelope.header.hex()[5:6] or "0"
     return HostAnswer(
         kind=kind,
@@ -97,18 +99,19 @@ def read_answer(
         icc=message.get(55) or "",
         wants_function=WANTED_FUNCTIONS.get(attention, ""),
         block=(message.get(62) or "") if kind is ExchangeKind.MANAGEMENT else "",
-        parameters=_parameters(message) if kind is ExchangeKind.MANAGEMENT else None,
+        parameters=told,
+        block_trouble=trouble_of_block,
     )
 
 
-def _parameters(message: Message) -> Mapping[str, str] | None:
-    """What the answer to a parameter download tells; of another, or one that cannot be read, nothing."""
+def _parameters(message: Message) -> tuple[Mapping[str, str] | None, str]:
+    """What the answer to a parameter download tells, or why it cannot be read; of another, nothing."""
     if (message.get(60) or "")[8:11] != PARAMETERS[5:]:
-        return None
+        return None, ""
     try:
-        return parameters.read(bytes.fromhex(message.get(62) or ""))
-    except MalformedMessage:
-        return None
+        return parameters.read(bytes.fromhex(message.get(62) or "")), ""
+    except MalformedMessage as error:
+        return None, f"its parameters cannot be read: {error}"
 
 
 def _class_of(kind: ExchangeKind, code: str, codes: Mapping[str, Code]) -> AnswerClass:

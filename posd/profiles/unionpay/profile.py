@@ -24,6 +24,7 @@ from posd.profiles.unionpay.data import (
     MAC_COVERED,
     MAGNETIC_RECORDS_MAX,
     NO_SECURITY_CONTROL,
+    PARAMETERS,
     REFUSALS,
     REVERSAL_REASONS,
 )
@@ -69,6 +70,7 @@ class UnionPay:
     tells_batch = True
     has_invoices = False
     upload_records_max = MAGNETIC_RECORDS_MAX
+    download = PARAMETERS
 
     def __init__(self, knobs: Knobs, difference: Difference = NO_DIFFERENCE) -> None:
         self.knobs, self._difference = knobs, difference
