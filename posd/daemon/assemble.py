@@ -53,6 +53,7 @@ from posd.daemon.rules import rules_of
 from posd.daemon.runner import LaneRunner, StationRunner
 from posd.daemon.snapshots import keep_removed_near
 from posd.daemon.station_lane import StationLane
+from posd.daemon.undumped import never_dump
 from posd.errors import ConfigError, KeyTrouble, PosdError
 from posd.journal.opening import open_store
 from posd.journal.sqlite import SqliteStore
@@ -84,6 +85,7 @@ FILES_BESIDE_CONNECTIONS = 256
 def run(config_path: Path) -> int:
     """`posd run`: the daemon until it is told to stop. Returns the exit status."""
     try:
+        never_dump()
         settings, document = load_document(config_path)
         problems = check_environment(settings, document)
         if problems:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from posd.__main__ import main
-from posd.cli.doctor.machine import clock
+from posd.cli.doctor.machine import clock, swap
 from posd.cli.doctor.words import CHECKS, TEXTS, TO_DO
 from tests.daemon.stage import TID, TMK, configuration, free_port, merged, write_configuration, write_keys
 from tests.transport.pki import DAY, Pki
@@ -49,7 +49,7 @@ def test_a_machine_on_which_nothing_runs_yet(look: Look) -> None:
     status, findings = look()
     assert status == 1
     wrong = {one["code"] for one in findings if one["level"] in ("warning", "alert")}
-    assert wrong - {"clock_free", "no_unit"} == {"daemon_not_started"}
+    assert wrong - {"clock_free", "no_unit", "swap_on"} == {"daemon_not_started"}
     assert only(findings, "route_reachable")["facts"]["ms"] >= 0
     assert only(findings, "keys_good")["facts"]["count"] == 2
 
@@ -143,3 +143,18 @@ def test_each_code_is_complete() -> None:
     assert set(TO_DO) <= set(TEXTS)
     for english, chinese in (*TEXTS.values(), *TO_DO.values(), *CHECKS.values()):
         assert set(re.findall(r"{\w+", english)) == set(re.findall(r"{\w+", chinese))
+
+
+@pytest.mark.parametrize(
+    ("areas", "unit", "code"),
+    [
+        ("", {}, "swap_none"),
+        ("/dev/sda2 partition 1048572 0 -2\n", {}, "swap_on"),
+        ("/dev/sda2 partition 1048572 0 -2\n", {"MemorySwapMax": "infinity"}, "swap_on"),
+        ("/swapfile file 1048572 0 -2\n", {"MemorySwapMax": "0"}, "swap_kept_off"),
+    ],
+)
+def test_d29_swap_that_could_hold_card_numbers(tmp_path: Path, areas: str, unit: dict[str, str], code: str) -> None:
+    (tmp_path / "swaps").write_text(f"Filename Type Size Used Priority\n{areas}")
+    assert [found.code for found in swap(unit, tmp_path / "swaps")] == [code]
+    assert list(swap(unit, tmp_path / "absent")) == []

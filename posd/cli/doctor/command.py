@@ -84,6 +84,7 @@ def _look(config: Path, lang: Lang) -> Iterator[Found]:
     said, trouble = _asked(settings, place.unit if unit.get("LoadState") == "loaded" else "")
     running = said is not None and bool(said["posd"]["running"])
     yield from machine.service(place, unit, running)
+    yield from machine.swap(unit)
     yield from trouble
     yield from _certificates(settings, said if running else None, lang)
     held = _held(settings) if running else []

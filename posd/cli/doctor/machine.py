@@ -30,7 +30,16 @@ ROOM = 4
 MIB = 1024 * 1024
 OPEN_TO_OTHERS = 0o077
 COMMAND_LIMIT_S = 20.0
-PROPERTIES = ("LoadState", "UnitFileState", "ActiveState", "NRestarts", "NeedDaemonReload", "WatchdogUSec", "User")
+PROPERTIES = (
+    "LoadState",
+    "UnitFileState",
+    "ActiveState",
+    "NRestarts",
+    "NeedDaemonReload",
+    "WatchdogUSec",
+    "User",
+    "MemorySwapMax",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,6 +205,20 @@ def _hardening(place: Place, unit: dict[str, str]) -> Iterator[Found]:
         yield Found("hardening", WARNING, "hardening_weak", facts)
     else:
         yield Found("hardening", GOOD, "hardening_good", facts)
+
+
+def swap(unit: dict[str, str], swaps: Path = Path("/proc/swaps")) -> Iterator[Found]:
+    """What is in memory stays in memory: a page that is swapped out holds what no file of posd's ever does (D29)."""
+    try:
+        areas = [line.split()[0] for line in swaps.read_text().splitlines()[1:] if line.strip()]
+    except OSError:
+        return
+    if not areas:
+        yield Found("swap", GOOD, "swap_none")
+    elif unit.get("MemorySwapMax") == "0":
+        yield Found("swap", GOOD, "swap_kept_off")
+    else:
+        yield Found("swap", WARNING, "swap_on", {"areas": ", ".join(areas)})
 
 
 def _said(*words: str) -> str:

@@ -17,6 +17,7 @@ CHECKS: Mapping[str, tuple[str, str]] = {
     "machine": ("machine", "本机"),
     "service": ("service", "服务"),
     "hardening": ("hardening", "加固"),
+    "swap": ("swap", "交换区"),
     "certificates": ("certificates", "证书"),
     "routes": ("routes", "线路"),
     "answer": ("last answer", "最近应答"),
@@ -56,6 +57,12 @@ TEXTS: Mapping[str, tuple[str, str]] = {
     "backup_unproven": ("the last proof found: {why}", "最近一次校验发现：{why}"),
     "machine_bad": ("{why}", "{why}"),
     "machine_good": ("folders, certificates and devices are as they should be", "目录、证书、设备正常"),
+    "swap_none": ("this machine has none", "本机未启用"),
+    "swap_kept_off": ("it is on, and posd is kept off it", "已启用，但 posd 不使用"),
+    "swap_on": (
+        "it is on ({areas}) and posd may be swapped out: card numbers and keys would lie there",
+        "已启用（{areas}），posd 的内存可能被换出：卡号与密钥会留在其中",
+    ),
     "service_good": ("{unit} runs, and will after a boot", "{unit} 运行中，开机自动启动"),
     "service_not_enabled": ("{unit} runs, but not after the next boot", "{unit} 运行中，但开机不会自动启动"),
     "service_restarted": (
@@ -111,6 +118,10 @@ TO_DO: Mapping[str, tuple[str, str]] = {
     "clock_unknown": ("look at it from the machine itself, as root: timedatectl", "请以 root 在本机查看：timedatectl"),
     "disk_low": ("make room, or put state_dir on a larger disk", "清理磁盘，或将 state_dir 移至更大的磁盘"),
     "disk_full": ("make room now; journal.free_bytes_min says how much", "请立即清理磁盘；见 journal.free_bytes_min"),
+    "swap_on": (
+        "run posd by the unit that ships (MemorySwapMax=0, needs cgroup 2), or turn it off: swapoff -a",
+        "请使用随附的服务单元（MemorySwapMax=0，需 cgroup 2），或关闭交换区：swapoff -a",
+    ),
     "disk_unseen": ("run doctor as root, or as the service's user", "请以 root 或服务用户运行 doctor"),
     "sqlite_old": ("/opt/posd/bin/pip install --upgrade apsw", "/opt/posd/bin/pip install --upgrade apsw"),
     "backup_none": (
