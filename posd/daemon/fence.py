@@ -4,6 +4,7 @@ A bug that one terminal's bytes can reach must not stop the others, nor come aga
 restart: that terminal is fenced, the rest goes on. What is no bug is not caught: StorageFailed ends the process (P3).
 """
 
+from posd.daemon.logmask import mask_foreign, one_line
 from posd.errors import CannotEncode, KeyTrouble, MalformedMessage
 
 BUGS = (
@@ -22,6 +23,7 @@ BUGS = (
 
 
 def because(error: Exception) -> str:
-    """Why a fence stands, safe to show: only our own assertions are known to say nothing of a card."""
+    """Why a fence stands, safe to show: only our own assertions are meant to say nothing of a card, and are masked."""
     kind = type(error).__name__
-    return str(error) or kind if isinstance(error, AssertionError) else f"unexpected {kind}"
+    said = one_line(mask_foreign(str(error))) if isinstance(error, AssertionError) else f"unexpected {kind}"
+    return said or kind

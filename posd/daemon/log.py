@@ -23,7 +23,7 @@ import structlog.dev  # noqa: E402
 if _hidden:
     del sys.modules[_UNWANTED]
 
-from posd.daemon.logmask import mask_text, mask_value  # noqa: E402
+from posd.daemon.logmask import mask_foreign, mask_value  # noqa: E402
 
 Format = Literal["json", "console"]
 Level = Literal["debug", "info", "warning", "error"]
@@ -126,7 +126,7 @@ def _exception_text(error: object) -> str | None:
         error = error[1]
     if not isinstance(error, BaseException):
         return None
-    return mask_text("".join(traceback.format_exception(error))).rstrip()
+    return mask_foreign("".join(traceback.format_exception(error))).rstrip()
 
 
 class _FromLibraries(logging.Handler):

@@ -37,6 +37,9 @@ Shown = str | int | float | bool | None | list["Shown"] | dict[str, "Shown"]
 _TRACK_2 = re.compile(r"[0-9]{12,19} ?[=D] ?[0-9]{3,}[0-9=DF]*", re.IGNORECASE)
 _TRACK_1 = re.compile(r"[0-9]{12,19} ?\^[^^]*\^[^\s?]*")
 _DIGIT_RUN = re.compile(r"[0-9](?:[ -]?[0-9]){12,}")
+_HEX = re.compile(r"[0-9A-F]{16,}")
+"""As binary fields stand in a message: a PIN block, a chip's data, a key. Ids of posd's own are in small letters."""
+_HEX_OF_ANY_KIND = re.compile(r"[0-9A-Fa-f]{14,}")
 _BYTES_SHOWN = re.compile(r"""\bb(?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")|bytearray\([^)]*\)""")
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _LINE_BREAK = re.compile(r"[\n\t\u2028\u2029]")
@@ -58,8 +61,10 @@ def mask_value(value: object, name: str = "", depth: int = 0) -> Shown:
             return one_line(mask_text(value))
         case Guarded() | PurePath() | date() | time() | timedelta():
             return one_line(mask_text(str(value)))
-        case PosdError() | BaseException():
+        case PosdError():
             return one_line(mask_text(_exception_line(value)))
+        case BaseException():
+            return one_line(mask_foreign(_exception_line(value)))
         case bytes() | bytearray() | memoryview():
             return f"<{len(value)} bytes>"
         case _ if depth >= DEPTH_MAX:
@@ -73,14 +78,18 @@ def mask_value(value: object, name: str = "", depth: int = 0) -> Shown:
             return f"<{type(value).__name__}>"
 
 
-def mask_text(text: str) -> str:
-    """`text` without card numbers, tracks and the contents of bytes; control characters are written out."""
+def mask_text(text: str, binary: re.Pattern[str] = _HEX) -> str:
+    """`text` without card numbers, tracks and the contents of bytes; control characters are written out.
+
+    `binary`: what is taken for the hexadecimal of something that nobody may see.
+    """
     if len(text) > TEXT_CHARACTERS_MAX:
         # cut at a place that leaves no half of a number behind
         text = re.sub(r"[0-9=D -]*\Z", "", text[:TEXT_CHARACTERS_MAX]) + "…"
     text = _BYTES_SHOWN.sub("<bytes>", text)
     text = _TRACK_1.sub("<track>", text)
     text = _TRACK_2.sub("<track>", text)
+    text = binary.sub(_mask_hex, text)
     text = _DIGIT_RUN.sub(_mask_run, text)
     return _CONTROL.sub(_written_out, text)
 
@@ -103,6 +112,15 @@ def looks_like_card(digits: str) -> bool:
     doubled = [int(digit) * 2 for digit in digits[-2::-2]]
     total = sum(int(digit) for digit in digits[::-2]) + sum(number - 9 if number > 9 else number for number in doubled)
     return total % 10 == 0
+
+
+def mask_foreign(text: str) -> str:
+    """The text of an error that is none of posd's own, or of a traceback: nobody vouches for what stands in it."""
+    return mask_text(text, _HEX_OF_ANY_KIND)
+
+
+def _mask_hex(match: re.Match[str]) -> str:
+    return match[0] if match[0].isdigit() else f"<{len(match[0])} hexadecimal digits>"
 
 
 def _mask_run(match: re.Match[str]) -> str:

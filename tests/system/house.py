@@ -46,13 +46,21 @@ class House:
     host: subprocess.Popen[bytes] | None = None
     notices: list[str] = field(default_factory=list)
 
+    @property
+    def keys(self) -> Path:
+        """Where the clear keys lie: beside everything else, unless a test wants to search that."""
+        return self.folder
+
     def open(self) -> None:
-        write_keys(self.folder, self.tids)
+        write_keys(self.keys, self.tids)
         self.ear = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self.ear.bind(str(self.folder / "notify"))
         self.door_port = free_port()
         self._start_host()
         self.settings = merged(configuration(self.folder, self.host_port, self.door_port, self.tids), self.change)
+        self.settings["machine_key_file"] = str(self.keys / "machine.key")
+        for terminal in self.settings["terminals"]:
+            terminal["tmk_file"] = str(self.keys / f"{terminal['tid']}.tmk")
         if self.scheme:
             self.settings["host"]["address"] = f"{self.scheme}://localhost:{self.host_port}/webtrans"
         self.config = write_configuration(self.folder, self.settings)
@@ -191,7 +199,7 @@ class House:
                 await asyncio.sleep(0.1)
 
     def chain_findings(self) -> list[str]:
-        chain_key = load_machine_key(self.folder / "machine.key").derive("chain")
+        chain_key = load_machine_key(self.keys / "machine.key").derive("chain")
         return [str(finding) for finding in verify(self.folder / "state" / "journal", chain_key).findings]
 
     def canary_in(self) -> list[str]:

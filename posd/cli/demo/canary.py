@@ -4,6 +4,7 @@ Everything secret of a demo is known here, because all of it was made up: card n
 as they crossed the wire, master and working keys. A finding names the canary and the file, never the value.
 """
 
+from base64 import b64encode
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -57,10 +58,23 @@ def _of_generation(generation: int, keys: WorkingKeys, cards: Sequence[DemoCard]
 
 
 def digits_canary(name: str, digits: str) -> Canary:
-    """Digits as text, as the hexadecimal of that text, as BCD from either nibble."""
+    """Digits as text of one or two bytes a character, its hexadecimal and base64, as BCD from either nibble, and that
+    with its nibbles the other way round (as SIM cards have it)."""
     text = digits.encode()
-    hexadecimal = text.hex().encode()
-    return Canary(name, (text, hexadecimal, hexadecimal.upper(), _bcd(digits), _bcd(digits[1:])))
+    packed = (_bcd(digits), _bcd(digits[1:]))
+    forms = (*_texts(text), digits.encode("utf-16-le"), *packed, *map(_swapped, packed), *_base64(packed[0]))
+    return Canary(name, forms)
+
+
+def bytes_canary(name: str, secret: bytes) -> Canary:
+    """Bytes as they are, their hexadecimal text in both cases, base64, and as Python or JSON lists them."""
+    listed = ", ".join(map(str, secret))
+    lists = (listed.encode(), listed.replace(" ", "").encode(), repr(secret)[2:-1].encode())
+    return Canary(name, (*_texts(secret), _swapped(secret), *lists))
+
+
+def _texts(secret: bytes) -> tuple[bytes, ...]:
+    return (secret, secret.hex().encode(), secret.hex().upper().encode(), *_base64(secret))
 
 
 def _bcd(digits: str) -> bytes:
@@ -68,9 +82,18 @@ def _bcd(digits: str) -> bytes:
     return bytes.fromhex(digits[: len(digits) // 2 * 2])
 
 
-def bytes_canary(name: str, secret: bytes) -> Canary:
-    """Bytes as they are, and their hexadecimal text in both cases."""
-    return Canary(name, (secret, secret.hex().encode(), secret.hex().upper().encode()))
+def _swapped(packed: bytes) -> bytes:
+    return bytes((byte & 0x0F) << 4 | byte >> 4 for byte in packed)
+
+
+def _base64(secret: bytes) -> tuple[bytes, ...]:
+    """The part of it that is the same whatever stands before and behind, at each of the three places in a group."""
+    found = []
+    for before in range(3):
+        whole = b64encode(bytes(before) + secret)
+        first, last = -(-before * 8 // 6), (before + len(secret)) * 8 // 6
+        found.append(whole[first:last])
+    return tuple(found)
 
 
 def search(folder: Path, secrets: Sequence[Canary], without: Sequence[Path] = ()) -> Searched:

@@ -13,6 +13,7 @@ from typing import Any
 
 from posd.core.state import UNENDED, Advice, Reversal, State, Transaction, TxnStatus
 from posd.daemon.links.route_choice import Health
+from posd.daemon.logmask import mask_text
 from posd.daemon.shown import views
 from posd.daemon.shown.advice_views import advice_view
 from posd.daemon.shown.certificate_view import OF_THE_LINE
@@ -81,7 +82,8 @@ def checked(verb: str, args: Mapping[str, Any], known: Mapping[str, type]) -> Ma
 
 
 def shown(text: str) -> str:
-    """A given text, safe to repeat in an error."""
+    """A given text, safe to repeat in an error: a person may give a card number for a name."""
+    text = mask_text(text)
     return repr(text if len(text) <= SHOWN_CHARACTERS_MAX else text[:SHOWN_CHARACTERS_MAX] + "…")
 
 
