@@ -265,7 +265,7 @@ TO_DO: Mapping[str, str] = {
     "door_full": "请查明占用连接的设备，或调大 {setting}.connections_max 后重启 posd",
     "door_was_full": "请查明占用连接的设备，或调大 {setting}.connections_max 后重启 posd",
     "door_unproven": "若是本店终端，请检查其证书；否则请查明谁能访问该端口",
-    "keys_wrong": "请与收单行核对该终端的 TMK（tmk_file）、host.sign_in 和 host.mak，更正后重启 posd",
+    "keys_wrong": "请与收单行核对该终端的 TMK（posd keys list）、host.sign_in 和 host.mak，更正后重启 posd",
     "request_key_reused": "每笔交易须用新的请求号（或流水号），请联系收银机维护方",
     "answered_from_a_closed_batch": "若本意是新交易，则并未成交：请检查终端的流水号",
     "batch_number_was_closed_by_us": "请向收单行确认主机当前批次；已结算批次见 posd settle --show",

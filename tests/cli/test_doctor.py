@@ -13,7 +13,12 @@ import pytest
 from posd.__main__ import main
 from posd.cli.doctor.machine import clock, swap
 from posd.cli.doctor.words import CHECKS, TEXTS, TO_DO
-from tests.daemon.stage import TID, TMK, configuration, free_port, merged, write_configuration, write_keys
+from posd.config import load
+from posd.config.keyhome import key_store
+from posd.security.keys import DES
+from posd.security.keystore import NewTmk
+from posd.security.machine import load_machine_key
+from tests.daemon.stage import MID, TID, TMK, configuration, free_port, merged, write_configuration, write_keys
 from tests.transport.pki import DAY, Pki
 
 Look = Callable[..., tuple[int, list[dict[str, Any]]]]
@@ -92,6 +97,31 @@ def test_a_key_that_others_can_read(look: Look, tmp_path: Path) -> None:
     found = only(look()[1], "key_bad")
     assert (found["level"], found["to_do"]) == ("alert", f"run: chmod 600 {tmp_path / f'{TID}.tmk'}")
     assert TMK not in json.dumps(found)
+
+
+def test_keys_that_are_worth_a_word(look: Look, tmp_path: Path) -> None:
+    _, findings = look()
+    assert only(findings, "key_plain")["level"] == "note"
+    os.utime(tmp_path / "machine.key", (0, 0))
+    (tmp_path / "machine.key.new").write_bytes(load_machine_key(tmp_path / "machine.key").successor().text())
+    (tmp_path / "machine.key.new").chmod(0o600)
+    _, findings = look()
+    assert only(findings, "machine_key_old")["to_do"] == "posd keys rotate --by NAME"
+    assert only(findings, "rotation_unfinished")["level"] == "warning"
+
+
+def test_a_tmk_that_is_missing_open_to_others_or_old(look: Look, tmp_path: Path) -> None:
+    change = {"terminals": [{"tid": TID, "mid": MID}]}
+    found = only(look(**change)[1], "key_bad")
+    assert (found["level"], found["to_do"]) == ("alert", f"run: posd keys load --tid {TID}")
+    settings = load(tmp_path / "posd.yaml")
+    key, new = bytes.fromhex(TMK), 1_000_000_000_000
+    store = key_store(settings, load_machine_key(settings.machine_key_file))
+    store.add(NewTmk(TID, 0, key, DES, ("Li Na", "Wang Wei"), new))
+    assert only(look(**change)[1], "tmk_old")["facts"]["tid"] == TID
+    (sealed,) = (settings.state_dir / "tmk").iterdir()
+    sealed.chmod(0o644)
+    assert only(look(**change)[1], "key_bad")["to_do"] == f"run: chmod 600 {sealed}"
 
 
 def test_a_key_that_belongs_to_somebody_else(look: Look, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from tests.system.shop import POSD, Shop, commands_of_the_readme, split
 
 pytestmark = pytest.mark.system
 
+SEALED = "/var/lib/posd/tmk/10000001.0.tmk"
 STRANGERS = ("nobody", "posd")
 NEVER_SYNCED = """[Unit]
 DefaultDependencies=no
@@ -85,15 +86,14 @@ def test_the_doctor_finds_nothing_and_then_what_is_wrong(shop: Shop) -> None:
     }
     assert healthy <= found
     shop.box.shell(
-        "chmod 640 /etc/posd/keys/10000001.tmk; chown nobody /etc/posd/keys/machine.key; systemctl stop posd; "
-        "chmod 755 /var/lib/posd"
+        f"chmod 640 {SEALED}; chown nobody /etc/posd/keys/machine.key; systemctl stop posd; chmod 755 /var/lib/posd"
     )
     try:
         wrong, found = codes()
         assert wrong == {"key_bad", "key_of_another", "daemon_down", "state_open"}
         assert "route_reachable" in found
     finally:
-        shop.box.shell("chmod 600 /etc/posd/keys/*; chown root /etc/posd/keys/*; chmod 700 /var/lib/posd")
+        shop.box.shell(f"chmod 600 /etc/posd/keys/* {SEALED}; chown root /etc/posd/keys/*; chmod 700 /var/lib/posd")
     shop.drop_in(
         "weak",
         "[Service]\nNoNewPrivileges=no\nProtectSystem=no\nProtectHome=no\nSystemCallFilter=\n"
@@ -229,16 +229,49 @@ def test_a_storm_of_kills_stays_within_its_limits_and_never_ends_posd(shop: Shop
 
 def test_keys_are_readable_nowhere_but_in_the_service(shop: Shop) -> None:
     pid = shop.box.pid()
-    files = "/etc/posd/keys/machine.key /etc/posd/keys/10000001.tmk"
+    files = "/etc/posd/keys/machine.key"
     copies = "/run/credentials/posd.service/keys_machine.key"
     assert shop.box.typed(f"cat {files} {copies}", user="nobody").stdout == ""
     assert shop.box.typed(f"cat {files}", user="posd").stdout == ""
     assert shop.box.typed(f"touch {copies}", user="posd").returncode != 0
     seen = shop.box.shell(f"tr '\\0' '\\n' < /proc/{pid}/environ; tr '\\0' ' ' < /proc/{pid}/cmdline")
     secrets = [line for line in shop.box.shell(f"cat {files}").split() if line]
-    assert TMK in secrets
+    assert secrets
+    assert TMK not in shop.box.shell(f"cat {SEALED}").upper()
+    assert shop.box.typed(f"cat {SEALED}", user="nobody").stdout == ""
     assert [secret for secret in secrets if secret in seen] == []
     assert [secret for secret in secrets if secret in shop.box.shell("journalctl --quiet --unit=posd")] == []
+
+
+def test_the_machine_key_is_rotated_while_the_service_goes_on(shop: Shop) -> None:
+    """By root, who owns the file; the service gets the new key by its socket, and as a credential at its next start."""
+    pid, before = shop.box.pid(), shop.box.shell("cat /etc/posd/keys/machine.key")
+    said = shop.box.shell("posd keys rotate --by 'Li Na'")
+    assert "was replaced by" in said
+    assert shop.box.pid() == pid
+    shop.sold("3.50")
+    assert shop.box.shell("ls /etc/posd/keys").split() == ["machine.key"]
+    assert shop.box.shell("cat /etc/posd/keys/machine.key") != before
+    shop.box.shell("systemctl restart posd; posd journal verify")
+    shop.sold("3.51")
+    assert "Li Na" in shop.box.shell("posd journal show --limit 1000 --json")
+    owners = set(shop.box.shell("stat -c %U:%a /var/lib/posd/tmk/* /var/lib/posd/keys/*").split())
+    assert owners == {"posd:600"}
+    assert shop.differences() == []
+
+
+def test_a_tmk_is_loaded_beside_a_stopped_service_and_belongs_to_it(shop: Shop) -> None:
+    shop.box.shell(
+        "systemctl stop posd; umask 077; echo 0123456789ABCDEFFEDCBA9876543210 > /root/a; "
+        "echo 1A2A4C4C5E5E707083A2B5C4D5E6F701 > /root/b"
+    )
+    load = "posd keys load --tid 10000001 --index 1 --component-file /root/a --by 'Li Na' --component-file /root/b"
+    assert "check value 15BEB577" in shop.box.shell(f"{load} --by 'Wang Wei' --check-value 15BEB5")
+    assert shop.box.shell("stat -c %U:%a /var/lib/posd/tmk/10000001.1.tmk").strip() == "posd:600"
+    shop.box.shell("systemctl start posd")
+    shop.box.until(shop.box.is_ready, "posd to be ready")
+    assert "15BEB577" in shop.box.shell("posd keys list")
+    shop.box.shell("posd keys remove --tid 10000001 --index 1 --by 'Li Na' --reason 'a try'")
 
 
 def test_sealed_keys_need_no_clear_ones(shop: Shop) -> None:
@@ -246,13 +279,13 @@ def test_sealed_keys_need_no_clear_ones(shop: Shop) -> None:
     seal = "systemd-creds encrypt --with-key=host --name=keys_$key /etc/posd/keys/$key /etc/posd/sealed/$key"
     try:
         shop.box.shell(
-            f"mkdir -m 700 /etc/posd/sealed; for key in machine.key 10000001.tmk; do {seal}; done; "
+            f"mkdir -m 700 /etc/posd/sealed; for key in machine.key; do {seal}; done; "
             "mv /etc/posd/keys /root/keys; "
             "cp /usr/src/posd/systemd/posd-sealed-keys.conf /run/systemd/system/posd.service.d/; "
             "systemctl daemon-reload; systemctl restart posd"
         )
         shop.sold("4.00")
-        assert TMK not in shop.box.shell("cat /etc/posd/sealed/*")
+        assert shop.box.typed("posd keys rotate --by 'Li Na'").returncode == 2
     finally:
         shop.box.shell(
             "mv /root/keys /etc/posd/keys; rm -r /etc/posd/sealed "

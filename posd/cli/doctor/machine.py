@@ -1,8 +1,7 @@
-"""`posd doctor`: the machine that posd runs on: clock, disk, engine, keys, folders, service. It changes nothing."""
+"""`posd doctor`: the machine that posd runs on: clock, disk, engine, folders, service. It changes nothing."""
 
 import json
 import os
-import pwd
 import re
 import shutil
 import subprocess
@@ -14,13 +13,11 @@ from typing import Any
 import apsw
 
 from posd.cli.setup.place import Place
-from posd.config.machine import check_environment
 from posd.daemon.clock import synchronised
 from posd.errors import ConfigError
 from posd.journal.connect import require_engine
 from posd.journal.room import free_bytes
 from posd.settings import Settings
-from posd.yamlmarks import Document
 
 GOOD, NOTE, WARNING, ALERT = "good", "note", "warning", "alert"
 EXPOSURE_MAX = 1.5
@@ -87,51 +84,6 @@ def engine() -> Iterator[Found]:
         yield Found("sqlite", ALERT, "sqlite_old", {"why": error})
     else:
         yield Found("sqlite", GOOD, "sqlite_good", {"version": apsw.sqlite_lib_version()})
-
-
-def keys_and_folders(settings: Settings, document: Document, service_user: str) -> Iterator[Found]:
-    """That keys open, that they are nobody else's, and what else of the settings this machine lacks."""
-    files = _secrets(settings)
-    if os.geteuid() != 0 and any(not os.access(file, os.R_OK) for file in files):
-        yield Found("keys", NOTE, "keys_unseen")
-        return
-    problems = check_environment(settings, document)
-    of_keys = [problem for problem in problems if problem.path.endswith(("_key_file", "tmk_file", "token_file"))]
-    of_owners = [found for file in files if (found := _owner(file, service_user)) is not None]
-    for problem in of_keys:
-        yield Found("keys", ALERT, "key_bad", {"why": problem.what, "remedy": problem.hint})
-    yield from of_owners
-    if not of_keys and not of_owners:
-        yield Found("keys", GOOD, "keys_good", {"count": len(files)})
-    others = [problem for problem in problems if problem not in of_keys]
-    for problem in others:
-        yield Found("machine", ALERT, "machine_bad", {"why": problem.what, "remedy": problem.hint})
-    if not others:
-        yield Found("machine", GOOD, "machine_good")
-
-
-def _secrets(settings: Settings) -> list[Path]:
-    tmks = [terminal.tmk_file for terminal in settings.terminals]
-    return [file for file in (settings.machine_key_file, *tmks, settings.till.token_file) if file is not None]
-
-
-def _owner(file: Path, service_user: str) -> Found | None:
-    """Whoever owns a key can replace it: root, the service, or who runs posd without one."""
-    try:
-        uid = file.stat().st_uid
-    except OSError:
-        return None  # said already
-    name = _name(uid)
-    if uid in (0, os.geteuid()) or name == service_user:
-        return None
-    return Found("keys", ALERT, "key_of_another", {"file": file, "owner": name})
-
-
-def _name(uid: int) -> str:
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return f"user id {uid}"
 
 
 def state(settings: Settings) -> Iterator[Found]:

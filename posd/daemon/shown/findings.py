@@ -255,7 +255,9 @@ def _session(view: View) -> Iterable[View]:
     elif not view["signed_in"] and about_keys(view["signed_out_because"]):
         why = view["signed_out_because"]
         text = f"the keys do not fit the host's, nothing is sold until they do: {why}"
-        to_do = "compare the TMK (tmk_file), host.sign_in and host.mak with the acquirer; mend it, then restart posd"
+        to_do = (
+            "compare the TMK (posd keys list), host.sign_in and host.mak with the acquirer; mend it, then restart posd"
+        )
         yield finding_of("keys_wrong", ALERT, text, to_do, why=why)
     elif not view["signed_in"]:
         why = view["signed_out_because"]
