@@ -88,6 +88,9 @@ class Who(Struct, frozen=True):
         return f"{self.user}, uid {self.uid}" if self.user else self.name
 
 
+NOBODY_KNOWN = Who()
+
+
 class Now(Struct, frozen=True):
     """The two clocks at one moment, read by daemon/clock.py alone (house rule 3).
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from posd.cli.try_start import start_problems
 from posd.config import load_document
+from posd.config.access import problems_of_names
 from posd.config.machine import check_environment
 from posd.yamlmarks import ConfigProblems, Problem
 
@@ -39,4 +40,5 @@ def _problems(path: Path) -> list[Problem]:
         settings, document = load_document(path)
     except ConfigProblems as error:
         return list(error.problems)
-    return sorted({*check_environment(settings, document), *start_problems(settings, document)})
+    names = problems_of_names(settings, document)
+    return sorted({*check_environment(settings, document), *start_problems(settings, document), *names})

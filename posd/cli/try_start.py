@@ -71,8 +71,7 @@ def _rights(settings: Settings, user: User, config: Path) -> Iterator[Found]:
     ]
     if settings.host.profile_file is not None:
         readable.append((("host", "profile_file"), settings.host.profile_file))
-    if settings.till.token_file is not None:
-        readable.append((("till", "token_file"), settings.till.token_file))
+    readable += [(("till", "token_file"), file) for _, file, _ in settings.till.every_token]
     for place, file in readable:
         if file.exists() and not _may(file, user, os.R_OK):
             hint = f"run: chown {user.name} {file}"

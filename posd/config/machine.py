@@ -17,7 +17,7 @@ from posd.security.mac import ALGORITHMS
 from posd.security.machine import MachineKey, load_machine_keys
 from posd.security.plainkeys import load_tmk
 from posd.security.secretfile import read_private
-from posd.security.token import load_token
+from posd.security.token import load_tokens
 from posd.settings import KeySettings, Settings, TerminalSettings
 from posd.yamlmarks import Document, Place, Problem, shown_path
 
@@ -39,11 +39,10 @@ def check_environment(settings: Settings, document: Document | None = None) -> l
     found += [(("control_socket",), *problem) for problem in _folder_problem(settings.control_socket.parent)]
     if settings.till.socket is not None:
         found += [(("till", "socket"), *problem) for problem in _folder_problem(settings.till.socket.parent)]
-    if settings.till.token_file is not None:
-        try:
-            load_token(settings.till.token_file)
-        except ConfigError as error:
-            found.append((("till", "token_file"), *_parts(error)))
+    try:
+        load_tokens(settings.till.every_token)
+    except ConfigError as error:
+        found.append((("till", "tokens" if settings.till.tokens else "token_file"), *_parts(error)))
     found += _device_problems(settings)
     if document is None:
         return [Problem("", 0, 0, shown_path(place), what, hint) for place, what, hint in found]

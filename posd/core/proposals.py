@@ -20,7 +20,7 @@ from posd.core.draft import Draft
 from posd.core.fold.proposals import key_of
 from posd.core.proposed import Deed, Proposal, ProposalEnd
 from posd.core.state import UNDELIVERED, UNENDED, AdviceStatus, SettlementPhase, State, TxnStatus
-from posd.values import RequestId, Who, format_amount
+from posd.values import NOBODY_KNOWN, RequestId, Who, format_amount
 
 RESOLVABLE_ADVICES = UNDELIVERED | {AdviceStatus.REFUSED}
 
@@ -76,8 +76,8 @@ def weigh(draft: Draft, decision: Decision) -> Outcome:
 
 
 def _second(draft: Draft, standing: Proposal, decision: Decision) -> Outcome:
-    first = standing.who or Who()
-    if first.is_same(decision.who or Who()):
+    first = standing.who or NOBODY_KNOWN
+    if first.is_same(decision.who or NOBODY_KNOWN):
         return Outcome(False, f"you said so already, as {first}; another person has to, under a user of their own")
     if standing.choice != decision.choice:
         differs = f"{standing.by} ({first}) said {standing.choice!r}; agree on one answer"

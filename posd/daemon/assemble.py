@@ -18,6 +18,7 @@ from pathlib import Path
 
 from posd.addresses import Address, AnyAddress, SerialAddress, TlsAddress
 from posd.config import load_document
+from posd.config.access import unknown_names
 from posd.config.keyhome import key_store, tmk_of
 from posd.config.machine import check_environment
 from posd.core.engine import Engine
@@ -222,14 +223,17 @@ def _assemble(
     zone = settings.schedule_of(settings.terminals[0]).zone
     daemon.archivist = Archivist(store, writer, table.lanes, clock, zone)
     access = Access(settings.access, table.tell_station)
+    for place, one in unknown_names(settings):
+        alert("access_unknown", role=str(place[1]), who=str(one), to_do="correct it, or make it, then reload posd")
     control = Control(daemon, access, KeyVerbs(settings, custody, rotating), daemon.archivist)
     daemon.control = ControlServer(settings.control_socket, control.handle, control.verbs)
     if settings.till.is_on:
         from posd.daemon.till.service import TillService  # h11 and its like are for those who have tills (D38)
 
-        daemon.till = exits.till = TillService(settings, table, control, digest_key, writer.head_sequence, clock.now)
+        seen = (control, digest_key, writer.head_sequence, clock.now)
+        daemon.till = exits.till = TillService(settings, table, *seen, table.tell_station)
     if config_path is not None:
-        renewal = Renewal(profile, table, link, doors, daemon)
+        renewal = Renewal(profile, table, link, doors, access, daemon)
         daemon.reload = Reload(config_path, daemon, renewal.prepare)
     return daemon
 

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from posd.addresses import TlsAddress
+from posd.daemon.control.access import Access, rights_of
 from posd.daemon.doors.all_doors import Doors
 from posd.daemon.links.linking import way_of
 from posd.daemon.links.routes import Routes
@@ -16,7 +17,7 @@ from posd.daemon.log import set_level
 from posd.daemon.router import Lanes
 from posd.daemon.rules import rules_of
 from posd.profiles.contract import Profile
-from posd.security.token import Token, load_token
+from posd.security.token import Token, load_tokens
 from posd.settings import DoorTlsSettings, Settings
 from posd.values import Now, Tid
 
@@ -28,7 +29,7 @@ class Clock(Protocol):
 class Till(Protocol):
     """The doors for tills (daemon/till/service.py)."""
 
-    def renew(self, token: Token | None) -> None: ...
+    def renew(self, tokens: tuple[Token, ...]) -> None: ...
 
 
 class Owner(Protocol):
@@ -44,8 +45,11 @@ class Owner(Protocol):
 class Renewal:
     """Of one daemon."""
 
-    def __init__(self, profile: Profile, table: Lanes, link: Routes, doors: Doors, owner: Owner) -> None:
+    def __init__(
+        self, profile: Profile, table: Lanes, link: Routes, doors: Doors, access: Access, owner: Owner
+    ) -> None:
         self._profile, self._table, self._link, self._doors, self._owner = profile, table, link, doors, owner
+        self._access = access
 
     def prepare(self, settings: Settings) -> Callable[[], None]:
         """Everything that these settings need. Raises ConfigError for a file that cannot be used."""
@@ -53,7 +57,8 @@ class Renewal:
         ways = [way_of(settings.host, route, self._owner.clock.now) for route in settings.host.every_route()]
         spoken = any(isinstance(address, TlsAddress) for address in settings.door.listen)
         context = door_context(settings.door.tls) if spoken else None
-        token = load_token(settings.till.token_file) if settings.till.token_file is not None else None
+        tokens = load_tokens(settings.till.every_token)
+        rights = rights_of(settings.access)
 
         def apply() -> None:
             set_level(settings.log.level)
@@ -63,7 +68,8 @@ class Renewal:
             if context is not None:
                 self._doors.encrypt(context, self._owner.clock.now)
             if self._owner.till is not None:
-                self._owner.till.renew(token)
+                self._owner.till.renew(tokens)
+            self._access.renew(rights)
             self._owner.take(settings)
 
         return apply

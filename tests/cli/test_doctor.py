@@ -2,6 +2,7 @@
 
 import json
 import os
+import pwd
 import re
 import socket
 from collections.abc import Callable, Iterator
@@ -188,3 +189,33 @@ def test_d29_swap_that_could_hold_card_numbers(tmp_path: Path, areas: str, unit:
     (tmp_path / "swaps").write_text(f"Filename Type Size Used Priority\n{areas}")
     assert [found.code for found in swap(unit, tmp_path / "swaps")] == [code]
     assert list(swap(unit, tmp_path / "absent")) == []
+
+
+def test_who_may_do_what(look: Look) -> None:
+    assert only(look()[1], "access_unset")["level"] == "note"
+    status, findings = look(access={"approve": ["user:no-such-user"]})
+    assert only(findings, "access_unknown")["facts"] == {"one": "user:no-such-user", "role": "approve"}
+    assert status == 1
+    assert only(look(access={"approve": ["user:0"]})[1], "access_good")
+
+
+def test_a_door_for_tills_that_is_open_to_a_network(look: Look, tmp_path: Path) -> None:
+    token = tmp_path / "till.token"
+    token.touch(mode=0o600)
+    token.write_text("0123456789abcdef" * 2)
+    listen = f"0.0.0.0:{free_port()}"
+    words = {"open_to_network": "yes, behind our own TLS proxy", "token_file": str(token)}
+    status, findings = look(till={"listen": listen, **words})
+    assert status == 1
+    assert only(findings, "till_open")["facts"] == {"listen": listen}
+
+
+def test_a_person_with_a_role_whom_the_socket_keeps_out(look: Look, tmp_path: Path) -> None:
+    """Mode 0660: who is not of its group never gets so far as to be asked who they are."""
+    other = next(one for one in pwd.getpwall() if one.pw_uid not in (0, os.geteuid()))
+    with socket.socket(socket.AF_UNIX) as control:
+        control.bind(str(tmp_path / "control.sock"))
+        os.chown(tmp_path / "control.sock", -1, os.getgid())
+        findings = look(control_socket=str(tmp_path / "control.sock"), access={"approve": [f"user:{other.pw_name}"]})[1]
+    kept_out = os.getgid() not in os.getgrouplist(other.pw_name, other.pw_gid)
+    assert [one["facts"]["user"] for one in findings if one["code"] == "access_kept_out"] == [other.pw_name] * kept_out

@@ -51,6 +51,24 @@ def test_a_socket_a_port_or_both(tmp_path: Path) -> None:
         ('{listen: "192.168.1.5:7080", token_file: t}', "till.listen: can be reached from other machines"),
         ('{listen: "0.0.0.0:7080", token_file: t}', "till.listen: can be reached from other machines"),
         ('{listen: "127.0.0.1:7080"}', "till.listen: needs a token"),
+        ('{listen: "0.0.0.0:7080", token_file: t, open_to_network: yes}', "till.open_to_network"),
+        (
+            '{listen: "127.0.0.1:7080", token_file: t, open_to_network: "yes, behind our own TLS proxy"}',
+            "is of use only",
+        ),
+        ('{listen: "0.0.0.0:7080", open_to_network: "yes, behind our own TLS proxy"}', "till.listen: needs a token"),
+        ("{socket: till.sock, tokens: [{name: a, file: t}]}", "till.tokens: is of use for till.listen only"),
+        (
+            '{listen: "127.0.0.1:7080", tokens: [{name: a, file: t}, {name: a, file: u}]}',
+            "tokens[1].name: stands here twice",
+        ),
+        ('{listen: "127.0.0.1:7080", token_file: t, tokens: [{name: till, file: u}]}', "is the name of token_file's"),
+        (
+            '{listen: "127.0.0.1:7080", tokens: [{name: a, file: t}, {name: b, file: t}]}',
+            "is the file of another token",
+        ),
+        ('{listen: "127.0.0.1:7080", tokens: [{name: a, file: t, role: approve}]}', "till.tokens[0].role"),
+        ('{listen: "127.0.0.1:7080", tokens: [{name: "a b", file: t}]}', "till.tokens[0].name"),
         ("{socket: till.sock, token_file: t}", "till.token_file: is of use for till.listen only"),
         ("{socket: control.sock}", "till.socket: is the control socket"),
         ('{listen: "127.0.0.1:7000", token_file: t}', "till.listen: is the terminals' door"),
@@ -76,3 +94,20 @@ def test_the_machine_is_asked_for_the_token(tmp_path: Path) -> None:
     (tmp_path / "token").touch(mode=0o600)
     (tmp_path / "token").write_text("0123456789abcdef" * 2)
     assert not any("till" in str(problem) for problem in check_environment(settings, document))
+
+
+def test_other_machines_may_reach_it_in_the_shops_own_words_only(tmp_path: Path) -> None:
+    words = 'open_to_network: "yes, behind our own TLS proxy"'
+    till = load(written(tmp_path, f'{{listen: "0.0.0.0:7080", token_file: t, {words}}}')).till
+    assert till.on_network
+    assert not load(written(tmp_path, '{listen: "127.0.0.1:7080", token_file: t}')).till.on_network
+
+
+def test_each_till_may_have_a_token_of_its_own(tmp_path: Path) -> None:
+    tokens = "[{name: counter-1, file: a}, {name: display, file: b, role: view}]"
+    till = load(written(tmp_path, f'{{listen: "127.0.0.1:7080", token_file: t, tokens: {tokens}}}')).till
+    assert till.every_token == (
+        ("till", tmp_path / "t", "operate"),
+        ("counter-1", tmp_path / "a", "operate"),
+        ("display", tmp_path / "b", "view"),
+    )

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from posd.errors import ConfigError
-from posd.security.token import Token, load_token
+from posd.security.token import Token, load_token, load_tokens
 
 TEXT = "0123456789abcdef" * 2
 
@@ -40,3 +40,14 @@ def test_a_file_that_others_can_read_is_refused(tmp_path: Path) -> None:
 
 def test_it_is_never_shown() -> None:
     assert TEXT not in f"{Token(TEXT.encode())!r} {Token(TEXT.encode())}"
+
+
+def test_two_tills_with_one_secret_are_nobody_that_could_be_told_apart(tmp_path: Path) -> None:
+    files = []
+    for name, text in (("a", TEXT), ("b", TEXT), ("c", TEXT[::-1])):
+        (tmp_path / name).mkdir()
+        files.append((name, write(tmp_path / name, text), "view"))
+    assert [token.known.name for token in load_tokens([files[0], files[2]])] == ["a", "c"]
+    with pytest.raises(ConfigError, match="holds the same token as that of 'a'") as caught:
+        load_tokens(files[:2])
+    assert TEXT not in str(caught.value)

@@ -13,7 +13,7 @@ from pathlib import Path
 from posd.addresses import SerialAddress
 from posd.cli import exit_status
 from posd.cli.asking import open_journal
-from posd.cli.doctor import keys, machine
+from posd.cli.doctor import access, keys, machine
 from posd.cli.doctor.backups import backups
 from posd.cli.doctor.machine import ALERT, GOOD, NOTE, WARNING, Found
 from posd.cli.doctor.words import check_name, words
@@ -80,6 +80,7 @@ def _look(config: Path, lang: Lang) -> Iterator[Found]:
     yield from machine.disk(settings)
     yield from machine.state(settings)
     yield from backups(settings)
+    yield from access.roles(settings)
     yield from keys.keys_and_folders(settings, document, unit.get("User", ""))
     said, trouble = _asked(settings, place.unit if unit.get("LoadState") == "loaded" else "")
     running = said is not None and bool(said["posd"]["running"])

@@ -16,7 +16,7 @@ from posd.settings import Settings
 from posd.yamlmarks import Document
 
 DAY_MS = 24 * 3600 * 1000
-OF_KEYS = ("_key_file", "tmk_file", "token_file", "pin_file", "keys.module", ".tid")
+OF_KEYS = ("_key_file", "tmk_file", "token_file", "till.tokens", "pin_file", "keys.module", ".tid")
 """Settings that a finding about a key stands at; a TMK that is missing stands at its terminal."""
 
 MACHINE_KEY_DAYS, TMK_DAYS = 365, 3 * 365
@@ -67,7 +67,8 @@ def _name(uid: int) -> str:
 def secret_files(settings: Settings) -> list[Path]:
     """Every file that holds a secret, sealed or not."""
     plain = [terminal.tmk_file for terminal in settings.terminals]
-    named = (settings.machine_key_file, *plain, settings.keys.pin_file, settings.till.token_file)
+    tokens = [file for _, file, _ in settings.till.every_token]
+    named = (settings.machine_key_file, *plain, settings.keys.pin_file, *tokens)
     return [file for file in named if file is not None] + sealed_files(settings)
 
 

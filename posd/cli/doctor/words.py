@@ -11,6 +11,7 @@ CHECKS: Mapping[str, tuple[str, str]] = {
     "clock": ("clock", "时钟"),
     "disk": ("disk", "磁盘"),
     "sqlite": ("SQLite", "SQLite"),
+    "access": ("who may do what", "权限"),
     "keys": ("keys", "密钥"),
     "state": ("state", "状态目录"),
     "backup": ("backup", "备份"),
@@ -113,11 +114,41 @@ TEXTS: Mapping[str, tuple[str, str]] = {
     "settlement_good": ("{tid}: batch {batch:06d}, {at}", "{tid}：批次 {batch:06d}，{at}"),
     "settlement_none": ("{tid}: none yet", "{tid}：尚无结算"),
     "journal_unread": ("{why}", "{why}"),
+    "access_good": ("roles are set", "权限已设置"),
+    "access_unset": (
+        "no roles are set: whoever is in the socket's group may also approve",
+        "未设置权限：套接字所属组的成员均可批准",
+    ),
+    "access_unknown": (
+        "{one} is not of this machine: access.{role} gives it to nobody",
+        "本机没有 {one}，access.{role} 对其无效",
+    ),
+    "access_kept_out": (
+        "{user} has a role, but is not in the group {group} and cannot open the control socket",
+        "{user} 有权限，但不在 {group} 组，无法打开控制套接字",
+    ),
+    "till_open": ("other machines may reach {listen}, which is not encrypted", "其他机器可访问 {listen}，且未加密"),
     "attention_good": ("nothing needs a person", "无需人工处理"),
     "attention_wanted": ("{tid}{text}", "{tid}{text}"),
 }
 
 TO_DO: Mapping[str, tuple[str, str]] = {
+    "access_unknown": (
+        "correct access.{role}, or make it: adduser, addgroup; then reload posd",
+        "更正 access.{role}，或用 adduser、addgroup 创建，然后重载 posd",
+    ),
+    "access_kept_out": (
+        "usermod -aG {group} {user}; then a new login",
+        "usermod -aG {group} {user}，然后该用户重新打开会话",
+    ),
+    "access_unset": (
+        "name the people who answer for the money in access.approve",
+        "在 access.approve 中列出对资金负责的人",
+    ),
+    "till_open": (
+        "let only your TLS proxy reach it: a firewall rule; better a proxy on this machine, and 127.0.0.1",
+        "用防火墙只允许 TLS 代理访问；更好的做法是代理与 posd 同机，使用 127.0.0.1",
+    ),
     "clock_free": (
         "start a time service: systemctl enable --now systemd-timesyncd, or chrony",
         "启动时间同步服务：systemctl enable --now systemd-timesyncd，或 chrony",

@@ -7,7 +7,7 @@ without a role, a user of another namespace.
 
 import asyncio
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from posd.config.access import id_of
@@ -16,7 +16,7 @@ from posd.daemon.control.roles import ROLE_OF, Role
 from posd.daemon.control.server import Misused
 from posd.daemon.station_lane import Denied
 from posd.settings import AccessSettings, Grantee
-from posd.values import Who
+from posd.values import NOBODY_KNOWN, Who
 
 ROOT = 0
 NAMED_MAX = 8
@@ -31,8 +31,9 @@ class NotAllowed(Misused):
 
 @dataclass(frozen=True, slots=True)
 class _Right:
-    """Who has one role."""
+    """Who has one role, as it was written and as ids."""
 
+    written: tuple[Grantee, ...]
     everybody: bool
     uids: frozenset[int]
     gids: frozenset[int]
@@ -41,15 +42,27 @@ class _Right:
         return self.everybody or peer.uid in self.uids or bool(self.gids & peer.gids)
 
 
+Rights = Mapping[Role, _Right]
+
+
+def rights_of(settings: AccessSettings) -> Rights:
+    """What the settings say, with the ids that the names have now. May wait for a directory service."""
+    return {role: _right(getattr(settings, role.value)) for role in Role}
+
+
 class Access:
     """Who may do what. `tell` is told of every refusal."""
 
     def __init__(self, settings: AccessSettings, tell: Callable[[Denied], None], own_uid: int | None = None) -> None:
-        self._granted = {role: tuple(getattr(settings, role.value)) for role in Role}
-        self._rights = {role: _right(granted) for role, granted in self._granted.items()}
+        self._rights = rights_of(settings)
         self._masters = frozenset({ROOT, os.geteuid() if own_uid is None else own_uid})
         self._tell = tell
         self._known: dict[int, Who] = {}
+
+    def renew(self, rights: Rights) -> None:
+        """Whoever asks from now on is let in, or not, by these."""
+        self._rights = rights
+        self._known.clear()
 
     def roles_of(self, peer: Peer) -> frozenset[Role]:
         """Everything that they may do; nothing for nobody."""
@@ -73,7 +86,7 @@ class Access:
     async def who(self, peer: Peer) -> Who:
         """With their name; asked for in a thread, because a directory service may take its time."""
         if peer.uid is None or peer.uid in self._known:
-            return self._known[peer.uid] if peer.uid is not None else Who()
+            return self._known[peer.uid] if peer.uid is not None else NOBODY_KNOWN
         who = await asyncio.to_thread(who_is, peer)
         if who.user and len(self._known) < KNOWN_MAX:
             self._known[peer.uid] = who
@@ -87,7 +100,7 @@ class Access:
             where = "you seem to be in a container; run it on the machine itself"
             return f"{needs}, and posd cannot know who you are: {where}"
         has = f"have {' and '.join(role.value for role in Role if role in held)} only" if held else "have no role"
-        may = ["root", *map(str, self._granted[wanted])][:NAMED_MAX]
+        may = ["root", *map(str, self._rights[wanted].written)][:NAMED_MAX]
         add = f"user:{who.user or who.uid}"
         ask = f"ask {' or '.join(may)}, or have {add} added to access.{wanted.value}"
         return f"{needs}; you are {who}, and {has}; {ask}"
@@ -97,9 +110,10 @@ class Access:
         return who.uid in self._masters
 
 
-def _right(granted: tuple[Grantee, ...]) -> _Right:
-    ids = {
-        kind: frozenset(n for one in granted if one.kind == kind and (n := id_of(one)) is not None)
-        for kind in ("user", "group")
-    }
-    return _Right(any(one.kind == "socket" for one in granted), ids["user"], ids["group"])
+def _right(written: tuple[Grantee, ...]) -> _Right:
+    ids: dict[str, set[int]] = {"user": set(), "group": set(), "socket": set()}
+    for one in written:
+        if one.kind != "socket" and (number := id_of(one)) is not None:
+            ids[one.kind].add(number)
+    everybody = any(one.kind == "socket" for one in written)
+    return _Right(written, everybody, frozenset(ids["user"]), frozenset(ids["group"]))

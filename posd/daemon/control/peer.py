@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from posd.values import Who
+from posd.values import NOBODY_KNOWN, Who
 
 CREDENTIALS = struct.Struct("iII")
 UNSET = 2**32 - 1
@@ -65,7 +65,7 @@ def overflow(kind: str) -> int:
 def who_is(peer: Peer) -> Who:
     """The same with the user's name. May wait for a directory service."""
     if peer.uid is None:
-        return Who()
+        return NOBODY_KNOWN
     try:
         return Who(peer.uid, pwd.getpwuid(peer.uid).pw_name)
     except KeyError:

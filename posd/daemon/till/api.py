@@ -15,14 +15,17 @@ from msgspec import UnsetType
 
 from posd.core import events as e
 from posd.core.rules import TxnKind
+from posd.daemon.control.roles import Role
 from posd.daemon.control.sight import RunnerAt, Sight
 from posd.daemon.fence import BUGS, because
 from posd.daemon.log import alert
 from posd.daemon.runner import COMMANDS_REMEMBERED
 from posd.daemon.shown.questions import answer, no_terminal
+from posd.daemon.station_lane import Denied
 from posd.daemon.till import events as till_events
 from posd.daemon.till import views as till_views
 from posd.daemon.till.body import BadBody, canonical, cards_in, minor_of, read_empty, read_order
+from posd.daemon.till.caller import DOOR, Tell
 from posd.daemon.till.http import HttpRequest
 from posd.daemon.till.ids import key_of, looks_like_card, request_of_id
 from posd.daemon.till.openapi import LISTED_MAX, document
@@ -73,6 +76,7 @@ class Place:
     head: Callable[[], int]
     zone: str
     cards_accepted: bool
+    tell: Tell
 
 
 Verb = Callable[[HttpRequest, Tid, str], Awaitable[HttpResponse]]
@@ -111,7 +115,17 @@ class TillApi:
             allowed = ", ".join(sorted(verbs))
             text = f"this path knows {allowed} only"
             return problem(405, "method_not_allowed", text, headers=(("allow", allowed),))
+        self._require(request)
         return await verb(request, tid, name)
+
+    def _require(self, request: HttpRequest) -> None:
+        """Reading is viewing; every POST orders, confirms or settles. Raises Refusal."""
+        wanted, caller = Role.VIEW if request.method == "GET" else Role.OPERATE, request.caller
+        if wanted in caller.roles:
+            return
+        self._place.tell(Denied(caller.who, DOOR, f"{request.method} {request.path[-1]}", wanted.value))
+        text = f"{caller.who} may only look; give it role: {wanted.value} in till.tokens, or use another token"
+        raise Refusal(problem(403, "not_allowed", text, where="Authorization", sent=False))
 
     def _find(self, path: tuple[str, ...]) -> tuple[Mapping[str, Verb], Tid, str]:
         """What a path knows, and the terminal and transaction that it names. Raises Refusal."""
@@ -220,7 +234,7 @@ class TillApi:
         wanted = read_order(request.body)
         self._refuse_cards(wanted, key)
         order = self._order_of(tid, key, wanted)
-        said = await self._place.side.ask(tid, order, request.body, request.received_s)
+        said = await self._place.side.ask(tid, order, request.body, request.received_s, request.caller.who)
         return self._answer(tid, order.request_id, said)
 
     def _refuse_cards(self, wanted: AnyOrder, key: str) -> None:
@@ -256,7 +270,9 @@ class TillApi:
             _want_json(request)
         read_empty(request.body, Empty)
         request_id = self._named(tid, name)
-        said = await self._place.side.ask(tid, Confirmation(request_id), request.body, request.received_s)
+        said = await self._place.side.ask(
+            tid, Confirmation(request_id), request.body, request.received_s, request.caller.who
+        )
         return self._answer(tid, request_id, said)
 
     def _answer(self, tid: Tid, request_id: RequestId, said: Told | None) -> HttpResponse:
@@ -283,7 +299,8 @@ class TillApi:
         command_id = f"till:{tid}:{key}"
         if command_id in self._accepted:
             return as_json(202, self._accepted[command_id])
-        done = await runner.command(e.SettleNow(command_id, "till"))
+        who = request.caller.who
+        done = await runner.command(e.SettleNow(command_id, who.name, who))
         state = runner.lane.engine.state
         if not done.ok:
             return problem(409, "not_settled", f"{done.text}; see GET /v1/health")

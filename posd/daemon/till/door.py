@@ -1,4 +1,5 @@
-"""The doors for tills: a Unix socket whose group may use it, and loopback TCP with a bearer token.
+"""The doors for tills: a Unix socket whose group may use it, and TCP with bearer tokens, on loopback unless the
+configuration says otherwise in words.
 
 Bounded everywhere: connections, and what each may send, hold and wait (till_http.py). What goes wrong with one
 connection ends that one.
@@ -9,18 +10,17 @@ import errno
 import os
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 
 from posd.addresses import Address
+from posd.daemon.control.peer import peer_of
 from posd.daemon.control.server import bind_unix
 from posd.daemon.doors.door_view import DoorShown
 from posd.daemon.doors.terminal_door import BIND_HINT_OTHER, BIND_HINTS
 from posd.daemon.tasks import end, spawn
-from posd.daemon.till.http import Handler, HttpConnection, HttpRequest, hang_up
-from posd.daemon.till.problem import HttpResponse, problem
+from posd.daemon.till.caller import Tell, TokenGate, Tokens, of_the_socket
+from posd.daemon.till.http import Handler, HttpConnection, hang_up
 from posd.errors import ConfigError
-from posd.security.token import Token
 
 BACKLOG_CONNECTIONS = 32
 BUFFER_BYTES = 16 * 1024
@@ -45,10 +45,12 @@ class TillDoor:
         connections_max: int,
         socket: Path | None,
         listen: Address | None,
-        token: Token | None,
+        tokens: Tokens,
+        tell: Tell,
     ) -> None:
         self._handler, self._now_s, self._connections_max = handler, now_s, connections_max
-        self._socket, self._listen, self._token = socket, listen, token
+        self._socket, self._listen, self._tokens = socket, listen, tokens
+        self._gate = TokenGate(lambda: self._tokens, now_s, tell)
         self._servers: list[asyncio.Server] = []
         self._connections: dict[asyncio.Task[None], HttpConnection] = {}
         self._refusing: set[asyncio.Task[None]] = set()
@@ -62,9 +64,9 @@ class TillDoor:
         ports = [server.sockets[0].getsockname()[1] for server in self._servers if self._is_tcp(server)]
         return int(ports[0]) if ports else 0
 
-    def renew(self, token: Token | None) -> None:
-        """Whoever asks from now on has to know this one."""
-        self._token = token
+    def renew(self, tokens: Tokens) -> None:
+        """Whoever asks from now on has to know one of these."""
+        self._tokens = tokens
 
     def shown(self) -> list[DoorShown]:
         """How its socket and its port are, for those who ask."""
@@ -85,7 +87,7 @@ class TillDoor:
         if self._socket is not None:
             listening = bind_unix(self._socket, "till socket")
             self._inode = self._socket.stat().st_ino
-            accept = self._accepting(self._handler, str(self._socket))
+            accept = self._accepting(self._by_socket, str(self._socket))
             self._servers.append(
                 await asyncio.start_unix_server(accept, sock=listening, limit=BUFFER_BYTES, backlog=BACKLOG_CONNECTIONS)
             )
@@ -93,8 +95,8 @@ class TillDoor:
             self._servers.append(await self._tcp(self._listen))
 
     async def _tcp(self, address: Address) -> asyncio.Server:
-        assert self._token is not None, "config.py demands a token"
-        accept = self._accepting(with_token(self._handler, lambda: self._token), str(address))
+        assert self._tokens, "config demands a token"
+        accept = self._accepting(self._by_token, str(address))
         try:
             return await asyncio.start_server(
                 accept, address.host, address.port, limit=BUFFER_BYTES, backlog=BACKLOG_CONNECTIONS
@@ -136,14 +138,21 @@ class TillDoor:
         self._refusing.add(task)
         task.add_done_callback(self._refusing.discard)
 
-    def _accepting(self, handler: Handler, where: str) -> Accept:
+    def _by_socket(self, writer: asyncio.StreamWriter) -> Handler:
+        return of_the_socket(self._handler, peer_of(writer.get_extra_info("socket")))
+
+    def _by_token(self, writer: asyncio.StreamWriter) -> Handler:
+        peer = writer.get_extra_info("peername")
+        return self._gate.guarding(self._handler, str(peer[0]) if peer else "somewhere")
+
+    def _accepting(self, handler_of: Callable[[asyncio.StreamWriter], Handler], where: str) -> Accept:
         mine = self._inside[where] = set()  # strangers on TCP must not keep the socket's clients out
 
         def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             if len(mine) >= self._connections_max:
                 self._turn_away(where, reader, writer)
                 return
-            connection = HttpConnection(reader, writer, handler, self._now_s)
+            connection = HttpConnection(reader, writer, handler_of(writer), self._now_s)
             task = spawn(connection.serve(), "till connection")
             self._connections[task] = connection
             mine.add(task)
@@ -158,20 +167,3 @@ async def _say_full(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) 
     with suppress(OSError):
         await hang_up(reader, writer)
     writer.close()
-
-
-def with_token(handler: Handler, token: Callable[[], Token | None]) -> Handler:
-    """`handler` for those who know the token as it is now; nobody, where there is none."""
-
-    async def handle(request: HttpRequest) -> HttpResponse:
-        scheme, _, presented = request.headers.get("authorization", "").partition(" ")
-        wanted = token()
-        known = wanted is not None and wanted.matches(presented.strip().encode("latin-1", "replace"))
-        if not known or scheme.lower() != "bearer" or "authorization" in request.repeated:
-            text = "send the header 'Authorization: Bearer TOKEN' with the token of till.token_file"
-            challenge = (("www-authenticate", 'Bearer realm="posd"'),)
-            refusal = problem(401, "no_token", text, where="Authorization", headers=challenge)
-            return replace(refusal, hangs_up=True)
-        return await handler(request)
-
-    return handle

@@ -12,9 +12,11 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 import h11
 
+from posd.daemon.control.roles import Role
 from posd.daemon.fence import BUGS, because
 from posd.daemon.log import alert
 from posd.daemon.till.problem import HttpResponse, problem
+from posd.values import NOBODY_KNOWN, Who
 
 HEAD_BYTES_MAX = 16 * 1024
 """Request line and headers that are longer than this, and not whole yet, are refused."""
@@ -34,11 +36,20 @@ LINGER_S_MAX = 1.0
 LINGER_BYTES_MAX = 256 * 1024
 
 
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who asks, and what they may; by itself nobody, who may nothing."""
+
+    who: Who = NOBODY_KNOWN
+    roles: frozenset[Role] = frozenset()
+
+
 @dataclass(frozen=True, slots=True, repr=False)
 class HttpRequest:
     """`path` is decoded segment by segment; `headers` by lower-case name, a repeated one joined by commas.
 
-    `received_s`: the monotonic time of its first byte, from which the till's patience is counted (D17).
+    `received_s`: the monotonic time of its first byte, from which the till's patience is counted (D17). `caller` is
+    filled in by the door.
     """
 
     method: str
@@ -48,6 +59,7 @@ class HttpRequest:
     body: bytes
     received_s: float
     repeated: frozenset[str] = field(default_factory=frozenset)
+    caller: Caller = Caller()
 
 
 Handler = Callable[[HttpRequest], Awaitable[HttpResponse]]

@@ -16,7 +16,7 @@ from posd.daemon.logmask import mask_text
 from posd.journal.contract import MessageRow
 from posd.masks import mask_pan
 from posd.profiles.contract import Order, Outgoing
-from posd.values import Minor, Now, RequestId, Stan, Tid, format_amount
+from posd.values import NOBODY_KNOWN, Minor, Now, RequestId, Stan, Tid, Who, format_amount
 
 TILL = "till"
 """The peer of these rows, and the begin of the names of their connections."""
@@ -40,12 +40,13 @@ Wish = Order | Confirmation
 
 @dataclass(frozen=True, slots=True, repr=False)
 class FromTill:
-    """One wish; `body`: its exact bytes. `received_s`: when its first byte came (D17)."""
+    """One wish; `body`: its exact bytes. `received_s`: when its first byte came (D17). `who`: the till that asks."""
 
     wish: Wish
     body: bytes
     reply_to: str
     received_s: float
+    who: Who = NOBODY_KNOWN
 
 
 class Told(Struct, omit_defaults=True, frozen=True):
@@ -106,13 +107,14 @@ def order_row(tid: str, item: FromTill, now: Now, key_batch: int) -> MessageRow:
     order = item.wish if isinstance(item.wish, Order) else None
     number = order.card.number if order is not None and order.card is not None else None
     name = item.wish.request_id  # of a confirmation it may be any text
+    shown = {**(_shown(order) if order is not None else {}), **({"who": item.who.name} if item.who.is_known else {})}
     return MessageRow(
         tid=tid,
         at_ms=now.wall_ms,
         direction="in",
         peer=TILL,
         mti="order" if order is not None else "confirm",
-        fields=json.dumps(_shown(order) if order is not None else {}, ensure_ascii=False, separators=(",", ":")),
+        fields=json.dumps(shown, ensure_ascii=False, separators=(",", ":")),
         raw=item.body,
         request_id=item.wish.request_id if order is not None or mask_text(name) == name else None,
         secret=number.encode() if number else None,

@@ -4,12 +4,14 @@ from collections.abc import Callable
 
 from posd.daemon.control.sight import Sight
 from posd.daemon.doors.door_view import DoorShown
+from posd.daemon.log import alert
 from posd.daemon.router import Lanes
 from posd.daemon.till.api import Place, TillApi
+from posd.daemon.till.caller import Tell, Tokens
 from posd.daemon.till.door import TillDoor
 from posd.daemon.till.side import TillSide
 from posd.profiles.contract import Outgoing
-from posd.security.token import Token, load_token
+from posd.security.token import load_tokens
 from posd.settings import Settings
 from posd.values import Now
 
@@ -27,6 +29,7 @@ class TillService:
         digest_key: bytes,
         head: Callable[[], int],
         now: Callable[[], Now],
+        tell: Tell,
     ) -> None:
         till = settings.till
         self._side = TillSide(lanes, now)
@@ -39,23 +42,27 @@ class TillService:
             head=head,
             zone=settings.settlement.zone,
             cards_accepted=till.card_data == "accepted",
+            tell=tell,
         )
-        token = load_token(till.token_file) if till.token_file is not None else None
-        self.door = TillDoor(
-            TillApi(place).handle, lambda: now().monotonic_s, till.connections_max, till.socket, till.listen, token
-        )
+        tokens, where = load_tokens(till.every_token), (till.socket, till.listen)
+        handle = TillApi(place).handle
+        self.door = TillDoor(handle, lambda: now().monotonic_s, till.connections_max, *where, tokens, tell)
+        self._warn = str(till.listen) if till.on_network else ""
 
     async def start(self) -> None:
         """Open the door. Raises ConfigError."""
+        if self._warn:
+            to_do = "let only your TLS proxy reach it (firewall); whoever is in between reads card numbers and tokens"
+            alert("till_open_to_network", listen=self._warn, to_do=to_do)
         await self.door.start()
 
     def shown(self) -> list[DoorShown]:
         """How the doors for tills are, for those who ask."""
         return self.door.shown()
 
-    def renew(self, token: Token | None) -> None:
-        """Whoever asks from now on has to know this one."""
-        self.door.renew(token)
+    def renew(self, tokens: Tokens) -> None:
+        """Whoever asks from now on has to know one of these."""
+        self.door.renew(tokens)
 
     def stop_accepting(self) -> None:
         """Nobody new, and nothing more is sent; what is under way is finished."""

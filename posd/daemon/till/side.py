@@ -14,7 +14,7 @@ from posd.daemon.router import Lanes
 from posd.daemon.runner import LaneRunner
 from posd.daemon.till.orders import TILL, Confirmation, FromTill, Told, Wish
 from posd.profiles.contract import Outgoing
-from posd.values import Now, RequestId, Tid
+from posd.values import Now, RequestId, Tid, Who
 
 
 class TillSide:
@@ -28,7 +28,7 @@ class TillSide:
         self.stopping = False
         """What comes from now on is not sent: posd finishes what it has and ends."""
 
-    async def ask(self, tid: Tid, wish: Wish, body: bytes, received_s: float) -> Told | None:
+    async def ask(self, tid: Tid, wish: Wish, body: bytes, received_s: float, who: Who) -> Told | None:
         """What the lane says; None: nothing in the time that a till waits (D17)."""
         runner = self._lanes.lanes[tid]
         if self.stopping and not _asks_again(runner, wish):
@@ -38,7 +38,7 @@ class TillSide:
         answer = self._waiting[connection] = asyncio.get_running_loop().create_future()
         self._undecided[connection] = wish.request_id
         try:
-            if not runner.offer(FromTill(wish, body, reply_name(connection, 0), received_s)):
+            if not runner.offer(FromTill(wish, body, reply_name(connection, 0), received_s, who)):
                 if _asks_again(runner, wish):
                     return None
                 return Told(refusal=Refusal.BUSY.value, because="too much waits for this terminal")

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from posd.core.state import SettlementPhase
+from posd.daemon.control.peer import Peer, who_is
 from posd.daemon.control.sight import Sight
 from posd.daemon.shown.questions import answer
 from posd.daemon.shown.terminal_view import terminal_view
@@ -396,6 +397,63 @@ def test_d28_tcp_wants_the_token(staged: MakeStage, header: str | None) -> None:
     run(staged, story)
 
 
+DISPLAY = "d15p1ay0" * 5
+
+
+def test_d28_a_display_reads_and_does_not_sell(staged: MakeStage) -> None:
+    """Each token has a name, which is who it was in the journal, and a role."""
+
+    async def story(stage: Stage, till: Till) -> None:
+        display = {"Authorization": f"Bearer {DISPLAY}"}
+        assert (await till.ask("GET", "/v1/health", tcp=True, headers=display)).status == 200
+        assert (await till.ask("GET", ORDERS, tcp=True, headers=display)).status == 200
+        for path in (ORDERS, f"{ORDERS}/s-1/confirm", f"/v1/terminals/{TID}/settlements"):
+            refused = await till.order("s-1", path=path, tcp=True, headers=display)
+            assert (refused.status, refused.problem) == (403, "not_allowed")
+            assert "token display may only look" in refused.json["detail"]
+        assert stage.received("0200") == []
+        assert (await till.order("s-2", tcp=True, headers=BEARER)).status == 200
+        settles = {"Idempotency-Key": "day-1", **BEARER}
+        assert (await till.ask("POST", f"/v1/terminals/{TID}/settlements", tcp=True, headers=settles)).status == 202
+        (wanted,) = [json.loads(row.payload) for row in stage.rig.records("settlement_wanted")]
+        assert (wanted["by"], wanted["who"]) == ("token till", {"uid": None, "user": "", "token": "till"})
+        denied = [json.loads(row.payload) for row in stage.rig.records("access_denied")]
+        assert [(one["who"]["token"], one["wish"], one["role"]) for one in denied] == [
+            ("display", f"POST {last}", "operate") for last in ("transactions", "confirm", "settlements")
+        ]
+        for secret in (DISPLAY, TOKEN):
+            assert secret not in stage.log.getvalue()
+            assert secret not in (stage.folder / "state" / "journal" / "journal.db").read_bytes().decode("latin-1")
+
+    stage = staged()
+    file = stage.folder / "display.token"
+    file.touch(mode=0o600)
+    file.write_text(DISPLAY)
+    till = with_till(stage, tokens=[{"name": "display", "file": str(file), "role": "view"}])
+
+    async def told() -> None:
+        await stage.start()
+        await story(stage, till)
+        await stage.end()
+
+    play(stage, lambda stage: told())
+
+
+def test_d32_wrong_tokens_are_told_so_often_a_minute_and_a_right_one_always_passes(staged: MakeStage) -> None:
+    async def story(stage: Stage, till: Till) -> None:
+        wrong = {"Authorization": "Bearer " + "w" * 40}
+        said = [(await till.ask("GET", "/v1/health", tcp=True, headers=wrong)).status for _ in range(14)]
+        assert said == [401] * 10 + [429] * 4
+        assert (await till.ask("GET", "/v1/health", tcp=True, headers=BEARER)).status == 200
+        assert (await till.ask("GET", "/v1/health", tcp=True)).status == 401  # without any: no attempt
+        denied = [json.loads(row.payload) for row in stage.rig.records("access_denied")]
+        assert 0 < len(denied) < 14  # as unreadable input: journal.unreadable_per_minute_max
+        assert {(one["door"], one["wish"], one["role"]) for one in denied} == {("till", "a token, from 127.0.0.1", "")}
+        assert "wwwww" not in stage.log.getvalue()
+
+    run(staged, story)
+
+
 def test_d28_who_may_use_the_socket_is_said_by_its_mode(staged: MakeStage) -> None:
     async def story(stage: Stage, till: Till) -> None:
         mode = os.stat(till.path).st_mode
@@ -507,7 +565,9 @@ def test_the_journal_keeps_what_was_asked_and_told_without_the_card(staged: Make
         with JournalReader(stage.folder / "state" / "journal") as reader:
             rows = [row for row in reader.messages() if row.peer == "till"]
         assert [(row.direction, row.mti) for row in rows] == [("in", "order"), ("out", "answer")] * 2
-        assert json.loads(rows[0].fields) == {
+        said = json.loads(rows[0].fields)
+        assert said.pop("who") == who_is(Peer(os.geteuid())).name
+        assert said == {
             "type": "sale",
             "amount": "12.30",
             "card": "622588******6789",
