@@ -5,13 +5,18 @@ It must never change anything, and it never shows a value that could be a secret
 
 import json
 import sys
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
+from posd.cli.screen import note
 from posd.cli.try_start import start_problems
 from posd.config import load_document
 from posd.config.access import problems_of_names
 from posd.config.machine import check_environment
+from posd.daemon.shown.offline import journal_folder
+from posd.errors import PosdError
+from posd.journal.connect import JOURNAL_FILE, SCHEMA_VERSION, schema_of
 from posd.yamlmarks import ConfigProblems, Problem
 
 EXIT_GOOD = 0
@@ -25,6 +30,8 @@ def check_config_command(path: Path, as_json: bool) -> int:
     path, what, hint}, empty when all is good (line 0: the file as a whole).
     """
     problems = _problems(path)
+    if not problems:
+        _say_of_an_upgrade(path)
     if as_json:
         print(json.dumps([asdict(problem) for problem in problems], ensure_ascii=False, indent=2))
     elif problems:
@@ -33,6 +40,18 @@ def check_config_command(path: Path, as_json: bool) -> int:
     else:
         print(f"{path}: good")
     return EXIT_BAD if problems else EXIT_GOOD
+
+
+def _say_of_an_upgrade(path: Path) -> None:
+    """Before the start that does it: there is no way back (D34)."""
+    settings, _ = load_document(path)
+    with suppress(PosdError, OSError):
+        found = schema_of(journal_folder(settings) / JOURNAL_FILE)
+        if found < SCHEMA_VERSION:
+            note(
+                f"the journal has schema {found}; the next start makes it {SCHEMA_VERSION}, and no older posd can use"
+                " it then: stop posd, make a backup (posd backup create), then start the new one"
+            )
 
 
 def _problems(path: Path) -> list[Problem]:

@@ -42,7 +42,7 @@ from posd.daemon.keys.rotation import Rotation
 from posd.daemon.lane import Lane
 from posd.daemon.links.backoff import Backoff
 from posd.daemon.links.linking import routes_of
-from posd.daemon.log import alert, set_up, take_over_strays
+from posd.daemon.log import alert, log, set_up, take_over_strays
 from posd.daemon.moved import refuse_moved
 from posd.daemon.notify import Notifier
 from posd.daemon.recover import Recovered, configured_away, known, owes, recover, sign_out
@@ -56,6 +56,7 @@ from posd.daemon.snapshots import keep_removed_near
 from posd.daemon.station_lane import StationLane
 from posd.daemon.undumped import never_dump
 from posd.errors import ConfigError, KeyTrouble, PosdError
+from posd.journal.connect import SCHEMA_VERSION
 from posd.journal.opening import open_store
 from posd.journal.sqlite import SqliteStore
 from posd.journal.writer import Writer
@@ -265,6 +266,8 @@ def store_of(settings: Settings, machine_key: MachineKey, keys: DataKeys) -> Sql
         ballast_bytes=settings.journal.ballast_bytes,
         free_bytes_min=settings.journal.free_bytes_min,
     )
+    if store.upgraded_from:
+        log.info("journal_upgraded", before=store.upgraded_from, now=SCHEMA_VERSION, no_way_back=True)
     try:
         refuse_moved(settings.state_dir / JOURNAL_FOLDER)
     except BaseException:

@@ -126,6 +126,15 @@ def open_reader(path: Path, vfs: str | None = None) -> apsw.Connection:
     return connection
 
 
+def schema_of(path: Path) -> int:
+    """The schema version of a journal. Raises ConfigError, StorageFailed as open_reader."""
+    connection = open_reader(path)
+    try:
+        return int(connection.pragma("user_version"))
+    finally:
+        connection.close()
+
+
 def rows_lost(path: Path) -> str:
     """Why a journal that is not there is damage: its anchor knows rows of it (D31). Empty: there never was one."""
     anchor = path.with_name(ANCHOR_FILE)

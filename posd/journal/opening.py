@@ -13,6 +13,7 @@ from posd.journal.anchor import ANCHOR_FILE, Anchor, create_anchor, read_anchor,
 from posd.journal.chain import LINK_BYTES, Chain
 from posd.journal.connect import (
     JOURNAL_FILE,
+    SCHEMA_VERSION,
     open_reader,
     open_writer,
     read_identity,
@@ -65,7 +66,7 @@ def open_store(
         undo.callback(writer.close)
         if writer.pragma("user_version") != 0:
             require_key(writer, chain, read_identity(writer))  # before anything of it is changed
-        to_newest(writer, chain)
+        found = to_newest(writer, chain)
         with storage("making the folder durable"):
             sync_folder(folder)
         reader = open_reader(folder / JOURNAL_FILE, vfs)
@@ -85,6 +86,7 @@ def open_store(
             chain=chain,
             stamp=Stamp(chain, digest_key, sealer),
         )
+        store.upgraded_from = found if 0 < found < SCHEMA_VERSION else 0
         store.check_tail()
         undo.pop_all()
         return store

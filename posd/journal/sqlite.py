@@ -88,6 +88,8 @@ class SqliteStore:
         """Rows whose link was computed anew since the journal was opened."""
         self.can_give_back: bool = reader.pragma("auto_vacuum") == GIVES_ROOM_BACK
         """Whether free pages can be given back in small steps: journals that schema version 1 made cannot."""
+        self.upgraded_from = 0
+        """The schema version that the journal had before it was opened; 0: the newest, or it was made now."""
         self._dead: str | None = None
         self._closed = False
         self._wal_pages, self._checkpoint_at = 0, WAL_CHECKPOINT_PAGES

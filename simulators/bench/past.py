@@ -137,23 +137,25 @@ def write_past(place: PosdPlace, tids: list[str], transactions: int, told: Calla
                     _sell(store, lane, batch.sales)
                     written += batch.sales
                     if batch.closed:
-                        _close(store, lane)
+                        settle(store, lane)
             _keep_snapshots_near(store, lanes)
             told(written)
         for lane in lanes:
-            _commit(store, lane)
+            commit(store, lane)
         _keep_snapshots_near(store, lanes)
     finally:
         store.close()
 
 
-def _close(store: SqliteStore, lane: Lane) -> None:
+def settle(store: SqliteStore, lane: Lane) -> None:
+    """Close its batch, as posd would."""
     lane.close()
-    _commit(store, lane)
-    _snapshot(store, lane)
+    commit(store, lane)
+    snapshot(store, lane)
 
 
-def _snapshot(store: SqliteStore, lane: Lane) -> None:
+def snapshot(store: SqliteStore, lane: Lane) -> None:
+    """As the daemon takes one."""
     lane.snapshot_sequence = store.head().sequence
     store.save_snapshot(lane.state.tid, lane.snapshot_sequence, FOLD_VERSION, dump_state(lane.state))
 
@@ -162,15 +164,15 @@ def _keep_snapshots_near(store: SqliteStore, lanes: list[Lane]) -> None:
     """As the daemon does every two seconds (D33)."""
     for lane in lanes:
         if store.head().sequence - lane.snapshot_sequence > lag_rows_max(len(lanes)):
-            _commit(store, lane)
-            _snapshot(store, lane)
+            commit(store, lane)
+            snapshot(store, lane)
 
 
 def _sell(store: SqliteStore, lane: Lane, number: int) -> None:
     for _ in range(number):
         lane.sale()
         if len(lane.rows) >= COMMIT_ROWS:
-            _commit(store, lane)
+            commit(store, lane)
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,7 +191,8 @@ def batches(count: int) -> list[Batch]:
     return [*(Batch(sales, True) for sales in closed), Batch(still_open, False)]
 
 
-def _commit(store: SqliteStore, lane: Lane) -> None:
+def commit(store: SqliteStore, lane: Lane) -> None:
+    """Write what waits."""
     store.write([lane.rows])
     store.upkeep()
     lane.rows = []
