@@ -18,7 +18,7 @@ import apsw
 from posd.errors import ConfigError, StorageFailed
 from posd.journal.anchor import sync_folder
 from posd.journal.chain import same
-from posd.journal.connect import JOURNAL_FILE, Identity, query, read_link, storage
+from posd.journal.connect import BUSY_MS, JOURNAL_FILE, Identity, query, read_link, storage
 from posd.journal.fold_chain import Fold
 from posd.journal.room import free_bytes
 from posd.journal.schema import make_tables
@@ -91,6 +91,7 @@ class Making:
             flags = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_URI
             connection = apsw.Connection(f"file:{quote(str(self._part))}", flags=flags, vfs=self._vfs)
             undo.callback(connection.close)
+            connection.set_busy_timeout(BUSY_MS)
             connection.pragma("journal_mode", "off")  # whatever is not finished is thrown away
             connection.pragma("synchronous", "off")
             connection.pragma("application_id", APPLICATION_ID)

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 import apsw
 
-from posd.errors import ConfigError, StorageFailed
+from posd.errors import ConfigError, PosdError, StorageFailed
 from posd.journal.anchor import ANCHOR_FILE, AnchorReading, read_anchor
 from posd.journal.chain import WRONG_TYPE, Chain, same
 from posd.journal.connect import (
@@ -35,6 +35,8 @@ from posd.journal.verify_archive import ArchiveCheck, Looks, SegmentReport
 
 FINDINGS_MAX = 1000
 """Findings that a report names; after that it stops and says so."""
+TRIES = 5
+"""An archive run may move rows away while they are checked; then it begins anew."""
 KEY_PROBE_ROWS = 8
 """Rows looked at to tell a wrong machine key from damage."""
 
@@ -125,17 +127,37 @@ def verify(
 
     Raises ConfigError: no journal, a newer one, or a wrong machine key. Raises StorageFailed: cannot be opened.
     """
+    for _ in range(TRIES):
+        report = _verified(folder, chain_key, on_rows, looks)
+        if _base_of(folder) in (report.base_sequence, None):
+            return report
+    raise StorageFailed("journal: months go into the archive meanwhile; verify again when that is over")
+
+
+def _base_of(folder: Path) -> int | None:
+    """Where the journal begins now; None: it does not say. An archive run moves it while rows are checked."""
+    try:
+        connection = open_reader(folder / JOURNAL_FILE)
+        try:
+            return read_identity(connection).base.sequence
+        finally:
+            connection.close()
+    except PosdError:
+        return None
+
+
+def _verified(folder: Path, chain_key: bytes, on_rows: Callable[[int], None], looks: Looks) -> Report:
     chain = Chain(chain_key)
     anchor, anchor_says = _anchor(folder / ANCHOR_FILE)  # read before the head: it lags, never leads
     if lost := _lost(folder / JOURNAL_FILE):
         known = anchor.head.sequence if anchor is not None else None
-        return Report(0, Head(0, b""), known, (*anchor_says, Finding(None, lost)))
+        return Report(0, Head(0, b""), known, (*anchor_says, Finding(None, lost)))  # and it has no base
     connection = open_reader(folder / JOURNAL_FILE)
     try:
         shelf = Shelf(connection, folder, _pass_over)
     except StorageFailed as error:
         connection.close()
-        return Report(0, Head(0, b""), None, (*anchor_says, Finding(None, str(error))))
+        return Report(0, Head(0, b""), None, (*anchor_says, Finding(None, str(error))), _base_of(folder) or 0)
     try:
         identity = read_identity(connection)
         require_key(connection, chain, identity)

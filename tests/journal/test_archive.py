@@ -11,6 +11,7 @@ import pytest
 
 from posd.errors import ConfigError, KeyTrouble, StorageFailed
 from posd.journal import making
+from posd.journal import verify as verifying
 from posd.journal.archive import do, is_unfinished, works_to_archive
 from posd.journal.connect import JOURNAL_FILE
 from posd.journal.months import Cut
@@ -353,3 +354,22 @@ def test_a_segment_is_as_durable_as_its_name(filled: SqliteStore, monkeypatch: p
             break
         do(work)
     assert synced[:2] == ["2026-01.segment.part", ARCHIVE_FOLDER]
+
+
+def test_verify_beside_an_archive_run_takes_nothing_for_lost(
+    filled: SqliteStore, folder: Path, chain_key: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The months go between the look at where the journal begins and the look at its rows."""
+    real, runs = verifying.require_key, 0
+
+    def meanwhile(*args: Any) -> None:
+        nonlocal runs
+        runs += 1
+        if runs == 1:
+            archive_all(filled)
+        real(*args)
+
+    monkeypatch.setattr(verifying, "require_key", meanwhile)
+    report = verify(folder, chain_key)
+    assert report.intact, report.findings
+    assert (report.base_sequence, report.rows, runs) == (48, 72, 2)
