@@ -135,6 +135,8 @@ def measure(folder: Path, rows: int, terminals: int) -> None:
     timed("restart before", lambda: restart(folder, key, tids))
     store = opened(folder, key)
     asyncio.run(archived(store, lanes[0]))
+    for lane in lanes:  # as the daemon keeps them near the head
+        snapshot(store, lane)
     store.checkpoint()
     store.close()
     segments = sum(path.stat().st_size for path in archive_folder(folder / "journal").iterdir())
@@ -151,9 +153,11 @@ def size(folder: Path) -> int:
 
 
 def main() -> None:
-    asked = argparse.ArgumentParser(prog="python -m simulators.bench.archive", description=__doc__)
-    asked.add_argument("--rows", type=int, default=1_000_000)
-    asked.add_argument("--terminals", type=int, default=4)
+    asked = argparse.ArgumentParser(
+        prog="python -m simulators.bench.archive", description="What archiving a long past gives and costs."
+    )
+    asked.add_argument("--rows", type=int, default=1_000_000, help="of the past (1000000)")
+    asked.add_argument("--terminals", type=int, default=4, help="that made it (4)")
     asked.add_argument("--folder", type=Path, help="where the journal is made; else a temporary folder")
     given = asked.parse_args()
     with tempfile.TemporaryDirectory(dir=given.folder) as name:
