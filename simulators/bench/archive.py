@@ -153,7 +153,8 @@ def size(folder: Path) -> int:
 
 
 def main() -> None:
-    asked = argparse.ArgumentParser(
+    said = "What archiving a long past gives and costs."
+    asked = argparse.ArgumentParser(prog="python -m simulators.bench.archive", description=said)
         prog="python -m simulators.bench.archive", description="What archiving a long past gives and costs."
     )
     asked.add_argument("--rows", type=int, default=1_000_000, help="of the past (1000000)")
