@@ -155,8 +155,6 @@ def size(folder: Path) -> int:
 def main() -> None:
     said = "What archiving a long past gives and costs."
     asked = argparse.ArgumentParser(prog="python -m simulators.bench.archive", description=said)
-        prog="python -m simulators.bench.archive", description="What archiving a long past gives and costs."
-    )
     asked.add_argument("--rows", type=int, default=1_000_000, help="of the past (1000000)")
     asked.add_argument("--terminals", type=int, default=4, help="that made it (4)")
     asked.add_argument("--folder", type=Path, help="where the journal is made; else a temporary folder")
