@@ -135,6 +135,8 @@ class ReversalRequested(Struct, frozen=True):
     reply_to: str
     icc: str = ""
     """What it tells of the chip, hexadecimal, without card data."""
+    chip_refused: bool = False
+    """And that says that the chip refused; the `reason` alone may as well mean a printer without paper."""
     or_original: RequestId | None = None
     """The other id that its original may have had, where the dialect's 0400 does not tell which of both it is."""
     card: str | None = None

@@ -197,8 +197,11 @@ def _is_known(draft: Draft, of: RequestId) -> bool:
 
 
 def _why_asked(draft: Draft, event: ReversalRequested, txn: Transaction) -> Why:
-    """The chip may refuse what the host has approved: then that is uploaded too (reference 1.7, record type 6)."""
-    by_chip = event.reason == draft.rules.reversal_reasons.get(Why.REFUSED_BY_CHIP)
+    """The chip may refuse what the host has approved: then that is uploaded too (reference 1.7, record type 6).
+
+    The same reason is given when a terminal fails otherwise (reference 1.10): the chip's own word has to be with it.
+    """
+    by_chip = event.chip_refused and event.reason == draft.rules.reversal_reasons.get(Why.REFUSED_BY_CHIP)
     return Why.REFUSED_BY_CHIP if by_chip and txn.chip and txn.status is TxnStatus.APPROVED else Why.TERMINAL
 
 

@@ -94,8 +94,9 @@ def _note_chips(draft: Draft, terminal_batch: int, items: list[UploadedItem]) ->
         txn = books.get(item.terminal_stan)
         if item.chip is None or txn is None or txn.request_id in left:
             continue
-        refused = chips.result_of(draft.state, txn) is ChipResult.REFUSED
-        known = chips.result_of(draft.state, txn) is not None and txn.request_id in draft.state.transactions
+        refused = chips.result_of(draft.state, txn) is ChipResult.REFUSED or chips.may_be_refused(draft.state, txn)
+        told_of = refused or chips.result_of(draft.state, txn) is not None
+        known = told_of and txn.request_id in draft.state.transactions
         if known and refused is (item.chip.result is ChipResult.REFUSED):
             draft.record(r.ChipEndTold(txn.request_id, item.chip.result, item.chip.code, item.chip.icc))
 

@@ -21,6 +21,10 @@ from simulators.chip import (
 
 COUNTRY = CURRENCY = bytes.fromhex("0156")
 SERIAL = b"SIM00001"
+ISSUER_DATA = "07010103A0A802010A0100000000"
+"""Tag 9F10 of a request: length, key, version, then three bytes of results that begin with "no second cryptogram"."""
+
+FIRST_ARQC = 0x20
 SCRIPT_DONE = "2000000000"
 """Tag DF31: the script was processed without an error."""
 
@@ -42,7 +46,7 @@ class Chip:
         return {
             CRYPTOGRAM: self._cryptogram(ARQC),
             CRYPTOGRAM_KIND: bytes.fromhex(ARQC),
-            "9F10": bytes.fromhex("07010103A0A802010A0100000000"),
+            "9F10": bytes.fromhex(ISSUER_DATA),
             "9F37": self._cryptogram("random")[:4],
             "9F36": (self.stan % 65_536).to_bytes(2, "big"),
             "95": bytes.fromhex("0080046000"),
@@ -67,8 +71,9 @@ class Chip:
         return self.request() | self.final(TC) | {OFFLINE_CODE: OFFLINE_APPROVED}
 
     def final(self, kind: str) -> Tags:
-        """The second cryptogram: TC (40) or AAC (00)."""
-        return {CRYPTOGRAM: self._cryptogram(kind), CRYPTOGRAM_KIND: bytes.fromhex(kind)}
+        """The second cryptogram, TC (40) or AAC (00), and that it was asked for in the card's results (9F10)."""
+        results = bytes.fromhex(ISSUER_DATA[:8]) + bytes([int(kind, 16) | FIRST_ARQC]) + bytes.fromhex(ISSUER_DATA[10:])
+        return {CRYPTOGRAM: self._cryptogram(kind), CRYPTOGRAM_KIND: bytes.fromhex(kind), "9F10": results}
 
     def _cryptogram(self, kind: str) -> bytes:
         text = f"{self.pan}|{self.stan}|{self.amount_minor}|{kind}"

@@ -3,10 +3,10 @@
 Pure functions over a terminal: each builds one request and logs it. KeyError: the log has no such original.
 """
 
-from simulators.chip import Tags
+from simulators.chip import AAC, Tags
 from simulators.fields import Field61
 from simulators.host.kinds import Kind
-from simulators.terminal.chip_card import SCRIPT_DONE, in_notice
+from simulators.terminal.chip_card import SCRIPT_DONE, Chip, in_notice
 from simulators.terminal.core import CURRENCY, DOMESTIC_SCHEME, NO_TRACK_53, CardInHand, Logged, Sent, Terminal
 
 POS_HOLD = "00"
@@ -91,8 +91,11 @@ def ec_cash_load_void(terminal: Terminal, of_stan: int) -> Sent:
 
 def chip_refusal(terminal: Terminal, stan: int) -> Sent:
     """The card refused what the host approved: reversed with 96, uploaded as failed (1.7 type 6, 1.10)."""
+    refused = terminal.log[stan]
+    chip = Chip(refused.pan, stan, refused.amount_minor, terminal.today)
+    refused.tags = {**(refused.tags or {}), **chip.final(AAC)}
     sent = terminal.reverse(stan, REASON_REFUSED)
-    terminal.log[stan].failed = REFUSED_BY_CARD
+    refused.failed = REFUSED_BY_CARD
     return Sent("chip_refusal", sent.message, sent.body)
 
 

@@ -383,7 +383,7 @@ def chip_sale(number: int, amount: int = 1000) -> Fed:
 
 def chip_refused(number: int, amount: int = 1000, icc: str = "") -> e.ReversalRequested:
     """The terminal's own 0400 with the reason that says that the chip refused after the approval."""
-    return replace(taken_back(number, amount), reason="96", icc=icc)
+    return replace(taken_back(number, amount), reason="96", icc=icc, chip_refused=True)
 
 
 def refund(number: int, amount: int = 1000, once: bool = False, reply: str = "") -> Fed:

@@ -8,6 +8,7 @@ from msgspec.structs import replace
 from posd.core import events as e
 from posd.core import records as r
 from posd.core.answers import AnswerFacts, ExchangeKind
+from posd.core.chips import to_upload
 from posd.core.effects import SendChipDetail, SendReversal, SendUpload
 from posd.core.rules import Why
 from posd.core.state import ChipEnd, ChipResult, CloseOutcome, TxnStatus
@@ -86,6 +87,25 @@ def test_another_reason_is_the_terminals_own(reason: str) -> None:
 def test_96_without_a_chip_or_before_an_answer_is_the_terminals_own() -> None:
     ready() >> sale(1) >> answered() >> chip_refused(1) << recorded(r.ReversalOwed, why=Why.TERMINAL, reason="96")
     ready() >> chip_sale(1) >> chip_refused(1) << recorded(r.ReversalOwed, why=Why.TERMINAL, reason="96")
+
+
+def test_96_without_the_chips_own_word_is_a_terminal_that_failed() -> None:
+    """Its printer had no paper: the host is not told that the card refused."""
+    play = chips(2) >> replace(chip_refused(1), chip_refused=False) << told("back-1", "00")
+    play << recorded(r.ReversalOwed, why=Why.TERMINAL, reason="96") << sent(REVERSAL, reason="96") >> answered()
+    assert chips_to_upload(play) == [request_id(2)]
+
+
+def test_d25_its_own_close_may_still_say_that_the_chip_refused() -> None:
+    play = chips(2) >> replace(chip_refused(1), chip_refused=False) >> answered()
+    play >> uploaded(chip_item(1, ChipResult.REFUSED, "11")) << recorded(r.ChipEndTold) << not_alerted
+    assert chips_to_upload(play) == [request_id(2), request_id(1)]
+    accepted = chips(2) >> replace(chip_refused(1), chip_refused=False) >> answered()
+    accepted >> uploaded(chip_item(1, ChipResult.ACCEPTED)) << not_recorded(r.ChipEndTold)
+
+
+def chips_to_upload(play: Playbook) -> list[str]:
+    return [*to_upload(play.state)]
 
 
 def test_what_the_chip_refused_survives_a_kill_with_what_was_told_of_it() -> None:

@@ -195,6 +195,31 @@ def test_a_reversal_is_taken_whatever_its_field_55_says(read: Read) -> None:
 
 
 @pytest.mark.parametrize(
+    ("icc", "refused"),
+    [
+        ("9F100E0701010320A802010A0100000000", True),
+        ("9F100E07010103A0A802010A0100000000", False),
+        ("9F100E0701010360A802010A0100000000", False),
+        ("9F10050701010320", True),
+        ("9F100407010103", False),
+        ("9F10050701010420", False),
+        ("9F270100" + "9F100E07010103A0A802010A0100000000", True),
+        ("9F270180" + "9F100E0701010320A802010A0100000000", False),
+        ("9F270140", False),
+        ("95050080046000", False),
+        ("9F10", False),
+        (None, False),
+    ],
+)
+def test_only_the_chips_own_word_says_that_it_refused(read: Read, icc: str | None, refused: bool) -> None:
+    fields = {3: "000000", 4: "000000012345", 11: "000777", 22: "051", 25: "00", 39: "96", 49: "156"}
+    fields |= {41: "10000001", 42: "898100012345678", 60: "22000999000500"} | ({55: icc} if icc else {})
+    event = read(Message("0400", fields)).event
+    assert isinstance(event, e.ReversalRequested)
+    assert (event.reason, event.chip_refused) == ("96", refused)
+
+
+@pytest.mark.parametrize(
     ("text", "end"),
     [
         (b"610000000000012345156", (ChipResult.ACCEPTED, "00")),

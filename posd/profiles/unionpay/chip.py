@@ -25,6 +25,11 @@ REVERSAL_TAGS = ("95", "9F1E", "9F10", "9F36", "DF31")
 
 SCRIPTS = frozenset({"71", "72"})
 CRYPTOGRAM_KIND = "9F27"
+ISSUER_DATA = "9F10"
+CVR_AT, CVR_BYTES = 3, 3
+"""In tag 9F10, after length, key index and version: the card verification results, length first."""
+
+CRYPTOGRAM_BITS = 0xC0
 ACCEPTED, REFUSED = bytes.fromhex("40"), bytes.fromhex("00")
 """Tag 9F27: the chip ended with a TC, or with an AAC."""
 
@@ -65,6 +70,19 @@ def in_reversal(kept: str | None, told: str) -> str | None:
 def told_in_reversal(message: Message) -> str:
     """What a terminal's own 0400 tells of its chip; a field 55 that cannot be read must not be in its way."""
     return in_reversal(message.get(55), "") or ""
+
+
+def says_refused(message: Message) -> bool:
+    """Whether field 55 of a terminal's own 0400 says that the chip ended with a refusal (AAC).
+
+    9F27 says so itself, where a terminal sends it; of the tags that belong in a 0400 it is 9F10: byte 5 begins with the
+    kind of the second cryptogram, 00 for an AAC, 10 for none asked yet [L: PBOC, the reference names the tag only].
+    """
+    tags = dict(elements(message.get(55)))
+    kind, issuer = tags.get(CRYPTOGRAM_KIND), tags.get(ISSUER_DATA, b"")
+    if kind:
+        return kind[0] & CRYPTOGRAM_BITS == REFUSED[0]
+    return len(issuer) > CVR_AT + 1 and issuer[CVR_AT] == CVR_BYTES and issuer[CVR_AT + 1] & CRYPTOGRAM_BITS == 0
 
 
 def final(kept: str | None, txn: Transaction, result: ChipResult) -> str:

@@ -277,6 +277,7 @@ def _reversal(message: Message, terminal: Terminal, reply_to: str) -> e.Event:
         reason=reason if reason in REASONS else "98",
         reply_to=reply_to,
         icc=chip.told_in_reversal(message),
+        chip_refused=chip.says_refused(message),
     )
 
 
