@@ -100,7 +100,7 @@ def store(draft: Draft, event: TransactionRequested, original: Transaction | Non
             original=original.request_id if original is not None else None,
             options=event.options,
             reference=event.reference,
-            tip_minor=event.tip_minor,
+            tip_minor=originals.tip_in(draft.state, draft.rules, event, original),
             invoice=invoices.number_for(draft.state, draft.rules, event, original),
             foreign=original is not None and original.foreign,
         )

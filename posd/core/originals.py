@@ -23,7 +23,7 @@ from posd.core.effects import Refusal
 from posd.core.events import OriginalPointer, TransactionRequested
 from posd.core.rules import OriginalRules, Rules
 from posd.core.state import State, Transaction, TxnStatus
-from posd.values import BATCH_NUMBER_MAX, RequestId, format_amount
+from posd.values import BATCH_NUMBER_MAX, Minor, RequestId, format_amount
 
 Refused = tuple[Refusal, str]
 
@@ -236,6 +236,13 @@ def _tip_too_much(
         most = f"at most {format_amount(highest)}, tip included ({percent} percent)"
         return Refusal.AMOUNT_DIFFERS, f"a {sold.kind} of {amount} becomes {most}"
     return None
+
+
+def tip_in(state: State, rules: Rules, event: TransactionRequested, original: Transaction | None) -> Minor:
+    """The part of the amount that is a tip: as it is told, else what is above what was sold."""
+    if event.tip_minor or original is None or not rules.kinds[event.kind].tips:
+        return event.tip_minor
+    return Minor(max(0, event.amount_minor - _before_tip_minor(without_tips(state, rules, original))))
 
 
 def _before_tip_minor(sold: Transaction) -> int:

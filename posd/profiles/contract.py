@@ -96,7 +96,7 @@ class Order(Quiet, frozen=True):
     """What a till wants, read and checked; it has no message of its own.
 
     `digest`: a keyed digest of all that the till said (D6). `amount_minor` None: the whole of the original.
-    `card`: what the till typed in, or the card of `original` from the vault.
+    `card`: what the till typed in, or the card of `original` from the vault. `approval_code`: as told by telephone.
     """
 
     request_id: RequestId
@@ -108,6 +108,7 @@ class Order(Quiet, frozen=True):
     receipt: Receipt | None = None
     reference: str = ""
     tip_minor: Minor | None = None
+    approval_code: str = ""
 
 
 class Profile(Protocol):

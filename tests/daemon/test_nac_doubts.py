@@ -392,6 +392,33 @@ def test_a_tills_invoice_numbers_are_never_the_terminals(nac: Any) -> None:
     play(shop, story)
 
 
+def test_a_till_tips_and_tells_of_offline_sales(nac: Any) -> None:
+    shop = nac()
+    till = with_till(shop)
+    path = f"/v1/terminals/{TID}/transactions"
+    card = {"number": OTHER, "expiry": EXPIRY}
+
+    async def story(shop: NacStage) -> None:
+        async def order(key: str, **body: Any) -> Any:
+            return (await till.order(key, body, path)).json
+
+        await shop.start()
+        assert (await order("s-1", type="sale", amount="10.00", card=card))["status"] == "approved"
+        assert (await order("t-1", type="tip", original="s-1", amount="12.00"))["tip"] == "2.00"
+        assert (await order("t-2", type="tip", original="s-1", amount="11.00"))["tip"] == "1.00"
+        assert (await order("o-1", type="offline_sale", amount="5.00", card=card))["status"] == "stored"
+        assert (await order("a-1", type="adjust", original="o-1", amount="6.00"))["status"] == "stored"
+        assert (await order("s-2", type="sale", amount="3.00", card=card))["status"] == "approved"
+        assert (await order("v-1", type="void", original="s-2"))["status"] == "approved"
+        await shop.command(lambda of: e.SettleNow(of, "anna"))
+        await shop.until(lambda: shop.state().batch.identity == 2)
+        assert shop.batches()[0]["settlements"][0]["code"] == "00"
+        assert shop.spent(OTHER) == 1700
+        assert shop.remarks() == []
+
+    play(shop, story)
+
+
 # --- blocked ---------------------------------------------------------------------------------------------------------
 
 

@@ -37,6 +37,7 @@ from posd.daemon.till.schema import (
     Empty,
     NamedPreauth,
     NamedSale,
+    OfflineSaleOrder,
     PreauthVoidOrder,
     RefundOrder,
     SaleOrder,
@@ -252,6 +253,7 @@ class TillApi:
         """The order in the core's words; its digest is of all that was said, however it was written (D6)."""
         card, original = cards_in(wanted), getattr(wanted, "original", None)
         tip = wanted.tip if isinstance(wanted, SaleOrder) else None
+        told = wanted.approval_code if isinstance(wanted, OfflineSaleOrder) else None
         return Order(
             request_id=till_request(tid, key),
             kind=TxnKind(str(wanted.__struct_config__.tag)),
@@ -262,6 +264,7 @@ class TillApi:
             receipt=_receipt(wanted),
             reference=wanted.reference if isinstance(wanted.reference, str) else "",
             tip_minor=Minor(minor_of(tip)) if isinstance(tip, str) else None,
+            approval_code=told if isinstance(told, str) else "",
         )
 
     async def _confirm(self, request: HttpRequest, tid: Tid, name: str) -> HttpResponse:

@@ -24,7 +24,7 @@ HINTS = {
     "type": f"write one of {', '.join(TYPES)}",
     "number": "12 to 19 digits, as text",
     "expiry": "YYMM, as text",
-    "original": "the id of the sale, as this door gave it",
+    "original": "the id of the transaction that is meant, as this door gave it",
     "reference": "1 to 64 visible ASCII characters",
     "rrn": "12 letters or digits, as on the receipt",
     "date": "MMDD, as text",

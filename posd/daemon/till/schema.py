@@ -126,7 +126,44 @@ class RefundOrder(Struct, forbid_unknown_fields=True, frozen=True, tag_field="ty
     reference: Reference | UnsetType = UNSET
 
 
-AnyOrder = SaleOrder | VoidOrder | RefundOrder | PreauthOrder | CompletionOrder | PreauthVoidOrder | CompletionVoidOrder
+class TipOrder(Struct, forbid_unknown_fields=True, frozen=True, tag_field="type", tag="tip"):
+    """Give a sale of the open batch a tip, or change it. `amount` is the whole of it, tip included: with the sale's own
+    amount the tip is taken away again. It has a ceiling (`advice.tip_percent_max`), and reaches the host later."""
+
+    original: TransactionId
+    amount: AmountText
+    reference: Reference | UnsetType = UNSET
+
+
+class OfflineSaleOrder(Struct, forbid_unknown_fields=True, frozen=True, tag_field="type", tag="offline_sale"):
+    """Tell of a sale that has happened without the host, agreed by telephone. It counts, and reaches the host later."""
+
+    amount: AmountText
+    card: Card
+    approval_code: Annotated[str, Meta(pattern="^[0-9A-Za-z]{6}$", description="As it was told.")] | UnsetType = UNSET
+    reference: Reference | UnsetType = UNSET
+
+
+class AdjustOrder(Struct, forbid_unknown_fields=True, frozen=True, tag_field="type", tag="adjust"):
+    """Correct what an offline sale of the open batch came to: `amount` takes the place of its own."""
+
+    original: TransactionId
+    amount: AmountText
+    reference: Reference | UnsetType = UNSET
+
+
+AnyOrder = (
+    SaleOrder
+    | VoidOrder
+    | RefundOrder
+    | PreauthOrder
+    | CompletionOrder
+    | PreauthVoidOrder
+    | CompletionVoidOrder
+    | TipOrder
+    | OfflineSaleOrder
+    | AdjustOrder
+)
 
 
 class Empty(Struct, forbid_unknown_fields=True, frozen=True):
@@ -158,7 +195,10 @@ class Transaction(Struct, omit_defaults=False):
     code: Annotated[str | None, Meta(description="The host's response code.")]
     meaning: str
     approved_minor: Annotated[int | None, Meta(description="Where the host approved a part.")]
-    original: str | None
+    original: Annotated[str | None, Meta(description="What it refers to: of a tip or its void the sale.")]
+    replaced_by: Annotated[
+        str | None, Meta(description="The tip or adjustment whose amount counts in place of this one's.")
+    ]
     confirm_by: Annotated[
         str | None, Meta(description="Confirm it before this, or it is reversed; null: nothing to confirm.")
     ]
@@ -220,6 +260,7 @@ ANSWERS: tuple[type[Struct], ...] = (Transaction, TransactionList, SettlementAcc
 ORDERS: tuple[type[Struct], ...] = (
     *(SaleOrder, VoidOrder, RefundOrder),
     *(PreauthOrder, CompletionOrder, PreauthVoidOrder, CompletionVoidOrder),
+    *(TipOrder, OfflineSaleOrder, AdjustOrder),
 )
 
 

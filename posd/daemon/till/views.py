@@ -1,6 +1,7 @@
 """What a till sees: the views of views.py in the shapes of till_schema, with a till's own names."""
 
 from posd.core import state as st
+from posd.core.originals import root_of
 from posd.daemon.shown.questions import Seen
 from posd.daemon.shown.terminal_view import terminal_view
 from posd.daemon.shown.views import Around, View, transaction_view
@@ -18,10 +19,19 @@ def from_view(view: View, txn: st.Transaction, state: st.State, around: Around) 
     """The same, of its view."""
     return Transaction(
         id=till_id(state.tid, txn.request_id),
-        original=till_id(state.tid, txn.original) if txn.original is not None else None,
+        original=_original(txn, state, around),
+        replaced_by=till_id(state.tid, txn.replaced_by) if txn.replaced_by is not None else None,
         confirm_by=_confirm_by(txn.request_id, around),
         **{name: view[name] for name in SAME},
     )
+
+
+def _original(txn: st.Transaction, state: st.State, around: Around) -> str | None:
+    """As the till named it: a tip on a tip, and a void of both, are of the sale."""
+    if txn.original is None:
+        return None
+    first = root_of(state, around.rules, state.find(txn.original))
+    return till_id(state.tid, first.request_id if first is not None else txn.original)
 
 
 SAME = (

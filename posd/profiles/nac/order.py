@@ -20,8 +20,10 @@ from posd.values import Minor, Stan
 ENTERED_BY_HAND = "012"
 """Field 22: typed in, no PIN pad (reference 2.2)."""
 
-SERVED = frozenset({TxnKind.SALE, TxnKind.VOID, TxnKind.REFUND, TxnKind.PREAUTH})
-"""What can be said with a number that was typed in, and at once."""
+SERVED = frozenset(
+    {TxnKind.SALE, TxnKind.VOID, TxnKind.REFUND, TxnKind.PREAUTH} | {TxnKind.TIP, TxnKind.OFFLINE_SALE, TxnKind.ADJUST}
+)
+"""What can be said with a number that was typed in."""
 
 
 def read_order(
@@ -55,7 +57,7 @@ def read_order(
         has_pin=False,
         reply_to=reply_to,
         received_s=received_s,
-        options=Kept(f"{row.process}0000", row.condition).options(),
+        options=Kept(f"{row.process}0000", row.condition, approval=order.approval_code).options(),
         reference=order.reference,
         tip_minor=order.tip_minor or Minor(0),
         from_till=True,
@@ -77,7 +79,7 @@ def _refusal(
             return Refusal.NO_ORIGINAL, "posd does not know this transaction, or it is older than the last batches"
         if original.kind not in wanted.kinds:
             return Refusal.NO_ORIGINAL, f"a {order.kind} cannot refer to a {original.kind}"
-        if original.facts is None:
+        if original.facts is None and not wanted.replaces:
             return Refusal.NO_ORIGINAL, "the host has not answered this transaction: there is nothing to refer to"
     if order.card is None or order.card.number is None:
         return Refusal.NO_ORIGINAL, "the card of this transaction is not known any more"

@@ -25,8 +25,9 @@ CAPABILITY = "000" + "0"
 SERVED = frozenset(
     {TxnKind.SALE, TxnKind.VOID, TxnKind.REFUND}
     | {TxnKind.PREAUTH, TxnKind.PREAUTH_VOID, TxnKind.COMPLETION, TxnKind.COMPLETION_VOID}
+    | {TxnKind.TIP, TxnKind.OFFLINE_SALE, TxnKind.ADJUST}
 )
-"""What can be said with a number that was typed in, and at once."""
+"""What can be said with a number that was typed in."""
 
 
 def read_order(
@@ -53,7 +54,7 @@ def _refusal(order: Order, original: Transaction | None) -> tuple[Refusal, str] 
             return Refusal.NO_ORIGINAL, "posd does not know this transaction, or it is older than the last batches"
         if original.kind not in wanted.kinds:
             return Refusal.NO_ORIGINAL, f"a {order.kind} cannot refer to a {original.kind}"
-        if original.facts is None:
+        if original.facts is None and not wanted.replaces:
             return Refusal.NO_ORIGINAL, "the host has not answered this transaction: there is nothing to refer to"
     if order.card is None or order.card.number is None:
         return Refusal.NO_ORIGINAL, "the card of this transaction is not known any more"
@@ -101,6 +102,8 @@ def _pointer(order: Order) -> e.OriginalPointer | None:
 
 def _options(order: Order, original: Transaction | None, zone: str) -> str:
     """60.3 on, and the original where it may be one that we forget, or never knew (named.py)."""
+    if order.approval_code:
+        return NamedOriginal(approval=order.approval_code).options(CAPABILITY)
     if order.kind is not TxnKind.REFUND and not MATRIX[order.kind].by_code:
         return CAPABILITY
     if order.receipt is not None:
