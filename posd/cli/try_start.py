@@ -15,6 +15,8 @@ from pathlib import Path
 
 from posd.addresses import Address, SerialAddress, TlsAddress
 from posd.cli.asking import open_journal
+from posd.core.payload import FOLD_VERSION
+from posd.core.station import STATION
 from posd.daemon.control.server import ControlFailed, NoDaemon, call
 from posd.daemon.doors.terminal_door import BIND_HINT_OTHER, BIND_HINTS
 from posd.daemon.shown.offline import journal_folder
@@ -22,6 +24,7 @@ from posd.errors import ConfigError, PosdError
 from posd.journal.anchor import ANCHOR_FILE
 from posd.journal.chain import Chain
 from posd.journal.connect import JOURNAL_FILE, open_reader, read_identity
+from posd.journal.reader import JournalReader
 from posd.journal.verify import require_key
 from posd.security.machine import load_machine_key
 from posd.settings import Settings
@@ -199,12 +202,26 @@ def _journal(settings: Settings) -> Iterator[Found]:
             require_key(connection, Chain(key.derive("chain")), read_identity(connection))
         finally:
             connection.close()
+        yield from _segments(settings, Chain(key.derive("chain")))
         yield from _forgotten(settings)
     except PosdError as error:
         what, _, hint = str(error).partition("; ")
         yield ("state_dir",), what, hint
     except PermissionError:
         yield ("state_dir",), f"{file.parent} cannot be read", "check as the user that runs posd, or as root"
+
+
+def _segments(settings: Settings, chain: Chain) -> Iterator[Found]:
+    """D33: a posd that folds otherwise than the one before it has to fold everything once more, archived months too."""
+    with JournalReader(journal_folder(settings)) as reader:
+        gone = [placed for placed in reader.archived() if not placed.is_here]
+        if not gone:
+            return
+        for tid in reader.tids():
+            if tid != STATION and reader.snapshot(tid, FOLD_VERSION, chain) is None:
+                what = f"the state of terminal {tid} has to be folded anew, and {gone[0].path.name} is not here"
+                yield ("state_dir",), what, f"put the segments back into {gone[0].path.parent} for the next start"
+                return
 
 
 def _forgotten(settings: Settings) -> Iterator[Found]:

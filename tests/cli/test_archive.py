@@ -114,6 +114,17 @@ def test_verify_where_a_segment_is_elsewhere(posd: Posd, place: Any, archived: P
     assert [one["seen"] for one in document["segments"]] == ["not_here"]
 
 
+def test_d33_check_config_says_when_the_next_start_needs_a_segment(posd: Posd, place: Any, archived: Path) -> None:
+    (archived / f"{MONTH}.segment").unlink()
+    assert posd("check-config", str(place.config)).status == 0, "every snapshot is good"
+    connection = apsw.Connection(str(journal_folder(place.settings) / JOURNAL_FILE))
+    connection.execute("UPDATE snapshot SET fold_version = fold_version - 1")
+    connection.close()
+    said = posd("check-config", str(place.config))
+    assert said.status == 2
+    assert f"has to be folded anew, and {MONTH}.segment is not here; put the segments back into" in said.err
+
+
 def test_d34_check_config_says_that_the_next_start_upgrades(posd: Posd, place: Any) -> None:
     place.store.close()
     connection = apsw.Connection(str(journal_folder(place.settings) / JOURNAL_FILE))
