@@ -210,7 +210,7 @@ class TokenKeys:
 
         def inside(session: pkcs11.Session) -> Any:
             tmk = the(session, label)
-            if tmk[Attribute.UNWRAP] and not tmk[Attribute.DECRYPT]:
+            if tmk[Attribute.UNWRAP]:
                 return unwrapped(tmk, blocks)
             return session.create_object(passing(tmk.decrypt(blocks, mechanism=Mechanism.DES3_ECB)))
 

@@ -2,6 +2,8 @@
 
 import os
 import random
+import shutil
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -147,6 +149,32 @@ def test_a_key_that_signs_itself(store: Any, key: bytes) -> None:
     assert [info.index for info in store.list()] == [0]
     if len(key) == 16:
         assert mac_of("x9.19")(inside, b"some data of a message") == mac_of("x9.19")(outside, b"some data of a message")
+
+
+@pytest.mark.skipif(shutil.which("cc") is None, reason="no C compiler here: apt-get install gcc")
+def test_a_token_that_unwraps_never_shows_a_working_key(token: Token, tmp_path: Path, machine_key: MachineKey) -> None:
+    """Hardware does, SoftHSM2 does not: unwrapping.c adds it, and forbids such a TMK to decrypt anything."""
+    module = tmp_path / "unwrapping.so"
+    own = shutil.copy(SOFTHSM, tmp_path / "softhsm.so")  # the other is at work in this process already
+    words = ["cc", "-w", "-shared", "-fPIC", f'-DSOFTHSM="{own}"', "-o", str(module)]
+    subprocess.run([*words, str(Path(__file__).with_name("unwrapping.c"))], check=True)
+    keys = opened(token, tmp_path, machine_key, module=module)
+    try:
+        keys.add(new())
+        block = key_block(KEY, new_keys(7, TID, 1, "004", double_mak=True), "004").hex()
+        layout = layout_of("004", "double")
+        inside, outside = keys.open(TID, 0).unwrap(block, layout), ClearTmk(KEY).unwrap(block, layout)
+        assert inside.tdk is not None
+        assert outside.tdk is not None
+        same(inside.mak, outside.mak)
+        same(inside.tdk, outside.tdk)
+        assert mac_of("x9.19")(inside.mak, b"data") == mac_of("x9.19")(outside.mak, b"data")
+        tmk = keys.do(lambda session: next(iter(session.get_objects({pkcs11.Attribute.LABEL: f"posd-tmk {TID} 0"}))))
+        with pytest.raises(pkcs11.exceptions.PKCS11Error):
+            tmk.decrypt(bytes(16), mechanism=pkcs11.Mechanism.DES3_ECB)
+    finally:
+        keys.remove(TID, 0)
+        keys.close()
 
 
 def test_a_damaged_block_is_refused_as_from_memory(store: Any) -> None:
