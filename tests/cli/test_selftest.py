@@ -25,7 +25,9 @@ from posd.config import load, shipped
 from posd.daemon.assemble import profile_of
 from posd.settings import Settings
 
-TERMINALS = [{"tid": "20000007", "mid": "898100012345999", "tmk_file": "/nonexistent/shop/terminal.tmk"}]
+TERMINALS: list[dict[str, Any]] = [{"tid": "20000007", "mid": "898100012345999", "tmk_index": 3}]
+TOKEN = {"home": "pkcs11", "module": "/nonexistent/token.so", "token": "shop", "pin_file": "/nonexistent/pin"}
+"""A rehearsal needs no token."""
 HOST = {"address": "10.9.8.7:5000"}
 
 
@@ -115,15 +117,15 @@ def test_the_day_is_played_by_the_shops_own_settings(
         ({"nac": {"pad": "right", "times": "always", "more_follows": "yes", "batch_number_first": 777}}, {}),
         ({"nac": {"wire": "ascii", "logon": "none", "settle_with_reversal_owed": "yes"}}, {}),
         ({"nac": {"logon_after_close": "yes", "voids": "credited"}}, {"unsigned": "accept"}),
-        ({"mac_algorithm": "x9.19"}, {"tmk_file": "/nonexistent/t.tmk", "mac": "required"}),
-        ({"mac_algorithm": "x9.9"}, {"tmk_file": "/nonexistent/t.tmk"}),
+        ({"mac_algorithm": "x9.19"}, {"mac": "required"}),
+        ({"mac_algorithm": "x9.9"}, {"mac": "none"}),
     ],
     ids=["F", "right", "ascii", "credited", "x9.19", "x9.9"],
 )
 def test_a_nac_day_is_played_by_the_shops_own_settings(
     host: dict[str, Any], terminal: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    path = configured(tmp_path, host=host | {"profile": "nac"}, terminal={"tmk_file": None} | terminal)
+    path = configured(tmp_path, host=host | {"profile": "nac"}, terminal=terminal)
     assert selftest_command(path, None, True, Lang.EN) == 0
     found = checks(capsys)
     assert ("refund_void" in found) is (terminal != {})  # refused where nothing is signed and nobody is trusted
@@ -135,7 +137,7 @@ def test_a_bank_with_a_file_of_its_own_is_rehearsed_too(
 ) -> None:
     profile = "nac" if "nac" in bank else "unionpay"
     host = {"profile": profile, "profile_file": str(shipped(f"config/{bank}"))}
-    terminal = {"tmk_file": None, "unsigned": "accept"} if profile == "nac" else {}
+    terminal = {"unsigned": "accept"} if profile == "nac" else {}
     assert selftest_command(configured(tmp_path, host=host, terminal=terminal), None, True, Lang.EN) == 0
     assert checks(capsys)["sale"]["good"]
 
@@ -154,12 +156,12 @@ def test_a_shop_that_refuses_pins_and_small_closes_passes_too(
 
 def test_what_is_not_the_shops_is_not_used(tmp_path: Path) -> None:
     """Every setting is the file's but those that name this machine, its network or its patience."""
-    given = load(configured(tmp_path, host={"tpdu": "6001020304", "echo_interval_s": 40}))
+    given = load(configured(tmp_path, host={"tpdu": "6001020304", "echo_interval_s": 40}, keys=TOKEN))
     used = rehearsed(House(given, tmp_path / "rehearsal", door_port=7), 8)
     changed = {name for name in Settings.model_fields if getattr(used, name) != getattr(given, name)}
     assert changed == {
         *("state_dir", "control_socket", "machine_key_file", "host", "door", "reversal", "advice", "settlement"),
-        *("journal", "terminals"),
+        *("journal", "terminals", "keys"),
     }
     of_host = {name for name in type(given.host).model_fields if getattr(used.host, name) != getattr(given.host, name)}
     assert of_host == {"address", "reply_timeout_s", "connect_timeout_s", "reconnect", "echo_interval_s"}

@@ -36,6 +36,7 @@ from posd.security.machine import create_machine_key, load_machine_key
 from posd.settings import (
     AdviceRetry,
     HostSettings,
+    KeySettings,
     LogSettings,
     ReconnectSettings,
     ReversalRetry,
@@ -160,6 +161,7 @@ def rehearsed(house: House, host_port: int) -> Settings:
     terminal = given.terminals[0].model_copy(
         update={
             "tmk_file": folder / "terminal.tmk" if _has_key(given) else None,
+            "tmk_index": 0,
             "settlement": TerminalSettlement(zone=zone_of(given)),
         }
     )
@@ -175,6 +177,7 @@ def rehearsed(house: House, host_port: int) -> Settings:
                 update={"listen": (Address(LOOPBACK, house.door_port),), "terminal_timeout_s": TERMINAL_TIMEOUT_S}
             ),
             "till": TillSettings(),
+            "keys": KeySettings(),
             "reversal": given.reversal.model_copy(update={"retry": ReversalRetry(**quick)}),
             "advice": given.advice.model_copy(update={"retry": AdviceRetry(**quick)}),
             "settlement": given.settlement.model_copy(
