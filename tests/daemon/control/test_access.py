@@ -174,7 +174,7 @@ def test_a_user_of_another_namespace_is_nobody() -> None:
         assert peer_of(ours) is NOBODY
 
 
-def _say(path: Path, uid: int, gid: int, verb: str, **args: Any) -> dict[str, Any]:
+def say_as(path: Path, uid: int, gid: int, verb: str, **args: Any) -> dict[str, Any]:
     """One line to the socket as that user, with no library of ours, and the last line of the answer."""
     with socket.socket(socket.AF_UNIX) as client:
         with acting_as(uid, gid):
@@ -195,7 +195,7 @@ def test_a_group_lets_its_people_settle_and_only_a_named_one_decide() -> None:
         runner = next(iter(shop.lanes.values()))
         of = runner.sticks()
         wish = {"id": of, "by": "Li Na", "reason": "the bank says so"}
-        say = partial(asyncio.to_thread, _say, path)
+        say = partial(asyncio.to_thread, say_as, path)
         assert (await say(12_345, 12_346, "status"))["kind"] == "result"
         assert (await say(12_345, 12_346, "reversals.retry"))["kind"] == "result"
         assert runner.asked[-1] == e.RetryReversals("reversals.retry/12345:10000001", "uid 12345", None, Who(12_345))
