@@ -123,6 +123,14 @@ def test_another_machine_key_is_named(sold: Any, posd: Posd, place: Any) -> None
     assert "machine_key_file" in said
 
 
+def test_a_backup_from_before_a_rotation_of_the_machine_key_stays_good(sold: Any, posd: Posd, place: Any) -> None:
+    made(posd)
+    path = place.folder / "machine.key"
+    path.write_bytes(load_machine_key(path).successor().text())
+    proof = posd("backup", "verify")
+    assert proof.status == 0, proof.out
+
+
 def test_no_secret_is_in_a_backup(sold: Any, posd: Posd, backups: Path) -> None:
     made(posd)
     secrets = [path.read_bytes().strip() for path in sold.folder.glob("*.key")] + [

@@ -1,5 +1,6 @@
 """What every command about backups needs: the settings with their place, and the keys that prove a backup."""
 
+import hmac
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,7 +33,9 @@ class Parts:
 
     @property
     def keys(self) -> Keys:
-        return Keys(self.machine_key.derive("chain"), self.machine_key.derive("backup"))
+        """The manifest's follows from the chain's, which stays when the machine key is rotated."""
+        chain = self.machine_key.derive("chain")
+        return Keys(chain, hmac.digest(chain, b"posd backup", "sha256"))
 
     @property
     def path(self) -> Path:

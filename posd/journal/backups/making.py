@@ -41,7 +41,7 @@ class Made:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Keys:
-    """Derived from the machine key for these two purposes."""
+    """Derived from the machine key for these two purposes, by whoever asks (cli/backup/parts.py)."""
 
     chain: bytes
     manifest: bytes
