@@ -196,6 +196,7 @@ DAYS: Mapping[str, str] = {
 
 DAY_CAUSES: Mapping[str, str] = {
     "held": "超过上限，待专人批准",
+    "restored": "恢复了较旧的流水，待专人核对了结",
     "daemon_down": "posd 未运行",
     "clock": "本机与主机时钟不一致",
     "host_refused": "主机拒绝",

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from posd.errors import StorageFailed
 from posd.security.datakeyfile import Belongs, by_batch, destroy, key_files
-from posd.security.secretfile import FILE_MODE, FOLDER_MODE
+from posd.security.secretfile import FILE_MODE
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,10 +27,9 @@ class Kept:
 def keep_copies(keys: Path, copies: Path, ended: Collection[Belongs]) -> Kept:
     """Bring the folder `copies` in step with the folder `keys`. `ended`: batches whose numbers are gone, as recorded.
 
-    Raises StorageFailed.
+    `copies` is never made here: of a disk that is not mounted there is none. Raises StorageFailed.
     """
     try:
-        copies.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
         destroyed = {path.stem for of, paths in by_batch(keys, copies).items() if of in ended for path in paths}
         here = {path.name: path for path in _files(keys) if path.stem not in destroyed}
         there = {path.name: path for path in key_files(copies)}

@@ -51,6 +51,8 @@ def measured(folder: Path, rows: int) -> dict[str, Any]:
     settings = yaml.safe_load(place.config.read_text())
     settings["backup"] = {"path": str(folder / "backups"), "keys_to": str(folder / "copies")}
     place.config.write_text(yaml.safe_dump(settings))
+    for name in ("backups", "copies"):
+        (folder / name).mkdir()
     write_past(place, TIDS, rows // ROWS_PER_SALE, lambda written: None)
     alone, beside, made = _commits(place)
     proof = _posd(place, "backup", "verify")

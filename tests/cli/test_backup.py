@@ -26,6 +26,8 @@ PAN = b"6225880123456789"
 def backups(place: Any) -> Path:
     text = place.config.read_text()
     place.config.write_text(f"{text}backup: {{path: backups, keys_to: copies, keep: 2}}\n")
+    for name in ("backups", "copies"):
+        (place.folder / name).mkdir()
     return place.folder / "backups"
 
 
@@ -60,6 +62,21 @@ def test_it_is_made_beside_whoever_writes_and_proven_by_restoring(sold: Any, pos
     assert json.loads(proof.out)["rows"] == said["rows"]
     assert [one.name for one in backups.iterdir() if one.name.startswith(".posd")] == []
     assert last_runs(sold.settings.state_dir).verify is not None
+
+
+def test_a_disk_that_is_not_mounted_is_never_filled_in_its_place(sold: Any, posd: Posd, backups: Path) -> None:
+    backups.rmdir()
+    ran = posd("backup", "create")
+    assert ran.status == 2
+    assert "there is no such folder; mount its disk" in ran.err
+    assert not backups.exists()
+    backups.mkdir()
+    copies = sold.folder / "copies"
+    copies.rmdir()
+    ran = posd("backup", "create")
+    assert ran.status != 0
+    assert "backup.keys_to" in ran.err
+    assert not copies.exists()
 
 
 def test_the_newest_are_kept(sold: Any, posd: Posd, backups: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -26,6 +26,7 @@ MADE = Made(1_772_413_200_000, "0.1", "k" * 16, 1)
 
 def backed_up(folder: Path, path: Path, chain_key: bytes, at_ms: int = MADE.at_ms) -> Manifest:
     made = Made(at_ms, MADE.posd, MADE.key_id, MADE.fold_version)
+    path.mkdir(exist_ok=True)
     with alone(path):
         return make(folder, path, made, Keys(chain_key, b"m" * 32), lambda copy: ())
 
@@ -135,6 +136,7 @@ def test_final_ones_and_what_is_newer_stay(
     store, path = opened(), tmp_path / "backups"
     store.write([rows.sale(1)])
     final = Made(MADE.at_ms, MADE.posd, MADE.key_id, MADE.fold_version, final=True)
+    path.mkdir()
     with alone(path):
         ended = make(folder, path, final, Keys(chain_key, b"m" * 32), lambda copy: ())
     names = [backed_up(folder, path, chain_key, MADE.at_ms + number).name for number in range(1, 4)]

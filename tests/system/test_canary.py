@@ -98,6 +98,8 @@ class Secretive(House):
             "backup": {"path": str(self.folder / "backups"), "keys_to": str(self.folder / "key copies")},
             "log": {"format": "json", "level": "debug"},
         }
+        for name in ("backups", "key copies"):
+            (self.folder / name).mkdir()
         super().open()
 
 

@@ -78,6 +78,8 @@ def stans_at_host(house: House) -> list[tuple[str, int]]:
 
 @pytest.fixture
 def house(built: Build, tmp_path: Path) -> House:
+    for name in ("backups", "copies"):
+        (tmp_path / name).mkdir()
     return built(change=change(tmp_path))
 
 
@@ -260,6 +262,7 @@ def test_what_was_carried_away_is_verified_and_restored_elsewhere(house: House, 
     shutil.rmtree(tmp_path / "backups")
     assert typed(house, "backup", "verify", str(far), "--scratch", str(tmp_path)).returncode == 0
     assert typed(house, "backup", "restore", str(far), "--move-aside").returncode == 1
+    (tmp_path / "backups").mkdir()
     house.settings["backup"]["command"] = ["sh", "-c", "echo no room there >&2; exit 7; {file}"]
     house.config.write_text(json.dumps(house.settings))
     failed = typed(house, "backup", "create")

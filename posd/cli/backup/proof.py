@@ -24,6 +24,7 @@ from posd.journal.room import free_bytes
 from posd.journal.verify import verify
 
 SCRATCH = ".posd-verify-"
+LEFT_MS = 24 * 3_600_000
 FINDINGS_SHOWN_MAX = 50
 
 
@@ -90,6 +91,7 @@ class _Place:
 
     def __enter__(self) -> Path:
         with storage(f"making a scratch place in {self._parent}"):
+            _clear(self._parent)
             if free_bytes(self._parent) < self._needed:
                 raise StorageFailed(
                     f"backup: {self._parent}: {size(self._needed)} are needed to prove it; use --scratch"
@@ -100,6 +102,14 @@ class _Place:
     def __exit__(self, *_: object) -> None:
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def _clear(parent: Path) -> None:
+    """Remove what a killed proof left here; one that runs now is younger."""
+    now_ms = SystemClock().now().wall_ms
+    for left in parent.glob(f"{SCRATCH}*"):
+        if left.stat().st_mtime * 1_000 < now_ms - LEFT_MS:
+            shutil.rmtree(left, ignore_errors=True)
 
 
 def _replayed(place: Path, manifest: Manifest, parts: Parts, progress: Progress) -> tuple[int, list[str]]:

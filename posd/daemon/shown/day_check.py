@@ -224,6 +224,7 @@ def _causes(due_ms: int, until_ms: int, segment: Segment, up: Uptime, around: Ar
         spans.append((until_ms - 1, until_ms))  # what is in its way now
     causes: dict[str, list[Row]] = {
         "held": _held(due_ms, segment),
+        "restored": _restored(due_ms, segment),
         "daemon_down": _of_gaps(up.daemon, spans),
         "clock": [row for row in within if row.kind == "settlement_postponed" and "clock" in _because(row)],
         "host_refused": [row for row in within if row.kind in REFUSED and _code(row)],
@@ -247,6 +248,15 @@ def _held(due_ms: int, segment: Segment) -> list[Row]:
     if not held or (approved and approved[0].at_ms <= due_ms):
         return []
     return [*held, *approved]
+
+
+def _restored(due_ms: int, segment: Segment) -> list[Row]:
+    """An older journal was restored, and nobody had ended what was not known since (core/restored.py)."""
+    begun = [row for row in segment.rows if row.kind == "lane_restored"]
+    ended = [row for row in segment.rows if row.kind == "gap_resolved"]
+    if ended and ended[-1].at_ms > due_ms:
+        return [*begun, *ended]
+    return [*begun] if begun and not ended else []
 
 
 def _of_gaps(gaps: Iterable[Gap], spans: list[tuple[int, int]]) -> list[Row]:

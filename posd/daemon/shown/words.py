@@ -311,6 +311,7 @@ DAY: Mapping[str, str] = {
 
 DAY_CAUSE: Mapping[str, str] = {
     "held": "held above the maximum, a person has to approve it",
+    "restored": "an older journal was restored, and a person had to end what is not known",
     "daemon_down": "posd was not running",
     "clock": "our clock and the host's differed",
     "host_refused": "the host refused",

@@ -65,7 +65,7 @@ async def stream(journal: Path, after: int, head: Callable[[], int], zone: str) 
     """What was written after the row `after`, and what is written from now on, for ever; empty parts in between."""
     yield f"retry: {RETRY_MS}\n: posd, from {after}\n\n".encode()
     with JournalReader(journal) as reader:
-        seen, quiet_s = after, 0.0
+        seen, quiet_s = min(after, head()), 0.0  # a client may know more than a journal that was restored since
         while True:
             newest = head()
             while seen < newest:

@@ -1,6 +1,7 @@
 """What root makes for the service's user has to belong to that user, or the service could not go on with it."""
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 
@@ -13,4 +14,5 @@ def give_to_owner(folder: Path, like: Path) -> None:
         for path in (root, *(os.path.join(root, name) for name in (*folders, *files))):
             status = os.lstat(path)
             if (status.st_uid, status.st_gid) != (owner.st_uid, owner.st_gid):
-                os.chown(path, owner.st_uid, owner.st_gid, follow_symlinks=False)
+                with suppress(PermissionError):  # a share that knows one owner only
+                    os.chown(path, owner.st_uid, owner.st_gid, follow_symlinks=False)

@@ -35,9 +35,13 @@ SHOWN_CHARACTERS_MAX = 80
 
 @contextmanager
 def alone(path: Path) -> Iterator[None]:
-    """The folder of the backups, made if need be, for this process alone. Raises ConfigError, StorageFailed."""
+    """The folder of the backups for this process alone. It is never made here: a disk that is not mounted has none.
+
+    Raises ConfigError, StorageFailed.
+    """
+    if not path.is_dir():
+        raise ConfigError(f"backup.path: {path}: there is no such folder; mount its disk, or make it for posd's user")
     try:
-        path.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
         descriptor = os.open(path / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE_MODE)
     except OSError as error:
         why = (error.strerror or str(error)).lower()
