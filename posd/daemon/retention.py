@@ -41,6 +41,11 @@ STRAYS_S = 86_400.0
 """How often every key file is looked at for keys that came back. It reads all of them."""
 
 
+COPIES_GRACE_S = 2 * 86_400.0
+"""So long the place of the copies may resist before it is alerted: the unit lets posd only read there, and the nightly
+`posd backup create` destroys in it what has expired (security/keycopies.py)."""
+
+
 class Batches(Protocol):
     """One terminal's batches: a lane's, or those of a terminal that is configured no more."""
 
@@ -107,6 +112,7 @@ class Retention:
         self._batches, self._vouched_ms = batches, vouched_ms
         self._looking = asyncio.Lock()
         self._strays_at_s = 0.0
+        self._failing_since_s: dict[Path, float] = {}
         self._destroyed: dict[Belongs, list[str]] = {}
         """The keys of each batch, once for each file, whose end is not recorded yet."""
         self._said = ""
@@ -141,6 +147,7 @@ class Retention:
         if not all(everywhere):
             return
         self._strays_at_s, self._said = loop.time() + STRAYS_S, ""
+        self._failing_since_s.clear()
         for tid, state in states.items():
             await self._tell(tid, state)
 
@@ -151,14 +158,20 @@ class Retention:
             gone = {of: paths for of, paths in found.items() if _is_gone(states, of)}
             await asyncio.to_thread(self._keys.destroy, gone, [path for paths in gone.values() for path in paths])
         except OSError as error:  # a place of copies that is not there or may not be written, a disk that refuses
-            because = (error.strerror or str(error)).lower()
-            if (said := f"{folder}: {because}") != self._said:
-                alert("card_keys_not_destroyed", where=str(folder), because=because)
-            self._said = said
+            self._not_destroyed(folder, (error.strerror or str(error)).lower())
             return False
         for of, paths in gone.items():
             self._destroyed.setdefault(of, []).extend(path.stem for path in paths)
         return True
+
+    def _not_destroyed(self, folder: Path, because: str) -> None:
+        now_s = asyncio.get_running_loop().time()
+        since_s = self._failing_since_s.setdefault(folder, now_s)
+        if folder != self._folders[0] and now_s - since_s < COPIES_GRACE_S:
+            return
+        if (said := f"{folder}: {because}") != self._said:
+            alert("card_keys_not_destroyed", where=str(folder), because=because)
+        self._said = said
 
     async def _tell(self, tid: Tid, state: State) -> None:
         ended = {of: ids for of, ids in self._destroyed.items() if of.tid == tid}

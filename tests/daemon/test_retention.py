@@ -1,6 +1,7 @@
 """The end of card numbers through the whole daemon: recorded, then destroyed wherever the keys were kept (D29)."""
 
 import contextlib
+import errno
 import io
 import json
 import re
@@ -22,6 +23,7 @@ from posd.journal.opening import open_store
 from posd.journal.reader import JournalReader
 from posd.journal.sqlite import SqliteStore
 from posd.security.datakeyfile import Belongs, by_batch, read_key_file
+from posd.security.keycopies import keep_copies
 from posd.security.machine import load_machine_key
 from posd.security.vault import DataKeys
 from posd.values import Now, Tid
@@ -183,7 +185,44 @@ def test_d29_killed_between_record_and_key_the_next_start_ends_it(staged: MakeSt
     play(staged(), story)
 
 
-def test_d29_a_folder_of_copies_that_is_not_there_is_said_and_waited_for(staged: MakeStage) -> None:
+def test_d29_copies_that_the_nightly_backup_destroys_are_waited_for_in_silence(staged: MakeStage) -> None:
+    """The unit lets posd only read there."""
+
+    async def story(stage: Stage) -> None:
+        await sold_and_settled(stage)
+        copy_keys(stage)
+        assert stage.daemon.retention is not None
+        keys = stage.daemon.retention._keys
+        destroy = keys.destroy
+
+        def may_not_write(belongs: Any, paths: list[Path]) -> None:
+            if any(path.parent == copies_of(stage) for path in paths):
+                raise OSError(errno.EROFS, "Read-only file system")
+            destroy(belongs, paths)
+
+        stage.daemon.retention._keys = _Watched(may_not_write)
+        later(stage)
+        await look(stage)
+        await look(stage)
+        assert (kinds(stage), stage.alerts("card_keys_not_destroyed"), stage.daemon.retention.in_trouble) == (
+            ["numbers_expired"],
+            [],
+            False,
+        )
+        assert keep_copies(keys_of(stage), copies_of(stage), {Belongs(TID, 1)}).destroyed == 1  # posd backup create
+        await look(stage)
+        assert kinds(stage) == ["numbers_expired", "numbers_destroyed"]
+        (said,) = [json.loads(row.payload) for row in stage.rig.records("numbers_destroyed")]
+        assert len(said["key_ids"]) == 1
+
+    play(with_copies(staged()), story)
+
+
+def test_d29_a_folder_of_copies_that_is_not_there_is_said_and_waited_for(
+    staged: MakeStage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("posd.daemon.retention.COPIES_GRACE_S", 0.0)
+
     async def story(stage: Stage) -> None:
         await sold_and_settled(stage)
         copy_keys(stage)
