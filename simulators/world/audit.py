@@ -55,6 +55,8 @@ TROUBLES = frozenset(
 
 SEEN_BEFORE = "94"
 CLOSE_MESSAGE = "0320"
+CHANGES = frozenset({"tip", "adjust"})
+COUNTED = frozenset({"approved", "stored", "refused"})
 
 OPEN = frozenset({"owed", "stuck", "conflict"})
 """Shown as open: a person can see that the money is not settled."""
@@ -79,6 +81,7 @@ class Known:
     confirm: bool = False
     handed_over: bool = False
     reference: str = ""
+    original: str = ""
     closes_before: int = 0
     attempts: int = 0
 
@@ -146,6 +149,7 @@ class Ledger:
                     payload["amount_minor"],
                 )
                 known.confirm, known.reference = payload.get("confirm", False), payload["reference"]
+                known.original = payload["original"] or ""
                 known.closes_before = self._closes_of(record.tid)
                 if record.kind == "advice_stored":
                     known.status, known.advice = "stored", True
@@ -249,6 +253,7 @@ def audit(
         for odd in terminal.conformance:
             if not odd.startswith(CLOSE_MESSAGE):  # a host that moved on to another batch finds its own words in it odd
                 stage.violate(f"{tid}: against the field lists: {odd}")
+    _changes(stage, ledger.requests)
     audit_tills(stage, ledger.requests, tills, forgotten.requests)
     _closes(stage, ledger, books, forced)
 
@@ -287,6 +292,16 @@ def _one(stage: Stage, known: Known, entry: Entry | None, books: Books, unmaced_
             stage.count("suspect: a refund after the totals")  # they agreed without it; its answer was lost
         else:
             stage.violate(what)
+
+
+def _changes(stage: Stage, requests: Mapping[str, Known]) -> None:
+    """What counts in place of another goes with it: no tip outlives its sale."""
+    for known in requests.values():
+        first = known
+        while first.kind in CHANGES and first.original in requests:
+            first = requests[first.original]
+        if known.status in COUNTED and first.status not in COUNTED:
+            stage.violate(f"{known.request_id} is {known.status}, and the {first.kind} of it is {first.status}")
 
 
 def _advice(stage: Stage, known: Known, entry: Entry | None, what: str) -> None:

@@ -385,6 +385,9 @@ BUGS: Mapping[str, Bug] = {
         lost.sold_without_a_question, faults=Faults(terminal_line=0.5, lose=0.1), adjust=lost.with_a_rush
     ),
     "old_batch_goes_on": Bug(lost.old_batch_goes_on, adjust=lost.with_a_loss),
+    "tip_confirms_nothing": Bug(
+        tills.tip_confirms_nothing, faults=Faults(till_silent=0.8), adjust=tills.with_slow_tills
+    ),
     "silence_confirms": Bug(tills.silence_confirms, faults=Faults(till_silent=0.5), adjust=tills.with_tills),
 }
 """At least one seed in twenty must catch each."""

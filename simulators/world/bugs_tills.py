@@ -6,7 +6,7 @@ from typing import Any
 
 from msgspec import structs
 
-from posd.core import confirmations, settlement
+from posd.core import advices, confirmations, settlement
 from posd.core.answers import AnswerFacts
 from posd.core.effects import Result, ToTerminal
 from posd.core.events import Event, TillConfirmed
@@ -62,6 +62,17 @@ def till_key_forgotten_at_restart() -> AbstractContextManager[None]:
 def totals_wait_for_nobody() -> AbstractContextManager[None]:
     """The totals leave although a till may still confirm, or not."""
     return patched(settlement, "drained", settlement.delivered)
+
+
+def tip_confirms_nothing() -> AbstractContextManager[None]:
+    """A till that adds a tip to a sale has not said that it has the sale."""
+    store = advices.store
+
+    def careless(draft: Any, event: Any, original: Any) -> None:
+        with patched(confirmations, "by_word", lambda *anything: None):
+            store(draft, event, original)
+
+    return patched(advices, "store", careless)
 
 
 def silence_confirms() -> AbstractContextManager[None]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from posd.journal.contract import RecordRow
 from simulators.world.stage import Stage
 
-KINDS = frozenset({"authorisation_started", "approved", "answer_handed_over", "reversal_owed"})
+KINDS = frozenset({"authorisation_started", "advice_stored", "approved", "answer_handed_over", "reversal_owed"})
 LATE_MS = 2_000
 ROUNDING_MS = 2
 
@@ -39,7 +39,7 @@ class Confirming:
         if row.kind not in KINDS or of is None:
             return
         match row.kind:
-            case "authorisation_started":
+            case "authorisation_started" | "advice_stored":
                 self._begins(of, row.payload)
             case "approved" if of in self._wanted:
                 self._open[of] = (row.tid, self.stage.now_ms)
@@ -60,7 +60,7 @@ class Confirming:
 
     def _begins(self, of: str, payload: str) -> None:
         said = json.loads(payload)
-        if said["confirm"]:
+        if said.get("confirm"):
             self._wanted.add(of)
         if said["original"] is not None:
             self._named.add(said["original"])

@@ -18,6 +18,7 @@ class Known(Protocol):
     amount: int
     status: str
     doubted: bool
+    advice: bool
     confirm: bool
     handed_over: bool
     reference: str
@@ -54,11 +55,11 @@ def _told(stage: Stage, of: str, one: Placed, known: Known | None) -> None:
     status = known.status if known is not None else "never sent"
     match one.belief:
         case Belief.APPROVED:
-            fits = status == "approved"
+            fits = status == "approved" or (known is not None and known.advice)
         case Belief.DECLINED | Belief.FAILED if one.kind is TxnKind.REFUND and known is not None and known.doubted:
             fits = status != "sent"
         case Belief.DECLINED | Belief.FAILED | Belief.TOO_LATE:
-            fits = status not in ("approved", "sent")
+            fits = status not in ("approved", "sent") and not (known is not None and known.advice)
         case Belief.ASKING:
             fits = False
         case Belief.UNCONFIRMED | Belief.UNKNOWN:

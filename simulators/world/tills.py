@@ -72,6 +72,8 @@ class Placed:
     kind: TxnKind
     amounts: list[int]
     belief: Belief = Belief.ASKING
+    tipped: int = 0
+    """The whole of it with the tip that it was given since."""
 
 
 @dataclass(slots=True)
@@ -193,7 +195,9 @@ class Till:
             found = self._approved(of)
             if roll < 0 and found:
                 original = self.random.choice(found)
-                whole = self.placed[original].amounts[0]
+                whole = self.placed[original].tipped or self.placed[original].amounts[0]
+                if kind is TxnKind.TIP:
+                    return kind, self._with_tip(self.placed[original].amounts[0]), original
                 part = kind in (TxnKind.COMPLETION, TxnKind.REFUND)
                 return kind, self.random.randrange(1, whole + 1) if part else whole, original
             if roll < 0:
@@ -203,6 +207,9 @@ class Till:
         if roll >= 0 and self.random.random() < 0.1:
             return TxnKind.REFUND, amount, None
         return TxnKind.SALE, amount, None
+
+    def _with_tip(self, sold: int) -> int:
+        return sold + max(1, sold * self.random.choice((1, 5, 10, 20, 30)) // 100)  # 30 is too much
 
     def _approved(self, kind: TxnKind) -> list[RequestId]:
         good = (Belief.APPROVED, Belief.UNCONFIRMED)
@@ -225,11 +232,13 @@ class Till:
             self._believe(of, Belief.UNKNOWN)
         elif told.code not in APPROVE_CODES:
             self._believe(of, Belief.FAILED if told.refusal else Belief.DECLINED)
-        elif self.within_s and kind is not TxnKind.REFUND:
+        elif self.within_s and kind not in (TxnKind.REFUND, TxnKind.TIP):
             self._believe(of, Belief.UNCONFIRMED)
             yield from self._confirm(of, faults)
         else:
             self._believe(of, Belief.APPROVED)
+            if kind is TxnKind.TIP and original is not None:
+                self.placed[original].tipped = amount
 
     def _new(self, kind: TxnKind, amount: int, original: RequestId | None) -> Order:
         key = f"{kind}-{len(self.placed) + 1:04d}"
@@ -285,6 +294,7 @@ class Till:
 REFERRING = (
     (TxnKind.VOID, TxnKind.SALE, 0.12),
     (TxnKind.REFUND, TxnKind.SALE, 0.06),
+    (TxnKind.TIP, TxnKind.SALE, 0.1),
     (TxnKind.COMPLETION, TxnKind.PREAUTH, 0.1),
     (TxnKind.PREAUTH_VOID, TxnKind.PREAUTH, 0.04),
     (TxnKind.COMPLETION_VOID, TxnKind.COMPLETION, 0.04),

@@ -47,6 +47,7 @@ EXPECTED = {
     "numbers_used_again": "is used for",
     "sold_without_a_question": "authorised twice",
     "old_batch_goes_on": "",
+    "tip_confirms_nothing": "is reversed",
     "silence_confirms": "and its till never said so",
 }
 """What the world says of each; empty: it depends on the seed."""
