@@ -89,13 +89,18 @@ def _waited_for(draft: Draft) -> RequestId | None:
 
 
 def _with_a_turn(draft: Draft) -> list[Advice]:
-    """After an online success; what was carried over, is stuck, or a person wants now needs no success before it."""
+    """After an online success; what is late, is stuck, or a person wants now needs no success before it."""
     every = _that_may_leave(draft.state)
     if draft.agenda.advice_turn or not every:
         return every
-    at_any_time = [one for one in every if one.wanted or one.carried_over or one.status is AdviceStatus.STUCK]
+    at_any_time = [one for one in every if one.wanted or one.status is AdviceStatus.STUCK or _is_late(draft, one)]
     known = {one.request_id for one in at_any_time}
     return at_any_time + [one for one in _urgent(draft) if one.request_id not in known]
+
+
+def _is_late(draft: Draft, advice: Advice) -> bool:
+    """Its batch has been totalled without it, or closed (a restored journal may learn of that last)."""
+    return advice.carried_over or advice.request_id in draft.state.closed
 
 
 def _that_may_leave(state: State) -> list[Advice]:

@@ -10,8 +10,9 @@ from posd.core import events as e
 from posd.core import records as r
 from posd.core.answers import ExchangeKind, GroupResult, MacCheck, Totals
 from posd.core.effects import Refusal, SendAdvice
+from posd.core.fold.apply import apply
 from posd.core.rules import TxnKind, UnmacedDecline, Why
-from posd.core.state import AdviceStatus, Reversal, Settled, SettlementPhase, TxnStatus
+from posd.core.state import AdviceStatus, Reversal, Settled, SettlementCause, SettlementPhase, TxnStatus
 from posd.core.totals import totals_of
 from tests.core.playbook import (
     RULES,
@@ -535,6 +536,14 @@ def test_d19_after_the_close_it_goes_on_under_its_old_number() -> None:
     play >> answered("94")
     assert status(play, 2) is AdviceStatus.DONE
     assert debits(play) == (0, 0)
+
+
+def test_an_advice_of_a_closed_batch_waits_for_no_success() -> None:
+    """A restored journal may learn last of all that its batch is closed: nothing was carried over in it."""
+    play = stored()
+    play >> e.Tick() << quiet
+    play.engine.state = play.folded = apply(play.state, r.BatchSkipped(SettlementCause.OPERATOR, None), play.wall)
+    play >> e.Tick() << on_its_way(1)
 
 
 def decided_closed(play: Playbook) -> Playbook:
