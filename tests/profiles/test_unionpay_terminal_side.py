@@ -91,7 +91,7 @@ def test_its_reversal_names_the_request_it_takes_back(read: Read, arrived: FromL
 
 
 def test_its_management(read: Read, arrived: FromLine) -> None:
-    assert read(arrived("B1")).event == e.TerminalSignInRequested("asker", 7.0)
+    assert read(arrived("B1")).event == e.TerminalSignInRequested("asker", 7.0, Stan(123))
     assert read(arrived("B15")).event == e.TerminalSignedOff("asker")
     assert read(arrived("B16")).event == e.TerminalEchoed("asker")
     assert read(arrived("B8")).event == e.TerminalTotalsGiven(8, Totals(GroupCount(17345, 2, 12345, 1)), "asker")

@@ -185,7 +185,7 @@ def test_streams_are_bounded_and_end_with_posd(staged: MakeStage) -> None:
 
 def test_no_key_of_a_session_is_told() -> None:
     row = RecordView(
-        5, TID, "signed_in", 1, 0, '{"stan":1,"wrapped_keys":"ABCD","batch_number":1}', None, 1, None, 1, False
+        5, TID, "signed_in", 1, 0, '{"stan":1,"wrapped_keys":"ABCD","batch_number":1}', None, 1, None, 1, False, None
     )
     assert b"ABCD" not in event(row, "Asia/Shanghai")
     assert b"event: signed_in" in event(row, "Asia/Shanghai")
