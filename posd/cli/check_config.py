@@ -24,7 +24,8 @@ EXIT_BAD = 2
 
 
 def check_config_command(path: Path, as_json: bool) -> int:
-    """Check the file and the machine it names: status 0 when posd could start, else 2.
+    """Check the file and the machine it names: status 0 when all is good, else 2. posd would start all the same where
+    only users or groups of `access` are unknown.
 
     Problems go to standard error, one a line; with `as_json`, to standard output as a list of {file, line, column,
     path, what, hint}, empty when all is good (line 0: the file as a whole).

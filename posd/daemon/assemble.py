@@ -18,7 +18,6 @@ from pathlib import Path
 
 from posd.addresses import Address, AnyAddress, SerialAddress, TlsAddress
 from posd.config import load_document
-from posd.config.access import unknown_names
 from posd.config.keyhome import key_store, tmk_of
 from posd.config.machine import check_environment
 from posd.core.engine import Engine
@@ -27,7 +26,7 @@ from posd.core.state import State
 from posd.core.station import STATION, Station
 from posd.daemon.archive.beside import Archivist
 from posd.daemon.clock import SystemClock, synchronised
-from posd.daemon.control.access import Access
+from posd.daemon.control.access import Access, alert_unknown
 from posd.daemon.control.key_verbs import KeyVerbs
 from posd.daemon.control.server import ControlServer
 from posd.daemon.control.verbs import Control
@@ -224,8 +223,7 @@ def _assemble(
     zone = settings.schedule_of(settings.terminals[0]).zone
     daemon.archivist = Archivist(store, writer, table.lanes, clock, zone)
     access = Access(settings.access, table.tell_station)
-    for place, one in unknown_names(settings):
-        alert("access_unknown", role=str(place[1]), who=str(one), to_do="correct it, or make it, then reload posd")
+    alert_unknown(settings)
     control = Control(daemon, access, KeyVerbs(settings, custody, rotating), daemon.archivist)
     daemon.control = ControlServer(settings.control_socket, control.handle, control.verbs)
     if settings.till.is_on:

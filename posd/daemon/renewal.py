@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from posd.addresses import TlsAddress
-from posd.daemon.control.access import Access, rights_of
+from posd.daemon.control.access import Access, alert_unknown, rights_of
 from posd.daemon.doors.all_doors import Doors
 from posd.daemon.links.linking import way_of
 from posd.daemon.links.routes import Routes
@@ -70,6 +70,7 @@ class Renewal:
             if self._owner.till is not None:
                 self._owner.till.renew(tokens)
             self._access.renew(rights)
+            alert_unknown(settings)
             self._owner.take(settings)
 
         return apply

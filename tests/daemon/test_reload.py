@@ -14,7 +14,7 @@ import pytest
 
 from posd.core import events as e
 from posd.daemon.control.peer import Peer
-from posd.daemon.control.server import Request
+from posd.daemon.control.server import ControlFailed, Request
 from posd.daemon.control.verbs import Control
 from posd.values import Tid
 from simulators.host.web import Web, server_context
@@ -110,6 +110,32 @@ def test_what_is_impossible_is_refused_whole_with_its_place(
         assert (await stage.sale("1.00"))["outcome"] == "approved"
         await stage.end()
         assert stage.differences() == []
+
+    play(staged(), story)
+
+
+def test_who_may_do_what_counts_at_once(staged: MakeStage) -> None:
+    """Somebody who must not approve any more is not kept until the next start."""
+
+    async def story(stage: Stage) -> None:
+        await stage.start()
+        stranger = Peer(4_000_000_001)
+        assert stage.daemon.control is not None
+        ask = stage.daemon.control._handler
+
+        async def approves() -> str:
+            wish = Request("x", "settle.approve", {"tid": TID, "by": "Li", "reason": "r"}, stranger)
+            with pytest.raises(ControlFailed) as refused:
+                await anext(ask(wish))
+            return str(refused.value)
+
+        assert "no settlement is held" in await approves()
+        said = await reload(stage, access={"approve": ["user:no-such-user"]}, approval={"two_people_above": "9.00"})
+        assert set(said["at_once"]) == {"access.approve", "approval.two_people_above"}
+        assert "needs the role 'approve'" in await approves()
+        assert stage.daemon.lanes[Tid(TID)].lane.engine.rules.two_people_above_minor == 900
+        assert [one["who"] for one in stage.alerts("access_unknown")] == ["user:no-such-user"]
+        await stage.end()
 
     play(staged(), story)
 

@@ -10,12 +10,13 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from posd.config.access import id_of
+from posd.config.access import id_of, unknown_names
 from posd.daemon.control.peer import Peer, who_is
 from posd.daemon.control.roles import ROLE_OF, Role
 from posd.daemon.control.server import Misused
+from posd.daemon.log import alert
 from posd.daemon.station_lane import Denied
-from posd.settings import AccessSettings, Grantee
+from posd.settings import AccessSettings, Grantee, Settings
 from posd.values import NOBODY_KNOWN, Who
 
 ROOT = 0
@@ -48,6 +49,12 @@ Rights = Mapping[Role, _Right]
 def rights_of(settings: AccessSettings) -> Rights:
     """What the settings say, with the ids that the names have now. May wait for a directory service."""
     return {role: _right(getattr(settings, role.value)) for role in Role}
+
+
+def alert_unknown(settings: Settings) -> None:
+    """Names that this machine does not know give nobody a role; that is no reason to stand still."""
+    for place, one in unknown_names(settings):
+        alert("access_unknown", role=str(place[1]), who=str(one), to_do="correct it, or make it, then reload posd")
 
 
 class Access:
