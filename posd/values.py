@@ -37,6 +37,11 @@ def next_stan(stan: Stan) -> Stan:
     return Stan(1 if stan >= STAN_MAX else stan + 1)
 
 
+def is_above(stan: Stan, mark: Stan) -> bool:
+    """Whether a terminal that counts up, and wraps, used `stan` after `mark`."""
+    return 0 < (stan - mark) % STAN_MAX < STAN_MAX // 2
+
+
 def next_batch_number(number: BatchNumber) -> BatchNumber:
     """The batch number after this one; 999999 is followed by 1 (reference 1.7 step 8)."""
     return BatchNumber(1 if number >= BATCH_NUMBER_MAX else number + 1)

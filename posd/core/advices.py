@@ -24,7 +24,6 @@ from posd.core.answers import AnswerFacts, GroupResult, HostTotals
 from posd.core.draft import Draft
 from posd.core.effects import ForgetCard, Refusal, Result, ToTerminal
 from posd.core.events import ResolveAdvice, RetryAdvices, ReversalRequested, TransactionRequested
-from posd.core.rules import Side
 from posd.core.state import (
     NOT_TAKEN,
     UNDELIVERED,
@@ -36,7 +35,7 @@ from posd.core.state import (
     Transaction,
     TxnStatus,
 )
-from posd.core.totals import totals_of
+from posd.core.totals import counts, totals_of
 from posd.core.verdict import SEEN_BEFORE
 from posd.values import RequestId
 
@@ -169,7 +168,7 @@ def reconcile(draft: Draft, host: HostTotals) -> None:
         _agree_without_refused(draft, host)
         return
     for of, txn in draft.state.transactions.items():
-        if draft.rules.kinds[txn.kind].side is not Side.NEITHER:
+        if counts(txn, draft.rules):
             settled(draft, of, Settled.TOTALS)
 
 

@@ -176,11 +176,15 @@ class TerminalManagement(Struct, frozen=True):
 
 
 class TerminalTotalsGiven(Struct, frozen=True):
-    """A terminal's 0500: the totals of its own batch (D25)."""
+    """A terminal's 0500: the totals of its own batch (D25).
+
+    `terminal_stan`: its own number of it, where its other requests do not tell their batch.
+    """
 
     terminal_batch: int
     totals: Totals
     reply_to: str
+    terminal_stan: Stan | None = None
 
 
 class UploadedItem(Struct, frozen=True):

@@ -126,19 +126,14 @@ def terminal_batch(state: State, rules: Rules, told: int) -> int:
     return state.terminal_upload.terminal_batch % BATCH_NUMBER_MAX + 1
 
 
-def closed_by_terminal(state: State, rules: Rules, txn: Transaction) -> bool:
-    """Its terminal has closed the batch of this since: it neither repeats it nor takes it back any more (D6, D25).
-
-    A terminal that does so all the same has been reset or replaced, and counts from 1 again: it means another request.
-    What tells its batch does not come here under the number of an old one.
-    """
-    counted = bool(txn.terminal_stan) and not rules.terminal_tells_batch
-    return counted and txn.terminal_batch != terminal_batch(state, rules, txn.terminal_batch)
-
-
 def repeat_is_over(state: State, rules: Rules, txn: Transaction, now_ms: int) -> bool:
-    """A request under this number is another one: nothing of a closed batch is told as its outcome (D6)."""
-    if closed_by_terminal(state, rules, txn):
+    """A request under this number is another one: nothing of a closed batch is told as its outcome (D6).
+
+    A terminal neither repeats nor takes back what was in a batch that it has closed (`over`). One that does so all the
+    same has been reset or replaced, and counts from 1 again. What tells its batch does not come here under the number
+    of an old one.
+    """
+    if txn.over:
         return True
     counted = bool(txn.terminal_stan) and not rules.terminal_tells_batch
     late = now_ms - txn.at_ms > rules.repeats_within_s * 1000

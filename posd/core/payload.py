@@ -16,7 +16,7 @@ from posd.core.state import State
 from posd.core.station import StationRecord
 from posd.errors import StorageFailed
 
-FOLD_VERSION = 29
+FOLD_VERSION = 30
 """Goes up whenever `fold.apply` or the shape of the state changes: older snapshots are then not used (D33)."""
 
 VERSIONS: dict[str, int] = {
@@ -41,6 +41,7 @@ VERSIONS: dict[str, int] = {
     "advice_refused": 2,
     "download_wanted": 2,
     "upload_set_aside": 2,
+    "terminal_closed": 2,
 }
 """Record name -> version, for those that are not at version 1."""
 
@@ -85,6 +86,7 @@ UPCASTS: dict[tuple[str, int], Callable[[dict[str, Any]], dict[str, Any]]] = {
     ("reversal_stuck", 1): lambda old: {**old, "because": ""},
     ("download_wanted", 1): lambda old: _of_nobody_known({**old, "by": ""}),
     ("upload_set_aside", 1): lambda old: {**old, "because": ""},
+    ("terminal_closed", 1): lambda old: {**old, "terminal_stan": None},
 }
 """(record name, version) -> the payload of the next version."""
 

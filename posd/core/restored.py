@@ -34,6 +34,7 @@ from posd.core.limits import SETTLE
 from posd.core.state import CloseOutcome, Gap, State
 from posd.core.totals import totals_of
 from posd.values import STAN_MAX, BatchNumber, Stan
+from posd.values import is_above as is_above
 
 STAN_GAP = 10_000
 """Numbers that are jumped over when nobody knows the last one that was used: several days of a busy terminal."""
@@ -42,11 +43,6 @@ STAN_GAP = 10_000
 def jumped(stan: Stan, by: int) -> Stan:
     """The trace number so many further; 999999 is followed by 1."""
     return Stan((stan - 1 + by) % STAN_MAX + 1)
-
-
-def is_above(stan: Stan, mark: Stan) -> bool:
-    """Whether a terminal that counts up, and wraps, used `stan` after `mark`."""
-    return 0 < (stan - mark) % STAN_MAX < STAN_MAX // 2
 
 
 def begin(draft: Draft, event: Restored) -> None:

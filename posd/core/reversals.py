@@ -6,7 +6,7 @@ Which state moves on what: tables/reversals.py.
   the same commit. Sent: `attempt`, before the next online request, then with growing gaps.
 - 00 acknowledges. 12 and 25 acknowledge only what the host was never seen to approve and whose batch is open, or what
   an unanswered attempt of ours may already have reversed (flagged); else the reversal is in *conflict* (D11).
-- A late approval after 12 or 25 opens it again (D11).
+- A late approval after 12 or 25 opens it again, and after 00 too where hosts say so of what they never had (D11).
 - Attempts are durable and counted when they leave; a line that is down, or takes nothing, is no attempt. After the
   limit it is *stuck*: alerted, shown, still owed, retried slowly. Only an acknowledgement or a named
   person with a reason ends it.
@@ -145,10 +145,15 @@ def late_approval(draft: Draft, txn: Transaction) -> None:
         draft.alert("late_approval", request_id=txn.request_id, status=txn.status.value)
     elif reversal is None or reversal.status is ReversalStatus.RESOLVED:
         draft.alert("late_approval", request_id=txn.request_id, status=txn.status.value)
-    elif reversal.status is ReversalStatus.ACKNOWLEDGED and reversal.last_code in DENIALS:
+    elif reversal.status is ReversalStatus.ACKNOWLEDGED and _may_stand(draft, reversal):
         draft.record(r.ReversalReopened(txn.request_id))
         draft.at_once(due_key(txn.request_id))
         draft.alert("reversal_reopened", request_id=txn.request_id)
+
+
+def _may_stand(draft: Draft, reversal: Reversal) -> bool:
+    """What acknowledged it does not say that the host had the original by then: one reversal more is harmless (D9)."""
+    return reversal.last_code in DENIALS or not draft.rules.reversal_finds_original
 
 
 def requested_by_terminal(draft: Draft, event: ReversalRequested) -> None:
@@ -157,8 +162,8 @@ def requested_by_terminal(draft: Draft, event: ReversalRequested) -> None:
     event = replace(event, original=known[0]) if known else event
     waiting = next((q for q in draft.agenda.queue if q.request_id == event.original), None)
     txn = draft.state.find(event.original)
-    if txn is not None and originals.closed_by_terminal(draft.state, draft.rules, txn):
-        txn = None  # what it means never came (D17)
+    if txn is not None and txn.over:
+        txn = None  # its terminal was reset: what it means never came (D17)
     if len(known) > 1 or event.original in draft.state.collided:
         draft.alert("terminal_reversal_ambiguous", request_id=event.original)
         because = "two different requests had this trace number; a person must say which is meant"

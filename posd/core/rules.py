@@ -207,6 +207,9 @@ class Rules(Struct, frozen=True):
     parameters_applied: bool = False
     """What the host's parameters say of waiting and repeating is what posd goes by (management.py)."""
     reversal_success_codes: frozenset[str] = frozenset({"00", "12", "25"})
+    reversal_finds_original: bool = True
+    """An acknowledged reversal says that the host had its original; else hosts acknowledge what they never had too, and
+    an approval that comes after all may stand (D11, reference 2.6)."""
     reversal_attempts_max: int = 4
     reversal_reasons: Mapping[Why, str] = field(default_factory=dict)
     reversal_retry: Gaps = Gaps(5.0, 300.0)

@@ -29,7 +29,16 @@ from posd.core.events import DecideSettlement
 from posd.core.limits import SETTLE as SETTLE
 from posd.core.reversals import due_key
 from posd.core.schedule import DAY_MS, host_wall_ms, newest_due_ms
-from posd.core.state import CloseOutcome, Reversal, Settlement, SettlementCause, SettlementPhase, Transaction, TxnStatus
+from posd.core.state import (
+    Advice,
+    CloseOutcome,
+    Reversal,
+    Settlement,
+    SettlementCause,
+    SettlementPhase,
+    Transaction,
+    TxnStatus,
+)
 from posd.core.totals import counts, gross_of, possible, to_upload, totals_of
 from posd.core.verdict import SEEN_BEFORE
 from posd.values import BATCH_NUMBER_MAX, BatchNumber, next_batch_number
@@ -85,6 +94,7 @@ def _first_money_ms(draft: Draft) -> int | None:
     What the host says of an advice is when it took it, which may be hours later.
     """
     owed = {reversal.request_id for reversal in owed_in_batch(draft)}
+    owed |= {advice.request_id for advice in advices.undelivered_in_batch(draft.state) if _has_amount(draft, advice)}
     every = draft.state.transactions.values()
     first = next((t for t in every if t.request_id in owed or _is_to_settle(draft, t)), None)
     if first is None:
@@ -94,6 +104,12 @@ def _first_money_ms(draft: Draft) -> int | None:
         return first.at_ms
     host_ms = host_wall_ms(f"{facts.host_date}{facts.host_time}", first.at_ms, draft.rules.zone)
     return first.at_ms if host_ms is None else host_ms
+
+
+def _has_amount(draft: Draft, advice: Advice) -> bool:
+    """Two advices may make nothing together, and the host have only one of them: no script result is so."""
+    txn = draft.state.find(advice.request_id)
+    return txn is not None and draft.rules.kinds[txn.kind].has_amount
 
 
 def _is_to_settle(draft: Draft, txn: Transaction) -> bool:
@@ -236,7 +252,7 @@ def totals_answered(draft: Draft, answer: HostAnswer) -> None:
     told_otherwise = draft.state.session.host_batch not in (None, draft.state.batch.number)
     closed = code == SEEN_BEFORE or (code == SIGN_IN_FIRST and (settlement.unanswered > 0 or told_otherwise))
     closed |= code in rules.batch_gone and settlement.unanswered > 0
-    closed |= settlement.unanswered > 0 and _wants_items(host) and not rules.uploads_on_repeat
+    closed |= _wants_items(host) and not rules.uploads_on_repeat
     if answer.mismatch:
         _retry_totals(draft, answer.mismatch, "")
     elif settlement.asked > 1 and (closed or empty):

@@ -150,6 +150,7 @@ class Transaction(Struct, frozen=True):
     `reference` and `tip_minor` are a till's; `confirm`: its approval has to be confirmed, or it is reversed (D16).
     `replaced_by`: an adjustment or tip whose amount counts in place of this one, or a void because of which neither
     counts. `invoice`: the terminal's number of it (reference 2.4), 0 where the dialect has none.
+    `over`: its terminal has closed its own batch since, with this in it (D25).
     `of_foreign`: an advice about what is in the foreign group. `chip`: a chip took part, and what it did is uploaded;
     `chip_end`: what its terminal told of it.
     """
@@ -180,6 +181,7 @@ class Transaction(Struct, frozen=True):
     found_out: "FoundOut | None" = None
     replaced_by: RequestId | None = None
     invoice: int = 0
+    over: bool = False
     of_foreign: bool = False
     reference: str = ""
     tip_minor: Minor = Minor(0)

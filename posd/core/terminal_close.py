@@ -31,7 +31,7 @@ def totals_given(draft: Draft, event: TerminalTotalsGiven) -> None:
     """The terminal's own 0500: compared with our books of its batch, answered at once, and ours is due (D25)."""
     state = draft.state
     ours = totals_of(_books(state, event.terminal_batch).values(), draft.rules)
-    draft.record(r.TerminalClosed(event.terminal_batch, event.totals, ours))
+    draft.record(r.TerminalClosed(event.terminal_batch, event.totals, ours, event.terminal_stan))
     if event.totals != ours:
         draft.alert("terminal_totals_differ", terminal_batch=event.terminal_batch)
     open_still = state.settlement.phase is SettlementPhase.OPEN and state.settlement.wanted is None

@@ -158,7 +158,7 @@ def trailer_answered(draft: Draft, answer: HostAnswer) -> None:
     draft.end_exchange()
     if answer.mismatch:
         _retry_trailer(draft, answer.mismatch, "")
-    elif settlement.unanswered > 0 and _closed_before(draft, code):
+    elif _closed_before(draft, code):
         close(draft, CloseOutcome.UNCONFIRMED, "")  # an earlier attempt closed it; how, its lost answer said (D20)
     elif code in draft.rules.close.end_out_of_balance:
         close(draft, CloseOutcome.OUT_OF_BALANCE, "")
@@ -173,9 +173,10 @@ def trailer_answered(draft: Draft, answer: HostAnswer) -> None:
 
 def _closed_before(draft: Draft, code: str) -> bool:
     """What a host says to a repeat of an end message that it acted on: it has no such batch, or compared the totals
-    with those of its next one. Whether the books agreed, only the lost answer told."""
-    rules = draft.rules.close
-    return code in rules.batch_gone | rules.end_out_of_balance or (code == SEEN_BEFORE and rules.end_agrees)
+    with those of its next one. Whether the books agreed, only the first answer told."""
+    rules, settlement = draft.rules.close, draft.state.settlement
+    compared = code in rules.end_out_of_balance or (code == SEEN_BEFORE and rules.end_agrees)
+    return (settlement.asked > 1 and compared) or (settlement.unanswered > 0 and code in rules.batch_gone)
 
 
 def _retry_trailer(draft: Draft, because: str, code: str) -> None:

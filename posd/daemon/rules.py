@@ -33,6 +33,7 @@ def rules_of(settings: Settings, terminal: TerminalSettings, profile: Profile) -
         parameters_applied=host.parameters == "apply",
         sign_off_after_close=host.sign_off_after_close == "yes",
         reversal_success_codes=frozenset(host.reversal_success_codes),
+        reversal_finds_original=profile.reversal_finds_original,
         reversal_attempts_max=reversal.attempts,
         reversal_reasons=profile.reversal_reasons,
         reversal_retry=Gaps(reversal.retry.first_s, reversal.retry.max_s),

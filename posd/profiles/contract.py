@@ -115,8 +115,8 @@ class Profile(Protocol):
     """A dialect, configured for one acquirer.
 
     `codes`: field 39. `has_keys`: a sign-in brings working keys. `tells_batch`: requests of a terminal name its batch.
-    `has_invoices`: each transaction has an invoice number. `download`: the management message with which the host's
-    parameters are asked for; empty: there is none.
+    `has_invoices`: each transaction has an invoice number. `reversal_finds_original`: as in core/rules.py.
+    `download`: the management message with which the host's parameters are asked for; empty: there is none.
     """
 
     kinds: Mapping[TxnKind, KindRules]
@@ -126,6 +126,7 @@ class Profile(Protocol):
     has_keys: bool
     tells_batch: bool
     has_invoices: bool
+    reversal_finds_original: bool
     upload_records_max: int
     download: str
 

@@ -9,8 +9,10 @@ import sys
 import time
 from collections import Counter
 
+from posd.dialects import NAC, UNIONPAY
 from simulators.world.bugs import BUGS
 from simulators.world.many import live, outcomes
+from simulators.world.nac.bugs import NAC_BUGS
 from simulators.world.scene import Outcome
 
 PROGRESS_EVERY = 50
@@ -21,10 +23,10 @@ def main() -> int:
     """Exit status 1 if a promise was broken in any seed."""
     options = _options()
     if options.seed is not None:
-        return _one(options.seed, options.trace, options.bug)
+        return _one(options.seed, options.trace, options.bug, options.profile)
     first, last = options.begin or options.seeds[0], options.seeds[1]
     began, stats, failed = time.perf_counter(), Counter[str](), []
-    with outcomes(range(first, last + 1), options.bug, options.jobs) as lived:
+    with outcomes(range(first, last + 1), options.bug, options.jobs, options.profile) as lived:
         for done, outcome in enumerate(lived, 1):
             stats.update(outcome.stats)
             if outcome.violations:
@@ -43,9 +45,13 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--from", type=int, dest="begin", help="go on at this seed of --seeds")
     parser.add_argument("--seed", type=int, help="one seed")
     parser.add_argument("--jobs", type=_jobs, default=1, help="so many processes (1)")
-    parser.add_argument("--bug", choices=sorted(BUGS), help="plant this bug first")
+    parser.add_argument("--profile", choices=(UNIONPAY, NAC), default=UNIONPAY, help="the dialect of its shops")
+    parser.add_argument("--bug", choices=sorted({*BUGS, *NAC_BUGS}), help="plant this bug of the dialect first")
     parser.add_argument("--trace", action="store_true", help="print the transcript of --seed")
-    return parser.parse_args()
+    options = parser.parse_args()
+    if options.bug is not None and options.bug not in (NAC_BUGS if options.profile == NAC else BUGS):
+        parser.error(f"--bug {options.bug} is of the other dialect")
+    return options
 
 
 def _jobs(text: str) -> int:
@@ -61,8 +67,8 @@ def _range(text: str) -> tuple[int, int]:
     return int(first), int(last or first)
 
 
-def _one(seed: int, trace: bool, bug: str | None) -> int:
-    outcome = live(seed, bug, traced=trace)
+def _one(seed: int, trace: bool, bug: str | None, profile: str) -> int:
+    outcome = live(seed, bug, profile, traced=trace)
     for line in outcome.transcript:
         print(line)
     print(_summary(outcome))

@@ -84,6 +84,7 @@ class Known:
     original: str = ""
     closes_before: int = 0
     attempts: int = 0
+    approved_late: bool = False
 
 
 @dataclass(slots=True)
@@ -96,6 +97,7 @@ class Close:
     due_ms: int | None
     outcome: str
     troubles: list[str] = field(default_factory=list)
+    ends_sent: int = 0
 
 
 class Numbers(Protocol):
@@ -128,6 +130,7 @@ class Ledger:
     _restored: set[str] = field(default_factory=set)
     """Terminals whose open batch is not known whole."""
     _reconciled: set[str] = field(default_factory=set)
+    _ends_sent: dict[str, int] = field(default_factory=dict)
 
     @classmethod
     def read(cls, records: Iterable[RecordView]) -> "Ledger":
@@ -164,6 +167,8 @@ class Ledger:
                 self._troubles.setdefault(record.tid, []).append(f"set aside: {payload['code']}")  # D21
             case "settlement_wanted" if payload["cause"] == "host_batch_changed":
                 self._troubles.setdefault(record.tid, []).append("the host moved on to another batch")  # D7
+            case "trailer_sent":
+                self._ends_sent[record.tid] = payload["attempt"]
             case "batch_skipped":
                 begun_ms = self._begun.pop(record.tid, (record.at_ms, None))[0]
                 self._close(record, begun_ms, payload["due_ms"], "empty")
@@ -194,6 +199,8 @@ class Ledger:
         if record.kind == "advice_acknowledged" and payload["after_silence"]:
             # 94 names no scheme: it stands in the domestic group until somebody says otherwise (reference 1.6)
             self._troubles.setdefault(record.tid, []).append(f"acknowledged by 94: {known.stan}")
+        if record.kind == "late_answer" and payload["approval"]:
+            known.approved_late = True
         if record.kind == "answer_handed_over":
             known.handed_over = True
         if record.kind == "declined":
@@ -216,7 +223,8 @@ class Ledger:
             troubles.append("an older journal was restored")
             if record.tid in self._reconciled and outcome in ("agreed", "out_of_balance"):
                 self._restored.discard(record.tid)
-        self.closes.append(Close(record.tid, number, begun_ms, due_ms, outcome, troubles))
+        ends_sent = self._ends_sent.pop(record.tid, 0)
+        self.closes.append(Close(record.tid, number, begun_ms, due_ms, outcome, troubles, ends_sent))
 
 
 NOTHING = Forgotten()
@@ -248,7 +256,7 @@ def audit(
     for agent in agents:
         for key, view in agent.views.items():
             if key not in forgotten.requests:
-                _told(stage, key, view, ledger.requests.get(key), agent)
+                told(stage, key, view, ledger.requests.get(key), agent)
     for tid, terminal in books.terminals.items():
         for odd in terminal.conformance:
             if not odd.startswith(CLOSE_MESSAGE):  # a host that moved on to another batch finds its own words in it odd
@@ -337,7 +345,7 @@ def _after_the_totals(known: Known, entry: Entry | None, books: Books) -> bool:
     return entry is not None and any(one.balanced and one.at_ms <= entry.at_ms for one in settlements)
 
 
-def _told(stage: Stage, key: str, view: View, known: Known | None, agent: Agent) -> None:
+def told(stage: Stage, key: str, view: View, known: Known | None, agent: Agent) -> None:
     """What the terminal believes against what the journal says of it."""
     status = known.status if known is not None else "never sent"
     if known is not None and known.kind == "balance":

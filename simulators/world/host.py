@@ -4,14 +4,14 @@ The troubles drawn here are those that a real host makes: it refuses, it answers
 answers have wrong numbers or MACs. It never denies money that it moved: then no terminal could be right.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from random import Random
+from typing import Any, ClassVar
 
 from posd.errors import MalformedMessage
 from posd.framing.tpdu import join, split
 from posd.iso8583.codec import Unreadable
 from posd.iso8583.message import Message
-from posd.iso8583.unionpay import UNIONPAY
 from simulators.host.acquirer import SECURITY_FAILED, Acquirer, Answer
 from simulators.host.faults import Faults as Rules
 from simulators.host.faults import Rule
@@ -21,9 +21,8 @@ from simulators.world.line import Reply
 from simulators.world.stage import Stage
 from simulators.world.witness import Witness
 
-HEADER_BYTES = 6
 THINKING_S = (0.01, 0.3)
-REFUSALS = {
+REFUSALS: Mapping[str, tuple[str, ...]] = {
     "0100": ("05", "51", "61", "91", "96", "99", "77", "A0", "30", "10"),
     "0200": ("05", "51", "61", "91", "96", "99", "77", "A0", "30", "10", "94"),
     "0220": ("05", "61", "91", "96", "99", "77", "A0", "30"),
@@ -46,26 +45,36 @@ UNCLEAR = ("09", "68", "98", "ZZ")
 
 
 class Host:
-    """Takes frames, gives frames. `rules` are the faults of a script, beside those drawn by chance."""
+    """Takes frames, gives frames. `rules` are the faults of a script, beside those drawn by chance.
+
+    `refusals` and `approvals` are codes of its dialect.
+    """
+
+    refusals: ClassVar[Mapping[str, tuple[str, ...]]] = REFUSALS
+    approvals: ClassVar[frozenset[str]] = APPROVE_CODES
 
     def __init__(self, stage: Stage, witness: Witness, settings: HostSettings, rules: tuple[Rule, ...] = ()) -> None:
         self.stage, self.witness = stage, witness
-        self.acquirer = Acquirer(settings, stage.seed)
+        self.acquirer = self._open(settings)
         self.quiet = False
         self.moved: set[str] = set()
         self._rules = Rules(rules, stage.seed)
         self._random = Random(f"host {stage.seed}")
 
+    def _open(self, settings: HostSettings) -> Any:
+        return Acquirer(settings, self.stage.seed)
+
     def receive(self, frame: bytes, reply: Reply) -> None:
         """One frame of a terminal (of posd); its answer or answers go to `reply`."""
+        header_bytes = self.acquirer.header_bytes
         try:
-            envelope, body = split(frame, HEADER_BYTES)
-            message = UNIONPAY.decode(body)
+            envelope, body = split(frame, header_bytes)
+            message = self.acquirer.codec.decode(body)
         except MalformedMessage as trouble:
             partial = trouble.partial if isinstance(trouble, Unreadable) else None
             answer = self.acquirer.refuse_unreadable(partial)
             if answer.body is not None:
-                reply(join(split(frame, HEADER_BYTES)[0].answered(), answer.body), 0.0, lambda: None)
+                reply(join(split(frame, header_bytes)[0].answered(), answer.body), 0.0, lambda: None)
             return
         rule = self._rules.plan(message)
         if rule is not None and rule.do == "lose_request":
@@ -92,20 +101,24 @@ class Host:
                 self.acquirer.forget_keys(message.get(41))
             if message.mti == "0800" and stage.chance(faults.move_batch):
                 self._move_batch(message.get(41))
-            if stage.chance(faults.refuse) and message.mti in REFUSALS:
-                refuse = stage.random.choice(REFUSALS[message.mti])
+            if stage.chance(faults.refuse) and message.mti in self.refusals:
+                refuse = stage.random.choice(self.refusals[message.mti])
             elif stage.chance(faults.unclear) and message.mti in ("0100", "0200", "0220"):
                 say = stage.random.choice(UNCLEAR)
             elif self._seems_reused(message):
                 refuse = SEEN_BEFORE
-        return self.acquirer.handle(message, body, stage.now_ms, refuse=refuse, say=say)
+        answer: Answer = self.acquirer.handle(message, body, stage.now_ms, refuse=refuse, say=say)
+        return answer
 
     def _seems_reused(self, message: Message) -> bool:
         """94 to an advice that left once and is not in the books: never to a repeat, which it would prove (D14)."""
         tid, stan = message.get(41) or "", int(message.get(11) or "0")
         if (tid, stan) not in self.witness.first_attempts or self._random.random() >= self.stage.faults.reused:
             return False
-        return not any(entry.stan == stan for entry in self.acquirer.books.terminals[tid].entries())
+        return not self._has(tid, stan)
+
+    def _has(self, tid: str, stan: int) -> bool:
+        return any(entry.stan == stan for entry in self.acquirer.books.terminals[tid].entries())
 
     def _move_batch(self, tid: str | None) -> None:
         """Some numbers further, for no reason that anybody here could know (D7)."""
@@ -136,7 +149,7 @@ class Host:
 
         def witness() -> None:
             message = answer.message
-            if message is not None and message.mti in ("0110", "0210", "0230") and answer.code in APPROVE_CODES:
+            if message is not None and message.mti in ("0110", "0210", "0230") and answer.code in self.approvals:
                 self.witness.good_approvals.add((answer.tid or "", answer.stan))
 
         return witness

@@ -34,7 +34,6 @@ from simulators.world.witness import Witness
 
 HEARTBEAT_S = 1800.0
 SNAPSHOT_ROWS = 60
-HEADER_BYTES = 6
 CHAIN_KEY, DIGEST_KEY = b"chain key of the world".ljust(32), b"digest key of the world".ljust(32)
 
 
@@ -185,7 +184,7 @@ class Machine:
         tid = Tid(partial.get(41) or "") if partial is not None else Tid("")
         if partial is None or tid not in self.lanes:
             return
-        envelope, body = split(frame, HEADER_BYTES)
+        envelope, body = split(frame, self.witness.header_bytes)
         kind, stan = self.profile.answer_key(Arrived(envelope, body, partial)) or (None, None)
         self.offer(tid, Happened(e.HostUnreadable(str(error), kind, stan)))
 

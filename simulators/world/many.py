@@ -10,16 +10,23 @@ from functools import partial
 from multiprocessing import get_context
 
 from posd.daemon.log import set_up
+from posd.dialects import NAC, UNIONPAY
 from simulators.world.bugs import BUGS
+from simulators.world.nac import run as run_nac
+from simulators.world.nac.bugs import NAC_BUGS
+from simulators.world.planting import nothing
 from simulators.world.scene import Outcome, run
 
 SEEDS_AT_ONCE = 10
 """So many a process takes at a time."""
 
 
-def live(seed: int, bug: str | None = None, *, traced: bool = False) -> Outcome:
-    """One seed, with the bug of this name planted for its length."""
+def live(seed: int, bug: str | None = None, profile: str = UNIONPAY, *, traced: bool = False) -> Outcome:
+    """One seed of the world of this dialect, with the bug of this name planted for its length."""
     set_up(level="error")
+    if profile == NAC:
+        with NAC_BUGS[bug]() if bug is not None else nothing():
+            return run_nac(seed, traced=traced)
     if bug is None:
         return run(seed, traced=traced)
     planted = BUGS[bug]
@@ -28,10 +35,12 @@ def live(seed: int, bug: str | None = None, *, traced: bool = False) -> Outcome:
 
 
 @contextmanager
-def outcomes(seeds: range, bug: str | None = None, jobs: int = 1) -> Iterator[Iterable[Outcome]]:
+def outcomes(
+    seeds: range, bug: str | None = None, jobs: int = 1, profile: str = UNIONPAY
+) -> Iterator[Iterable[Outcome]]:
     """In the order of the seeds, whoever lived through them. BrokenProcessPool: a process died, and nothing is known
     of its seeds."""
-    one = partial(live, bug=bug)
+    one = partial(live, bug=bug, profile=profile)
     if jobs == 1:
         yield map(one, seeds)
         return

@@ -46,6 +46,8 @@ class Roads:
     connections_max: int = 4
     pause_s: float = 5.0
     good_for_s: float = 60.0
+    spoils: bool = True
+    """They may spoil a bit: only where something is signed that finds it."""
 
     @classmethod
     def drawn(cls, random: Random) -> "Roads":
@@ -98,7 +100,8 @@ class Network:
         first = self.stage.faults
         if not any(getattr(first, name) for name in WORST_LINE):
             return first
-        return replace(first, **{name: worst * random.random() ** 2 for name, worst in WORST_LINE.items()})
+        drawn = {name: worst * random.random() ** 2 for name, worst in WORST_LINE.items()}
+        return replace(first, **(drawn if self.roads.spoils else {**drawn, "corrupt": 0.0}))
 
     # --- as line.Line ------------------------------------------------------------------------------------------------
 

@@ -15,7 +15,7 @@ from posd.core.rules import Rules
 from posd.core.schedule import newest_due_ms, next_due_ms
 from posd.core.state import ReversalStatus, SettlementPhase, State, TxnStatus
 from posd.daemon.till.orders import TILL
-from posd.profiles.contract import Terminal
+from posd.profiles.contract import Profile, Terminal
 from posd.profiles.unionpay.profile import Knobs, UnionPay
 from posd.security.keys import ClearTmk
 from posd.values import Tid
@@ -81,14 +81,18 @@ def run(
     """Live through one seed. Without `faults` and `plan` both are drawn from it; `adjust` has the last word."""
     random = Random(f"plan {seed}")
     drawn_faults, drawn_plan = Faults.drawn(random), Plan.drawn(random)
-    world = World(seed, faults or drawn_faults, adjust(plan or drawn_plan), traced, machine)
+    return live_through(World(seed, faults or drawn_faults, adjust(plan or drawn_plan), traced, machine))
+
+
+def live_through(world: "World") -> Outcome:
+    """The days of a world, and what they came to."""
     try:
         world.live()
     finally:
         world.line.leave()
     stage = world.stage
     return Outcome(
-        seed=seed,
+        seed=stage.seed,
         faults=stage.faults,
         violations=tuple(stage.violations),
         stats=dict(stage.stats),
@@ -110,17 +114,26 @@ class World:
         self.morning_ms = round(MORNING.timestamp() * 1000)
         self.stage = Stage(seed, faults, self.morning_ms, traced)
         self.tids = [Tid(f"1000000{number}") for number in range(1, plan.terminals + 1)]
-        self.witness = Witness(self.stage, (*DOMESTIC, FOREIGN, RESERVED), plan.rules.get("refund_repeat", False))
-        self.host = Host(self.stage, self.witness, self._host_settings(), plan.host_rules)
+        self.witness = self._witness()
+        self.host = self._host()
         self.line = self._line()
         self.agents = {tid: self._agent(tid, number) for number, tid in enumerate(self.tids)}
         self.witness.confirming.within_s = plan.rules.get("confirm_within_s", 0.0)
         self.tills = {tid: self._till(tid) for tid in self.tids} if plan.orders else {}
         self.machine = self._machine(machine)
         self.loss = Loss(self.stage, self.machine, self.witness, self.host.acquirer.books, self.machine.rules)
-        self._people = People(self.stage, self.machine, self.host, self.witness)
+        self._people = self._shop()
         self._power = True
         self._power_was_off = False
+
+    def _witness(self) -> Witness:
+        return Witness(self.stage, (*DOMESTIC, FOREIGN, RESERVED), self.plan.rules.get("refund_repeat", False))
+
+    def _host(self) -> Host:
+        return Host(self.stage, self.witness, self._host_settings(), self.plan.host_rules)
+
+    def _shop(self) -> People:
+        return People(self.stage, self.machine, self.host, self.witness)
 
     def _host_settings(self) -> HostSettings:
         terminals = tuple(TerminalSettings(tid=tid, mid=MID, tmk=_tmk(int(tid[-1])).hex()) for tid in self.tids)
@@ -174,6 +187,11 @@ class World:
             tid: Terminal(tid, MID, ClearTmk(_tmk(int(tid[-1]))), self.plan.mac_required and agent.core.tmk is not None)
             for tid, agent in self.agents.items()
         }
+        return self._running(machine, profile, terminals, rules)
+
+    def _running(
+        self, machine: type[Machine], profile: Profile, terminals: dict[Tid, Terminal], rules: Rules
+    ) -> Machine:
         made = machine(
             self.stage,
             self.witness,
@@ -335,15 +353,17 @@ class World:
             rules, state = self.machine.rules[tid], lane.engine.state
             due_ms = newest_due_ms(self.stage.now_ms - PEACE_MS, rules.due_times, rules.zone)
             before_ms = due_ms - 2 * round(rules.clock_skew_max_s * 1000)
-            entries = [entry for batch in self._batches(tid) for entry in batch.entries.values() if entry.counts]
-            old = {(entry.batch, entry.stan) for entry in entries if entry.at_ms < before_ms}
+            old = self._came_before(tid, before_ms)
             approved = [txn for txn in state.transactions.values() if txn.status is TxnStatus.APPROVED]
             late = [txn.stan for txn in approved if (txn.batch_number, txn.stan) in old]
             if late:
                 self.stage.violate(f"{tid}: STAN {late} were due {due_ms} and are still open hours later")
 
-    def _batches(self, tid: str) -> list[Batch]:
-        return self.host.acquirer.books.terminals[tid].batches
+    def _came_before(self, tid: str, before_ms: int) -> set[tuple[int, int]]:
+        """Batch number and STAN of what counts at the host since before that moment."""
+        batches: list[Batch] = self.host.acquirer.books.terminals[tid].batches
+        entries = [entry for batch in batches for entry in batch.entries.values() if entry.counts]
+        return {(entry.batch, entry.stan) for entry in entries if entry.at_ms < before_ms}
 
     def _last_day(self) -> None:
         """One more sale on every terminal, and its settlement: the schedule still works (D18, P6)."""
@@ -353,18 +373,29 @@ class World:
         stage.run_until(due_ms - 20 * MINUTE_MS)
         for agent in self.agents.values():
             if agent.idle and not stage.violations:
-                agent.play(_last_sale(agent))
+                agent.play(self._last_sale(agent))
         stage.run_until(due_ms + AFTER_DUE_MS)
+
+    def _last_sale(self, agent: Agent) -> Script:
+        """A host that has forgotten its keys says so to the first request after it: that one is declined (D12)."""
+        for _ in range(3):
+            yield from agent.sign_in()
+            sent = agent.core.sale(LAST_CARD, 1)
+            yield from agent.request(sent)
+            if agent.views[agent.key(sent)] is View.APPROVED:
+                return
 
     # --- the audit -------------------------------------------------------------------------------------------------
 
     def _audit(self) -> None:
-        stage, machine = self.stage, self.machine
+        machine = self.machine
         machine.check_replay()
         for tid, lane in machine.lanes.items():
             self._at_rest(tid, lane.engine.state)
-        ledger = Ledger.read(machine.store.records())
-        books = self.host.acquirer.books
+        self._compare(Ledger.read(machine.store.records()))
+
+    def _compare(self, ledger: Ledger) -> None:
+        stage, books = self.stage, self.host.acquirer.books
         forced = self.plan.behaviour.unbalance != "none"
         unmaced = self.plan.rules.get("unmaced_decline") != "reverse"
         agents, tills = self.agents.values(), self.tills.values()
@@ -396,13 +427,3 @@ class World:
             self.stage.violate(f"{tid} did not close what was due last: {last}")
         if not any(view is View.APPROVED for view in list(self.agents[Tid(tid)].views.values())[-1:]):
             self.stage.violate(f"{tid}: the last sale of a perfect day was not approved")
-
-
-def _last_sale(agent: Agent) -> Script:
-    """A host that has forgotten its keys says so to the first request after it: that one is declined (D12)."""
-    for _ in range(3):
-        yield from agent.sign_in()
-        sent = agent.core.sale(LAST_CARD, 1)
-        yield from agent.request(sent)
-        if agent.views[agent.key(sent)] is View.APPROVED:
-            return

@@ -9,8 +9,10 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from random import Random
+from typing import ClassVar
 
 from posd.framing.tpdu import Envelope, join, split
+from posd.iso8583.codec import Codec
 from posd.iso8583.message import Message
 from posd.iso8583.unionpay import UNIONPAY
 from simulators.host.kinds import Kind
@@ -20,7 +22,6 @@ from simulators.terminal.core import Terminal as Core
 from simulators.world.stage import HOST_ZONE_MS, Stage
 
 ENVELOPE = Envelope(bytes.fromhex("6000039999"), b"", bytes.fromhex("603100310100"))
-HEADER_BYTES = 6
 PATIENCE_S = 75.0
 IMPATIENCE_S = (1.0, 30.0)
 LATENCY_S = (0.001, 0.03)
@@ -73,6 +74,11 @@ Script = Generator[Wait | Ask, Reply, None]
 @dataclass(slots=True)
 class Agent:
     """One terminal. `to_posd(connection, frame)` carries its frames."""
+
+    codec: ClassVar[Codec] = UNIONPAY
+    envelope: ClassVar[Envelope] = ENVELOPE
+    gives_up_on: ClassVar[frozenset[str]] = GIVES_UP_TAKING_BACK
+    taken_back_by: ClassVar[frozenset[str]] = TAKEN_BACK_CODES
 
     stage: Stage
     core: Core
@@ -133,8 +139,8 @@ class Agent:
 
     def _heard(self, frame: bytes) -> None:
         """If it is the answer that is waited for; anything else is thrown away."""
-        _, body = split(frame, HEADER_BYTES)
-        message = UNIONPAY.decode(body)
+        _, body = split(frame, len(self.envelope.header))
+        message = self.codec.decode(body)
         asking = self._asking
         if asking is not None and self.core.answers(asking.sent, message):
             self._answered(self._turn, (message, body))
@@ -143,7 +149,7 @@ class Agent:
         return not self.quiet and self.stage.chance(self.stage.faults.terminal_line)
 
     def _send(self, ask: Ask) -> None:
-        frame, connection = join(ENVELOPE, ask.sent.body), self.connection
+        frame, connection = join(self.envelope, ask.sent.body), self.connection
         if (block := ask.sent.message.get(52)) is not None:
             self.pin_blocks.add(block)
         times = [ask.late_s + self.stage.random.uniform(*LATENCY_S)]
@@ -275,11 +281,11 @@ class Agent:
                 code = str(result["code"])
                 if code == SIGN_IN_AGAIN or result["outcome"] == "bad_mac":
                     yield from self.sign_in()
-                elif code in TAKEN_BACK_CODES:
+                elif code in self.taken_back_by:
                     self.core.log[sent.stan].approved = False
                     self._believe(key, View.TAKEN_BACK)
                     return
-                elif code in GIVES_UP_TAKING_BACK:
+                elif code in self.gives_up_on:
                     self._believe(key, View.REFUSED_TO_TAKE_BACK)
                     return
             yield Wait(stage.random.uniform(*AGAIN_S))

@@ -15,6 +15,7 @@ from posd.core import effects as fx
 from posd.core.answers import ExchangeKind
 from posd.daemon.till.orders import ANSWER
 from posd.framing.tpdu import split
+from posd.iso8583.codec import Codec
 from posd.iso8583.unionpay import UNIONPAY
 from posd.journal.contract import MessageRow, RecordRow, Row
 from posd.profiles.contract import Outgoing
@@ -35,8 +36,6 @@ EXPLAINS = {
 
 REMEMBERED = frozenset({"authorisation_started", "advice_stored", "refund_resolved"})
 ADVICE_IS_OVER = ("advice_acknowledged", "advice_refused", "advice_settled", "advice_cancelled", "advice_resolved")
-HEADER_BYTES = 6
-
 TAKEN_BACK = (
     "reversal_owed",
     "outcome_unknown",
@@ -46,6 +45,9 @@ TAKEN_BACK = (
     "not_sent",
 )
 """One of these has to be durable before a terminal's 0400 is answered 00 (D16, D17)."""
+
+NEW_QUESTION = frozenset({"batch_closed", "batch_number_set"})
+"""After these the totals are asked for the first time."""
 
 Key = tuple[str, str, object]
 
@@ -57,6 +59,10 @@ class Witness:
     stage: Stage
     pans: tuple[str, ...]
     refunds_repeat: bool = False
+    codec: Codec = UNIONPAY
+    header_bytes: int = 6
+    refunds_are_reversed: bool = False
+    """In NAC they are, where the acquirer takes it (reference 2.6)."""
     pin_blocks: set[str] = field(default_factory=set)
     numbers: dict[str, tuple[str, int, int]] = field(default_factory=dict)
     """Request id -> (TID, batch number, STAN) of its authorisation towards the host."""
@@ -81,7 +87,7 @@ class Witness:
     _frames: set[bytes] = field(default_factory=set)
     _reversing: set[str] = field(default_factory=set)
     _closes: Counter[str] = field(default_factory=Counter)
-    """TID -> how many batches it closed: which batch it is, whatever number the host gives it (D7)."""
+    """TID -> how many batches it closed, or a person gave another number: which question its totals are (D7)."""
     _totals: dict[tuple[str, int], bytes] = field(default_factory=dict)
     confirming: Confirming = field(init=False)
     _canaries: re.Pattern[str] = field(init=False)
@@ -113,7 +119,7 @@ class Witness:
                         self._since_backup.add(request_id)
                     if kind == "batch_closed" and json.loads(row.payload)["outcome"] != "unconfirmed":
                         self._settled.add((tid, row.batch or 0))
-                    self._closes[tid] += kind == "batch_closed"
+                    self._closes[tid] += kind in NEW_QUESTION
                     self.confirming.durable(row)
                     if kind in REMEMBERED and request_id is not None:
                         self._remember(tid, kind, request_id, json.loads(row.payload))
@@ -167,7 +173,7 @@ class Witness:
             self.stage.violate(f"{outgoing.mti} ({message.kind}) left before its record was durable (P1)")
         if message.kind is ExchangeKind.REVERSAL and message.request_id is not None:
             self._reversing.add(message.request_id)
-            if message.request_id in self.refunds:
+            if message.request_id in self.refunds and not self.refunds_are_reversed:
                 self.stage.violate(f"{message.request_id} is a refund, and is reversed (D13)")
         if message.kind is ExchangeKind.TOTALS and isinstance(message.message, fx.SendTotals):
             self._asked_once(tid, message.message)
@@ -195,7 +201,7 @@ class Witness:
             self.stage.violate(f"{outgoing.mti} (advice) left before its record was durable (P1)")
         if of not in self.lost and any(self._records[tid, kind, of] for kind in ADVICE_IS_OVER):
             self.stage.violate(f"the advice {of} is over, and was sent again")
-        sent = UNIONPAY.decode(split(outgoing.frame, HEADER_BYTES)[1])
+        sent = self.codec.decode(split(outgoing.frame, self.header_bytes)[1])
         if any(sent.get(number) is not None for number in (35, 36, 52)):
             self.stage.violate(f"the advice {of} carries a track or a PIN block")
 
@@ -207,7 +213,7 @@ class Witness:
         self.stage.count("a refund is repeated")
         if times > (2 if self.refunds_repeat else 1):
             self.stage.violate(f"{request_id} was sent {times} times (D12, D13)")
-        sent = UNIONPAY.decode(split(frame, HEADER_BYTES)[1])
+        sent = self.codec.decode(split(frame, self.header_bytes)[1])
         if sent.get(52) is not None or (sent.get(53) or "")[2:3] == "1":
             self.stage.violate(f"{request_id} was sent again with its PIN block or encrypted tracks (D12)")
 

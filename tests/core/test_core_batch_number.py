@@ -8,6 +8,7 @@ from posd.core import records as r
 from posd.core.answers import ExchangeKind, GroupCount, Totals
 from posd.core.effects import Refusal
 from posd.core.state import SettlementPhase, TxnStatus
+from posd.values import Stan
 from tests.core.playbook import (
     RULES,
     Fed,
@@ -92,8 +93,8 @@ def test_d7_a_number_that_we_closed_is_said_to_be_one() -> None:
 # --- a terminal that was reset ---------------------------------------------------------------------------------------
 
 
-def own_close(batch: int, count: int = 1) -> e.TerminalTotalsGiven:
-    return e.TerminalTotalsGiven(batch, Totals(GroupCount(1000 * count, count)), "close")
+def own_close(batch: int, count: int = 1, stan: int = 9) -> e.TerminalTotalsGiven:
+    return e.TerminalTotalsGiven(batch, Totals(GroupCount(1000 * count, count)), "close", Stan(stan))
 
 
 def one_day(**changes: object) -> Playbook:
@@ -123,6 +124,20 @@ def test_d17_nor_is_an_old_sale_taken_back_by_a_reversal_of_one_that_never_came(
     play.until_sent(TOTALS) >> agrees() << recorded(r.BatchClosed)
     play >> taken_back(1) << told("back-1", Refusal.NO_ORIGINAL) << quiet
     assert play.txn(1).status is TxnStatus.APPROVED
+
+
+def test_d6_a_close_that_comes_late_says_nothing_of_what_was_asked_after_it() -> None:
+    play = ready(other()) >> sale(1) >> answered() >> sale(2) >> answered() >> e.LinkDown("cut") >> own_close(1, stan=1)
+    play >> sale(1) << told("sale-1", Refusal.NUMBER_TAKEN) >> sale(2) << told("sale-2", "00")
+    play >> taken_back(2) << told("back-2", "00") << recorded(r.ReversalOwed)
+
+
+def test_d6_a_reset_terminal_that_closes_its_batch_1_again_has_closed_what_came_between() -> None:
+    play = ready(other()) >> sale(1) >> answered() >> e.LinkDown("cut") >> own_close(1, stan=2)
+    play >> e.LinkUp() >> answered()
+    play.until_sent(TOTALS) >> agrees() << recorded(r.BatchClosed)
+    play >> sale(3) >> answered() >> e.LinkDown("cut") >> own_close(1, stan=4)
+    play >> taken_back(3) << told("back-3", Refusal.NO_ORIGINAL)
 
 
 def test_d16_a_reversal_that_comes_days_later_is_ours_where_the_terminal_never_closed() -> None:

@@ -22,6 +22,7 @@ from tests.core.playbook import (
     answered,
     done,
     given_keys,
+    late,
     not_recorded,
     offline_sale,
     quiet,
@@ -75,6 +76,7 @@ def other(**changes: Any) -> Rules:
         "reversal_success_codes": frozenset({"00"}),
         "on_stuck": OnStuck.BLOCK,
         "terminal_tells_batch": False,
+        "reversal_finds_original": False,
     }
     return replace(RULES, **{**every, **changes})
 
@@ -156,9 +158,16 @@ def test_d20_a_repeat_that_wants_the_batch_uploaded_is_unconfirmed_until_a_perso
     play.until_sent(TOTALS) >> transfers() << sent(UPLOAD)
 
 
-def test_d20_the_first_question_and_one_that_was_refused_are_believed() -> None:
+def test_d20_only_the_first_question_is_believed() -> None:
+    """A malfunction (96) does not say that nothing was done."""
     settling(after_sales(1, other())) >> transfers() << sent(UPLOAD)
     play = settling(after_sales(1, other())) >> answered("96")
+    play.until_sent(TOTALS) >> transfers() << recorded(r.SettlementUnconfirmed)
+
+
+def test_d20_what_never_left_is_no_first_question() -> None:
+    play = settling(after_sales(1, other()))
+    play >> e.NeverLeft(play.sent[-1].token, "the line takes nothing")
     play.until_sent(TOTALS) >> transfers() << sent(UPLOAD)
 
 
@@ -284,6 +293,17 @@ def test_d11_a_reversal_in_conflict_blocks_until_a_person_ends_it() -> None:
     play >> sale(2) << told("sale-2", Refusal.BLOCKED) << quiet
     play >> e.ResolveReversal("c1", "anna", "the acquirer never had it", request_id(1)) << done()
     play >> sale(3) << sent(TRANSACTION) >> answered() << told("sale-3", "00")
+
+
+def test_d11_an_approval_after_an_acknowledged_reversal_opens_it_again_where_00_proves_nothing() -> None:
+    """The original was late: the host acknowledged what it did not have, and then took it."""
+    play = ready(other()) >> sale(1)
+    stan = play.sent[-1].message.transaction.stan  # type: ignore[union-attr]
+    play.wait(31).until_sent(REVERSAL) >> answered() << recorded(r.ReversalAcknowledged)
+    play >> late(TRANSACTION, stan) << recorded(r.ReversalReopened) << alerted("reversal_reopened")
+    play.until_sent(REVERSAL) >> answered() << recorded(r.ReversalAcknowledged)
+    assert play.txn().status is TxnStatus.REVERSED
+    play >> late(TRANSACTION, stan, "05") << not_recorded(r.ReversalReopened)
 
 
 def test_a_sign_in_without_keys_is_good_where_none_are_expected() -> None:

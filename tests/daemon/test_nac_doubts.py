@@ -267,6 +267,24 @@ def test_a_void_by_advice_voids_at_the_host_too(nac: Any, voids: str, disagree: 
     play(nac(change={"host": {"nac": {"voids": voids}}}, nac={"voids": voids, "disagree": disagree}), story)
 
 
+def test_what_two_advices_make_nothing_of_is_told_before_its_batch_ends(nac: Any) -> None:
+    """Else the host has only one of them when the next batch is settled."""
+
+    async def story(shop: NacStage) -> None:
+        await shop.start()
+        told = await shop.do("offline_sale", amount="7.00", card=OTHER, expiry=EXPIRY, approval="123456")
+        assert (await shop.do("adjust", of_stan=told["stan"], amount="0.00"))["outcome"] == "approved"
+        assert shop.received("0220", TID) == []
+        assert await shop.command(lambda of: e.SettleNow(of, "anna"))
+        await shop.until(lambda: shop.state().batch.identity == 2)
+        assert len(shop.received("0220", TID)) == 2
+        assert not shop.state().undelivered_advices()
+        assert [one["state"] for one in shop.batches()[0]["transactions"]] == ["voided", "approved"]
+        assert shop.spent(OTHER) == 0
+
+    play(nac(), story)
+
+
 def test_an_adjustment_that_changes_nothing_is_refused_and_never_guessed_to_be_a_void(nac: Any) -> None:
     async def story(shop: NacStage) -> None:
         await shop.start()

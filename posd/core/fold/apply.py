@@ -19,6 +19,7 @@ from posd.core.fold.restored import RestoredRecord, apply_restored, asked_of_the
 from posd.core.fold.retention import RetentionRecord, apply_retention
 from posd.core.fold.reversals import ReversalRecord, apply_reversal
 from posd.core.fold.settlement import SettlementRecord, apply_settlement
+from posd.core.fold.terminal_close import over_until
 from posd.core.fold.terminal_close import told as terminal_told
 from posd.core.state import (
     TERMINAL_KEYS_MAX,
@@ -80,6 +81,8 @@ def apply(state: State, record: r.Record, at_ms: int) -> State:
         case r.RequestRefused():
             return _refused(state, record)
         case r.TerminalClosed() | r.TerminalItemsCompared() | r.TerminalUploadEnded():
+            if isinstance(record, r.TerminalClosed) and record.terminal_stan is not None:
+                state = over_until(state, record.terminal_stan)
             return replace(state, terminal_upload=terminal_told(state.terminal_upload, record))
         case r.ChipEndTold():
             told = ChipEnd(record.result, record.code, record.icc)

@@ -4,7 +4,8 @@ from msgspec.structs import replace
 
 from posd.core import records as r
 from posd.core.answers import GroupResult, Totals
-from posd.core.state import TerminalUpload
+from posd.core.state import State, TerminalUpload, Transaction
+from posd.values import RequestId, Stan, is_above
 
 
 def told(
@@ -20,6 +21,18 @@ def told(
             return replace(upload, seen=(*upload.seen, *record.stans))
         case r.TerminalUploadEnded():
             return replace(upload, ended=True)
+
+
+def over_until(state: State, stan: Stan) -> State:
+    """Whatever its terminal had asked for by then is over for it; a late 0500 says nothing of what came after it."""
+    return replace(state, transactions=_over(state.transactions, stan), closed=_over(state.closed, stan))
+
+
+def _over(known: dict[RequestId, Transaction], until: Stan) -> dict[RequestId, Transaction]:
+    return {
+        of: txn if not txn.terminal_stan or is_above(txn.terminal_stan, until) else replace(txn, over=True)
+        for of, txn in known.items()
+    }
 
 
 def of_batch(upload: TerminalUpload | None, batch: int) -> TerminalUpload:

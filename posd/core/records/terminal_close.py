@@ -10,11 +10,15 @@ from posd.values import Minor, RequestId, Stan
 
 
 class TerminalClosed(Struct, frozen=True):
-    """The terminal closed its own batch: its totals against our books of it (D25)."""
+    """The terminal closed its own batch: its totals against our books of it (D25).
+
+    What it asked for up to `terminal_stan` is over for it: it neither repeats it nor takes it back any more (D6).
+    """
 
     terminal_batch: int
     theirs: Totals
     ours: Totals
+    terminal_stan: Stan | None = None
 
 
 class ItemDifference(StrEnum):

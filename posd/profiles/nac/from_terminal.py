@@ -252,7 +252,7 @@ def _request_id(message: Message, terminal: Terminal, mti: str) -> RequestId:
 def _totals(message: Message, reply_to: str) -> e.Event:
     batch, said = Field60Batch.parse(need(message, 60)).batch, Field63Totals.parse(need(message, 63))
     group = GroupCount(said.sale_minor, said.sale_count, said.refund_minor, said.refund_count)
-    return e.TerminalTotalsGiven(batch, Totals(group), reply_to)
+    return e.TerminalTotalsGiven(batch, Totals(group), reply_to, trace(message))
 
 
 def _uploaded(message: Message, digest_key: bytes, reply_to: str) -> e.Event:

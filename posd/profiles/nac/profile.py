@@ -38,6 +38,7 @@ class Nac:
     has_keys = False
     tells_batch = False
     has_invoices = True
+    reversal_finds_original = False
     upload_records_max = 1
     download = ""
 

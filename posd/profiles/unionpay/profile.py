@@ -69,6 +69,7 @@ class UnionPay:
     has_keys = True
     tells_batch = True
     has_invoices = False
+    reversal_finds_original = True
     upload_records_max = MAGNETIC_RECORDS_MAX
     download = PARAMETERS
 
