@@ -363,6 +363,24 @@ def test_a_chips_certificate_goes_before_the_totals(nac: Any) -> None:
     play(nac(), story)
 
 
+def test_a_chip_sale_with_its_certificate_takes_a_tip_and_is_voided(nac: Any) -> None:
+    """A certificate only tells of its sale: it is in the way of nothing."""
+
+    async def story(shop: NacStage) -> None:
+        await shop.start()
+        chip = await shop.sale("10.00", entry="051", sequence="001")
+        assert (await shop.do("tc", of_stan=chip["stan"]))["outcome"] == "approved"
+        assert (await shop.do("tip", of_stan=chip["stan"], tip="1.00"))["outcome"] == "approved"
+        assert (await shop.do("void", of_stan=chip["stan"]))["outcome"] == "approved"
+        assert shop.spent() == 0
+        await shop.sale("1.00")
+        await settle(shop)
+        assert outcome(shop) is CloseOutcome.AGREED
+        assert shop.remarks() == []
+
+    play(nac(), story)
+
+
 def test_an_advice_whose_answer_is_lost_is_delivered_once(nac: Any) -> None:
     async def story(shop: NacStage) -> None:
         await shop.start()

@@ -92,9 +92,7 @@ def kinds_of(voids: str, refunds: str = "reversed") -> Mapping[TxnKind, KindRule
         frozenset({TxnKind.PREAUTH}), known=False, percent_min=0, percent_max=COMPLETION_PERCENT_MAX
     )
     of_sale = OriginalRules(frozenset({TxnKind.SALE}), known=False, shared=True, percent_min=0)
-    of_chip = OriginalRules(
-        frozenset({TxnKind.SALE, TxnKind.OFFLINE_SALE}), known=False, shared=True, percent_min=0, percent_max=None
-    )
+    of_chip = OriginalRules(frozenset({TxnKind.SALE, TxnKind.OFFLINE_SALE}), known=False, reports=True)
     return MappingProxyType(
         {
             TxnKind.SALE: KindRules(True, Side.DEBIT),
