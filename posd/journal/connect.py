@@ -4,6 +4,7 @@ Readers open read-only and never `immutable`; only the store's one writer opens 
 may ever repair, recreate or delete a journal that is there.
 """
 
+import errno
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -54,17 +55,30 @@ def storage(operation: str) -> Iterator[None]:
         raise storage_failed(operation, error) from error
 
 
+FAILED_DISK = "the disk fails or is read-only: see dmesg, repair it (fsck), mount it writable; the next start recovers"
+REMEDIES = {
+    apsw.SQLITE_IOERR: FAILED_DISK,
+    apsw.SQLITE_READONLY: FAILED_DISK,
+    apsw.SQLITE_CANTOPEN: "see whether the disk is read-only, and the owner and mode of the files",
+    apsw.SQLITE_FULL: "the disk is full: make room; the next start recovers",
+}
+"""What a person can do about it; of other errors, what `posd journal verify` says."""
+
+
 def storage_failed(operation: str, error: apsw.Error | UnicodeDecodeError | OSError) -> StorageFailed:
     """One line that names the operation and what failed. It shows no value of any row."""
     match error:
         case apsw.Error():
             code = getattr(error, "extendedresult", -1)
             name = apsw.mapping_extended_result_codes.get(code) or apsw.mapping_result_codes.get(code & 0xFF)
-            return StorageFailed(f"journal: {operation}: SQLite: {name or type(error).__name__}: {error}")
+            remedy = REMEDIES.get(code & 0xFF)
+            what = f"journal: {operation}: SQLite: {name or type(error).__name__}: {error}"
+            return StorageFailed(f"{what}; {remedy}" if remedy else what)
         case UnicodeDecodeError():
             return StorageFailed(f"journal: {operation}: a text is not UTF-8: damaged; run: posd journal verify")
         case OSError():
-            return StorageFailed(f"journal: {operation}: {error.strerror or error}")
+            remedy = f"; {FAILED_DISK}" if error.errno in (errno.EIO, errno.EROFS) else ""
+            return StorageFailed(f"journal: {operation}: {error.strerror or error}{remedy}")
 
 
 def require_engine(version: str | None = None) -> None:
