@@ -30,8 +30,9 @@ def keep_copies(keys: Path, copies: Path, ended: Collection[Belongs]) -> Kept:
     `copies` is never made here: of a disk that is not mounted there is none. Raises StorageFailed.
     """
     try:
-        destroyed = {path.stem for of, paths in by_batch(keys, copies).items() if of in ended for path in paths}
-        here = {path.name: path for path in _files(keys) if path.stem not in destroyed}
+        folders = (keys, copies) if keys.is_dir() else (copies,)  # none yet, or lost: the copies stay either way
+        destroyed = {path.stem for of, paths in by_batch(*folders).items() if of in ended for path in paths}
+        here = {path.name: path for path in key_files(keys) if path.stem not in destroyed} if keys in folders else {}
         there = {path.name: path for path in key_files(copies)}
         new = [path for name, path in here.items() if name not in there or differ(path, there[name])]
         for path in new:
@@ -43,11 +44,6 @@ def keep_copies(keys: Path, copies: Path, ended: Collection[Belongs]) -> Kept:
         why = (error.strerror or str(error)).lower()
         raise StorageFailed(f"backup.keys_to: {copies}: {why}; the copies of the data keys are not complete") from None
     return Kept(len(new), len(gone), lost)
-
-
-def _files(keys: Path) -> list[Path]:
-    """A folder that is not there has none yet, or was lost: the copies stay either way."""
-    return list(key_files(keys)) if keys.is_dir() else []
 
 
 def differ(one: Path, other: Path) -> bool:

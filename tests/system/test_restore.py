@@ -151,7 +151,7 @@ def test_a_final_backup_moves_the_journal(house: House) -> None:
         assert told(house, "restore-gap", "list")["gaps"] == []
         assert await house.terminated() == 0
         second = told(house, "backup", "restore", made["name"], "--move-aside", status=1)
-        assert second["why_older"] == "it was restored before, and what was restored may have gone on"
+        assert second["why_older"] == "it was restored before, or taken back, and its journal may have gone on"
 
     asyncio.run(asyncio.wait_for(story(), 120))
     stans = stans_at_host(house)

@@ -19,8 +19,9 @@ from posd.cli.backup.standing import standing
 from posd.cli.screen import Progress, note, print_json, printable
 from posd.core.payload import FOLD_VERSION
 from posd.daemon.clock import SystemClock
+from posd.daemon.moved import has_moved
 from posd.daemon.shown.questions import version
-from posd.errors import ConfigError, PosdError
+from posd.errors import ConfigError, PosdError, StorageFailed
 from posd.journal.backups.making import Made, make
 from posd.journal.backups.manifest import Manifest
 from posd.journal.backups.owner import give_to_owner
@@ -87,16 +88,29 @@ def _create(parts: Parts, final_by: str | None, quiet: bool) -> Done:
 
 @contextmanager
 def _ended(parts: Parts, by: str | None) -> Iterator[None]:
-    """With `by`, the journal is ended before it is copied; if no copy can be made, it goes on after all."""
+    """With `by`, the journal is ended before it is copied; if that fails, it goes on, unless it was ended before."""
     if by is None:
+        if has_moved(parts.journal):
+            raise ConfigError(
+                f"journal: {parts.journal}: a final backup ended it, and nothing came after; --final makes that anew"
+            )
         yield
         return
-    end_journal(parts, by)
+    ended_now = end_journal(parts, by)
     try:
         yield
-    except BaseException:
-        go_on(parts, by, "the final backup could not be made")
+    except BaseException as error:
+        if ended_now:
+            _take_back(parts, by, error)
         raise
+
+
+def _take_back(parts: Parts, by: str, because: BaseException) -> None:
+    try:
+        go_on(parts, by, "the final backup could not be made")
+    except PosdError as error:
+        what = f"{because}; then {error}: the journal stays ended; posd backup take-back when that is mended"
+        raise StorageFailed(what) from because
 
 
 def _segments(parts: Parts) -> set[str]:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from posd.cli import exit_status
 from posd.cli.backup.parts import Parts, parts_of
-from posd.cli.screen import print_json, printable
+from posd.cli.screen import note, print_json, printable
 from posd.core.station import JournalMoved, JournalTakenBack, StationRecord
 from posd.daemon.clock import SystemClock
 from posd.daemon.control.arguments import who, why
@@ -18,6 +18,7 @@ from posd.daemon.moved import has_moved
 from posd.daemon.station_lane import station_row
 from posd.errors import ConfigError
 from posd.journal.backups.owner import give_to_owner
+from posd.journal.backups.sets import spend_finals
 from posd.journal.opening import open_store
 from posd.journal.sqlite import SqliteStore
 from posd.security.vault import DataKeys
@@ -36,21 +37,34 @@ def opened(parts: Parts, journal: Path) -> Iterator[SqliteStore]:
         give_to_owner(journal, journal.parent)
 
 
-def end_journal(parts: Parts, by: str) -> None:
-    """Nothing is written after this but a word that takes it back. Ended already: it stays so."""
+def end_journal(parts: Parts, by: str) -> bool:
+    """Nothing is written after this but a word that takes it back; whether it was not ended before already.
+
+    A final backup of before is the newest state no more: another one follows.
+    """
     name = who("backup create", {"by": by})
     with opened(parts, parts.journal) as store:
-        if not has_moved(parts.journal):
+        _spend(parts, store)
+        now = not has_moved(parts.journal)
+        if now:
             _write(store, JournalMoved(name))
         store.sync_anchor()
+    return now
 
 
 def go_on(parts: Parts, by: str, reason: str) -> None:
-    """The end is taken back."""
+    """The end is taken back, and before that its final backup: it must not be restored as if nothing had followed."""
     with opened(parts, parts.journal) as store:
+        _spend(parts, store)
         if has_moved(parts.journal):
             _write(store, JournalTakenBack(by, reason))
         store.sync_anchor()
+
+
+def _spend(parts: Parts, store: SqliteStore) -> None:
+    path = parts.settings.backup.path
+    if path is not None:
+        spend_finals(path, store.identity.journal_id.hex(), SystemClock().now().wall_ms)
 
 
 def _write(store: SqliteStore, record: StationRecord) -> None:
@@ -69,4 +83,5 @@ def take_back_command(config: Path, by: str, reason: str, as_json: bool) -> int:
         print_json({"taken_back": True, "by": name})
     else:
         print(printable(f"taken back by {name}: posd starts on this journal again"))
+        note("remove every copy of its final backup: posd would take it for the newest state")
     return exit_status.GOOD

@@ -126,7 +126,7 @@ def _why_older(folder: Path, manifest: Manifest, parts: Parts, before: Restoring
     if before is not None and before.backup == manifest.name:
         return "" if before.newest else "a restore of it was begun before as of an older one"
     if was_used(folder):
-        return "it was restored before, and what was restored may have gone on"
+        return "it was restored before, or taken back, and its journal may have gone on"
     if is_there(parts.journal) and (more := _rows_beyond(parts.journal, manifest)):
         return f"the journal here has {more} row(s) more"
     return ""

@@ -36,9 +36,7 @@ def _view(one: Kept, parts: Parts) -> View:
     if manifest is None:
         return {**view, "state": "damaged"}
     made = datetime.fromtimestamp(manifest.made_at_ms / 1000, UTC).isoformat(timespec="seconds")
-    state = (
-        "damaged" if trouble else "final, restored" if was_used(one.folder) else "final" if manifest.final else "good"
-    )
+    state = "damaged" if trouble else "final, spent" if was_used(one.folder) else "final" if manifest.final else "good"
     return {
         **view,
         "state": state,

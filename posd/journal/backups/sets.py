@@ -168,8 +168,22 @@ def mark_used(folder: Path, at_ms: int) -> bool:
 
 
 def was_used(folder: Path) -> bool:
-    """Whether it was restored before."""
+    """Whether it was restored before, or its journal went on here after all."""
     return (folder / USED_FILE).exists()
+
+
+def spend_finals(path: Path, journal_id: str, at_ms: int) -> None:
+    """No final backup of this journal below `path` is the newest state any more: the journal goes on after it.
+
+    Raises StorageFailed: one cannot be marked so, and would be restored as if nothing had come after it.
+    """
+    for one in kept(path):
+        manifest = one.manifest
+        if manifest is None or not manifest.final or manifest.journal_id != journal_id or was_used(one.folder):
+            continue
+        with storage(f"marking {one.name}: the journal goes on after it"):
+            write_new(one.folder / USED_FILE, msgspec.json.encode({"went_on_at_ms": at_ms}) + b"\n")
+            sync_folder(one.folder)
 
 
 # --- copies ----------------------------------------------------------------------------------------------------------
