@@ -343,7 +343,7 @@ BUGS: Mapping[str, Bug] = {
     "day_closed_twice": Bug(day_closed_twice),
     "due_lost_at_restart": Bug(due_lost_at_restart, faults=Faults(power_offs_a_day=2.0)),
     "approval_without_mac_accepted": Bug(approval_without_mac_accepted, faults=Faults(no_mac=0.3)),
-    "repeat_sent_again": Bug(repeat_sent_again, faults=ROUGH),
+    "repeat_sent_again": Bug(repeat_sent_again, faults=replace(ROUGH, impatient=0.5, terminal_line=0.3)),
     "unknown_outcome_owes_nothing": Bug(unknown_outcome_owes_nothing, faults=ROUGH),
     "restart_forgets": Bug(restart_forgets, faults=Faults(kill=0.05)),
     "card_number_in_the_clear": Bug(card_number_in_the_clear),
