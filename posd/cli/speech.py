@@ -238,6 +238,7 @@ FINDINGS: Mapping[str, str] = {
     "clock_unsynchronised": "本机时钟没有校时服务",
     "token_out_of_reach": "无法访问存放密钥的令牌：需要密钥的交易被拒绝，未完成的冲正等待",
     "card_keys_not_destroyed": "到期的数据密钥无法销毁，其卡号仍可读取",
+    "segments_not_here": "部分归档月份不在本机：需要其记录的操作会被拒绝",
 }
 
 TO_DO: Mapping[str, str] = {
@@ -277,6 +278,7 @@ TO_DO: Mapping[str, str] = {
     "clock_unsynchronised": "请启用校时服务，如 systemd-timesyncd 或 chrony",
     "token_out_of_reach": "请插入令牌，或用 posd keys list 查看原因；posd 会自动重新连接",
     "card_keys_not_destroyed": "位置见日志中的告警；若为 backup.keys_to，请恢复该位置，或执行 posd backup create",
+    "segments_not_here": "posd journal archives 会列出；请放回原处，或妥善保管",
 }
 
 BLOCKERS: Mapping[str, str] = {

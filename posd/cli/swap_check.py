@@ -3,15 +3,16 @@
 It reads the states, by the daemon or by the journal, and changes nothing.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from posd.cli import exit_status
-from posd.cli.asking import ask, settings_at
+from posd.cli.asking import ask, open_journal, settings_at
 from posd.cli.lang import Lang
 from posd.cli.screen import paint, print_json, printable
 from posd.daemon.shown.swap import against
 from posd.daemon.shown.views import View
+from posd.settings import Settings
 
 WHY: Mapping[str, tuple[str, str]] = {
     "fenced": ("fenced: what it owes is not known", "终端已隔离，欠款情况不明"),
@@ -29,6 +30,7 @@ WHY: Mapping[str, tuple[str, str]] = {
     ),
     "close_unconfirmed": ("the host never confirmed the close of batch {batch:06d}", "批次 {batch:06d} 主机未确认结算"),
     "close_out_of_balance": ("batch {batch:06d} was closed out of balance", "批次 {batch:06d} 对账不平"),
+    "forgotten": ("it is not in the configuration any more, but {why}", "已不在配置中，但仍有未了事项：{why}"),
 }
 
 TO_DO: Mapping[str, tuple[str, str]] = {
@@ -50,6 +52,7 @@ TO_DO: Mapping[str, tuple[str, str]] = {
     "scripts_not_told": ("have the terminal tell them, or let them go", "请让终端上报，或放弃"),
     "close_unconfirmed": ("posd settle --show {batch} --tid {tid}", "posd settle --show {batch} --tid {tid}"),
     "close_out_of_balance": ("posd settle --show {batch} --tid {tid}", "posd settle --show {batch} --tid {tid}"),
+    "forgotten": ("put it back, start posd, and end that", "请恢复该终端配置，启动 posd 并处理"),
 }
 
 SAID: Mapping[str, tuple[str, str]] = {
@@ -66,8 +69,11 @@ SAID: Mapping[str, tuple[str, str]] = {
 
 def swap_check_command(config: Path, as_json: bool, lang: Lang) -> int:
     """List what speaks against it, terminal by terminal."""
-    said = ask(settings_at(config), "status", {})
+    settings = settings_at(config)
+    said = ask(settings, "status", {})
     found = [(terminal["tid"], one) for terminal in said["terminals"] for one in against(terminal)]
+    if not said["posd"]["running"]:  # one that runs had refused to start without a terminal that owes (D35)
+        found += _forgotten(settings)
     if as_json:
         print_json({"may_be_replaced": not found, "against": [_view(tid, one) for tid, one in found]})
     else:
@@ -76,6 +82,12 @@ def swap_check_command(config: Path, as_json: bool, lang: Lang) -> int:
             print(printable(f"    {_text(TO_DO, tid, one, lang)}"))
         print(paint(SAID["bad" if found else "good"][lang is Lang.ZH], "yellow" if found else "green"))
     return exit_status.FINDINGS if found else exit_status.GOOD
+
+
+def _forgotten(settings: Settings) -> Iterator[tuple[str, View]]:
+    with open_journal(settings) as journal:
+        for tid, why in journal.forgotten():
+            yield tid, {"code": "forgotten", "count": 1, "why": why}
 
 
 def _view(tid: str, one: View) -> View:

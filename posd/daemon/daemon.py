@@ -134,6 +134,7 @@ class Daemon:
             "clock_unsynchronised": self._in_step is False,
             "token_out_of_reach": self.keys is not None and bool(self.keys.because),
             "card_keys_not_destroyed": self.retention is not None and self.retention.in_trouble,
+            "segments_not_here": self.archivist is not None and self.archivist.is_missing_some,
         }
         return [name for name, there in named.items() if there]
 

@@ -114,6 +114,16 @@ def test_verify_where_a_segment_is_elsewhere(posd: Posd, place: Any, archived: P
     assert [one["seen"] for one in document["segments"]] == ["not_here"]
 
 
+def test_status_and_doctor_say_that_a_segment_is_not_here(posd: Posd, place: Any, archived: Path) -> None:
+    def codes() -> list[str]:
+        return [one["code"] for one in json.loads(posd("status", "--json").out)["findings"]]
+
+    assert "segments_not_here" not in codes()
+    (archived / f"{MONTH}.segment").unlink()
+    assert "segments_not_here" in codes()
+    assert "posd journal archives names them" in posd("doctor", "--lang", "en").out
+
+
 def test_d33_check_config_says_when_the_next_start_needs_a_segment(posd: Posd, place: Any, archived: Path) -> None:
     (archived / f"{MONTH}.segment").unlink()
     assert posd("check-config", str(place.config)).status == 0, "every snapshot is good"

@@ -36,6 +36,17 @@ def test_money_that_is_not_settled(place: Any, posd: Posd) -> None:
     assert "请勿" in posd("swap-check", "--lang", "zh").out
 
 
+def test_d35_money_of_a_terminal_that_is_configured_no_more(place: Any, posd: Posd) -> None:
+    """A running posd had refused to start so; of a stopped one nobody else would say it."""
+    place.runner.sells(1000)
+    text = place.config.read_text()
+    place.config.write_text("\n".join(line for line in text.splitlines() if "10000001" not in line) + "\n")
+    assert codes(posd) == {"forgotten": 1}
+    said = posd("swap-check").out
+    assert "10000001: it is not in the configuration any more, but its batch is open" in said
+    assert "Do not replace" in said
+
+
 def test_what_is_owed_and_in_doubt(place: Any, posd: Posd, served: Any) -> None:
     place.runner.sticks()
     place.runner.sells(400, code=None, kind=TxnKind.REFUND)

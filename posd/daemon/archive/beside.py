@@ -21,6 +21,7 @@ from posd.daemon.runner import LaneRunner
 from posd.daemon.shown.views import View
 from posd.errors import PosdError
 from posd.journal.archive import Work, do, is_unfinished, works_to_archive, works_to_finish
+from posd.journal.segment import segment_path
 from posd.journal.sqlite import SqliteStore
 from posd.journal.writer import Writer
 from posd.values import Tid
@@ -49,6 +50,11 @@ class Archivist:
         self._store, self._writer, self._lanes = store, writer, lanes
         self._clock, self._zone = clock, zone
         self._busy = False
+
+    @property
+    def is_missing_some(self) -> bool:
+        """Whether a segment is not where it belongs: taken elsewhere, or lost."""
+        return any(not segment_path(self._store.folder, one).is_file() for one in self._store.segments)
 
     async def keep(self) -> None:
         """For ever: what a run before has left, if it has; then only what is asked for."""

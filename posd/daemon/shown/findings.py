@@ -33,6 +33,11 @@ MACHINE = {
         "data keys whose time is over cannot be destroyed: their card numbers can still be read",
         "the alert in the log says where; if it is backup.keys_to: bring it back, or run posd backup create",
     ),
+    "segments_not_here": (
+        NOTE,
+        "archived months are not here: what needs their rows is refused",
+        "posd journal archives names them: put them back, or keep them well where they are",
+    ),
 }
 """Troubles of the machine itself, by the names of their alerts."""
 

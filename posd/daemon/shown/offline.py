@@ -20,7 +20,7 @@ from posd.daemon.rules import rules_of
 from posd.daemon.shown.batch_rows import STARTED, alone
 from posd.daemon.shown.card_number import card_number
 from posd.daemon.shown.day_check import check_day
-from posd.daemon.shown.findings import daemon_down
+from posd.daemon.shown.findings import daemon_down, machine_trouble
 from posd.daemon.shown.proposal_views import transaction_shown
 from posd.daemon.shown.questions import (
     NAMED_MAX,
@@ -112,7 +112,10 @@ class OfflineJournal:
         posd = {"running": False, "version": version(), "up_s": None, "link_up": None, "link_why": "", "route": None}
         posd |= {"routes": self._routes, "doors": [], "certificates": [], "settings": None}
         everything = {} if verb == "routes" else self._everything(given.get("tid"))
-        said = answer_question(verb, given, everything, {**posd, "findings": [daemon_down(), *self._unverified]})
+        missing_some = any(not placed.is_here for placed in self._reader.archived())
+        archive = [machine_trouble("segments_not_here")] if missing_some else []
+        findings = [daemon_down(), *self._unverified, *archive]
+        said = answer_question(verb, given, everything, {**posd, "findings": findings})
         if verb == "txn.show" and said["transaction"] is None:
             return self.show(given["id"])
         return said
