@@ -37,7 +37,7 @@ class Line:
         self.acquirer = Acquirer(settings(**behaviour), seed=3)
         faults = Faults(rules, 3)
         self.server = HostServer(self.acquirer, faults, emit=self.events.append, books=books, state=state)
-        self.client = TerminalClient(Terminal(TID, MID, bytes.fromhex(TMK)), "127.0.0.1", 0, timeout_s=0.2)
+        self.client = TerminalClient(Terminal(TID, MID, bytes.fromhex(TMK)), "127.0.0.1", 0, timeout_s=1.0)
 
     async def do(self, step: dict[str, object]) -> dict[str, object]:
         return await self.client.do(step)
