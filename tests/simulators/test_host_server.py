@@ -101,7 +101,7 @@ def test_a_day_without_faults(tmp_path: Path) -> None:
     [
         ({"do": "lose_request"}, "no_answer", 0),
         ({"do": "lose_answer"}, "no_answer", 1),
-        ({"do": "delay", "ms": 300}, "no_answer", 1),
+        ({"do": "delay", "ms": 1200}, "no_answer", 1),
         ({"do": "delay_request", "ms": 5000}, "no_answer", 0),
         ({"do": "wrong_stan"}, "no_answer", 1),
         ({"do": "garbage"}, "no_answer", 1),
@@ -147,7 +147,7 @@ def test_25_and_then_the_delayed_original_on_a_line() -> None:
             await asyncio.sleep(0.02)
         assert (await one.do({"do": "reverse", "stan": late["stan"]}))["code"] == "00"
 
-    one = play(scene, Rule(do="delay_request", mti="0200", ms=400, times=1))
+    one = play(scene, Rule(do="delay_request", mti="0200", ms=1300, times=1))
     assert "holding" in [event["event"] for event in one.events]
 
 
