@@ -3,6 +3,7 @@
 Nothing here decides what may go (daemon/archive/plan.py), and nothing is ever deleted that has no verified copy.
 """
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from posd.daemon.archive.plan import before_of
 from posd.daemon.archive.segment_view import placed_view
 from posd.daemon.clock import SystemClock
 from posd.daemon.control.arguments import require_good
+from posd.daemon.control.peer import Peer, who_is
 from posd.daemon.control.server import NoDaemon, call
 from posd.daemon.shown.offline import journal_folder
 from posd.daemon.shown.views import View
@@ -41,7 +43,7 @@ def archive_command(config: Path, before: str | None, keep: int, by: str | None,
             said = call(settings.control_socket, "journal.archive", args, tell, SILENCE_S)
         except NoDaemon:
             note(f"no daemon answers on {settings.control_socket}; the journal is archived beside it")
-            said = _beside(settings, month, zone, tell)
+            said = _beside(settings, month, zone, tell, by)
     if as_json:
         print_json(said)
     else:
@@ -49,7 +51,7 @@ def archive_command(config: Path, before: str | None, keep: int, by: str | None,
     return exit_status.GOOD
 
 
-def _beside(settings: Settings, month: str, zone: str, tell: Any) -> View:
+def _beside(settings: Settings, month: str, zone: str, tell: Any, by: str | None) -> View:
     """Under the journal's own lock, so that no daemon can start meanwhile."""
     from posd.daemon.archive.stopped import archive
     from posd.daemon.assemble import DATA_KEYS_FOLDER, store_of
@@ -60,7 +62,8 @@ def _beside(settings: Settings, month: str, zone: str, tell: Any) -> View:
     store = store_of(settings, key, DataKeys(settings.state_dir / DATA_KEYS_FOLDER, key, *earlier))
     try:
         configured = frozenset(terminal.tid for terminal in settings.terminals)
-        return archive(store, configured, month, zone, SystemClock(), tell)
+        asking = who_is(Peer(os.geteuid()))
+        return archive(store, configured, month, zone, SystemClock(), tell, (by or "").strip() or asking.name, asking)
     finally:
         store.close()
 

@@ -113,6 +113,16 @@ class JournalRestored(Struct, frozen=True):
     newest: bool
 
 
+class MonthsArchived(Struct, frozen=True):
+    """Closed months are about to leave the database for segments: written before, so that whoever misses their rows
+    there finds why. `by`: as typed, else whom the machine knows to have asked, who is `who`."""
+
+    months: tuple[str, ...]
+    rows: int
+    by: str
+    who: Who
+
+
 class SettingsRead(Struct, frozen=True):
     """The configuration was read again (SIGHUP). Names of settings only, never a value: nothing replays them (D5).
 
@@ -135,9 +145,13 @@ StationRecord = (
     | JournalMoved
     | JournalTakenBack
     | JournalRestored
+    | MonthsArchived
     | SettingsRead
     | KeyRecord
 )
+
+OperationRecord = KeyRecord | MonthsArchived
+"""What is durable before something is done to keys or to the journal itself."""
 
 
 @dataclass(slots=True)
@@ -160,8 +174,8 @@ class Station:
         event = "route_failed_back" if back else "route_failed_over" if to else "all_routes_down"
         return RouteChanged(left, to, why, back), Alert(event, {"left": left, "to": to or "-", "why": why})
 
-    def key_operation(self, record: KeyRecord) -> Effect:
-        """What is said of a key operation beside its record: check values, never a key."""
+    def operation(self, record: OperationRecord) -> Effect:
+        """What is said of an operation beside its record: of a key its check value, never the key."""
         match record:
             case TmkLoaded(tid=tid, index=index, check_value=kcv, home=home, by=by):
                 return Note("tmk_loaded", {"of": tid, "index": index, "kcv": kcv, "home": home, "by": ", ".join(by)})
@@ -175,6 +189,8 @@ class Station:
                 return Note("token_back", {})
             case TokenChanged(because=because):
                 return Alert("token_out_of_reach", {"because": because})
+            case MonthsArchived(months=months, rows=rows, by=by, who=who):
+                return Note("archive_begun", {"months": ", ".join(months), "rows": rows, "by": by, "who": str(who)})
             case _:
                 assert_never(record)
 

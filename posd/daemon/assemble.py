@@ -221,7 +221,7 @@ def _assemble(
     rotating = Rotation(keys, tmks, machine_keys, table.station.remember)
     custody = Custody(settings, tmks, table.station.remember, clock.now)
     zone = settings.schedule_of(settings.terminals[0]).zone
-    daemon.archivist = Archivist(store, writer, table.lanes, clock, zone)
+    daemon.archivist = Archivist(store, writer, table.lanes, clock, zone, table.station.remember)
     access = Access(settings.access, table.tell_station)
     alert_unknown(settings)
     control = Control(daemon, access, KeyVerbs(settings, custody, rotating), daemon.archivist)

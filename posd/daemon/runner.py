@@ -12,13 +12,13 @@ from typing import Any, Protocol
 from posd.core import effects as fx
 from posd.core import events as e
 from posd.core.payload import FOLD_VERSION, dump_state
-from posd.core.records.keys import KeyRecord
+from posd.core.station import OperationRecord
 from posd.daemon.fence import BUGS, because
 from posd.daemon.lane import FromTerminal, Happened, Item, Lane, Step
 from posd.daemon.log import alert, log
 from posd.daemon.replies import approval_of, connection_of
 from posd.daemon.shown.lately import Lately
-from posd.daemon.station_lane import KeyOperation
+from posd.daemon.station_lane import Operation
 from posd.daemon.till.orders import FromTill
 from posd.errors import PosdError
 from posd.journal.writer import Writer
@@ -165,20 +165,20 @@ class Runner:
 class StationRunner(Runner):
     """The station's loop: it holds nothing that could be wrong afterwards, so a bug costs one item, not the daemon."""
 
-    async def remember(self, record: KeyRecord) -> None:
-        """Make the record of a key operation durable, in its turn: when this returns, it is. Raises StationBusy."""
+    async def remember(self, record: OperationRecord) -> None:
+        """Make the record of an operation durable, in its turn: when this returns, it is. Raises StationBusy."""
         durable = asyncio.get_running_loop().create_future()
-        if not self.offer(KeyOperation(record, durable)):
+        if not self.offer(Operation(record, durable)):
             raise StationBusy("posd has too much to do; nothing was changed: try again in a moment")
         await durable
 
     async def _live_through(self, item: Any) -> None:
         try:
             await super()._live_through(item)
-            if isinstance(item, KeyOperation) and not item.durable.done():
+            if isinstance(item, Operation) and not item.durable.done():
                 item.durable.set_result(None)
         except BUGS as error:
-            if isinstance(item, KeyOperation) and not item.durable.done():
+            if isinstance(item, Operation) and not item.durable.done():
                 item.durable.set_exception(
                     StationBusy("the record could not be made; nothing was changed: see the log")
                 )

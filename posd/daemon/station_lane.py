@@ -12,8 +12,15 @@ from typing import assert_never
 
 from posd.core import effects as fx
 from posd.core.payload import dump_record, record_name, record_version
-from posd.core.records.keys import KeyRecord
-from posd.core.station import STATION, DaemonStarted, DaemonStopped, SettingsRead, Station, StationRecord
+from posd.core.station import (
+    STATION,
+    DaemonStarted,
+    DaemonStopped,
+    OperationRecord,
+    SettingsRead,
+    Station,
+    StationRecord,
+)
 from posd.daemon.lane import Step
 from posd.daemon.message_rows import incoming_row, outgoing_row
 from posd.daemon.replies import refusal
@@ -91,10 +98,10 @@ class Reread:
 
 
 @dataclass(frozen=True, slots=True)
-class KeyOperation:
-    """Something that is done to a key; `durable` is told when its record is, and only then it may be done."""
+class Operation:
+    """Something that is done to a key or the journal; `durable` is told when its record is: only then it may be."""
 
-    record: KeyRecord
+    record: OperationRecord
     durable: "Future[None]"
 
 
@@ -108,7 +115,7 @@ class Denied:
     role: str
 
 
-StationItem = Up | Reread | Ending | Line | Routed | Unmatched | Garbage | Turnaway | KeyOperation | Denied
+StationItem = Up | Reread | Ending | Line | Routed | Unmatched | Garbage | Turnaway | Operation | Denied
 
 
 class StationLane:
@@ -143,8 +150,8 @@ class StationLane:
                 noted = self._station.unreadable(peer, length, because, now)
                 if noted is not None:
                     yield Step((_row(noted[0], now),), (noted[1],))
-            case KeyOperation(record=record):
-                yield Step((_row(record, now),), (self._station.key_operation(record),))
+            case Operation(record=record):
+                yield Step((_row(record, now),), (self._station.operation(record),))
             case Denied(who=who, door=door, wish=wish, role=role):
                 noted = self._station.denied(who, door, wish, role, now)
                 if noted is not None:

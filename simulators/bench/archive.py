@@ -12,9 +12,11 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from posd.core.station import OperationRecord
 from posd.daemon.archive.beside import Archivist
 from posd.daemon.clock import SystemClock
 from posd.daemon.recover import known
+from posd.daemon.station_lane import station_row
 from posd.journal.connect import JOURNAL_FILE
 from posd.journal.opening import open_store
 from posd.journal.segment import archive_folder
@@ -24,7 +26,7 @@ from posd.journal.verify_archive import Depth, Looks
 from posd.journal.writer import Writer
 from posd.security.machine import MachineKey, create_machine_key
 from posd.security.vault import DataKeys
-from posd.values import RequestId, Tid
+from posd.values import NOBODY_KNOWN, RequestId, Tid
 from simulators.bench.measures import ids
 from simulators.bench.past import Lane, begin, commit, settle, snapshot
 
@@ -92,12 +94,16 @@ def spread(took_ms: list[float]) -> str:
 async def archived(store: SqliteStore, lane: Lane) -> None:
     writer = Writer(store)
     writer.start(asyncio.get_running_loop())
-    archivist = Archivist(store, writer, {}, SystemClock(), "Asia/Shanghai")
+
+    async def remember(record: OperationRecord) -> None:
+        await writer.append([station_row(record, SystemClock().now().wall_ms)])
+
+    archivist = Archivist(store, writer, {}, SystemClock(), "Asia/Shanghai", remember)
     async with selling(writer, lane) as quiet:
         await asyncio.sleep(QUIET_S)
     async with selling(writer, lane) as busy:
         began_s = time.monotonic()
-        said = [said async for _, said in archivist.archive(None)][-1]
+        said = [said async for _, said in archivist.archive(None, "bench", NOBODY_KNOWN)][-1]
         took_s = time.monotonic() - began_s
     rows = sum(one["rows"] for one in said["archived"])
     print(f"archived {len(said['archived'])} months, {rows:,} rows in {took_s:.1f} s ({rows / took_s:,.0f} rows/s)")

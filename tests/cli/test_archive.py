@@ -1,6 +1,7 @@
 """`posd journal archive | archives`, and what the other commands say of a segment, and of one that is elsewhere."""
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 import apsw
 import pytest
 
+from posd.core.station import STATION
 from posd.daemon.shown.offline import journal_folder
 from posd.journal.connect import JOURNAL_FILE
 from posd.journal.segment import archive_folder
@@ -40,6 +42,20 @@ def test_beside_a_stopped_posd(posd: Posd, place: Any) -> None:
     assert sizes.startswith("the database had ")
     again = posd("journal", "archive")
     assert (again.status, again.out) == (0, "nothing was archived\n")
+
+
+def test_who_archived_what_is_a_record(posd: Posd, place: Any) -> None:
+    """Nothing of it before there is something to move."""
+    place.store.close()
+    assert posd("journal", "archive", "--before", MONTH, "--by", "Li Na").status == 0
+    assert place.rows("months_archived") == []
+    assert posd("journal", "archive", "--by", "Li Na").status == 0
+    (row,) = place.rows("months_archived")
+    said = json.loads(row.payload)
+    assert (row.tid, said["months"], said["by"], said["who"]["uid"]) == ("station", [MONTH], "Li Na", os.geteuid())
+    (segment,) = json.loads(posd("journal", "archives", "--json").out)["segments"]
+    assert (segment["first"], segment["rows"]) == (1, said["rows"])
+    assert posd("journal", "verify").status == 0
 
 
 def test_months_that_are_to_stay(posd: Posd, place: Any) -> None:
@@ -82,7 +98,7 @@ def test_no_segment_yet(posd: Posd, place: Any) -> None:
 def test_show_and_export_read_segments(posd: Posd, place: Any, archived: Path) -> None:
     rows = [json.loads(line) for line in posd("journal", "export").out.splitlines()]
     assert [row["sequence"] for row in rows] == list(range(1, len(rows) + 1))
-    assert {row["tid"] for row in rows} == {TID, OTHER_TID}
+    assert {row["tid"] for row in rows} == {TID, OTHER_TID, STATION}
     assert "lane_opened" in posd("journal", "show").out
     (archived / f"{MONTH}.segment").unlink()
     said = posd("journal", "show")

@@ -5,12 +5,12 @@ next start. It must never be needed: whatever it meets, the journal is whole wit
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from functools import partial
 from typing import Literal, TypeVar
 
 from posd.core.payload import FOLD_VERSION, dump_state
-from posd.core.station import STATION
+from posd.core.station import STATION, OperationRecord
 from posd.daemon.archive.plan import Lane, Plan, before_of, plan
 from posd.daemon.archive.progress import Progress
 from posd.daemon.clock import SystemClock
@@ -24,7 +24,7 @@ from posd.journal.archive import Work, do, is_unfinished, works_to_archive, work
 from posd.journal.segment import segment_path
 from posd.journal.sqlite import SqliteStore
 from posd.journal.writer import Writer
-from posd.values import Tid
+from posd.values import Tid, Who
 
 PAUSE_S = 0.01
 """After each work, for everybody else."""
@@ -37,7 +37,7 @@ Kind = Literal["progress", "result"]
 
 
 class Archivist:
-    """`zone`: whose months these are. For one event loop."""
+    """`zone`: whose months these are. `remember`: makes a record durable, then returns. For one event loop."""
 
     def __init__(
         self,
@@ -46,9 +46,10 @@ class Archivist:
         lanes: Mapping[Tid, LaneRunner],
         clock: SystemClock,
         zone: str,
+        remember: Callable[[OperationRecord], Awaitable[None]],
     ) -> None:
         self._store, self._writer, self._lanes = store, writer, lanes
-        self._clock, self._zone = clock, zone
+        self._clock, self._zone, self._remember = clock, zone, remember
         self._busy = False
 
     @property
@@ -77,7 +78,7 @@ class Archivist:
         finally:
             self._busy = False
 
-    async def archive(self, before: str | None) -> AsyncIterator[tuple[Kind, View]]:
+    async def archive(self, before: str | None, by: str, who: Who) -> AsyncIterator[tuple[Kind, View]]:
         """Move what can go: any number of "progress", then one "result". Raises ControlFailed, ConfigError.
 
         Raises StorageFailed: the segment could not be made; the journal itself is as it was.
@@ -91,6 +92,8 @@ class Archivist:
             async for said in self._through(works_to_finish(self._store), progress):
                 yield "progress", said
             found = await self._plan(month)
+            if found.cuts:
+                await self._remember(found.record(self._store.base.sequence, by, who))
             for cut in found.cuts:
                 progress.month = cut.month
                 async for said in self._through(works_to_archive(self._store, cut.month, cut.last), progress):

@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from operator import itemgetter
 
 from posd.core.state import State
+from posd.core.station import MonthsArchived
 from posd.daemon.archive.keeps import Keep, keeps
 from posd.errors import ConfigError
 from posd.journal.months import Cut, cuts, month_of, runs
 from posd.journal.sqlite import SqliteStore
-from posd.values import Tid
+from posd.values import Tid, Who
 
 _FIRST_OF = (
     "SELECT min(sequence) FROM (SELECT sequence FROM record WHERE request_id = ?1 AND sequence > ?2"
@@ -36,6 +37,10 @@ class Plan:
 
     cuts: tuple[Cut, ...]
     held: tuple[Held, ...]
+
+    def record(self, base: int, by: str, who: Who) -> MonthsArchived:
+        """What is about to be done, for the journal, whose rows begin after `base`: durable before it is begun."""
+        return MonthsArchived(tuple(cut.month for cut in self.cuts), self.cuts[-1].last - base, by, who)
 
 
 @dataclass(frozen=True, slots=True)

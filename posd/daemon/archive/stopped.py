@@ -13,9 +13,10 @@ from posd.daemon.archive.progress import Progress
 from posd.daemon.clock import SystemClock
 from posd.daemon.recover import known
 from posd.daemon.shown.views import View
+from posd.daemon.station_lane import station_row
 from posd.journal.archive import Work, do, works_to_archive, works_to_finish
 from posd.journal.sqlite import SqliteStore
-from posd.values import Tid
+from posd.values import Tid, Who
 
 
 def archive(
@@ -25,8 +26,13 @@ def archive(
     zone: str,
     clock: SystemClock,
     tell: Callable[[View], None],
+    by: str,
+    who: Who,
 ) -> View:
-    """Move what can go; the result. `configured`: the terminals of the settings. Raises ConfigError, StorageFailed."""
+    """Move what can go; the result. `configured`: the terminals of the settings. `by`: as typed, else that of `who`.
+
+    Raises ConfigError, StorageFailed.
+    """
     progress = Progress(store)
     month = before_of(before, clock.now().wall_ms, zone)
 
@@ -42,6 +48,7 @@ def archive(
     found = plan(store, list(_lanes(store, configured)), month, zone)
     if found.cuts:
         _keep_snapshots(store, configured)
+        store.write([[station_row(found.record(store.base.sequence, by, who), clock.now().wall_ms)]])
     for cut in found.cuts:
         progress.month = cut.month
         through(works_to_archive(store, cut.month, cut.last))

@@ -17,6 +17,7 @@ from posd.daemon.log import log
 from posd.daemon.shown.questions import QUESTIONS, answer, checked
 from posd.daemon.shown.views import View
 from posd.errors import ConfigError
+from posd.values import Who
 
 VERBS = (*QUESTIONS, *COMMANDS, *KEY_VERBS)
 
@@ -24,7 +25,9 @@ VERBS = (*QUESTIONS, *COMMANDS, *KEY_VERBS)
 class ArchivistAt(Protocol):
     """Who moves closed months out of the journal's database (daemon/archive/beside.py)."""
 
-    def archive(self, before: str | None) -> AsyncIterator[tuple[Literal["progress", "result"], View]]: ...
+    def archive(
+        self, before: str | None, by: str, who: Who
+    ) -> AsyncIterator[tuple[Literal["progress", "result"], View]]: ...
 
 
 class Control(Sight):
@@ -73,5 +76,5 @@ class Control(Sight):
         if self._archivist is None:
             raise ControlFailed("this daemon has no archive")
         log.info("archive_asked", before=given.get("before"), by=by, who=str(wish.who))
-        async for kind, data in self._archivist.archive(given.get("before")):
+        async for kind, data in self._archivist.archive(given.get("before"), by, wish.who):
             yield Reply(kind, data)

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -118,7 +119,11 @@ def test_d33_a_closed_month_goes_while_sales_go_on(staged: MakeStage, ahead: Ahe
         said = await archived
         assert codes == ["00"] * 8
         assert said["held"] == []
-        assert sum(one["rows"] for one in said["archived"]) >= head
+        assert (rows := sum(one["rows"] for one in said["archived"])) >= head
+        (record,) = stage.rig.records("months_archived")
+        told = json.loads(record.payload)
+        assert (told["rows"], told["who"]["uid"]) == (rows, os.geteuid())
+        assert told["months"] == [one["month"] for one in said["archived"]]
         assert stage.daemon._store.base.sequence >= head  # type: ignore[attr-defined]
         again = await stage.terminal().do({"do": "repeat", "stan": 1})
         assert again["code"] == "94"  # D6: its row is in a segment
@@ -127,6 +132,10 @@ def test_d33_a_closed_month_goes_while_sales_go_on(staged: MakeStage, ahead: Ahe
         await stage.end()
         assert stage.differences() == []  # every row is found, and each segment is as it was written
         await stage.start()
+        assert "segments_not_here" not in stage.daemon.troubles
+        archive_folder(journal(stage)).rename(stage.folder / "elsewhere")
+        assert "segments_not_here" in stage.daemon.troubles
+        (stage.folder / "elsewhere").rename(archive_folder(journal(stage)))
         await stage.sale("9.00")
         await settle(stage, batch=5)
         await stage.end()
