@@ -19,7 +19,6 @@ CAUGHT_IN = {
     "old_sale_taken_back": (13, 51, 56),
     "uploaded_into_the_next_batch": (99, 386),
     "repeated_end_believed": (158,),
-    "skipped_half_delivered": (171,),
     "totals_prove_what_they_lack": (93,),
 }
 """Seeds that show each planted bug; one of them has to."""

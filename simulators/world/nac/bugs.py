@@ -24,7 +24,6 @@ NAC_BUGS: Mapping[str, Callable[[], AbstractContextManager[None]]] = {
     "old_sale_taken_back": lambda: patched(fold, "over_until", _unchanged),
     "uploaded_into_the_next_batch": lambda: patched(settlement, "_wants_items", lambda host: False),
     "repeated_end_believed": lambda: patched(upload, "_closed_before", lambda draft, code: False),
-    "skipped_half_delivered": lambda: patched(settlement, "_has_amount", lambda draft, advice: False),
     "totals_prove_what_they_lack": lambda: patched(advices, "counts", _money_or_not),
 }
 """Name -> how it is planted."""

@@ -27,7 +27,7 @@ class NacPeople(People):
         self._settle_doubts()
         self._look_refunds_up()
         self._late_advices_are_settled()
-        self._stuck_for_good()
+        self._retry_stuck()
         self.stage.after(1800.0, self.come)
 
     def _settle_doubts(self) -> None:
@@ -65,12 +65,12 @@ class NacPeople(People):
         found = (batch.entries.get(stan) for batch in self._books(tid).batches)
         return next((entry for entry in found if entry is not None), None)
 
-    def _stuck_for_good(self) -> None:
-        """What the host will never acknowledge on a perfect day is settled with the bank."""
+    def _retry_stuck(self) -> None:
+        """What blocks the shop is tried at once."""
         for tid, lane in tuple(self.machine.lanes.items()):
             for reversal in lane.engine.state.unended_reversals():
                 if reversal.status is ReversalStatus.STUCK and lane.engine.state.exchange is None:
-                    self.stage.count("person: reversal resolved")
+                    self.stage.count("person: reversal retried")
                     event = e.RetryReversals("n4", "person", reversal.request_id)
                     self.machine.offer(Tid(tid), Happened(event))
 
