@@ -116,7 +116,10 @@ def test_d7_a_wrong_batch_number_is_set_by_a_person_and_sales_go_on(nac: Any) ->
         await shop.command(lambda of: e.SettleNow(of, "anna"))
         await shop.until(lambda: shop.state().settlement.refused > 0)
         assert (await shop.sale("20.00"))["code"] == "91"
-        found = {one["code"]: one["to_do"] for one in (await ask("status"))["findings"]}
+        found = dict[str, str]()
+        while "batch_number_refused" not in found:  # not while the totals are on their way once more
+            found = {one["code"]: one["to_do"] for one in (await ask("status"))["findings"]}
+            await asyncio.sleep(0.01)
         assert f"posd terminal batch {TID} --number N" in found["batch_number_refused"]
         wish = {"tid": TID, "by": "anna", "reason": "the acquirer has batch 1 open", "number": 1}
         tried = [await ask("terminal.batch", **wish)]
