@@ -6,7 +6,7 @@ must never write a key in the clear: what it copies is wrapped.
 
 import os
 import shutil
-from collections.abc import Collection
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,14 +24,15 @@ class Kept:
     lost: tuple[str, ...] = ()
 
 
-def keep_copies(keys: Path, copies: Path, ended: Collection[Belongs]) -> Kept:
-    """Bring the folder `copies` in step with the folder `keys`. `ended`: batches whose numbers are gone, as recorded.
+def keep_copies(keys: Path, copies: Path, is_ended: Callable[[Belongs], bool]) -> Kept:
+    """Bring the folder `copies` in step with the folder `keys`. `is_ended`: whether a batch's numbers are gone, by the
+    journal.
 
     `copies` is never made here: of a disk that is not mounted there is none. Raises StorageFailed.
     """
     try:
         folders = (keys, copies) if keys.is_dir() else (copies,)  # none yet, or lost: the copies stay either way
-        destroyed = {path.stem for of, paths in by_batch(*folders).items() if of in ended for path in paths}
+        destroyed = {path.stem for of, paths in by_batch(*folders).items() if is_ended(of) for path in paths}
         here = {path.name: path for path in key_files(keys) if path.stem not in destroyed} if keys in folders else {}
         there = {path.name: path for path in key_files(copies)}
         new = [path for name, path in here.items() if name not in there or differ(path, there[name])]

@@ -7,8 +7,19 @@ from typing import Any
 
 import pytest
 
+from posd.cli.backup.moving import opened
+from posd.cli.backup.parts import parts_of
+from posd.core import events as e
+from posd.core.engine import Engine
+from posd.core.station import LineChanged
+from posd.daemon.clock import SystemClock
 from posd.daemon.moved import has_moved
+from posd.daemon.recover import known, record_row
+from posd.daemon.shown.offline import journal_folder
+from posd.daemon.station_lane import station_row
 from posd.journal.backups.sets import kept, was_used
+from posd.journal.segment import archive_folder
+from tests.daemon.shop import OTHER_TID, TID, a_shop
 
 Posd = Callable[..., Any]
 
@@ -19,7 +30,6 @@ def backups(place: Any) -> Path:
     place.config.write_text(f"{text}backup: {{path: backups, keys_to: copies, keep: 5}}\n")
     for name in ("backups", "copies"):
         (place.folder / name).mkdir()
-    place.runner.sells(1000)
     return place.folder / "backups"
 
 
@@ -99,3 +109,98 @@ def test_the_nightly_backup_of_an_ended_journal_hides_no_final_one(place: Any, p
 def test_d29_before_the_first_data_key_there_is_nothing_to_copy(place: Any, posd: Posd, backups: Path) -> None:
     assert not (place.settings.state_dir / "keys").exists()
     assert told(posd, "backup", "create")["keys"] == {"copied": 0, "destroyed": 0, "lost": []}
+
+
+# --- the archive -----------------------------------------------------------------------------------------------------
+
+MONTH = "2026-03"
+
+
+def archives(posd: Posd) -> int:
+    """Move the month that is over; how many rows went."""
+    (one,) = told(posd, "journal", "archive")["archived"]
+    assert one["month"] == MONTH
+    return int(one["rows"])
+
+
+def more_of_the_month(place: Any) -> None:
+    place.store.write([[station_row(LineChanged(up, ""), place.runner.clock.wall) for up in (False, True)]])
+
+
+def end_gaps(place: Any) -> None:
+    """A person has compared everything with the acquirer."""
+    parts = parts_of(place.config)
+    rules = a_shop(TID, OTHER_TID).lanes[TID].lane.engine.rules
+    with opened(parts, parts.journal) as store:
+        for tid in (TID, OTHER_TID):
+            recovered = known(store, tid)
+            assert recovered is not None
+            engine, now = Engine(rules, recovered.state), SystemClock().now()
+            for event in (
+                e.AdmitAfterRestore("a", "Li Na", "the day's list", None, recovered.state.batch.number),
+                e.ResolveGap("b", "Li Na", "the day's list"),
+            ):
+                draft = engine.handle(event, now)
+                store.write([[record_row(draft.state, record, now.wall_ms) for record in draft.records]])
+                engine.adopt(draft)
+
+
+def test_d33_a_month_that_is_archived_again_takes_no_segment_from_a_backup(
+    place: Any, posd: Posd, backups: Path
+) -> None:
+    """After the restore of an older backup the month has other rows, and the newer backup is what has the lost ones."""
+    told(posd, "backup", "create")
+    more_of_the_month(place)
+    place.store.close()
+    first = archives(posd)
+    told(posd, "backup", "create")
+    (oldest, newer) = kept(backups)
+    told(posd, "backup", "restore", oldest.name, "--move-aside", status=1)
+    end_gaps(place)
+    assert archives(posd) < first
+    told(posd, "backup", "create")
+    assert len(list((backups / "archive").iterdir())) == 2
+    for one in kept(backups):
+        assert told(posd, "backup", "verify", one.name)["good"], one
+    told(posd, "backup", "restore", newer.name, "--move-aside", status=1)
+    assert posd("journal", "verify").status == 0
+    (segment,) = told(posd, "journal", "archives")["segments"]
+    assert segment["rows"] == first
+
+
+def test_d33_a_segment_that_is_elsewhere_is_no_reason_to_have_no_backup(place: Any, posd: Posd, backups: Path) -> None:
+    place.store.close()
+    archives(posd)
+    archive = archive_folder(journal_folder(place.settings))
+    archive.rename(place.folder / "shelf")
+    made = posd("backup", "create")
+    assert made.status == 0, made.err
+    assert f"without {MONTH}: archived, and elsewhere" in made.err
+    proof = told(posd, "backup", "verify")
+    assert (proof["good"], proof["without"]) == (True, [MONTH])
+    done = told(posd, "backup", "restore", "--move-aside", status=1)
+    assert done["without"] == [MONTH]
+    assert posd("journal", "verify", "--segments-elsewhere").status == 0
+    (place.folder / "shelf").rename(archive)
+    assert posd("journal", "verify").status == 0
+    assert told(posd, "backup", "create")["without"] == []
+    archive.rename(place.folder / "shelf")
+    assert told(posd, "backup", "create")["without"] == []  # the backup before has it
+    assert told(posd, "backup", "verify")["without"] == []
+
+
+def test_d33_a_damaged_segment_is_no_reason_to_have_no_backup(place: Any, posd: Posd, backups: Path) -> None:
+    """And is never taken for the good copy that a backup before has."""
+    place.store.close()
+    archives(posd)
+    (segment,) = archive_folder(journal_folder(place.settings)).iterdir()
+    good = segment.read_bytes()
+    segment.chmod(0o600)
+    segment.write_bytes(good[:-1] + bytes([good[-1] ^ 1]))
+    told(posd, "backup", "create")
+    assert not told(posd, "backup", "verify", status=1)["good"]
+    segment.write_bytes(good)
+    told(posd, "backup", "create")
+    segment.write_bytes(good[:-1] + bytes([good[-1] ^ 1]))
+    told(posd, "backup", "create")
+    assert told(posd, "backup", "verify")["good"]

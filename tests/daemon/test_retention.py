@@ -13,12 +13,14 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from posd.cli.backup.standing import ended_batches
 from posd.cli.txn import show_command
 from posd.core import events as e
 from posd.core.answers import AnswerFacts
 from posd.core.state import State
 from posd.daemon.retention import DAY_MS, YEAR_IN_DOUBT_MS, vouched_ms
 from posd.errors import KeyTrouble
+from posd.journal.chain import Chain
 from posd.journal.opening import open_store
 from posd.journal.reader import JournalReader
 from posd.journal.sqlite import SqliteStore
@@ -105,6 +107,11 @@ async def sold_and_settled(stage: Stage) -> tuple[str, str]:
     await stage.sale("20.00")
     (old,), (new,) = stage.state().closed, stage.state().transactions
     return old, new
+
+
+def ended_of(stage: Stage) -> Callable[[Belongs], bool]:
+    chain = Chain(load_machine_key(stage.folder / "machine.key").derive("chain"))
+    return ended_batches(stage.folder / "state" / "journal", chain)
 
 
 def test_d29_past_its_time_a_batchs_key_is_gone_everywhere(staged: MakeStage, tmp_path: Path) -> None:
@@ -209,7 +216,7 @@ def test_d29_copies_that_the_nightly_backup_destroys_are_waited_for_in_silence(s
             [],
             False,
         )
-        assert keep_copies(keys_of(stage), copies_of(stage), {Belongs(TID, 1)}).destroyed == 1  # posd backup create
+        assert keep_copies(keys_of(stage), copies_of(stage), ended_of(stage)).destroyed == 1  # posd backup create
         await look(stage)
         assert kinds(stage) == ["numbers_expired", "numbers_destroyed"]
         (said,) = [json.loads(row.payload) for row in stage.rig.records("numbers_destroyed")]

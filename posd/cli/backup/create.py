@@ -4,7 +4,6 @@ It runs in a process of its own and reads the journal as `posd status` does (D30
 does not notice. With `final` the journal itself is ended: it lives on where this backup is restored.
 """
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,9 +12,9 @@ from pathlib import Path
 from posd.cli import exit_status
 from posd.cli.backup.last import Last, note_run
 from posd.cli.backup.moving import end_journal, go_on
-from posd.cli.backup.parts import Parts, parts_of, size
+from posd.cli.backup.parts import Parts, parts_of, size, without
 from posd.cli.backup.shipping import ship
-from posd.cli.backup.standing import standing
+from posd.cli.backup.standing import ended_batches, standing
 from posd.cli.screen import Progress, note, print_json, printable
 from posd.core.payload import FOLD_VERSION
 from posd.daemon.clock import SystemClock
@@ -25,15 +24,10 @@ from posd.errors import ConfigError, PosdError, StorageFailed
 from posd.journal.backups.making import Made, make
 from posd.journal.backups.manifest import Manifest
 from posd.journal.backups.owner import give_to_owner
-from posd.journal.backups.sets import alone, keep_newest, kept
+from posd.journal.backups.sets import alone, keep_newest, kept, left_out
 from posd.journal.chain import Chain
-from posd.journal.reader import JournalReader
 from posd.journal.segment import ARCHIVE_FOLDER
-from posd.security.datakeyfile import Belongs
 from posd.security.keycopies import Kept, keep_copies
-
-EXPIRED = "numbers_expired"
-"""The record that says of which batches the data keys are destroyed from then on (D29)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +40,8 @@ class Done:
     keys: Kept | None
     carried: bool
     took_s: float
+    left_out: tuple[str, ...]
+    """Archived months that are elsewhere."""
 
 
 def create_command(config: Path, final: bool, by: str | None, as_json: bool) -> int:
@@ -83,7 +79,7 @@ def _create(parts: Parts, final_by: str | None, quiet: bool) -> Done:
             ship(settings.backup.command, [*carried, folder], settings.backup.command_timeout_s)
         removed = keep_newest(parts.path, settings.backup.keep)
     took_s = clock.monotonic_s() - begun_s
-    return Done(manifest, folder, removed, keys, bool(settings.backup.command), took_s)
+    return Done(manifest, folder, removed, keys, bool(settings.backup.command), took_s, left_out(folder, manifest))
 
 
 @contextmanager
@@ -123,11 +119,7 @@ def _copy_keys(parts: Parts) -> Kept | None:
     copies = parts.settings.backup.keys_to
     if copies is None:
         return None
-    ended: set[Belongs] = set()
-    with JournalReader(parts.journal) as reader:
-        for row in reader.records(kind=EXPIRED):
-            ended |= {Belongs(row.tid, batch) for batch in json.loads(row.payload)["batches"]}
-    kept_keys = keep_copies(parts.data_keys, copies, ended)
+    kept_keys = keep_copies(parts.data_keys, copies, ended_batches(parts.journal, Chain(parts.keys.chain)))
     give_to_owner(copies, copies)
     return kept_keys
 
@@ -141,6 +133,7 @@ def _view(done: Done) -> dict[str, object]:
         "head": manifest.head_sequence,
         "bytes": manifest.size,
         "final": manifest.final,
+        "without": list(done.left_out),
         "removed": done.removed,
         "carried": done.carried,
         "keys": None if keys is None else {"copied": keys.copied, "destroyed": keys.destroyed, "lost": list(keys.lost)},
@@ -156,6 +149,8 @@ def _show(done: Done) -> None:
             f"read back, in {done.took_s:.1f} s"
         )
     )
+    if done.left_out:
+        note(without(done.left_out))
     if done.keys is not None:
         print(f"data keys: {done.keys.copied} copied, {done.keys.destroyed} destroyed")
         if done.keys.lost:

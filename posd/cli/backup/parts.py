@@ -1,6 +1,7 @@
 """What every command about backups needs: the settings with their place, and the keys that prove a backup."""
 
 import hmac
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -60,6 +61,11 @@ def distrust(manifest: Manifest, parts: Parts) -> str:
         what = f"it was made under machine key {manifest.key_id[:16]}, here is {here}"
         return f"{what}: put that machine key in its place (machine_key_file)"
     return "its manifest was changed: it is not what posd wrote; use another backup"
+
+
+def without(months: Iterable[str]) -> str:
+    """What a person is told of a backup that has not all of the archive."""
+    return f"without {', '.join(months)}: archived, and elsewhere when it was made; keep them well where they are"
 
 
 def size(count: int) -> str:

@@ -12,16 +12,18 @@ import msgspec
 
 from posd.cli import exit_status
 from posd.cli.backup.last import Last, note_run
-from posd.cli.backup.parts import Parts, distrust, parts_of, size
+from posd.cli.backup.parts import Parts, distrust, parts_of, size, without
 from posd.cli.backup.standing import standing
-from posd.cli.screen import Progress, paint, print_json, printable
+from posd.cli.screen import Progress, note, paint, print_json, printable
 from posd.daemon.clock import SystemClock
 from posd.errors import PosdError, StorageFailed
 from posd.journal.backups.manifest import Manifest, TerminalAt, differing, read_manifest
-from posd.journal.backups.sets import archive_of, copy_set, find
+from posd.journal.backups.sets import archive_of, copy_set, find, left_out
+from posd.journal.chain import Chain
 from posd.journal.connect import storage
 from posd.journal.room import free_bytes
 from posd.journal.verify import verify
+from posd.journal.verify_archive import Looks
 
 SCRATCH = ".posd-verify-"
 LEFT_MS = 24 * 3_600_000
@@ -37,6 +39,8 @@ class Proof:
     findings: tuple[str, ...]
     rows: int
     took_s: float
+    left_out: tuple[str, ...] = ()
+    """Archived months that are not in it, because they were elsewhere when it was made."""
 
 
 def verify_command(config: Path, name: str | None, scratch: Path | None, as_json: bool) -> int:
@@ -63,12 +67,14 @@ def prove(folder: Path, parts: Parts, scratch: Path | None = None) -> Proof:
         return Proof(None, folder, (str(error),), 0, clock.monotonic_s() - begun_s)
     findings = list(judged(folder, manifest, parts))
     rows = 0
+    missing: tuple[str, ...] = ()
     if not findings:
         with _Place(scratch or folder.parent, manifest) as place, Progress("checking the rows", "rows") as progress:
             copy_set(folder, manifest, place)
-            rows, more = _replayed(place, manifest, parts, progress)
+            missing = left_out(place, manifest)
+            rows, more = _replayed(place, manifest, parts, progress, Looks(elsewhere=bool(missing)))
             findings += more
-    return Proof(manifest, folder, tuple(findings), rows, clock.monotonic_s() - begun_s)
+    return Proof(manifest, folder, tuple(findings), rows, clock.monotonic_s() - begun_s, missing)
 
 
 def judged(folder: Path, manifest: Manifest, parts: Parts) -> Iterator[str]:
@@ -112,15 +118,18 @@ def _clear(parent: Path) -> None:
             shutil.rmtree(left, ignore_errors=True)
 
 
-def _replayed(place: Path, manifest: Manifest, parts: Parts, progress: Progress) -> tuple[int, list[str]]:
-    """Every row against the chain, every record folded, against what the manifest says."""
+def _replayed(place: Path, manifest: Manifest, parts: Parts, progress: Progress, looks: Looks) -> tuple[int, list[str]]:
+    """Every row against the chain, every record folded, against what the manifest says.
+
+    Without some months a terminal is folded from its snapshot: only that has what was in them.
+    """
     try:
-        report = verify(place, parts.keys.chain, progress.tell)
+        report = verify(place, parts.keys.chain, progress.tell, looks)
         found = [str(one) for one in report.findings]
         if report.head != manifest.head:
             found.append(f"it ends at row {report.head.sequence}, its manifest says {manifest.head_sequence}")
         if not found:
-            stand = standing(parts.settings, place, None)
+            stand = standing(parts.settings, place, Chain(parts.keys.chain) if looks.elsewhere else None)
             found += _compared(manifest.terminals, stand)
     except PosdError as error:
         return 0, [str(error)]
@@ -149,6 +158,7 @@ def _view(proof: Proof) -> dict[str, object]:
         "folder": str(proof.folder),
         "findings": list(proof.findings),
         "rows": proof.rows,
+        "without": list(proof.left_out),
         "terminals": msgspec.to_builtins(manifest.terminals) if manifest is not None else [],
         "took_s": round(proof.took_s, 3),
     }
@@ -166,6 +176,8 @@ def _show(proof: Proof) -> None:
                 "green",
             )
         )
+        if proof.left_out:
+            note(without(proof.left_out))
         return
     for finding in proof.findings[:FINDINGS_SHOWN_MAX]:
         print(paint(printable(f"! {finding}"), "red"))

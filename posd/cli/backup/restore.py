@@ -8,7 +8,7 @@ from pathlib import Path
 
 from posd.cli import exit_status
 from posd.cli.backup.moving import opened
-from posd.cli.backup.parts import Parts, parts_of
+from posd.cli.backup.parts import Parts, parts_of, without
 from posd.cli.backup.proof import judged
 from posd.cli.backup.unreadable import Unreadable, bring_keys, unreadable
 from posd.cli.screen import note, paint, print_json, printable
@@ -23,7 +23,7 @@ from posd.errors import ConfigError, StorageFailed
 from posd.journal.backups.manifest import Manifest, differing, read_manifest
 from posd.journal.backups.owner import give_to_owner
 from posd.journal.backups.placing import Restoring, interrupted, is_there, place, require_place
-from posd.journal.backups.sets import copy_set, find, mark_used, was_used
+from posd.journal.backups.sets import copy_set, find, left_out, mark_used, was_used
 from posd.journal.connect import JOURNAL_FILE, SCHEMA_VERSION, open_reader, read_head, read_identity
 from posd.journal.segment import ARCHIVE_FOLDER
 from posd.values import STAN_MAX, Now, Stan, Tid
@@ -51,6 +51,8 @@ class Restored:
     marked: list[Marked]
     keys_brought: int
     unreadable: Unreadable
+    left_out: tuple[str, ...]
+    """Archived months that the backup has not."""
 
 
 def restore_command(config: Path, wanted: Wanted, as_json: bool) -> int:
@@ -105,7 +107,8 @@ def _restore(parts: Parts, wanted: Wanted, jump: Jump) -> Restored:
 
     aside = place(parts.journal, Restoring(manifest.name, newest, _aside(parts.journal, now)), fill)
     brought = bring_keys(parts, wanted.keys_from)
-    return Restored(manifest, newest, why_older, aside, marked, brought, unreadable(parts))
+    missing = left_out(folder, manifest)
+    return Restored(manifest, newest, why_older, aside, marked, brought, unreadable(parts), missing)
 
 
 def _believed(folder: Path, parts: Parts) -> Manifest:
@@ -158,7 +161,7 @@ def _copy(folder: Path, manifest: Manifest, staged: Path) -> None:
     copy_set(folder, manifest, staged)
     for finding in differing(staged, manifest.files):
         raise StorageFailed(f"backup: the copy is not what was read: {finding}")
-    for finding in differing(staged / ARCHIVE_FOLDER, manifest.segments):
+    for finding in differing(staged / ARCHIVE_FOLDER, tuple(one.in_journal for one in manifest.segments)):
         raise StorageFailed(f"backup: the copy is not what was read: {finding}")
 
 
@@ -180,6 +183,7 @@ def _view(done: Restored, parts: Parts) -> dict[str, object]:
         "why_older": done.why_older,
         "moved_aside": str(done.aside) if done.aside is not None else None,
         "terminals": [_lane(one) for one in done.marked],
+        "without": list(done.left_out),
         "keys_brought": done.keys_brought,
         "unreadable": {"keys": list(done.unreadable.keys), "card_numbers": done.unreadable.rows},
     }
@@ -203,6 +207,8 @@ def _show(done: Restored, parts: Parts) -> None:
     print(printable(f"{parts.journal}: restored from {manifest.name}: {manifest.rows:,} rows, up to {_at(manifest)}"))
     if done.aside is not None:
         print(printable(f"the journal that was there is now {done.aside}"))
+    if done.left_out:
+        note(f"{without(done.left_out)}, or put them into {parts.journal / ARCHIVE_FOLDER}")
     if done.keys_brought:
         print(f"data keys: {done.keys_brought} brought back from their copies")
     if done.unreadable.keys:

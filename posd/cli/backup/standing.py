@@ -1,6 +1,7 @@
 """How the terminals of a journal stand, by folding it: for the manifest of a backup, and for the proof of one."""
 
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 
 from posd.core.payload import FOLD_VERSION, load_state
@@ -16,6 +17,7 @@ from posd.journal.backups.manifest import TerminalAt
 from posd.journal.chain import Chain
 from posd.journal.contract import StoredRecord
 from posd.journal.reader import JournalReader
+from posd.security.datakeyfile import Belongs
 from posd.settings import Settings
 from posd.values import Tid
 
@@ -30,6 +32,20 @@ def standing(
     with JournalReader(journal) as reader:
         tids = [Tid(tid) for tid in reader.tids() if tid != STATION]
         return tuple(_stands(_recovered(reader, tid, chain, on_rows), rules.get(tid, usual)) for tid in tids)
+
+
+def ended_batches(journal: Path, chain: Chain) -> Callable[[Belongs], bool]:
+    """Whether the card numbers of a batch are gone, by its terminal's state (D29); of a fenced one nobody knows."""
+
+    @cache
+    def state_of(tid: str) -> State | None:
+        with JournalReader(journal) as reader:
+            if tid not in reader.tids():
+                return None
+            recovered = _recovered(reader, Tid(tid), chain, lambda rows: None)
+        return None if recovered.fenced else recovered.state
+
+    return lambda of: (state := state_of(of.tid)) is not None and state.numbers_gone(of.batch)
 
 
 def _recovered(reader: JournalReader, tid: Tid, chain: Chain | None, on_rows: Callable[[int], None]) -> Recovered:
@@ -49,8 +65,10 @@ def _stored(
     reader: JournalReader, tid: Tid, after: int | None, on_rows: Callable[[int], None]
 ) -> Iterator[StoredRecord]:
     for count, row in enumerate(reader.records(tid=tid, after=after), 1):
+        reader.require_whole()
         on_rows(count)
         yield StoredRecord(row.sequence, row.tid, row.kind, row.version, row.at_ms, row.payload)
+    reader.require_whole()
 
 
 def _stands(recovered: Recovered, rules: Rules) -> TerminalAt:

@@ -12,9 +12,18 @@ from pathlib import Path
 
 from posd.errors import StorageFailed
 from posd.journal.anchor import ANCHOR_FILE, sync_folder
-from posd.journal.backups.copying import Copied, copy_journal, sync_file
-from posd.journal.backups.manifest import FORMAT, MANIFEST_FILE, FileSum, Manifest, TerminalAt, file_sum
-from posd.journal.backups.sets import FILE_MODE, FOLDER_MODE, PART, kept, write_new
+from posd.journal.backups.copying import Copied, copy_journal
+from posd.journal.backups.manifest import (
+    FORMAT,
+    MANIFEST_FILE,
+    MONTH_CHARACTERS,
+    FileSum,
+    Manifest,
+    TerminalAt,
+    file_sum,
+    kept_segment,
+)
+from posd.journal.backups.sets import FILE_MODE, FOLDER_MODE, PART, write_new
 from posd.journal.chain import Chain
 from posd.journal.connect import JOURNAL_FILE, open_reader, query, read_head, read_identity, storage
 from posd.journal.contract import Head
@@ -138,9 +147,9 @@ def _require_good(part: Path, chain_key: bytes, head: Head) -> None:
 
 def _require_room(journal: Path, path: Path) -> None:
     with storage(f"looking at {path}"):
-        kept_sizes = {one.name: one.stat().st_size for one in (path / ARCHIVE_FOLDER).glob(SEGMENTS)}
-        sizes = {one.name: one.stat().st_size for one in (journal / ARCHIVE_FOLDER).glob(SEGMENTS)}
-        new = sum(size for name, size in sizes.items() if kept_sizes.get(name) != size)
+        kept = {_month_and_size(one) for one in (path / ARCHIVE_FOLDER).glob(SEGMENTS)}
+        here = {_month_and_size(one) for one in (journal / ARCHIVE_FOLDER).glob(SEGMENTS)}
+        new = sum(size for _, size in here - kept)
         needed = (journal / JOURNAL_FILE).stat().st_size + new + ROOM_BESIDE_BYTES
         free = free_bytes(path)
     if free < needed:
@@ -148,19 +157,23 @@ def _require_room(journal: Path, path: Path) -> None:
         raise StorageFailed(f"backup: {path}: {room}; make room, or lower backup.keep")
 
 
+def _month_and_size(segment: Path) -> tuple[str, int]:
+    return segment.name[:MONTH_CHARACTERS], segment.stat().st_size
+
+
 def _keep_segments(part: Path, journal: Path, path: Path) -> Iterator[FileSum]:
     """Those that the copied journal knows. They never change: each is copied once, for all backups.
 
-    Raises StorageFailed.
+    One that is not here, and was not when a backup before was made, is left out (sets.left_out). Raises StorageFailed.
     """
-    known = {one.name: one for there in kept(path) if there.manifest is not None for one in there.manifest.segments}
     with storage("keeping the archive's segments"):
         for segment in _catalog(part):
-            copy, before = path / ARCHIVE_FOLDER / segment.file_name, known.get(segment.file_name)
-            if before is not None and copy.is_file() and before.size == segment.file_bytes == copy.stat().st_size:
-                yield before  # whether it is still good there is what `posd backup verify` asks
-            else:
-                yield _keep(segment_path(journal, segment), copy)
+            wanted = kept_segment(segment.month, segment.file_bytes, segment.file_sum.hex())
+            copy, here = path / ARCHIVE_FOLDER / wanted.name, segment_path(journal, segment)
+            if copy.is_file() and copy.stat().st_size == wanted.size:
+                yield wanted  # whether it is still good there is what `posd backup verify` asks
+            elif here.is_file():
+                yield _keep(here, copy.parent, segment.month)
 
 
 def _catalog(part: Path) -> tuple[Segment, ...]:
@@ -171,17 +184,18 @@ def _catalog(part: Path) -> tuple[Segment, ...]:
         connection.close()
 
 
-def _keep(segment: Path, copy: Path) -> FileSum:
-    copy.parent.mkdir(mode=FOLDER_MODE, exist_ok=True)
-    part = copy.with_name(f"{PART}{copy.name}")
+def _keep(segment: Path, folder: Path, month: str) -> FileSum:
+    """As it is, under the name of what it is: damage is found by the proof, and is no reason to have no backup."""
+    folder.mkdir(mode=FOLDER_MODE, exist_ok=True)
+    part = folder / f"{PART}{segment.name}"
     shutil.copyfile(segment, part)
-    sync_file(part)
-    os.rename(part, copy)
-    sync_folder(copy.parent)
-    wanted, found = file_sum(segment), _read_back(copy)
-    if found != wanted:
-        raise StorageFailed(f"backup: {copy}: what the disk gives back is not what was written")
-    return found
+    wanted, found = file_sum(segment), _read_back(part)
+    if (found.size, found.sha256) != (wanted.size, wanted.sha256):
+        raise StorageFailed(f"backup: {part}: what the disk gives back is not what was written")
+    kept = kept_segment(month, found.size, found.sha256)
+    os.rename(part, folder / kept.name)
+    sync_folder(folder)
+    return kept
 
 
 def _read_back(path: Path) -> FileSum:

@@ -14,11 +14,15 @@ from msgspec import Struct
 
 from posd.errors import StorageFailed
 from posd.journal.contract import Head
+from posd.journal.segment import SUFFIX
 
 FORMAT = 1
 MANIFEST_FILE = "manifest.json"
 MANIFEST_BYTES_MAX = 16 * 1024 * 1024
 READ_BYTES = 1024 * 1024
+MONTH_CHARACTERS = len("2026-03")
+SUM_CHARACTERS = 16
+"""Of a segment's sum, in its name."""
 
 
 class FileSum(Struct, frozen=True):
@@ -27,6 +31,17 @@ class FileSum(Struct, frozen=True):
     name: str
     size: int
     sha256: str
+
+    @property
+    def in_journal(self) -> "FileSum":
+        """A segment as it is called in the journal's own archive."""
+        return FileSum(f"{self.name[:MONTH_CHARACTERS]}{SUFFIX}", self.size, self.sha256)
+
+
+def kept_segment(month: str, size: int, sha256: str) -> FileSum:
+    """A segment as it is called beside the backups. Its sum is in its name: a journal that was restored may archive the
+    same month again, with other rows, and two journals may share a place; neither may take the other's away."""
+    return FileSum(f"{month}-{sha256[:SUM_CHARACTERS]}{SUFFIX}", size, sha256)
 
 
 class TerminalAt(Struct, frozen=True):
@@ -78,6 +93,11 @@ class Manifest(Struct, frozen=True):
     def head(self) -> Head:
         """Its last row."""
         return Head(self.head_sequence, bytes.fromhex(self.head_link))
+
+    @property
+    def months(self) -> frozenset[str]:
+        """Of the archive, those that are in it."""
+        return frozenset(one.name[:MONTH_CHARACTERS] for one in self.segments)
 
     @property
     def size(self) -> int:

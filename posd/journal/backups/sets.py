@@ -1,6 +1,6 @@
 """The folder of the backups: one folder for each backup, the archive's segments beside them, once for all.
 
-    path/  .lock  20260302T230000000Z-000120000/ {manifest.json, journal.db, anchor}  archive/ {2026-01.segment, …}
+    path/  .lock  20260302T230000000Z-000120000/ {manifest.json, journal.db, anchor}  archive/ {2026-01-SUM.segment}
 
 What has a backup's name is whole: it is made under a name that begins with a dot (making.py), and one that is removed
 loses its name first. It must never touch what it did not make.
@@ -22,6 +22,7 @@ from posd.journal.anchor import sync_folder
 from posd.journal.backups.copying import sync_file
 from posd.journal.backups.manifest import MANIFEST_FILE, Manifest, read_manifest
 from posd.journal.connect import storage
+from posd.journal.reader import JournalReader
 from posd.journal.segment import ARCHIVE_FOLDER
 
 FOLDER_MODE, FILE_MODE = 0o700, 0o600
@@ -186,6 +187,13 @@ def spend_finals(path: Path, journal_id: str, at_ms: int) -> None:
             sync_folder(one.folder)
 
 
+def left_out(folder: Path, manifest: Manifest) -> tuple[str, ...]:
+    """Archived months whose segments were not here when it was made, and so are not in it. Raises StorageFailed."""
+    with JournalReader(folder) as reader:
+        months = [placed.segment.month for placed in reader.archived()]
+    return tuple(month for month in months if month not in manifest.months)
+
+
 # --- copies ----------------------------------------------------------------------------------------------------------
 
 
@@ -200,7 +208,7 @@ def copy_set(folder: Path, manifest: Manifest, target: Path) -> None:
         if manifest.segments:
             (target / ARCHIVE_FOLDER).mkdir(mode=FOLDER_MODE)
             for one in manifest.segments:
-                _copy(archive_of(folder) / one.name, target / ARCHIVE_FOLDER / one.name)
+                _copy(archive_of(folder) / one.name, target / ARCHIVE_FOLDER / one.in_journal.name)
             sync_folder(target / ARCHIVE_FOLDER)
         sync_folder(target)
 
