@@ -163,6 +163,14 @@ class DataKeys(Guarded):
         except (InvalidTag, ValueError):  # ValueError: a nonce of a wrong length
             raise KeyTrouble(f"card data sealed under data key {sealed.key_id} was changed or moved") from None
 
+    def can_open(self, key_id: str) -> bool:
+        """Whether what was sealed under this key can still be read: its file is there, and of a machine key we have."""
+        try:
+            self._cipher(key_id)
+        except KeyTrouble:
+            return False
+        return True
+
     def destroy(self, belongs: Iterable[Belongs], paths: Iterable[Path]) -> None:
         """The end of these batches' keys: in memory, and in the files at `paths` wherever they lie. Raises OSError.
 

@@ -1,6 +1,7 @@
 """`posd backup` where it meets what was built apart from it: ended journals, the archive, rotations, clocks."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from posd.daemon.recover import known, record_row
 from posd.daemon.shown.offline import journal_folder
 from posd.daemon.station_lane import station_row
 from posd.journal.backups.sets import kept, was_used
+from posd.journal.contract import MessageRow
 from posd.journal.segment import archive_folder
 from tests.daemon.shop import OTHER_TID, TID, a_shop
 
@@ -204,3 +206,29 @@ def test_d33_a_damaged_segment_is_no_reason_to_have_no_backup(place: Any, posd: 
     segment.write_bytes(good[:-1] + bytes([good[-1] ^ 1]))
     told(posd, "backup", "create")
     assert told(posd, "backup", "verify")["good"]
+
+
+def test_d29_card_numbers_in_segments_and_under_another_machine_key_are_named(
+    place: Any, posd: Posd, backups: Path
+) -> None:
+    """The copies of data keys were made before a rotation, and the disk died after it."""
+    card = {"request_id": "10000001/000001/000001/0200/000000", "secret": b"6225880123456789", "key_batch": 1}
+    place.store.write([[MessageRow(TID, place.runner.clock.wall, "out", "host", "0200", "{}", b"raw", **card)]])
+    place.store.close()
+    archives(posd)
+    told(posd, "backup", "create")
+    path = place.folder / "machine.key"
+    old = path.read_bytes()
+    told(posd, "keys", "rotate", "--by", "Li Na")
+    shutil.rmtree(place.settings.state_dir / "keys")
+    done = told(posd, "backup", "restore", "--move-aside", status=1)
+    assert done["keys_brought"] == 1
+    assert done["unreadable"]["card_numbers"] == 1
+    assert len(done["unreadable"]["of_another_machine_key"]) == 1
+    said = posd("backup", "restore", "--move-aside").err
+    assert "to machine.key.new, put the old key in its place, then: posd keys rotate" in said
+    path.rename(path.with_name("machine.key.new"))
+    path.write_bytes(old)
+    path.chmod(0o600)
+    assert posd("keys", "rotate", "--by", "Li Na").status == 0
+    assert told(posd, "backup", "restore", "--move-aside", status=1)["unreadable"]["keys"] == []

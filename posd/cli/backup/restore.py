@@ -26,6 +26,7 @@ from posd.journal.backups.placing import Restoring, interrupted, is_there, place
 from posd.journal.backups.sets import copy_set, find, left_out, mark_used, was_used
 from posd.journal.connect import JOURNAL_FILE, SCHEMA_VERSION, open_reader, read_head, read_identity
 from posd.journal.segment import ARCHIVE_FOLDER
+from posd.security.machine import NEXT
 from posd.values import STAN_MAX, Now, Stan, Tid
 
 
@@ -185,7 +186,11 @@ def _view(done: Restored, parts: Parts) -> dict[str, object]:
         "terminals": [_lane(one) for one in done.marked],
         "without": list(done.left_out),
         "keys_brought": done.keys_brought,
-        "unreadable": {"keys": list(done.unreadable.keys), "card_numbers": done.unreadable.rows},
+        "unreadable": {
+            "keys": list(done.unreadable.keys),
+            "of_another_machine_key": list(done.unreadable.of_another),
+            "card_numbers": done.unreadable.rows,
+        },
     }
 
 
@@ -214,6 +219,12 @@ def _show(done: Restored, parts: Parts) -> None:
     if done.unreadable.keys:
         lost = f"{done.unreadable.rows} card number(s) of {len(done.unreadable.keys)} data key(s)"
         note(f"{lost} cannot be read: their keys were destroyed with their time, or lost (--keys-from brings copies)")
+    if done.unreadable.of_another:
+        file = parts.settings.machine_key_file
+        note(
+            f"{len(done.unreadable.of_another)} of these keys are here and open under another machine key: move {file} "
+            f"to {file.name}{NEXT}, put the old key in its place, then: posd keys rotate"
+        )
     if done.newest:
         print(
             paint(

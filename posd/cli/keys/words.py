@@ -59,8 +59,8 @@ TEXTS: Mapping[str, tuple[str, str]] = {
         "本机主密钥 {old} 已更换为 {new}；重新封装 {count} 个文件",
     ),
     "rotated_next": (
-        "Keep a copy of {file} away from this machine. The old key is needed for data keys in older backups only.",
-        "请将 {file} 备份到本机以外。旧密钥的副本仅用于打开此前备份中的数据密钥。",
+        "Keep a copy of {file} elsewhere. Now run posd backup create: older copies of data keys need the old key.",
+        "请将 {file} 备份到本机以外，并立即执行 posd backup create：此前的数据密钥副本只能用旧密钥打开。",
     ),
     "rotated_unreadable": (
         "{file} opens under no machine key that posd has: it was lost before, and was left alone",
