@@ -26,6 +26,7 @@ from posd.core.effects import ForgetCard, Refusal, Result, ToTerminal
 from posd.core.events import ResolveAdvice, RetryAdvices, ReversalRequested, TransactionRequested
 from posd.core.state import (
     NOT_TAKEN,
+    RESOLVABLE_ADVICES,
     UNDELIVERED,
     Advice,
     AdviceStatus,
@@ -257,7 +258,7 @@ def retry(draft: Draft, event: RetryAdvices) -> str:
 def why_unresolvable(draft: Draft, of: RequestId) -> str | None:
     """Why no person can end this advice now."""
     advice, txn = draft.state.advices.get(of), draft.state.find(of)
-    if advice is None or txn is None or advice.status not in UNDELIVERED | NOT_TAKEN:
+    if advice is None or txn is None or advice.status not in RESOLVABLE_ADVICES:
         return "no such advice is owed, stuck or refused"
     in_flight = draft.state.exchange
     if in_flight is not None and in_flight.request_id == of:
@@ -277,4 +278,6 @@ def resolve(draft: Draft, event: ResolveAdvice, by: str) -> str:
     assert txn is not None, "an advice has its transaction"
     _count_the_original_again(draft, txn)
     draft.at_once(due_key(of))
+    if of not in draft.state.transactions:
+        return f"resolved by {by}; its batch was closed with it in the totals, settle that with the acquirer"
     return f"resolved by {by}; it counts in no totals any more"

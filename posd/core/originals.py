@@ -161,6 +161,8 @@ def refusal(state: State, rules: Rules, event: TransactionRequested, original: T
     known = at_host(state, rules, original) if wanted.shared else original
     unlike = _unlike(state, rules, event, wanted, known)
     at_once = known.status is not TxnStatus.STORED and unlike is None
+    # A tip that was lowered and is not there yet: not more may be given back than will be left.
+    at_once = at_once and _unlike(state, rules, event, wanted, original) is None
     if original.status is TxnStatus.STORED and not at_once and not rules.kinds[event.kind].advice:
         return Refusal.NOT_SENT, f"the {original.kind} that it refers to has not reached the host yet"
     return unlike

@@ -19,10 +19,8 @@ from posd.core import records as r
 from posd.core.draft import Draft
 from posd.core.fold.proposals import key_of
 from posd.core.proposed import Deed, Proposal, ProposalEnd
-from posd.core.state import UNDELIVERED, UNENDED, AdviceStatus, SettlementPhase, State, TxnStatus
+from posd.core.state import RESOLVABLE_ADVICES, UNENDED, SettlementPhase, State, TxnStatus
 from posd.values import NOBODY_KNOWN, RequestId, Who, format_amount
-
-RESOLVABLE_ADVICES = UNDELIVERED | {AdviceStatus.REFUSED}
 
 
 class Decision(Struct, frozen=True):
@@ -58,6 +56,7 @@ class Outcome(Struct, frozen=True):
 
 def weigh(draft: Draft, decision: Decision) -> Outcome:
     """One person's word: does it act, wait for a second one, or nothing?"""
+    tidy(draft)  # a first word whose time is over is none, even if nothing has happened since
     standing, above = draft.state.proposals.get(key_of(decision.about)), draft.rules.two_people_above_minor
     amount = at_stake(draft, decision.deed, decision.about)
     if not above or amount <= above:

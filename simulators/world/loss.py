@@ -101,9 +101,11 @@ class Loss:
             ended = e.ResolveReversal("g3", "person", "the slip says approved", of)
             self.machine.offer(tid, Happened(ended if stays else e.RetryReversals("g3", "person", of)))
             return
-        batch = self.books.terminals[tid].find_batch(txn.batch_number)
-        has_it = batch is not None and txn.stan in batch.entries and batch.entries[txn.stan].went_through
-        over = batch is not None and batch.state is BatchState.CLOSED
+        # By the trace number, whatever batch it was in: under another number a repeat would be booked a second time.
+        entry = next((one for one in self.books.terminals[tid].entries() if one.stan == txn.stan), None)
+        has_it = entry is not None and entry.went_through
+        batch = self.books.terminals[tid].find_batch(entry.batch) if entry is not None else None
+        over = batch is not None and (batch.state is BatchState.CLOSED or batch.number != txn.batch_number)
         known = e.ResolveAdvice("g4", "person", "the bank has it", of)
         self.machine.offer(tid, Happened(known if has_it and over else e.RetryAdvices("g4", "person", of)))
 

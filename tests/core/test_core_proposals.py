@@ -124,6 +124,13 @@ def test_it_ends_after_the_set_time() -> None:
     play >> approve(WANG) << done(False) << recorded(NOTED)
 
 
+def test_a_second_word_after_the_set_time_is_a_first_one() -> None:
+    """Also where nothing has happened in between, so that nobody has noted the end."""
+    play = held() >> approve(LI)
+    play.skip_time(3_600) >> approve(WANG) << done(False) << recorded(r.ProposalEnded, how=ProposalEnd.EXPIRED)
+    play << recorded(NOTED, who=WANG) << not_recorded(r.SettlementApproved)
+
+
 def test_p6_an_end_that_a_wrong_clock_set_is_not_believed() -> None:
     play = held() >> approve(LI)
     play.wall -= 86_400_000
@@ -176,6 +183,15 @@ def test_an_advice() -> None:
     play >> e.ResolveAdvice("a-1", "Li", "booked by hand", of, LI) << done(False) << recorded(NOTED, amount_minor=6_000)
     assert play.txn(1, "offline_sale").status is TxnStatus.REFUSED
     play >> e.ResolveAdvice("a-2", "Wang", "booked by hand", of, WANG) << done() << recorded(r.AdviceResolved)
+
+
+def test_a_doubtful_advice() -> None:
+    """Refused after a silence: the host may have it (D14)."""
+    play = ready(TWO) >> offline_sale(1, 6_000) >> sale(2, 100) >> answered() << sent(ExchangeKind.TRANSACTION)
+    play.wait(90) >> sale(3, 100) >> answered() >> answered("12") << alerted("advice_doubtful")
+    of = request_id(1, "offline_sale")
+    play >> e.ResolveAdvice("a-1", "Li", "not on the list", of, LI) << done(False) << recorded(NOTED)
+    play >> e.ResolveAdvice("a-2", "Wang", "not on the list", of, WANG) << done() << recorded(r.AdviceResolved)
 
 
 def in_doubt() -> Playbook:

@@ -213,6 +213,14 @@ def test_a_sale_with_a_tip_is_not_taken_back_by_its_own_reversal() -> None:
     tipped() >> taken_back(1) << told("back-1", Refusal.NOT_REVERSIBLE)
 
 
+def test_nor_is_one_that_was_voided_with_its_tip() -> None:
+    """The void has given the money back; a reversal beside it could do so a second time."""
+    play = tipped() >> void(3, of=1, amount=1150) >> answered()
+    play >> taken_back(1) << told("back-1", Refusal.NOT_REVERSIBLE)
+    assert not play.state.reversals
+    assert totals(play) == (1150, 1, 1150, 1)
+
+
 def test_refunds_give_back_up_to_the_amount_with_the_tip() -> None:
     play = tipped() >> refers(REFUND, 3, of=1, amount=1151) << told("refund-3", Refusal.AMOUNT_DIFFERS)
     play >> refers(REFUND, 4, of=1, amount=500) >> answered() << told("refund-4", "00")
@@ -237,6 +245,14 @@ def test_a_refund_goes_by_what_the_host_has() -> None:
     play.until_sent(TRANSACTION) << tip_on_its_way(2) >> answered("94")
     play >> refers(REFUND, 6, of=1, amount=251) << told("refund-6", Refusal.AMOUNT_DIFFERS)
     play >> refers(REFUND, 7, of=1, amount=250) >> answered() << told("refund-7", "00")
+
+
+def test_a_refund_goes_by_a_lowered_tip_before_the_host_has_that() -> None:
+    """Else it would give back what the lowered tip, delivered after it, does not take any more."""
+    play = tipped() >> tip(3, 1, 1000) >> refers(REFUND, 4, of=1, amount=1150) << not_told << tip_on_its_way(3)
+    play.wait(31) << told("refund-4", Refusal.NOT_SENT)
+    play >> refers(REFUND, 5, of=1, amount=1001) << told("refund-5", Refusal.NOT_SENT)
+    play >> refers(REFUND, 6, of=1, amount=1000) >> answered() << told("refund-6", "00")
 
 
 # --- refused by the host ---------------------------------------------------------------------------------------------

@@ -33,6 +33,7 @@ from posd.core.state.session import (
 )
 from posd.core.state.statuses import (
     NOT_TAKEN as NOT_TAKEN,
+    RESOLVABLE_ADVICES as RESOLVABLE_ADVICES,
     UNDELIVERED as UNDELIVERED,
     UNENDED as UNENDED,
     AdviceStatus as AdviceStatus,

@@ -50,6 +50,10 @@ NOT_TAKEN = frozenset({AdviceStatus.REFUSED, AdviceStatus.DOUBTFUL})
 """The host said no: not sent again, counted, and for a person to look at."""
 
 
+RESOLVABLE_ADVICES = UNDELIVERED | NOT_TAKEN
+"""What a person may end."""
+
+
 UNENDED = frozenset({ReversalStatus.OWED, ReversalStatus.STUCK, ReversalStatus.CONFLICT})
 
 
