@@ -1,7 +1,7 @@
 """Room on the disk (D32): a ballast to throw off when it is full, and a floor below which sales are refused.
 
-The ballast is freed at the first ENOSPC, so that the next start has room to send what is owed. It must never be
-taken again while the disk is nearly full.
+The ballast is freed at the first ENOSPC, so that the next start has room to send what is owed. It is taken again as
+soon as there is room for both, and must never be while the disk is nearly full.
 """
 
 import os

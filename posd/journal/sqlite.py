@@ -9,6 +9,7 @@ import errno
 import itertools
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -275,6 +276,8 @@ class SqliteStore:
             self._anchor.sync()
         except OSError as error:
             self._die("anchor sync", error)
+        with suppress(OSError):  # D32; no part of the record, so the next turn tries it again
+            self._ballast.ensure(self.free_bytes_min)
 
     def _committed(self, connection: apsw.Connection, name: str, pages: int) -> int:
         """SQLite's WAL hook: how long the log is now. A shorter one has begun anew."""

@@ -167,6 +167,18 @@ def test_d32_a_full_disk_releases_the_ballast(opened: Any, rows: Any, disk: Any,
     assert not (folder / BALLAST_FILE).exists()
 
 
+def test_d32_the_ballast_is_taken_again_while_posd_runs_when_there_is_room(folder: Path, opened: Any) -> None:
+    """D32: a disk that fills up twice between two starts."""
+    store = opened(free_bytes_min=0)
+    (folder / BALLAST_FILE).unlink()
+    store.free_bytes_min = 2**62
+    store.sync_anchor()
+    assert not (folder / BALLAST_FILE).exists()
+    store.free_bytes_min = 0
+    store.sync_anchor()
+    assert (folder / BALLAST_FILE).stat().st_size == 4096
+
+
 @pytest.fixture
 def small_disk(folder: Path) -> Iterator[Path]:
     """A file system of 1 MiB in the journal's folder."""

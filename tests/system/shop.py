@@ -134,7 +134,7 @@ class Shop:
 
 def split(lines: list[str]) -> tuple[list[str], list[str]]:
     """What fetches packages, and what is typed into the box, which has no way to the internet."""
-    fetched = [line for line in lines if "pip install" in line]
+    fetched = [line for line in lines if "pip install" in line or line.startswith("apt-get install")]
     assert fetched
     assert fetched == lines[: len(fetched)], "the README installs first"
     return fetched, lines[len(fetched) :]

@@ -14,8 +14,12 @@ from tests.system.shop import PORT, Shop
 
 pytestmark = pytest.mark.system
 
+KINDS = ("service", "timer")
 SETUP = f"posd setup --yes --host {HOST}:{PORT} --tid {TID} --mid {MID} --tmk-file -"
-NEXT = "0.1.0+next"
+OLD = "0.0.9"
+BACKUPS = 's@^  path: ""@  path: /var/backups/posd@; s@^  keys_to: ""@  keys_to: /var/backups/posd-keys@'
+LATER_UNITS = [f"posd-{what}{at}.{kind}" for what in ("backup", "verify") for at in ("", "@") for kind in KINDS]
+"""What a package of before the backups did not have."""
 
 
 def package(folder: Path) -> Path:
@@ -24,16 +28,18 @@ def package(folder: Path) -> Path:
     return Path(done.stdout.split()[-1])
 
 
-def as_version(deb: Path, version: str) -> Path:
-    """The same package under a later version."""
-    unpacked, later = deb.parent / "unpacked", deb.parent / "later.deb"
+def older(deb: Path) -> Path:
+    """The same program as the package of an earlier version, without the units that came later."""
+    unpacked, old = deb.parent / "unpacked", deb.parent / "older.deb"
     subprocess.run(["dpkg-deb", "-R", deb, unpacked], check=True)
     control = unpacked / "DEBIAN/control"
-    old = next(line for line in control.read_text().splitlines() if line.startswith("Version: "))
-    control.write_text(control.read_text().replace(old, f"Version: {version}"))
-    subprocess.run(["dpkg-deb", "-Znone", "--root-owner-group", "-b", unpacked, later], check=True, capture_output=True)
+    version = next(line for line in control.read_text().splitlines() if line.startswith("Version: "))
+    control.write_text(control.read_text().replace(version, f"Version: {OLD}"))
+    for name in LATER_UNITS:
+        (unpacked / "lib/systemd/system" / name).unlink()
+    subprocess.run(["dpkg-deb", "-Znone", "--root-owner-group", "-b", unpacked, old], check=True, capture_output=True)
     shutil.rmtree(unpacked)
-    return later
+    return old
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +57,7 @@ def shop(deb: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
     shop = Shop(tmp_path_factory.mktemp("box"), tmp_path_factory.mktemp("acquirer"))
     try:
         shop.box.build()
-        for name, file in (("posd.deb", deb), ("later.deb", as_version(deb, NEXT))):
+        for name, file in (("posd.deb", deb), ("older.deb", older(deb))):
             shutil.copy(file, shop.box.disk / "srv" / name)
         shop.box.boot()
         shop.start_host()
@@ -70,26 +76,39 @@ def test_the_bill_of_materials_names_what_is_in_it(deb: Path) -> None:
 
 
 def test_it_is_installed_and_sells(shop: Shop) -> None:
-    shop.box.shell("dpkg -i /srv/posd.deb")
+    shop.box.shell("dpkg -i /srv/older.deb")
     shop.box.shell(SETUP, given=f"{TMK}\n")
+    shop.box.shell("cd /etc/systemd/system; rm " + " ".join(name for name in LATER_UNITS if "@" not in name))
     shop.hurry()
     shop.box.until(shop.box.is_ready, "posd to be ready")
     assert shop.box.unit("FragmentPath", "UnitFileState") == ["/lib/systemd/system/posd.service", "enabled"]
-    assert not shop.box.shell("find /opt/posd -newer /srv/later.deb -name '*.pyc'")
+    assert not shop.box.shell("find /opt/posd -newer /srv/older.deb -name '*.pyc'")
     shop.sold("12.34")
 
 
 def test_an_upgrade_in_place_keeps_the_open_batch(shop: Shop) -> None:
     shop.sold("5.00")
     before = shop.box.pid()
-    said = shop.box.shell("dpkg -i /srv/later.deb 2>&1")
+    said = shop.box.shell("dpkg -i /srv/posd.deb 2>&1")
     assert "did not start" not in said
     shop.restarted(before)
-    assert NEXT in shop.box.shell("dpkg-query -f '${Version}' -W posd")
+    assert shop.box.shell("dpkg-query -f '${Version}' -W posd") != OLD
     shop.sold("0.66")
     shop.box.shell("posd settle")
     assert shop.differences() == []
     assert "batch_closed" in shop.kinds()
+
+
+def test_a_machine_that_was_set_up_before_gets_its_backups(shop: Shop) -> None:
+    """By the new package's own units; nothing that was there is replaced."""
+    before = shop.box.shell("sha256sum /etc/posd/keys/* /var/lib/posd/tmk/*")
+    shop.box.shell(f"sed -i '{BACKUPS}' /etc/posd/posd.yaml; posd check-config /etc/posd/posd.yaml; posd setup --yes")
+    for timer in ("posd-backup.timer", "posd-verify.timer"):
+        found = shop.box.unit("UnitFileState", "ActiveState", "FragmentPath", of=timer)
+        assert found == ["enabled", "active", f"/lib/systemd/system/{timer}"]
+    shop.box.shell("systemctl start posd-verify.service; posd backup verify")
+    assert shop.box.shell("sha256sum /etc/posd/keys/* /var/lib/posd/tmk/*") == before
+    shop.sold("0.77")
 
 
 def test_removed_and_purged_it_leaves_the_journal(shop: Shop) -> None:
@@ -97,7 +116,8 @@ def test_removed_and_purged_it_leaves_the_journal(shop: Shop) -> None:
     rows = len(shop.records())
     said = shop.box.shell("dpkg -r posd; dpkg -P posd 2>&1")
     assert "/var/lib/posd stays" in said
-    assert shop.box.typed("systemctl is-active posd").returncode != 0
+    assert shop.box.typed("systemctl is-active posd posd-backup.timer posd-verify.timer").returncode != 0
+    assert shop.box.shell("systemctl list-units --failed --plain --no-legend 'posd*'") == ""
     assert shop.box.shell("ls /opt/posd /usr/bin/posd 2>/dev/null", check=False) == ""
     assert len(shop.records()) >= rows
     shop.box.shell("dpkg -i /srv/posd.deb && posd setup --yes")
