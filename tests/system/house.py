@@ -40,6 +40,8 @@ class House:
     faults: tuple[dict[str, Any], ...] = ()
     change: dict[str, Any] = field(default_factory=dict)
     host_arguments: tuple[str, ...] = ()
+    world: dict[str, str] = field(default_factory=dict)
+    """Of posd's environment, from its next start."""
     scheme: str = ""
     """Of the host's address: "https"; then the host needs the arguments for it."""
     posd: subprocess.Popen[bytes] | None = None
@@ -95,7 +97,7 @@ class House:
 
     def environment(self) -> dict[str, str]:
         notify = {"NOTIFY_SOCKET": str(self.folder / "notify"), "WATCHDOG_USEC": "400000"}
-        return {**os.environ, **notify, "PYTHONPATH": str(ROOT)}
+        return {**os.environ, **notify, "PYTHONPATH": str(ROOT), **self.world}
 
     def start(
         self, *, python: tuple[str, ...] = (), before: Callable[[], None] | None = None, log: int | None = None
