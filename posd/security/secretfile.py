@@ -5,6 +5,7 @@ other users or malformed. It must never say a value, not even a part of a malfor
 """
 
 import os
+import pwd
 import stat
 from collections.abc import Collection
 from pathlib import Path
@@ -98,7 +99,7 @@ def _open_private(path: Path, what: str) -> int:
         # O_NONBLOCK: a FIFO at the path must not hang the start
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError as error:
-        raise ConfigError(f"{what}: {path}: {_reason(error)}; {_remedy(path)}") from None
+        raise ConfigError(f"{what}: {path}: {_reason(error)}; {_remedy(path, error)}") from None
     try:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
@@ -126,10 +127,20 @@ def _forbidden_bits(path: Path) -> int:
     return OPEN_TO_OTHERS_BUT_ACL_MASK if _is_credential(path) else OPEN_TO_OTHERS
 
 
-def _remedy(path: Path) -> str:
+def _remedy(path: Path, error: OSError) -> str:
     if _is_credential(path):
         return "the service was not given it: put the file where LoadCredential= of the unit looks, and restart"
+    if isinstance(error, PermissionError):
+        return f"run: chown {_user()} {path}, and let that user into its folder"
     return "create it, mode 0600 and owned by posd's user"
+
+
+def _user() -> str:
+    """Who runs this."""
+    try:
+        return pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:
+        return str(os.geteuid())
 
 
 def _reason(error: OSError) -> str:
