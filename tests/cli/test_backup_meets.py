@@ -18,7 +18,7 @@ from posd.daemon.moved import has_moved
 from posd.daemon.recover import known, record_row
 from posd.daemon.shown.offline import journal_folder
 from posd.daemon.station_lane import station_row
-from posd.journal.backups.sets import kept, was_used
+from posd.journal.backups.sets import copy_set, kept, was_used
 from posd.journal.contract import MessageRow
 from posd.journal.segment import archive_folder
 from tests.daemon.shop import OTHER_TID, TID, a_shop
@@ -232,3 +232,52 @@ def test_d29_card_numbers_in_segments_and_under_another_machine_key_are_named(
     path.chmod(0o600)
     assert posd("keys", "rotate", "--by", "Li Na").status == 0
     assert told(posd, "backup", "restore", "--move-aside", status=1)["unreadable"]["keys"] == []
+
+
+# --- the place of a restore ------------------------------------------------------------------------------------------
+
+
+def test_d33_segments_without_their_database_are_never_removed(place: Any, posd: Posd, backups: Path) -> None:
+    """They may be the only copy of their rows."""
+    place.store.close()
+    told(posd, "backup", "create")
+    archives(posd)
+    journal = journal_folder(place.settings)
+    for path in journal.iterdir():
+        if path.is_file():
+            path.unlink()
+    refused = posd("backup", "restore")
+    assert refused.status == 2
+    assert "--move-aside" in refused.err
+    done = told(posd, "backup", "restore", "--move-aside", status=1)
+    assert list(archive_folder(Path(done["moved_aside"])).glob("*.segment"))
+
+
+def test_d30_nothing_else_begins_in_an_empty_place_meanwhile(
+    place: Any, posd: Posd, backups: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither another restore, which would share its scratch folder, nor a posd with a new journal."""
+    place.store.close()
+    told(posd, "backup", "create")
+    other_machine(place)
+    tried: list[str] = []
+    real = copy_set
+
+    def meanwhile(*given: Any) -> None:
+        monkeypatch.setattr("posd.cli.backup.restore.copy_set", real)
+        tried.append(posd("backup", "restore").err)
+        real(*given)
+
+    monkeypatch.setattr("posd.cli.backup.restore.copy_set", meanwhile)
+    told(posd, "backup", "restore", status=1)
+    assert "another posd is running on it" in tried[0]
+    assert posd("journal", "verify").status == 0
+
+
+def test_a_restore_that_fails_leaves_an_empty_place_empty(place: Any, posd: Posd, backups: Path) -> None:
+    place.runner.sells(1000)
+    place.store.close()
+    told(posd, "backup", "create")
+    other_machine(place)
+    assert posd("backup", "restore", "--last-stan", f"{TID}=1").status == 2
+    assert not (place.folder / "elsewhere" / "journal").exists()

@@ -19,6 +19,7 @@ from posd.journal.backups.sets import FOLDER_MODE, write_new
 from posd.journal.connect import JOURNAL_FILE, storage
 from posd.journal.lock import Lock
 from posd.journal.marker import marker_of
+from posd.journal.segment import ARCHIVE_FOLDER
 
 
 class Restoring(Struct, frozen=True):
@@ -41,8 +42,8 @@ def interrupted(journal: Path) -> Restoring | None:
 
 
 def is_there(journal: Path) -> bool:
-    """Whether the folder has a journal, whole or not."""
-    return any((journal / name).exists() for name in (JOURNAL_FILE, ANCHOR_FILE))
+    """Whether the folder has a journal, whole or not: segments alone are the only copy of their rows."""
+    return any((journal / name).exists() for name in (JOURNAL_FILE, ANCHOR_FILE, ARCHIVE_FOLDER))
 
 
 def place(journal: Path, what: Restoring, fill: Callable[[Path], None]) -> Path | None:
@@ -51,6 +52,7 @@ def place(journal: Path, what: Restoring, fill: Callable[[Path], None]) -> Path 
     Raises ConfigError (posd is running), StorageFailed. Whatever ends it, the place holds the old journal, none behind
     a marker, or the new one.
     """
+    was_here = journal.is_dir()
     lock = _locked(journal)
     try:
         staged = journal.with_name(f".{journal.name}.restored")
@@ -61,17 +63,21 @@ def place(journal: Path, what: Restoring, fill: Callable[[Path], None]) -> Path 
             fill(staged)
         except BaseException:
             shutil.rmtree(staged, ignore_errors=True)
+            if not was_here:
+                shutil.rmtree(journal, ignore_errors=True)
             raise
         with storage(f"putting {journal} in its place"):
             return _swap(journal, staged, what)
     finally:
-        if lock is not None:
-            lock.release()
+        lock.release()
 
 
-def _locked(journal: Path) -> Lock | None:
-    """The lock of the journal that is there; it goes aside with it."""
-    return Lock.take(journal) if journal.is_dir() else None
+def _locked(journal: Path) -> Lock:
+    """The lock of the journal that is there, with which it goes aside; of an empty place all the same, so that no posd
+    and no other restore begins there meanwhile."""
+    with storage(f"making {journal}"):
+        journal.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
+    return Lock.take(journal)
 
 
 def _swap(journal: Path, staged: Path, what: Restoring) -> Path | None:
@@ -80,7 +86,7 @@ def _swap(journal: Path, staged: Path, what: Restoring) -> Path | None:
     if not marker.exists():
         write_new(marker, msgspec.json.encode(what) + b"\n")
         sync_folder(folder)
-    if journal.is_dir() and is_there(journal):
+    if is_there(journal):
         if aside is None or aside.exists():
             raise StorageFailed(f"journal: {journal}: there is a journal, and no free name to move it to")
         os.rename(journal, aside)
