@@ -195,9 +195,15 @@ def _stuck(draft: Draft, advice: Advice, because: str) -> None:
     draft.alert("advice_stuck", request_id=advice.request_id, attempts=advice.attempts)
 
 
-def cannot_encode(draft: Draft, of: RequestId, because: str) -> None:
-    """It cannot be said in this dialect: quick attempts would not help, and it must not stop the terminal (D1)."""
+def cannot_encode(draft: Draft, of: RequestId, because: str, for_now: bool) -> None:
+    """It cannot be said in this dialect: quick attempts would not help, and it must not stop the terminal (D1).
+
+    `for_now`: a key is out of reach. That is no attempt.
+    """
     advice = draft.state.advices[of]
+    if for_now and advice.status is AdviceStatus.OWED:
+        draft.back_off(ADVICES, draft.rules.advice_retry)
+        return
     if advice.status is AdviceStatus.OWED:
         _stuck(draft, advice, because)
     draft.wait(due_key(of), draft.rules.stuck_retry_s)

@@ -307,7 +307,7 @@ def _encoding_failed(draft: Draft, event: e.EncodingFailed) -> None:
     draft.alert("cannot_encode", **_naming(of), kind=event.kind.value, because=event.because)
     match event.kind:
         case ExchangeKind.TRANSACTION if (advice := _advice(draft, event.request_id)) is not None:
-            advice_delivery.cannot_encode(draft, advice.request_id, event.because)
+            advice_delivery.cannot_encode(draft, advice.request_id, event.because, event.for_now)
         case ExchangeKind.TRANSACTION:
             assert event.request_id is not None
             if refunds.cannot_encode(draft, event.request_id):
@@ -319,7 +319,7 @@ def _encoding_failed(draft: Draft, event: e.EncodingFailed) -> None:
             draft.effects.append(ForgetCard(event.request_id))
         case ExchangeKind.REVERSAL:
             assert event.request_id is not None
-            reversals.cannot_encode(draft, event.request_id, event.because)
+            reversals.cannot_encode(draft, event.request_id, event.because, event.for_now)
         case ExchangeKind.SIGN_OFF:
             draft.want_sign_off(False)
         case ExchangeKind.MANAGEMENT:

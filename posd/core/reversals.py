@@ -11,6 +11,7 @@ Which state moves on what: tables/reversals.py.
   limit it is *stuck*: alerted, shown, still owed, retried slowly. Only an acknowledgement or a named
   person with a reason ends it.
 - One that cannot be encoded is stuck at once: quick attempts would not help, and it must not stop the terminal (D1).
+  One whose key is out of reach for now (a token) only waits: there is nothing wrong with it.
 - An answer may trigger one sign-in for each reversal; the second such answer counts as an attempt (D12).
 """
 
@@ -124,9 +125,16 @@ def _failed(draft: Draft, record: r.ReversalUnanswered | r.ReversalRefused) -> N
         draft.wait(key, draft.rules.stuck_retry_s)
 
 
-def cannot_encode(draft: Draft, request_id: RequestId, because: str) -> None:
-    """It cannot be said in this dialect (D1). It may not be owed yet, if what led to it comes after this."""
+def cannot_encode(draft: Draft, request_id: RequestId, because: str, for_now: bool) -> None:
+    """It cannot be said in this dialect (D1). It may not be owed yet, if what led to it comes after this.
+
+    `for_now`: a key is out of reach. That is no attempt, and no sale goes before it meanwhile.
+    """
     reversal = draft.state.reversals.get(request_id)
+    if for_now and reversal is not None and reversal.status is ReversalStatus.OWED:
+        draft.back_off(due_key(request_id), draft.rules.reversal_retry)
+        refuse_waiting(draft, because)
+        return
     if reversal is not None and reversal.status is ReversalStatus.OWED:
         draft.record(r.ReversalStuck(request_id, reversal.attempts, because))
         draft.alert("reversal_stuck", request_id=request_id, attempts=reversal.attempts)

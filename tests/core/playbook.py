@@ -146,6 +146,7 @@ class Playbook:
         self.sent: list[ToHost] = []
         self.cannot_encode: Callable[[ToHost], str | None] = lambda to_host: None
         self.at_fault: RequestId | None = None
+        self.for_now = False
 
     # --- the loop ------------------------------------------------------------------------------------------------
 
@@ -173,7 +174,7 @@ class Playbook:
             because = self.cannot_encode(draft.to_host) if draft.to_host is not None else None
             if because is None:
                 break
-            event = draft.cannot_encode(because, at_fault=self.at_fault)
+            event = draft.cannot_encode(because, self.for_now, self.at_fault)
         else:
             raise AssertionError("an encoding failure that does not end")
         self._remember(draft.records, self.wall)

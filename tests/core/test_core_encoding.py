@@ -7,7 +7,7 @@ from posd.core import records as r
 from posd.core.answers import ExchangeKind
 from posd.core.effects import Refusal, SendTransaction, ToHost
 from posd.core.rules import OnStuck
-from posd.core.state import ReversalStatus, SettlementPhase, TxnStatus
+from posd.core.state import AdviceStatus, ReversalStatus, SettlementPhase, TxnStatus
 from tests.core.playbook import (
     SETTLE_NOW,
     Playbook,
@@ -18,6 +18,7 @@ from tests.core.playbook import (
     done,
     forgot,
     late,
+    offline_sale,
     quiet,
     ready,
     recorded,
@@ -104,6 +105,42 @@ def test_a_reversal_is_stuck_still_owed_and_lets_sales_through() -> None:
     assert play.state.reversals[request_id(1)].status is ReversalStatus.STUCK
     unsayable(play).wake() << sent(REVERSAL)
     play >> answered("00") << recorded(r.ReversalAcknowledged)
+
+
+def out_of_reach(play: Playbook, *kinds: ExchangeKind) -> Playbook:
+    """A token is pulled out: nothing that needs its key can be said, until it is back."""
+    play.for_now = True
+    return unsayable(play, *kinds)
+
+
+def test_a_reversal_whose_key_is_out_of_reach_waits_and_is_not_stuck() -> None:
+    """Half an hour later would be late for a card that was charged, and a block for half an hour too much."""
+    play = ready(rules(on_stuck=OnStuck.BLOCK)) >> sale(1)
+    out_of_reach(play, REVERSAL).wait(30) << recorded(r.ReversalOwed) << alerted("cannot_encode") << quiet
+    play >> sale(2) << told("sale-2", Refusal.NOT_SENT) << quiet
+    play.wait(3_600)
+    assert play.state.reversals[request_id(1)].status is ReversalStatus.OWED
+    assert (leaving(play, REVERSAL), play.state.reversals[request_id(1)].attempts) == (0, 0)
+    out_of_reach(play) >> sale(3) << sent(REVERSAL)
+    (
+        play
+        >> answered("00")
+        << recorded(r.ReversalAcknowledged)
+        << sent(TRANSACTION)
+        >> answered()
+        << told("sale-3", "00")
+    )
+    again = ready() >> sale(1)
+    out_of_reach(again, REVERSAL).wait(30)
+    out_of_reach(again).wait(6) << sent(REVERSAL)
+
+
+def test_so_does_an_advice() -> None:
+    play = out_of_reach(ready(), TRANSACTION) >> offline_sale(1) << told("offline_sale-1", "00")
+    unsayable(play) >> sale(2)
+    out_of_reach(play, TRANSACTION) >> answered() << alerted("cannot_encode") << quiet
+    assert play.state.advices[request_id(1, "offline_sale")].status is AdviceStatus.OWED
+    out_of_reach(play).wait(6) << sent(TRANSACTION) >> answered() << recorded(r.AdviceAcknowledged)
 
 
 def test_a_reversal_that_cannot_be_encoded_blocks_where_the_shop_says_so() -> None:
