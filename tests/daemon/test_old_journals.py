@@ -27,7 +27,7 @@ from posd.journal.sqlite import SqliteStore
 from posd.journal.verify import verify
 from posd.security.machine import load_machine_key
 from posd.security.vault import DataKeys
-from posd.values import Now, Tid
+from posd.values import Now, Tid, Who
 from tests.daemon.nac_stage import stage as nac_stage
 from tests.daemon.stage import Stage, play
 from tests.journal.conftest import DiskVfs
@@ -117,7 +117,9 @@ def test_d33_its_open_batch_stays(day: str, tmp_path: Path) -> None:
     folder = unpacked(day, tmp_path)
     store = opened(tmp_path)
     before = states(store)
-    said = archive(store, frozenset(before), None, "Asia/Shanghai", InTenYears(), lambda said: None)
+    said = archive(
+        store, frozenset(before), None, "Asia/Shanghai", InTenYears(), lambda said: None, "", Who(uid=0, user="root")
+    )
     assert said["archived"] == []
     assert " is needed: " in said["held"][0]["why"]
     assert states(store) == before
