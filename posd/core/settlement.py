@@ -248,7 +248,9 @@ def totals_answered(draft: Draft, answer: HostAnswer) -> None:
     settlement = draft.state.settlement
     host, code = answer.host_totals, answer.facts.code
     rules = draft.rules.close
-    empty = host is not None and host.totals == Totals() and _host_has_some(draft)
+    empty = (
+        host is not None and host.totals == Totals() and (_host_has_some(draft) or _differs_about_nothing(draft, host))
+    )
     told_otherwise = draft.state.session.host_batch not in (None, draft.state.batch.number)
     closed = code == SEEN_BEFORE or (code == SIGN_IN_FIRST and (settlement.unanswered > 0 or told_otherwise))
     closed |= code in rules.batch_gone and settlement.unanswered > 0
@@ -303,6 +305,11 @@ def _host_has_some(draft: Draft) -> bool:
     """Something of this batch was acknowledged: a host that says "nothing" speaks of another batch."""
     every = draft.state.transactions.values()
     return any(txn.status is TxnStatus.APPROVED and counts(txn, draft.rules) for txn in every)
+
+
+def _differs_about_nothing(draft: Draft, host: HostTotals) -> bool:
+    """Nothing was claimed, it has nothing, and says that this does not agree: it speaks of no open batch."""
+    return draft.state.settlement.totals == Totals() and _wants_items(host)
 
 
 def _say_out_of_balance(draft: Draft) -> None:

@@ -38,6 +38,7 @@ from tests.core.playbook import (
     unbalanced,
     void,
     with_chip,
+    zeros,
 )
 
 REVERSAL, UPLOAD, TRAILER = ExchangeKind.REVERSAL, ExchangeKind.UPLOAD, ExchangeKind.TRAILER
@@ -269,3 +270,11 @@ def test_d6_what_the_issuer_says_to_a_chip_is_told_again() -> None:
         (answer,) = [one.answer for draft in play.drafts for one in draft.to_terminal]
         assert answer.facts.icc == "910A00"
         play >> chip_sale(1)
+
+
+def test_d20_a_repeat_that_differs_about_nothing_speaks_of_a_closed_batch() -> None:
+    """Totals of zero for a pre-authorisation alone: the first answer closed the batch, and it was lost."""
+    play = settling(ready() >> with_chip(preauth(1)) >> answered())
+    play.wait(30).until_sent(ExchangeKind.TOTALS) >> zeros() << recorded(r.SettlementUnconfirmed)
+    first = settling(ready() >> with_chip(preauth(1)) >> answered())
+    first >> zeros() << recorded(r.TotalsAnswered)
