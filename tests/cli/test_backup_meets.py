@@ -21,6 +21,7 @@ from posd.daemon.station_lane import station_row
 from posd.journal.backups.sets import copy_set, kept, was_used
 from posd.journal.contract import MessageRow
 from posd.journal.segment import archive_folder
+from posd.values import Now
 from tests.daemon.shop import OTHER_TID, TID, a_shop
 
 Posd = Callable[..., Any]
@@ -281,3 +282,18 @@ def test_a_restore_that_fails_leaves_an_empty_place_empty(place: Any, posd: Posd
     other_machine(place)
     assert posd("backup", "restore", "--last-stan", f"{TID}=1").status == 2
     assert not (place.folder / "elsewhere" / "journal").exists()
+
+
+# --- clocks ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_clock_in_1970_does_not_remove_the_backup_that_was_just_made(
+    place: Any, posd: Posd, backups: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place.config.write_text(place.config.read_text().replace("keep: 5", "keep: 1"))
+    first = told(posd, "backup", "create")["name"]
+    monkeypatch.setattr(SystemClock, "now", lambda self: Now(86_400_000, self.monotonic_s()))
+    ran = posd("backup", "create")
+    assert ran.status == 0
+    assert f"{first} is taken for newer: a clock is or was wrong" in ran.err
+    assert [one.name[:8] for one in kept(backups)] == ["19700102", first[:8]]

@@ -143,7 +143,7 @@ def test_final_ones_and_what_is_newer_stay(
         ended = make(folder, path, final, Keys(chain_key, b"m" * 32), lambda copy: ())
     names = [backed_up(folder, path, chain_key, MADE.at_ms + number).name for number in range(1, 4)]
     with alone(path):
-        assert keep_newest(path, 2) == names[:1]
+        assert keep_newest(path, 2, names[-1]) == names[:1]
     assert [one.name for one in kept(path)] == [ended.name, *names[1:]]
     assert not was_used(path / ended.name)
     assert mark_used(path / ended.name, 1)

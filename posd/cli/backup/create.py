@@ -77,7 +77,7 @@ def _create(parts: Parts, final_by: str | None, quiet: bool) -> Done:
         carried = [parts.path / ARCHIVE_FOLDER / one.name for one in manifest.segments if one.name not in before]
         if settings.backup.command:
             ship(settings.backup.command, [*carried, folder], settings.backup.command_timeout_s)
-        removed = keep_newest(parts.path, settings.backup.keep)
+        removed = keep_newest(parts.path, settings.backup.keep, manifest.name)
     took_s = clock.monotonic_s() - begun_s
     return Done(manifest, folder, removed, keys, bool(settings.backup.command), took_s, left_out(folder, manifest))
 
@@ -149,6 +149,8 @@ def _show(done: Done) -> None:
             f"read back, in {done.took_s:.1f} s"
         )
     )
+    if (newest := kept(done.folder.parent)[-1].name) != manifest.name:
+        note(f"{newest} is taken for newer: a clock is or was wrong; remove it, or name the backup to restore")
     if done.left_out:
         note(without(done.left_out))
     if done.keys is not None:

@@ -142,13 +142,15 @@ def find(path: Path | None, name: str | None) -> Path:
 # --- what goes, and what was used ------------------------------------------------------------------------------------
 
 
-def keep_newest(path: Path, count: int) -> list[str]:
+def keep_newest(path: Path, count: int, made: str) -> list[str]:
     """Remove what is older than the newest `count` whole backups; their names. A final one stays: a person removes it.
 
-    The caller holds `alone`. Raises StorageFailed.
+    So does `made`, the one that was just made, which is not the newest by its name if a clock was wrong. The caller
+    holds `alone`. Raises StorageFailed.
     """
     whole = [one for one in kept(path) if not one.trouble]
-    old = [one for one in whole[: max(len(whole) - count, 0)] if one.manifest is not None and not one.manifest.final]
+    past = [one for one in whole[: max(len(whole) - count, 0)] if one.name != made]
+    old = [one for one in past if one.manifest is not None and not one.manifest.final]
     with storage("removing an old backup"):
         for one in old:
             gone = path / f"{GONE}{one.name}"
