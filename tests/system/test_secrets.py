@@ -15,6 +15,7 @@ import pytest
 from posd.cli.keys.doing import do
 from posd.config import load
 from tests.daemon.stage import MID, TMK, free_port, write_configuration
+from tests.security.tokens import PIN, SOFTHSM, make_token, needs_softhsm
 from tests.system.house import House
 from tests.transport.pki import Pki
 
@@ -90,3 +91,34 @@ def test_a_secret_that_is_missing_open_or_another_users_is_named_with_its_remedy
         assert await house.terminated() == 0
 
     asyncio.run(asyncio.wait_for(good(), 60))
+
+
+@needs_softhsm
+def test_a_token_without_the_mechanism_or_with_another_pin_is_not_used(
+    built: Callable[..., House], tmp_path: Path
+) -> None:
+    """SoftHSM2 can be told to have less; a PIN that was refused is never shown to it again."""
+    pytest.importorskip("pkcs11", reason="no python-pkcs11: pip install 'posd[pkcs11]'")
+    house, token = built(), make_token(tmp_path)
+    pin = house.folder / "pin"
+    pin.touch(mode=0o600)
+    keys = {"home": "pkcs11", "module": str(SOFTHSM), "token": token.label, "pin_file": str(pin)}
+    house.settings |= {"keys": keys, "terminals": [{"tid": house.tids[0], "mid": MID}]}
+    house.config, house.world = write_configuration(house.folder, house.settings), token.environment
+
+    def refused_with(*said: str) -> None:
+        status, why = house.refused()
+        assert (status, len(why.strip().splitlines())) == (2, 1), why
+        assert [word for word in said if word not in why] == [], why
+
+    less = Path(token.environment["SOFTHSM2_CONF"])
+    everything = less.read_text()
+    less.write_text(f"{everything}slots.mechanisms = CKM_AES_ECB,CKM_DES3_CBC\n")
+    pin.write_text(PIN)
+    refused_with("cannot do 3DES (CKM_DES3_ECB)")
+    less.write_text(everything)
+    pin.write_text("161803")
+    refused_with(token.label, "PIN")
+    refused_with(token.label, "PIN")
+    pin.write_text(PIN)
+    refused_with(f"posd keys load --tid {house.tids[0]}")
