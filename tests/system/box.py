@@ -1,7 +1,11 @@
 """A computer that can be switched on, off and have its plug pulled: a real systemd as PID 1 in a namespace of its own.
 
-Its disk is this machine's, under an overlay that is thrown away. Its network is shared with `outside`, where the
-acquirer is, and has nothing but a loopback; so the host lives on when the box dies.
+Its disk is this machine's, under an overlay that is thrown away; with POSD_BOX_DEBIAN=DIR a bare Debian's, made by
+
+    mmdebstrap --variant=minbase --skip=cleanup/apt/lists --include=systemd-sysv,dbus,ca-certificates bookworm DIR
+
+Its network is shared with `outside`, where the acquirer is, and has nothing but a loopback; so the host lives on when
+the box dies.
 """
 
 import fcntl
@@ -24,6 +28,10 @@ ROOT = Path(__file__).resolve().parents[2]
 LIMIT_S = 60.0
 SOURCE = "/usr/src/posd"
 """Where the box finds the project, as somebody who has cloned it."""
+
+BARE = os.environ.get("POSD_BOX_DEBIAN", "")
+TO_THE_NETWORK = ("etc/resolv.conf", "etc/pip.conf", "etc/ssl/certs/ca-certificates.crt")
+"""How this machine gets to its packages, which a bare one has to be told."""
 
 HOST = "10.0.0.1"
 """The acquirer's address, as in the README: where it answers from outside of the box."""
@@ -62,8 +70,11 @@ class Box:
         _run("mount", "-t", "tmpfs", "posd-box", str(self.folder))
         for name in ("upper", "work", "merged"):
             (self.folder / name).mkdir()
-        layers = f"lowerdir=/,upperdir={self.folder}/upper,workdir={self.folder}/work"
+        layers = f"lowerdir={BARE or '/'},upperdir={self.folder}/upper,workdir={self.folder}/work"
         _run("mount", "-t", "overlay", "posd-box", "-o", layers, str(self.disk))
+        for name in TO_THE_NETWORK if BARE else ():
+            if (Path("/") / name).exists():
+                shutil.copy(Path("/") / name, self.disk / name)
         units = self.disk / "etc/systemd/system"
         for stray in STRAY:
             shutil.rmtree(units / stray, ignore_errors=True)
