@@ -1,6 +1,7 @@
 """Every command on a real journal and a real control socket: what it says, and with which status it ends."""
 
 import json
+import os
 import sys
 from collections.abc import Callable
 from datetime import time
@@ -514,7 +515,7 @@ def test_a_bug_ends_in_one_line_and_status_3(place: Any, monkeypatch: Any, capsy
     from posd import __main__ as program
 
     ended: list[int] = []
-    monkeypatch.setattr(program.os, "_exit", ended.append)
+    monkeypatch.setattr(os, "_exit", ended.append)
     try:
         raise KeyError("6225880212345678901")
     except KeyError:

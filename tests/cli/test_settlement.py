@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from posd.cli import close_words, slip, speech
+from posd.cli.lang import Lang
 from posd.cli.screen import columns
 from posd.core.answers import GroupResult
 from posd.core.events import SettleNow, Tick
@@ -127,7 +128,7 @@ def test_the_slip_of_a_difference_shows_the_hosts_side() -> None:
     report = {"tid": TID, "batch": 7, "outcome": "out_of_balance", "phase": None, "text": "x", "groups": [row]}
     report |= {"begun_at": None, "closed_at": "2026-03-02T23:00:09+08:00", "host": {}, "uploaded": 1, "set_aside": 2}
     report |= {"carried_over": [{"reversal": "owed"}, {"reversal": "acknowledged"}]}
-    for lang in speech.Lang:
+    for lang in Lang:
         text = slip.slip(report, "898100012345678", "2026-03-02 23:00:30", lang)
         assert "-7.77" in text
         assert "2026-03-02 23:00:09" in text

@@ -23,6 +23,7 @@ from posd.daemon.daemon import Daemon
 from posd.daemon.log import set_up
 from posd.errors import StorageFailed
 from posd.journal.contract import MessageRow, RecordRow, Row
+from posd.journal.opening import open_store
 from posd.journal.reader import JournalReader
 from posd.journal.verify import verify
 from posd.security.machine import create_machine_key, load_machine_key
@@ -234,7 +235,7 @@ class Stage:
                 self.early.append(event)
 
     async def start(self, signed_in: bool = True) -> Daemon:
-        real = assembling.open_store
+        real = open_store
 
         def rigged(*args: Any, **kwargs: Any) -> Any:
             self.rig = Rig(real(*args, **kwargs), self.slow_s)

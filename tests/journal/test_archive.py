@@ -230,7 +230,7 @@ def test_d33_a_disk_that_fails_at_any_operation(
     rows: Any,
     disk: Any,
     folder: Path,
-    opening_at: Callable[[Path], SqliteStore],
+    opening_at: Callable[..., SqliteStore],
     tmp_path: Path,
     chain_key: bytes,
 ) -> None:

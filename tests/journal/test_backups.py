@@ -1,5 +1,6 @@
 """A copy of a journal beside whoever writes it: exactly up to one row, with its archive, or not at all (D30, D33)."""
 
+import os
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -9,7 +10,6 @@ import pytest
 
 from posd.errors import ConfigError, StorageFailed
 from posd.journal.anchor import read_anchor
-from posd.journal.archive import archive_folder
 from posd.journal.backups import copying
 from posd.journal.backups.copying import copy_journal
 from posd.journal.backups.making import Keys, Made, make
@@ -17,6 +17,7 @@ from posd.journal.backups.manifest import Manifest
 from posd.journal.backups.placing import Restoring, place
 from posd.journal.backups.sets import alone, copy_set, keep_newest, kept, mark_used, was_used
 from posd.journal.marker import marker_of
+from posd.journal.segment import archive_folder
 from posd.journal.verify import verify
 from tests.journal.months_of_sales import archive_all, fill, take_small_steps
 
@@ -166,7 +167,7 @@ def test_a_restore_that_ends_half_way_never_leaves_an_unmarked_hole(
             raise KeyboardInterrupt
         (staged / "journal.db").write_text("new")
 
-    rename, unlink = copying.os.rename, Path.unlink
+    rename, unlink = os.rename, Path.unlink
 
     def broken(source: Any, target: Any) -> None:
         renames.append(str(target))

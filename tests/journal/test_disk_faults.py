@@ -33,7 +33,7 @@ def at(number: int, operation: str, file: str, error: type[apsw.Error]) -> Calla
         seen += 1
         if seen != number:
             return None
-        planted = error("planted")
+        planted: Any = error("planted")
         planted.extendedresult = apsw.SQLITE_FULL if error is apsw.FullError else apsw.SQLITE_IOERR_FSYNC
         return planted
 

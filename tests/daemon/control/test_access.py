@@ -9,7 +9,6 @@ import socket
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -195,7 +194,10 @@ def test_a_group_lets_its_people_settle_and_only_a_named_one_decide() -> None:
         runner = next(iter(shop.lanes.values()))
         of = runner.sticks()
         wish = {"id": of, "by": "Li Na", "reason": "the bank says so"}
-        say = partial(asyncio.to_thread, say_as, path)
+
+        async def say(uid: int, gid: int, verb: str, **args: Any) -> Any:
+            return await asyncio.to_thread(say_as, path, uid, gid, verb, **args)
+
         assert (await say(12_345, 12_346, "status"))["kind"] == "result"
         assert (await say(12_345, 12_346, "reversals.retry"))["kind"] == "result"
         assert runner.asked[-1] == e.RetryReversals("reversals.retry/12345:10000001", "uid 12345", None, Who(12_345))

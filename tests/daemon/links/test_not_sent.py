@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from typing import Any
 
 from posd.core.state import TxnStatus
 from tests.daemon.stage import Stage, play
@@ -14,7 +15,8 @@ STUFFING = b"\0" * 16_000_000
 def deaf(stage: Stage) -> None:
     """The host reads no more, and both kernels' buffers are full: whatever comes next waits in posd."""
     for connection in stage.host._connections.values():
-        connection.writer.transport.pause_reading()
+        reading: Any = connection.writer.transport
+        reading.pause_reading()
     channel = stage.daemon._link._routes[0].link._channel  # type: ignore[attr-defined]
     channel.send(STUFFING)
     assert channel.unsent_bytes

@@ -8,8 +8,8 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from posd.daemon.links import one_shot
 from posd.daemon.links.backoff import Backoff
+from posd.daemon.links.host_link import OUTBOX_FRAMES_MAX
 from posd.daemon.links.one_shot import OneShotLink
 from posd.errors import CannotEncode
 from posd.framing.length_prefix import with_length
@@ -223,10 +223,10 @@ def test_frames_beyond_the_connections_wait_and_can_be_taken_back() -> None:
 def test_d3_the_outbox_is_bounded() -> None:
     async def story(link: OneShotLink, heard: Heard, host: Host) -> None:
         assert link.send("first", b"x", later())
-        taken = [link.send(f"t{number}", b"x", later()) for number in range(one_shot.OUTBOX_FRAMES_MAX + 2)]
-        assert taken.count(True) == one_shot.OUTBOX_FRAMES_MAX
+        taken = [link.send(f"t{number}", b"x", later()) for number in range(OUTBOX_FRAMES_MAX + 2)]
+        assert taken.count(True) == OUTBOX_FRAMES_MAX
         link.abort("enough")
-        told = [await heard.expect("withdrawn") for _ in range(one_shot.OUTBOX_FRAMES_MAX + 1)]
+        told = [await heard.expect("withdrawn") for _ in range(OUTBOX_FRAMES_MAX + 1)]
         assert len(set(told)) == len(told)
         assert await heard.expect("down") == "enough"
 
@@ -313,7 +313,7 @@ def test_d11_a_late_answer_is_heard_on_its_own_connection() -> None:
 
 
 def test_late_connections_are_bounded_and_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(one_shot, "LATE_ANSWER_S", SOON_S)
+    monkeypatch.setattr("posd.daemon.links.one_shot.LATE_ANSWER_S", SOON_S)
 
     async def story(link: OneShotLink, heard: Heard, host: Host) -> None:
         far: list[ConfirmingChannel] = []
