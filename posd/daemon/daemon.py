@@ -20,7 +20,6 @@ from posd.daemon.doors.all_doors import Doors
 from posd.daemon.doors.door_view import DoorShown
 from posd.daemon.keys.custody import Remember
 from posd.daemon.keys.watch import watch_token
-from posd.daemon.lane import Happened
 from posd.daemon.links.route_facts import RouteShown
 from posd.daemon.links.routes import Routes
 from posd.daemon.log import alert, log
@@ -34,6 +33,7 @@ from posd.daemon.shown.questions import version
 from posd.daemon.shown.settings_view import SettingsShown
 from posd.daemon.snapshots import ENDING_LAG_ROWS, SNAPSHOT_BEAT_S, keep_snapshots_near, lag_rows_max
 from posd.daemon.station_lane import Ending, Reread, Up
+from posd.daemon.steps import Happened
 from posd.daemon.wakeups import Wakeups
 from posd.errors import PosdError
 from posd.journal.contract import Store

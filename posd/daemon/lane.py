@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import assert_never
 
-from msgspec import Struct
 from msgspec.structs import replace
 
 from posd.core import effects as fx
@@ -23,14 +22,16 @@ from posd.core.payload import dump_record, record_name, record_version
 from posd.core.records import AdviceStored, AuthorisationStarted, Record
 from posd.core.state import State, Transaction
 from posd.daemon.message_rows import incoming_row, outgoing_row
+from posd.daemon.past import Past
 from posd.daemon.replies import connection_of, refusal, request_of
+from posd.daemon.steps import FromHost, FromTerminal, Happened, Item, Step
 from posd.daemon.till.orders import FromTill, Wish, asked_again, order_row, peer_of, told
 from posd.errors import CannotEncode, CannotEncodeNow, InvariantBroken, KeyTrouble, MalformedMessage
 from posd.iso8583.message import Message
 from posd.journal.contract import MessageRow, RecordRow, Row
 from posd.profiles.contract import Arrived, Material, Order, Outgoing, Profile, Terminal
 from posd.security.cards import CardData
-from posd.values import Minor, Now, Quiet, RequestId
+from posd.values import Minor, Now, RequestId
 
 RIDING_ROWS_MAX = 64
 """Messages that were read and led to nothing yet wait for the next commit, up to this many."""
@@ -47,42 +48,6 @@ UNSAYABLE_MAX = 64
 """More sends than this that cannot be encoded, for one event, is a bug of ours."""
 
 
-class FromHost(Struct, frozen=True):
-    """A frame of the host for this terminal."""
-
-    arrived: Arrived
-
-
-class FromTerminal(Struct, frozen=True):
-    """A frame of the terminal; `reply_to` is the door's name for it."""
-
-    arrived: Arrived
-    reply_to: str
-    received_s: float
-
-
-class Happened(Struct, frozen=True):
-    """Anything that is an event already."""
-
-    event: e.Event
-
-
-Item = FromHost | FromTerminal | FromTill | Happened
-
-
-class Step(Quiet, frozen=True):
-    """One decision: rows to make durable, then what leaves, then the effects.
-
-    `rows` empty: nothing leaves either, but the station's refusals of what is not kept any more (D32).
-    """
-
-    rows: tuple[Row, ...]
-    effects: tuple[fx.Effect, ...] = ()
-    to_host: tuple[fx.ToHost, Outgoing] | None = None
-    to_terminal: tuple[tuple[fx.ToTerminal, Outgoing], ...] = ()
-    draft: Draft | None = None
-
-
 @dataclass(slots=True)
 class _Memory:
     """What lives in memory until it is sent, and never longer (P5)."""
@@ -97,8 +62,7 @@ class _Memory:
 class Lane:
     """An engine with its dialect.
 
-    `sealed_facts` opens the journal's sealed card facts of a request (or None). `highest_request`: the greatest id of
-    this terminal's requests in the journal, as Store.highest_request tells it; None: not known.
+    `sealed_facts` and `highest_request` are as Past has them.
     `unasked_per_minute_max`: answers that nobody waits for and that change nothing are kept so often a minute (D32).
     """
 
@@ -113,8 +77,8 @@ class Lane:
         unasked_per_minute_max: int = 10,
     ) -> None:
         self.terminal, self.engine, self.profile = terminal, engine, profile
-        self._digest_key, self._sealed_facts = digest_key, sealed_facts
-        self._own_requests, self._highest_request = f"{terminal.tid}/", highest_request
+        self._digest_key = digest_key
+        self._past = Past(terminal.tid, sealed_facts, highest_request)
         self._memory = _Memory()
         self._unasked = Allowance(unasked_per_minute_max)
         self.no_sales_because = ""
@@ -178,7 +142,7 @@ class Lane:
     def knows(self, request_id: RequestId) -> bool:
         """Whether this request was taken before: waiting, sent or answered, in whatever batch (D6)."""
         waits = any(queued.request_id == request_id for queued in self.engine.agenda.queue)
-        return waits or self.engine.state.find(request_id) is not None or self._was_sent_before(request_id)
+        return waits or self.engine.state.find(request_id) is not None or self._past.was_sent(request_id)
 
     def forget_cards(self) -> None:
         """Behind a fence nothing is sent on: no card stays in memory for it (P5)."""
@@ -287,7 +251,7 @@ class Lane:
     def _refused_here(self, request: e.TransactionRequested) -> e.RequestUnusable | None:
         """What the state cannot know of a new request: a long closed batch, a full disk."""
         why, because = fx.Refusal.BLOCKED, self.no_sales_because
-        if self._was_sent_before(request.request_id):
+        if self._past.was_sent(request.request_id):
             why, because = fx.Refusal.KEY_REUSED, "this request was sent in a batch that is long closed"
         elif self.engine.rules.kinds[request.kind].takes_back:
             because = ""  # a void gives money back
@@ -308,25 +272,11 @@ class Lane:
     def _is_too_old(self, event: e.ReversalRequested) -> bool:
         """In the journal and no longer in the state: 25 would tell the terminal that nothing was sold (D33)."""
         meant = [of for of in (event.original, event.or_original) if of is not None]
-        return not any(map(self._is_remembered, meant)) and any(map(self._was_sent_before, meant))
+        return not any(map(self._is_remembered, meant)) and any(map(self._past.was_sent, meant))
 
     def _is_remembered(self, of: RequestId) -> bool:
         waits = any(queued.request_id == of for queued in self.engine.agenda.queue)
         return waits or self.engine.state.find(of) is not None or of in self.engine.state.refused
-
-    def _was_sent_before(self, request_id: RequestId) -> bool:
-        """The state holds two batches, the journal all of them: what left once never leaves again (D6, D33).
-
-        A terminal counts up, so nearly every request is above all that came before it, and the journal need not be
-        asked: no row names an id above the highest, because `_record_row` notes each one before it is written.
-        """
-        highest = self._highest_request
-        if highest is not None and request_id > highest and request_id.startswith(self._own_requests):
-            return False
-        try:
-            return self._sealed_facts(request_id) is not None
-        except KeyTrouble:
-            return True  # its row is there; only the key that sealed it has expired (D29)
 
     # --- encoding ----------------------------------------------------------------------------------------------
 
@@ -352,13 +302,12 @@ class Lane:
         for txn in transactions:
             if self.engine.state.numbers_gone(txn.batch):
                 raise CannotEncode(NUMBER_GONE)
-            held = self._memory.cards.get(txn.request_id)
             try:
-                facts = None if held is not None else self._sealed_facts(txn.request_id)
-                if held is not None or facts is not None:
-                    cards[txn.request_id] = held if held is not None else CardData.from_facts(facts or b"")
+                card = self._memory.cards.get(txn.request_id) or self._past.card(txn.request_id)
             except KeyTrouble as error:
                 raise CannotEncode(str(error), txn.request_id) from None
+            if card is not None:
+                cards[txn.request_id] = card
         return cards
 
     def _answers(self, draft: Draft) -> tuple[tuple[fx.ToTerminal, Outgoing], ...]:
@@ -410,7 +359,7 @@ class Lane:
     def _record_row(self, record: Record, draft: Draft) -> RecordRow:
         name = record_name(record)
         request_id = getattr(record, "request_id", None)
-        self._note_request(request_id)
+        self._past.note(request_id)
         txn = self.engine.state.find(request_id) if request_id is not None else None
         secret = None
         if isinstance(record, BEGINNINGS) and (card := self._memory.cards.get(record.request_id)):
@@ -428,13 +377,6 @@ class Lane:
             secret=secret,
             key_batch=self._key_batch(request_id, draft.state),
         )
-
-    def _note_request(self, request_id: RequestId | None) -> None:
-        highest = self._highest_request
-        if request_id is None or highest is None or request_id <= highest:
-            return
-        if request_id.startswith(self._own_requests):
-            self._highest_request = request_id
 
     def _incoming(self, arrived: Arrived, peer: str, now: Now, request_id: RequestId | None = None) -> MessageRow:
         masked = self.profile.masked(arrived.message)

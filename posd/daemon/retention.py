@@ -20,9 +20,9 @@ from posd.core.records import BatchSkipped, Record
 from posd.core.rules import Rules
 from posd.core.schedule import host_wall_ms
 from posd.core.state import SettlementCause, State
-from posd.daemon.lane import Happened
 from posd.daemon.log import alert
 from posd.daemon.runner import LaneRunner
+from posd.daemon.steps import Happened
 from posd.journal.contract import RecordRow
 from posd.journal.writer import Writer
 from posd.security.datakeyfile import Belongs, by_batch

@@ -12,12 +12,12 @@ from posd.core import effects as fx
 from posd.core import events as e
 from posd.core.answers import ExchangeKind
 from posd.daemon.doors.all_doors import Doors
-from posd.daemon.lane import FromHost, FromTerminal, Happened, Item
 from posd.daemon.links.routes import RouteChange, Routes
 from posd.daemon.log import alert, log
 from posd.daemon.replies import reply_name
 from posd.daemon.runner import LaneRunner, Runner
 from posd.daemon.station_lane import Garbage, Line, Routed, StationItem, Turnaway, Unmatched
+from posd.daemon.steps import FromHost, FromTerminal, Happened, Item
 from posd.daemon.till.orders import ANSWER
 from posd.errors import CannotEncode, MalformedMessage
 from posd.framing.tpdu import split

@@ -14,11 +14,12 @@ from posd.core import events as e
 from posd.core.payload import FOLD_VERSION, dump_state
 from posd.core.station import OperationRecord
 from posd.daemon.fence import BUGS, because
-from posd.daemon.lane import FromTerminal, Happened, Item, Lane, Step
+from posd.daemon.lane import Lane
 from posd.daemon.log import alert, log
 from posd.daemon.replies import approval_of, connection_of
 from posd.daemon.shown.lately import Lately
 from posd.daemon.station_lane import Operation
+from posd.daemon.steps import FromTerminal, Happened, Item, Step
 from posd.daemon.till.orders import FromTill
 from posd.errors import PosdError
 from posd.journal.writer import Writer

@@ -21,9 +21,9 @@ from posd.core.station import (
     Station,
     StationRecord,
 )
-from posd.daemon.lane import Step
 from posd.daemon.message_rows import incoming_row, outgoing_row
 from posd.daemon.replies import refusal
+from posd.daemon.steps import Step
 from posd.journal.contract import RecordRow, Row
 from posd.profiles.contract import Arrived, Profile
 from posd.values import Now, Who

@@ -33,7 +33,8 @@ from posd.core.payload import dump_state
 from posd.core.rules import Why
 from posd.core.state import Evidence, ReversalStatus, State, TxnStatus
 from posd.core.tables import transactions as table
-from posd.daemon.lane import Lane, Step
+from posd.daemon.lane import Lane
+from posd.daemon.steps import Step
 from posd.journal.contract import RecordRow, Row
 from posd.profiles.unionpay import data, seal
 from posd.profiles.unionpay.profile import UnionPay

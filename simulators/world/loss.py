@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from posd.core import events as e
 from posd.core.rules import Rules
 from posd.core.state import State
-from posd.daemon.lane import Happened
 from posd.daemon.restoring import Jump, mark_older
+from posd.daemon.steps import Happened
 from posd.journal.contract import RecordRow, RecordView
 from posd.journal.memory import MemoryStore
 from posd.values import STAN_MAX, Now, RequestId, Tid

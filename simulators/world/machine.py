@@ -16,9 +16,10 @@ from posd.core.engine import Engine
 from posd.core.payload import FOLD_VERSION, dump_state
 from posd.core.rules import Rules
 from posd.core.state import State
-from posd.daemon.lane import FromHost, FromTerminal, Happened, Item, Lane, Step
+from posd.daemon.lane import Lane
 from posd.daemon.recover import NO_SNAPSHOT, fold, recover
 from posd.daemon.replies import approval_of, connection_of, reply_name
+from posd.daemon.steps import FromHost, FromTerminal, Happened, Item, Step
 from posd.daemon.till.orders import FromTill, Wish
 from posd.errors import MalformedMessage, StorageFailed
 from posd.framing.tpdu import split

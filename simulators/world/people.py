@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from posd.core import events as e
 from posd.core.rules import OnStuck
 from posd.core.state import AdviceStatus, ReversalStatus, SettlementPhase
-from posd.daemon.lane import Happened
+from posd.daemon.steps import Happened
 from simulators.host.books import BatchState
 from simulators.world.host import Host
 from simulators.world.machine import Machine

@@ -296,13 +296,13 @@ def asked_of_the_journal(stage: Stage) -> list[str]:
     """The requests of which the lane asks the journal, from now on."""
     lane = stage.daemon.lanes[Tid(TID)].lane
     asked: list[str] = []
-    open_facts = lane._sealed_facts
+    open_facts = lane._past._sealed_facts
 
     def noting(request_id: str) -> bytes | None:
         asked.append(request_id)
         return open_facts(request_id)
 
-    lane._sealed_facts = noting
+    lane._past._sealed_facts = noting
     return asked
 
 
@@ -337,16 +337,16 @@ def agrees_with_the_journal(stage: Stage) -> None:
     batches = ("000000", "000001", "000002", "999999")
     stans = (f"{number:06d}" for number in (*range(1, 12), *range(38, 45), *range(898, 906), 949, 950, 999_999))
     requests = [f"{TID}/{batch}/{stan}/0200/000000" for stan in stans for batch in batches]
-    sent = [request for request in requests if lane._was_sent_before(RequestId(request))]
+    sent = [request for request in requests if lane._past.was_sent(RequestId(request))]
     assert sent == [request for request in requests if stage.rig.secret(request) is not None]
     assert sent != []
-    assert not lane._was_sent_before(RequestId(f"{SECOND}/000001/000001/0200/000000"))
+    assert not lane._past.was_sent(RequestId(f"{SECOND}/000001/000001/0200/000000"))
 
 
 def test_a_lane_that_knows_no_highest_request_asks_each_time(staged: MakeStage) -> None:
     async def story(stage: Stage) -> None:
         await stage.start()
-        stage.daemon.lanes[Tid(TID)].lane._highest_request = None
+        stage.daemon.lanes[Tid(TID)].lane._past._highest = None
         asked = asked_of_the_journal(stage)
         await stage.sale("1.00")
         await stage.sale("2.00")
@@ -362,14 +362,14 @@ def test_d21_one_card_that_the_vault_does_not_open_keeps_no_other_from_the_uploa
             assert (await stage.sale(amount))["outcome"] == "approved"
         lane = stage.daemon.lanes[Tid(TID)].lane
         bad = list(stage.state().transactions)[1]
-        open_facts = lane._sealed_facts
+        open_facts = lane._past._sealed_facts
 
         def closed(request_id: RequestId) -> bytes | None:
             if request_id == bad:
                 raise KeyTrouble("the data key of this row is missing")
             return open_facts(request_id)
 
-        lane._sealed_facts = closed
+        lane._past._sealed_facts = closed
         await stage.daemon.lanes[Tid(TID)].command(e.SettleNow("settle", "Li Wei"))
         await stage.until(lambda: stage.state().last_close is not None)
         settlement = stage.acquirer.dump()["terminals"][0]["batches"][0]["settlements"][0]

@@ -7,8 +7,8 @@ import pytest
 
 from posd.core import events as e
 from posd.core.state import TxnStatus
-from posd.daemon.lane import Happened
 from posd.daemon.runner import INBOX_ANSWERS_MAX, INBOX_ITEMS_MAX
+from posd.daemon.steps import Happened
 from posd.errors import StorageFailed
 from posd.values import RequestId, Tid
 from tests.daemon.stage import TID, Stage, play

@@ -23,7 +23,7 @@ TILL = "till"
 
 OWN_IDS = "-till"
 """Between TID and key in the request ids of tills. It sorts before all digits: the ids of a terminal that counts up
-stay above what came before them (Lane._was_sent_before)."""
+stay above what came before them (Past.was_sent)."""
 
 ANSWER = "answer"
 

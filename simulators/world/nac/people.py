@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from posd.core import events as e
 from posd.core.settlement import CLOSING
 from posd.core.state import ReversalStatus, SettlementPhase
-from posd.daemon.lane import Happened
+from posd.daemon.steps import Happened
 from posd.values import BatchNumber, Tid
 from simulators.host.books import BatchState
 from simulators.host.nac_books import Entry, Terminal
