@@ -91,7 +91,7 @@ def _believed_ms(draft: Draft, at_ms: int, ahead_max_ms: int) -> int:
 def _first_money_ms(draft: Draft) -> int | None:
     """When the oldest of what there is to settle came: by the host's clock if it said its time, else by ours.
 
-    What the host says of an advice is when it took it, which may be hours later.
+    What the host says of an advice is when it took it: it came then, or hours before.
     """
     owed = {reversal.request_id for reversal in owed_in_batch(draft)}
     owed |= {advice.request_id for advice in advices.undelivered_in_batch(draft.state) if _has_amount(draft, advice)}
@@ -100,10 +100,12 @@ def _first_money_ms(draft: Draft) -> int | None:
     if first is None:
         return None
     facts = first.facts
-    if first.request_id in draft.state.advices or facts is None or not facts.host_date or not facts.host_time:
+    if facts is None or not facts.host_date or not facts.host_time:
         return first.at_ms
     host_ms = host_wall_ms(f"{facts.host_date}{facts.host_time}", first.at_ms, draft.rules.zone)
-    return first.at_ms if host_ms is None else host_ms
+    if host_ms is None:
+        return first.at_ms
+    return min(first.at_ms, host_ms) if first.request_id in draft.state.advices else host_ms
 
 
 def _has_amount(draft: Draft, advice: Advice) -> bool:

@@ -5,6 +5,7 @@ order. It has its whole time for that, again after each restart, and not longer;
 """
 
 import json
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from posd.journal.contract import RecordRow
@@ -32,6 +33,11 @@ class Confirming:
     def booted(self) -> None:
         """posd is there again: each till has its whole time once more."""
         self._booted_ms = self.stage.now_ms
+
+    def forgotten(self, requests: Collection[str]) -> None:
+        """An older journal was restored: it does not know that these were approved, and waits for nobody's word."""
+        for of in requests:
+            self._open.pop(of, None)
 
     def durable(self, row: RecordRow) -> None:
         """This record is in the store."""

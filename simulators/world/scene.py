@@ -22,9 +22,10 @@ from posd.values import Tid
 from simulators.host.books import Batch
 from simulators.host.settings import CardSettings, HostSettings, TerminalSettings
 from simulators.terminal.core import Terminal as Core
-from simulators.world.audit import Forgotten, Ledger, audit
+from simulators.world.audit import Forgotten, audit
 from simulators.world.faults import Faults
 from simulators.world.host import Host
+from simulators.world.ledger import Ledger
 from simulators.world.line import Line
 from simulators.world.loss import Loss
 from simulators.world.machine import Machine

@@ -105,6 +105,7 @@ class Witness:
         self.lost |= self._since_backup or set()
         self._since_backup = None
         self._totals.clear()
+        self.confirming.forgotten(self.lost)
 
     # --- what becomes durable --------------------------------------------------------------------------------------
 

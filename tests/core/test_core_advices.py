@@ -8,12 +8,13 @@ from msgspec.structs import replace
 
 from posd.core import events as e
 from posd.core import records as r
-from posd.core.answers import ExchangeKind, GroupResult, MacCheck, Totals
+from posd.core.answers import AnswerFacts, ExchangeKind, GroupResult, MacCheck, Totals
 from posd.core.effects import Refusal, SendAdvice
 from posd.core.fold.apply import apply
 from posd.core.rules import TxnKind, UnmacedDecline, Why
 from posd.core.state import AdviceStatus, Reversal, Settled, SettlementCause, SettlementPhase, TxnStatus
 from posd.core.totals import totals_of
+from posd.values import Rrn
 from tests.core.playbook import (
     RULES,
     SETTLE_NOW,
@@ -44,6 +45,7 @@ from tests.core.playbook import (
     told,
     unbalanced,
     void,
+    wall_ms,
     zeros,
 )
 
@@ -593,6 +595,18 @@ def test_d18_an_advice_that_was_acknowledged_late_is_due_when_it_came() -> None:
     play.until("2026-03-02 23:10:00")
     play >> e.LinkUp() << sent(SIGN_IN) >> signed_in() << on_its_way(1)
     assert play.state.settlement.phase is SettlementPhase.DRAINING
+
+
+def test_d18_an_advice_is_not_younger_than_the_hosts_word_for_it() -> None:
+    """Our clock was far ahead when it came, and had passed a due moment that was still to be (the world, seed 452)."""
+    play = ready()
+    play.set_clock("2026-03-02 23:50:00") >> e.Tick() << recorded(r.BatchSkipped)
+    facts = AnswerFacts("00", rrn=Rrn("000000000009"), host_date="0302", host_time="173000", scheme="CUP")
+    play >> offline_sale(1) >> sale(2) >> answered(facts=facts) << on_its_way(1)
+    play >> answered(facts=facts) << recorded(r.SignInStarted, for_settlement=True)
+    play >> signed_in(ahead_s=-22_800) << alerted("settlement_postponed")
+    play.set_clock("2026-03-03 09:00:00").until_sent(SIGN_IN)
+    play >> signed_in() << recorded(r.SettlementBegun, due_ms=wall_ms("2026-03-02 23:00:00"))
 
 
 def test_a_cancelled_advice_is_nothing_to_settle() -> None:

@@ -8,8 +8,9 @@ from collections.abc import Iterable
 
 from simulators.host.books import BatchState, EntryState
 from simulators.host.nac_books import Batch, Books, Entry
-from simulators.world.audit import Close, Known, Ledger, told
+from simulators.world.audit import told
 from simulators.world.host import Host
+from simulators.world.ledger import Close, Known, Ledger
 from simulators.world.nac.agents import NacAgent
 from simulators.world.nac.plan import NacPlan
 from simulators.world.stage import Stage

@@ -12,8 +12,8 @@ from simulators.host.settings import CardSettings, HostSettings, TerminalSetting
 from simulators.macs import USUAL
 from simulators.terminal.core import CardInHand
 from simulators.terminal.nac_core import NacTerminal
-from simulators.world.audit import Ledger
 from simulators.world.faults import Faults
+from simulators.world.ledger import Ledger
 from simulators.world.machine import Machine
 from simulators.world.nac.agents import NacAgent
 from simulators.world.nac.audit import audit
