@@ -9,13 +9,17 @@ from pathlib import Path
 from posd.bank import load_bank
 from posd.config import access, dialect, keeping, keyhome, shop, ways
 from posd.errors import ConfigError
-from posd.security.secretfile import credentials_folder
+from posd.security.secretfile import HANDED_OVER_ROOT, credentials_folder
 from posd.settings import (
     CREDENTIALS,
     FOLDER,
+    HANDED_OVER,
     Settings,
 )
 from posd.yamlmarks import ConfigProblems, Document, Problem, read_document
+
+SERVICES_FOLDER = Path("/etc")
+"""Where the folders of the units that ship are: /etc/posd, /etc/posd-NAME."""
 
 
 def load(path: Path) -> Settings:
@@ -31,7 +35,8 @@ def load_document(path: Path) -> tuple[Settings, Document]:
     document = read_document(path)
     folder = path.resolve().parent
     _lay_bank_under(document, folder)
-    settings = document.validate(Settings, {FOLDER: folder, CREDENTIALS: credentials_folder()})
+    context: dict[str, object] = {FOLDER: folder, CREDENTIALS: credentials_folder(), HANDED_OVER: _handed_over(folder)}
+    settings = document.validate(Settings, context)
     if problems := contradictions(settings, document):
         raise ConfigProblems(problems)
     return settings, document
@@ -53,6 +58,14 @@ def shipped(name: str) -> Path:
         if (folder / name).is_file():
             return folder / name
     raise ConfigError(f"{name}: does not ship with this posd; install it again")
+
+
+def _handed_over(folder: Path) -> Path | None:
+    """Where systemd keeps what it gave to the running service of this folder: posd.service, or an instance's."""
+    name, _, instance = folder.name.partition("-")
+    if folder.parent != SERVICES_FOLDER or name != "posd":
+        return None
+    return HANDED_OVER_ROOT / (f"posd@{instance}.service" if instance else "posd.service")
 
 
 def _lay_bank_under(document: Document, folder: Path) -> None:

@@ -19,6 +19,12 @@ OPEN_TO_OTHERS = 0o077
 OPEN_TO_OTHERS_BUT_ACL_MASK = 0o037
 """systemd grants the service its credentials by an ACL, whose mask shows as the group's read bit."""
 
+HANDED_OVER_ROOT = Path("/run/credentials")
+"""Where systemd keeps the credentials of running services, for root and each service's own user."""
+
+SEALED_FOLDER = "sealed"
+"""Beside the folder of the clear keys, by systemd/posd-sealed-keys.conf."""
+
 FOLDER_MODE = 0o700
 FILE_MODE = 0o600
 
@@ -123,13 +129,21 @@ def _is_credential(path: Path) -> bool:
     return folder is not None and path.is_relative_to(folder)
 
 
+def is_handed_over(path: Path) -> bool:
+    """Whether it is systemd's copy of a key: nothing can be written beside it, and it is gone when the service ends."""
+    return _is_credential(path) or path.is_relative_to(HANDED_OVER_ROOT)
+
+
 def _forbidden_bits(path: Path) -> int:
-    return OPEN_TO_OTHERS_BUT_ACL_MASK if _is_credential(path) else OPEN_TO_OTHERS
+    return OPEN_TO_OTHERS_BUT_ACL_MASK if is_handed_over(path) else OPEN_TO_OTHERS
 
 
 def _remedy(path: Path, error: OSError) -> str:
     if _is_credential(path):
         return "the service was not given it: put the file where LoadCredential= of the unit looks, and restart"
+    sealed = path.parent.parent / SEALED_FOLDER / path.name
+    if os.path.exists(sealed):
+        return f"it is sealed ({sealed}): only the running service has it; start posd, or put the clear file back"
     if isinstance(error, PermissionError):
         return f"run: chown {_user()} {path}, and let that user into its folder"
     return "create it, mode 0600 and owned by posd's user"

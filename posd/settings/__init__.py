@@ -76,6 +76,9 @@ from posd.settings.types import (
     FOLDER as FOLDER,
 )
 from posd.settings.types import (
+    HANDED_OVER as HANDED_OVER,
+)
+from posd.settings.types import (
     SUCCESS_CODE as SUCCESS_CODE,
 )
 from posd.settings.types import (

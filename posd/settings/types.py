@@ -3,8 +3,9 @@
 import base64
 import binascii
 import ipaddress
+import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import time
 from pathlib import Path
 from typing import Annotated, Literal
@@ -29,6 +30,9 @@ FOLDER = "folder"
 
 CREDENTIALS = "credentials"
 """The key of the validation context for the service manager's folder: a Path, or None outside of a service."""
+
+HANDED_OVER = "handed over"
+"""The key of the validation context for what systemd has handed to the running service, seen from outside: a Path."""
 
 CREDENTIAL = "credential:"
 
@@ -127,22 +131,27 @@ def _path(text: object, info: ValidationInfo) -> Path:
     folder = context.get(FOLDER)
     folder = folder if isinstance(folder, Path) else Path()
     if text.startswith(CREDENTIAL):
-        return _credential(text.removeprefix(CREDENTIAL), context.get(CREDENTIALS), folder)
+        return _credential(text.removeprefix(CREDENTIAL), context, folder)
     return folder / text
 
 
-def _credential(name: str, given: object, folder: Path) -> Path:
+def _credential(name: str, context: Mapping[str, object], folder: Path) -> Path:
     """Where the service manager put the credential (systemd.exec(5), LoadCredential=).
 
     Outside of the service the file that the unit makes it of: LoadCredential=keys:FOLDER/keys gives the file
-    keys/machine.key the name keys_machine.key.
+    keys/machine.key the name keys_machine.key. Where that is gone, because keys are sealed to the machine, what the
+    running service was given: root may read it.
     """
     if re.fullmatch(r"[A-Za-z0-9@:_-][A-Za-z0-9@:._-]{0,254}", name, re.ASCII) is None:
         raise ValueError("not the name of a credential; write credential:keys_machine.key")
-    if isinstance(given, Path):
+    if isinstance(given := context.get(CREDENTIALS), Path):
         return given / name
     beside, _, file = name.partition("_")
-    return folder / beside / file if file else folder / name
+    here = folder / beside / file if file else folder / name
+    handed = context.get(HANDED_OVER)
+    if isinstance(handed, Path) and not os.path.exists(here) and os.path.exists(handed / name):
+        return handed / name
+    return here
 
 
 def _socket(path: Path) -> Path:

@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from posd.config import load
+from posd.config import file, load
 from posd.config.machine import check_environment
 from posd.errors import ConfigError
+from posd.security import secretfile
 from posd.security.machine import create_machine_key
 from posd.settings import Settings
 
@@ -50,6 +51,32 @@ def test_outside_it_is_the_file_that_the_unit_takes_it_from(tmp_path: Path, monk
     found = settings(tmp_path)
     assert found.machine_key_file == tmp_path / "keys" / "machine.key"
     assert check_environment(found) == []
+
+
+def test_sealed_keys_are_those_of_the_running_service(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The clear files are gone from the machine; systemd keeps what it gave to the service for root too."""
+    monkeypatch.delenv("CREDENTIALS_DIRECTORY", raising=False)
+    run = tmp_path / "run"
+    monkeypatch.setattr(file, "SERVICES_FOLDER", tmp_path)
+    monkeypatch.setattr(file, "HANDED_OVER_ROOT", run)
+    monkeypatch.setattr(secretfile, "HANDED_OVER_ROOT", run)
+    for folder, unit in (("posd", "posd.service"), ("posd-north", "posd@north.service")):
+        run.mkdir(exist_ok=True)
+        write_keys(run / unit, "keys_")
+        (run / unit / "keys_machine.key").chmod(0o440)  # systemd's ACL for the service's user
+        (tmp_path / folder).mkdir()
+        found = settings(tmp_path / folder)
+        assert found.machine_key_file == run / unit / "keys_machine.key"
+        assert check_environment(found) == []
+    write_keys(tmp_path / "posd" / "keys")
+    assert settings(tmp_path / "posd").machine_key_file == tmp_path / "posd" / "keys" / "machine.key"
+
+
+def test_sealed_keys_of_a_stopped_service_are_said_to_be_so(tmp_path: Path) -> None:
+    (tmp_path / "sealed").mkdir()
+    (tmp_path / "sealed" / "machine.key").touch()
+    (problem, *_) = check_environment(settings(tmp_path))
+    assert problem.hint.startswith(f"it is sealed ({tmp_path}/sealed/machine.key): only the running service has it")
 
 
 def test_the_error_says_what_the_unit_lacks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

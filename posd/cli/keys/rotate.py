@@ -19,7 +19,7 @@ from posd.daemon.keys.rotation import wrapped_for
 from posd.errors import ConfigError, StorageFailed
 from posd.security.datakeyfile import destroy
 from posd.security.machine import LAST, NEXT, MachineKey, load_machine_key
-from posd.security.secretfile import sync_folder, write_new_secret
+from posd.security.secretfile import is_handed_over, sync_folder, write_new_secret
 
 
 def rotate_command(config: Path, by: str, as_json: bool, lang: Lang) -> int:
@@ -27,7 +27,7 @@ def rotate_command(config: Path, by: str, as_json: bool, lang: Lang) -> int:
     settings = settings_at(config)
     who("keys rotate", {"by": by})
     path = settings.machine_key_file
-    if not path.exists():
+    if is_handed_over(path) or not path.exists():
         raise ConfigError(
             f"{path} is not there: keys that are sealed to this machine (systemd-creds) are rotated unsealed"
         )
