@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from posd.addresses import Address, TlsAddress
 from posd.daemon.doors.connections import Connections, DoorListener
 from posd.daemon.doors.door_view import DoorShown
-from posd.errors import ConfigError
+from posd.errors import ConfigError, PosdError
 from posd.transport.contract import Channel, ConfirmingChannel, Listener
 from posd.transport.tcp import listen_tcp
 from posd.values import Now
@@ -28,6 +28,19 @@ BIND_HINTS = {
     errno.EACCES: "ports below 1024 need a privilege; give the door a higher one",
 }
 BIND_HINT_OTHER = "give the door an address and a port of this machine"
+
+
+class NotHere(PosdError):
+    """The address is not one of this machine, or not yet, as after a boot: status 3, so that systemd tries again."""
+
+
+def not_to_be_had(whom: str, where: object, error: OSError) -> PosdError:
+    """Why nobody can listen there for `whom`, and what to do."""
+    why = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror or str(error)
+    what = f"cannot listen for {whom} on {where}: {why.lower()}"
+    if error.errno == errno.EADDRNOTAVAIL:
+        return NotHere(f"{what}; it comes up later, or {BIND_HINTS[errno.EADDRNOTAVAIL]}")
+    return ConfigError(f"{what}; {BIND_HINTS.get(error.errno or 0, BIND_HINT_OTHER)}")
 
 
 class TerminalDoor:
@@ -89,15 +102,11 @@ class TerminalDoor:
         return replace(shown, unproven=failed.count, unproven_why=failed.why, unproven_last_s=failed.last_s)
 
     async def start(self) -> None:
-        """Open the door. Raises ConfigError naming the address when it cannot be had."""
+        """Open the door. Raises ConfigError, NotHere naming the address when it cannot be had."""
         try:
             self._door = await listen_tcp(self._host, self._asked_port, self._accept)
         except OSError as error:
-            why = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror or str(error)
-            hint = BIND_HINTS.get(error.errno or 0, BIND_HINT_OTHER)
-            raise ConfigError(
-                f"cannot listen for terminals on {self._host}:{self._asked_port}: {why.lower()}; {hint}"
-            ) from None
+            raise not_to_be_had("terminals", f"{self._host}:{self._asked_port}", error) from None
 
     def stop_accepting(self) -> None:
         """Take no new connections; those that exist are served on."""

@@ -6,8 +6,6 @@ connection ends that one.
 """
 
 import asyncio
-import errno
-import os
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -16,11 +14,10 @@ from posd.addresses import Address
 from posd.daemon.control.peer import peer_of
 from posd.daemon.control.server import bind_unix
 from posd.daemon.doors.door_view import DoorShown
-from posd.daemon.doors.terminal_door import BIND_HINT_OTHER, BIND_HINTS
+from posd.daemon.doors.terminal_door import not_to_be_had
 from posd.daemon.tasks import end, spawn
 from posd.daemon.till.caller import Tell, TokenGate, Tokens, of_the_socket
 from posd.daemon.till.http import Handler, HttpConnection, hang_up
-from posd.errors import ConfigError
 
 BACKLOG_CONNECTIONS = 32
 BUFFER_BYTES = 16 * 1024
@@ -83,7 +80,7 @@ class TillDoor:
         return bool(server.sockets) and isinstance(server.sockets[0].getsockname(), tuple)
 
     async def start(self) -> None:
-        """Open both. Raises ConfigError naming what cannot be had."""
+        """Open both. Raises ConfigError, NotHere naming what cannot be had."""
         if self._socket is not None:
             listening = bind_unix(self._socket, "till socket")
             self._inode = self._socket.stat().st_ino
@@ -102,9 +99,7 @@ class TillDoor:
                 accept, address.host, address.port, limit=BUFFER_BYTES, backlog=BACKLOG_CONNECTIONS
             )
         except OSError as error:
-            why = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror or str(error)
-            hint = BIND_HINTS.get(error.errno or errno.EIO, BIND_HINT_OTHER)
-            raise ConfigError(f"cannot listen for tills on {address}: {why.lower()}; {hint}") from None
+            raise not_to_be_had("tills", address, error) from None
 
     def stop_accepting(self) -> None:
         """Take no new connections; those that exist are served on, and each ends with its next answer."""
