@@ -157,11 +157,15 @@ def assemble(settings: Settings, config_path: Path | None = None) -> Daemon:
     if settings.till.socket is not None:
         _make_folder(settings.till.socket.parent, 0o755)
     keys = DataKeys(settings.state_dir / DATA_KEYS_FOLDER, *machine_keys)
-    store = store_of(settings, machine_keys[0], keys)
+    store, notifier = store_of(settings, machine_keys[0], keys), Notifier()
+    store.on_progress = lambda: notifier.starting("reading the journal")
     try:
         tmks = key_store(settings, *machine_keys)
-        return _assemble(settings, clock, machine_keys, store, keys, tmks, config_path)
+        daemon = _assemble(settings, clock, machine_keys, store, keys, tmks, notifier, config_path)
+        store.on_progress = lambda: None
+        return daemon
     except BaseException:
+        notifier.close()
         store.close()
         raise
 
@@ -181,6 +185,7 @@ def _assemble(
     store: SqliteStore,
     keys: DataKeys,
     tmks: KeyStore,
+    notifier: Notifier,
     config_path: Path | None,
 ) -> Daemon:
     profile = profile_of(settings)
@@ -206,7 +211,7 @@ def _assemble(
     link = exits.link = host_side.link = routes_of(settings.host, host_side, clock.now)
     door_side = DoorSide(table, clock.now)
     doors = exits.doors = door_side.doors = _doors(settings, door_side, clock.now)
-    daemon = Daemon(settings, clock, store, writer, table, link, doors, Notifier())
+    daemon = Daemon(settings, clock, store, writer, table, link, doors, notifier)
     batches: dict[Tid, Batches] = {tid: OfLane(runner) for tid, runner in table.lanes.items()}
     batches |= {state.tid: OfRemoved(state, first_rules, writer, clock.now) for state in removed}
     daemon.retention = Retention(

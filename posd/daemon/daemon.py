@@ -250,8 +250,9 @@ class Daemon:
 
     async def _drain(self) -> None:
         """Finish what is in flight within the limit; what is not finished is recovered at the next start."""
-        self._notifier.stopping("finishing what is in flight")
-        log.info("stopping", limit_s=self.settings.drain_timeout_s)
+        limit_s = self.settings.drain_timeout_s
+        self._notifier.stopping("finishing what is in flight", limit_s)
+        log.info("stopping", limit_s=limit_s)
         self._doors.stop_accepting()
         for runner in self.lanes.values():
             runner.lane.stopping = True
@@ -259,11 +260,11 @@ class Daemon:
             self.till.stop_accepting()
         self._wakeups.stop()
         try:
-            async with asyncio.timeout(self.settings.drain_timeout_s):
+            async with asyncio.timeout(limit_s):
                 while self._under_way():
                     await asyncio.sleep(DRAIN_POLL_S)
         except TimeoutError:
-            log.warning("drain_timed_out", limit_s=self.settings.drain_timeout_s)
+            log.warning("drain_timed_out", limit_s=limit_s)
         await keep_snapshots_near(self.lanes.values(), ENDING_LAG_ROWS)
         await self._say_that_it_ends()
 

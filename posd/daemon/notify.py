@@ -10,6 +10,10 @@ from collections.abc import Mapping
 from contextlib import suppress
 
 STATUS_CHARACTERS_MAX = 200
+LONG_START_S = 60
+"""How much longer a start may take after each sign of progress."""
+LAST_STEPS_S = 10
+"""What an end takes beside what it waits for."""
 
 
 class Notifier:
@@ -29,6 +33,10 @@ class Notifier:
         """The journal is open and the doors are up."""
         self._say("READY=1", *_status(status))
 
+    def starting(self, status: str) -> None:
+        """A start that takes long makes progress: systemd must not end it, or it would never come to its end."""
+        self._say(f"EXTEND_TIMEOUT_USEC={LONG_START_S * 1_000_000}", *_status(status))
+
     def status(self, text: str) -> None:
         """One line for `systemctl status`."""
         self._say(*_status(text))
@@ -41,9 +49,10 @@ class Notifier:
         """The settings are being read again (Type=notify-reload); `ready` ends it."""
         self._say("RELOADING=1", f"MONOTONIC_USEC={monotonic_us}")
 
-    def stopping(self, status: str = "") -> None:
-        """An orderly end has begun."""
-        self._say("STOPPING=1", *_status(status))
+    def stopping(self, status: str = "", within_s: float = 0) -> None:
+        """An orderly end has begun, and takes so long at most."""
+        more = [f"EXTEND_TIMEOUT_USEC={round((within_s + LAST_STEPS_S) * 1_000_000)}"] if within_s else []
+        self._say("STOPPING=1", *more, *_status(status))
 
     def close(self) -> None:
         if self._socket is not None:

@@ -91,6 +91,8 @@ class SqliteStore:
         """Whether free pages can be given back in small steps: journals that schema version 1 made cannot."""
         self.upgraded_from = 0
         """The schema version that the journal had before it was opened; 0: the newest, or it was made now."""
+        self.on_progress: Callable[[], None] = lambda: None
+        """Called now and then while many rows are verified or replayed: a long start is not a start that hangs."""
         self._dead: str | None = None
         self._closed = False
         self._wal_pages, self._checkpoint_at = 0, WAL_CHECKPOINT_PAGES
@@ -151,7 +153,8 @@ class SqliteStore:
         link = self.base.link if after == self.base.sequence else read_link(self._reader, after)
         if not isinstance(link, bytes) or len(link) != LINK_BYTES:
             raise StorageFailed(f"journal: row {after}: missing or damaged; run: posd journal verify")
-        finding = first_finding(self._reader, self._chain, Head(after, link), self._verified_after)
+        start, last = Head(after, link), self._verified_after
+        finding = first_finding(self._reader, self._chain, start, last, self._made_progress)
         if finding is not None:
             raise StorageFailed(f"journal: {finding}; run: posd journal verify")
         self.rows_verified += self._verified_after - after
@@ -333,11 +336,16 @@ class SqliteStore:
             self._require_verified(sequence)
         return Replay(state, sequence, self._records_after(tid, sequence))
 
+    def _made_progress(self, rows: int) -> None:
+        if rows >= REPLAY_ROWS:  # what is quick needs no word
+            self.on_progress()
+
     def _records_after(self, tid: str, sequence: int) -> Iterator[StoredRecord]:
         rows = self._shelf.rows(_REPLAY, {"tid": tid}, REPLAY_ROWS, sequence, False)
         while True:
             with self._reading:  # one page
                 page = list(itertools.islice(rows, REPLAY_ROWS))
+            self._made_progress(len(page))
             for row in page:
                 yield StoredRecord(*row)
             if len(page) < REPLAY_ROWS:

@@ -72,9 +72,15 @@ class Report:
         return not self.findings
 
 
-def first_finding(connection: apsw.Connection, chain: Chain, start: Head, last: int) -> Finding | None:
+def first_finding(
+    connection: apsw.Connection,
+    chain: Chain,
+    start: Head,
+    last: int,
+    on_rows: Callable[[int], None] = lambda rows: None,
+) -> Finding | None:
     """The first thing that is wrong after `start`, up to row `last`."""
-    return next(Fold(connection, chain, start).findings(last), None)
+    return next(Fold(connection, chain, start, on_rows).findings(last), None)
 
 
 def require_key(connection: apsw.Connection, chain: Chain, identity: Identity) -> None:

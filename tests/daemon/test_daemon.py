@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from posd.config import load
 from posd.core import events as e
+from posd.daemon.assemble import assemble
 from posd.daemon.clock import SystemClock
 from posd.daemon.daemon import Broken
 from posd.errors import ConfigError, StorageFailed
@@ -52,6 +54,37 @@ def test_ready_alive_and_stopping_are_said_and_sigterm_ends_it(
         async with asyncio.timeout(5):
             await stage.life
         assert "STOPPING=1" in systemd.listen()
+
+    play(staged(), story)
+    systemd.socket.close()
+
+
+def test_a_long_start_asks_for_time_as_it_goes_on(
+    staged: MakeStage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After an upgrade the whole journal may have to be folded anew (D33): systemd must not end that each time."""
+    systemd = Systemd(tmp_path, monkeypatch)
+    extended = "EXTEND_TIMEOUT_USEC=60000000"
+
+    async def story(stage: Stage) -> None:
+        await stage.start()
+        for _ in range(3):
+            await stage.sale("1.00")
+        await stage.end()
+        assert extended not in systemd.listen()
+        systemd.heard.clear()
+        monkeypatch.setattr("posd.journal.sqlite.REPLAY_ROWS", 5)
+        monkeypatch.setattr("posd.daemon.recover.FOLD_VERSION", 1_000_000)
+        path = stage.folder / "posd.yaml"
+        daemon = assemble(load(path), path)
+        before_ready = list(systemd.listen())
+        assert before_ready.count(extended) >= 2
+        assert set(before_ready) == {extended, "STATUS=reading the journal"}
+        life = asyncio.create_task(daemon.live())
+        await stage.until(lambda: daemon.ready)
+        daemon.stop()
+        await life
+        assert extended not in systemd.listen()[len(before_ready) :]
 
     play(staged(), story)
     systemd.socket.close()

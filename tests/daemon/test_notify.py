@@ -20,6 +20,8 @@ def test_each_word_arrives(tmp_path: Path, abstract: bool) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as server:
         server.bind("\0" + name[1:] if abstract else name)
         notifier = Notifier({"NOTIFY_SOCKET": name})
+        notifier.starting("reading the journal")
+        assert hear(server) == "EXTEND_TIMEOUT_USEC=60000000\nSTATUS=reading the journal"
         notifier.ready("1 terminal, link down")
         assert hear(server) == "READY=1\nSTATUS=1 terminal, link down"
         notifier.status("two\nlines")
@@ -30,6 +32,8 @@ def test_each_word_arrives(tmp_path: Path, abstract: bool) -> None:
         assert hear(server) == "RELOADING=1\nMONOTONIC_USEC=123"
         notifier.stopping()
         assert hear(server) == "STOPPING=1"
+        notifier.stopping("finishing", 45.5)
+        assert hear(server) == "STOPPING=1\nEXTEND_TIMEOUT_USEC=55500000\nSTATUS=finishing"
         notifier.status("x" * 1000)
         assert len(hear(server)) == len("STATUS=") + STATUS_CHARACTERS_MAX
         notifier.close()
