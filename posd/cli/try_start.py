@@ -12,6 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from errno import EACCES
 from pathlib import Path
+from typing import Any
 
 from posd.addresses import Address, SerialAddress, TlsAddress
 from posd.cli.asking import open_journal
@@ -28,6 +29,7 @@ from posd.journal.reader import JournalReader
 from posd.journal.verify import require_key
 from posd.security.machine import load_machine_key
 from posd.settings import Settings
+from posd.settings.types import CREDENTIAL
 from posd.yamlmarks import Document, Place, Problem
 
 Found = tuple[Place, str, str]
@@ -39,7 +41,7 @@ Found = tuple[Place, str, str]
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """Whom posd will run as. `guessed`: it is whoever owns the machine key, because root asks."""
+    """Whom posd will run as. `guessed`: by who owns its files, because root asks."""
 
     uid: int
     name: str
@@ -48,13 +50,14 @@ class User:
 
 
 def service_user(settings: Settings) -> User:
-    """Who asks; where that is root, the owner of the machine key, which is the service's own."""
+    """Who asks; where that is root, the owner of the machine key, or, where that is root's too (the service gets a copy),
+    of the state folder."""
     uid = os.geteuid()
-    guessed = False
-    if uid == 0:
+    of_root = uid == 0
+    for path in (settings.machine_key_file, settings.state_dir):
         with suppress(OSError):
-            uid = settings.machine_key_file.stat().st_uid
-            guessed = uid != 0
+            uid = uid or path.stat().st_uid
+    guessed = of_root and uid != 0
     try:
         known = pwd.getpwuid(uid)
         groups = frozenset(os.getgrouplist(known.pw_name, known.pw_gid))
@@ -63,24 +66,21 @@ def service_user(settings: Settings) -> User:
         return User(uid, f"user id {uid}", frozenset(), guessed)
 
 
-def _rights(settings: Settings, user: User, config: Path) -> Iterator[Found]:
+def _rights(settings: Settings, user: User, document: Document) -> Iterator[Found]:
     """Only where root asks for somebody else: for the one who asks, the kernel has answered already."""
     if not user.guessed:
         return
-    readable: list[tuple[Place, Path]] = [
-        (("terminals", number, "tmk_file"), one.tmk_file)
-        for number, one in enumerate(settings.terminals)
-        if one.tmk_file is not None
-    ]
-    if settings.host.profile_file is not None:
-        readable.append((("host", "profile_file"), settings.host.profile_file))
-    readable += [(("till", "token_file"), file) for _, file, _ in settings.till.every_token]
-    for place, file in readable:
-        if file.exists() and not _may(file, user, os.R_OK):
-            hint = f"run: chown {user.name} {file}"
-            yield place, f"{file} cannot be read by {user.name}, who owns the machine key", hint
+    for place, file in _read_at_the_start(settings):
+        if file is None or not file.exists() or _is_credential(document, place):
+            continue
+        if not _may(file.parent, user, os.X_OK):
+            hint = "put it into a folder that this user may enter, or give it as a credential: credential:keys_NAME"
+            yield place, f"{file.parent} is closed to {user.name}, the service's user", hint
+        elif not _may(file, user, os.R_OK):
+            yield place, f"{file} cannot be read by {user.name}, the service's user", f"run: chown {user.name} {file}"
+    config = Path(document.file)
     if not _may(config, user, os.R_OK):
-        yield (), f"{config} cannot be read by {user.name}, who owns the machine key", f"run: chmod 644 {config}"
+        yield (), f"{config} cannot be read by {user.name}, the service's user", f"run: chmod 644 {config}"
     folders: list[tuple[Place, Path]] = [(("state_dir",), settings.state_dir)]
     folders.append((("control_socket",), settings.control_socket.parent))
     if settings.till.socket is not None:
@@ -89,7 +89,36 @@ def _rights(settings: Settings, user: User, config: Path) -> Iterator[Found]:
         existing = next(parent for parent in (folder, *folder.parents) if parent.exists())
         if existing == folder and not _may(folder, user, os.W_OK | os.X_OK):
             hint = f"run: chown {user.name} {folder}"
-            yield place, f"{folder} cannot be written to by {user.name}, who owns the machine key", hint
+            yield place, f"{folder} cannot be written to by {user.name}, the service's user", hint
+
+
+def _read_at_the_start(settings: Settings) -> Iterator[tuple[Place, Path | None]]:
+    """Every file without which posd does not start, with its setting."""
+    yield ("machine_key_file",), settings.machine_key_file
+    yield ("host", "profile_file"), settings.host.profile_file
+    yield ("keys", "pin_file"), settings.keys.pin_file
+    for number, terminal in enumerate(settings.terminals):
+        yield ("terminals", number, "tmk_file"), terminal.tmk_file
+    yield ("till", "token_file"), settings.till.token_file
+    for number, token in enumerate(settings.till.tokens):
+        yield ("till", "tokens", number, "file"), token.file
+    for name in ("certificate_file", "key_file", "client_ca_file"):
+        yield ("door", "tls", name), getattr(settings.door.tls, name)
+    for number, route in enumerate(settings.host.every_route()):
+        at: Place = ("host", "routes", number) if settings.host.routes else ("host",)
+        for name in ("ca_file", "certificate_file", "key_file") if route.encrypted else ():
+            yield (*at, "tls", name), getattr(route.tls, name)
+
+
+def _is_credential(document: Document, place: Place) -> bool:
+    """Whether it is written there as one: root's file, of which the service gets a copy."""
+    value: Any = document.value
+    for step in place:
+        try:
+            value = value[step]
+        except (KeyError, IndexError, TypeError):
+            return False
+    return str(value).startswith(CREDENTIAL)
 
 
 def _may(path: Path, user: User, wanted: int) -> bool:
@@ -104,7 +133,7 @@ def start_problems(settings: Settings, document: Document) -> list[Problem]:
     user = service_user(settings)
     found = [
         *_ports(settings, user),
-        *_rights(settings, user, Path(document.file)),
+        *_rights(settings, user, document),
         *_ballast(settings),
         *_journal(settings),
     ]
@@ -126,7 +155,7 @@ def _ports(settings: Settings, user: User) -> Iterator[Found]:
     ours: set[str] | None = None
     for place, address, shown in wanted:
         if user.guessed and 0 < address.port < _first_free_port():
-            yield place, f"{address} cannot be listened on by {user.name}, who owns the machine key", BIND_HINTS[EACCES]
+            yield place, f"{address} cannot be listened on by {user.name}, the service's user", BIND_HINTS[EACCES]
             continue
         error = _bind(address)
         if error is None:

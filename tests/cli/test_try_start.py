@@ -14,6 +14,7 @@ from posd.daemon.doors.door_view import DoorShown
 from posd.daemon.shown.offline import journal_folder
 from posd.security.machine import create_machine_key
 from tests.daemon.shop import TID
+from tests.daemon.stage import free_port
 
 Posd = Callable[..., Any]
 SOMEBODY = 1
@@ -98,12 +99,34 @@ def test_root_is_told_what_the_services_user_may_not(posd: Posd, place: Any) -> 
     os.chown(place.folder / "machine.key", SOMEBODY, SOMEBODY)
     assert service_user(place.settings).uid == SOMEBODY
     found = {one["path"]: one for one in checked(posd, place)}
+    assert "is closed to" in found["terminals[0].tmk_file"]["what"]
+    place.folder.chmod(0o755)
+    found = {one["path"]: one for one in checked(posd, place)}
     assert "cannot be read by" in found["terminals[0].tmk_file"]["what"]
     assert found["terminals[0].tmk_file"]["hint"].startswith("run: chown ")
     assert "cannot be written to by" in found["state_dir"]["what"]
     for path in [place.folder, *place.folder.rglob("*")]:
         os.chown(path, SOMEBODY, SOMEBODY)
     assert checked(posd, place) == []
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+def test_where_keys_are_credentials_the_services_user_is_known_by_its_state(posd: Posd, place: Any) -> None:
+    """`posd setup` makes it so: the keys are root's, and the service gets copies of them."""
+    for path in (place.folder, place.settings.state_dir, *place.settings.state_dir.rglob("*"), place.config):
+        os.chown(path, SOMEBODY, SOMEBODY)
+    token = place.folder / "keys" / "till.token"
+    token.parent.mkdir(mode=0o700)
+    token.touch(mode=0o600)
+    token.write_text("0123456789abcdef" * 2)
+    add(place, f'till: {{listen: "127.0.0.1:{free_port()}", token_file: "credential:keys_till.token"}}\n')
+    assert service_user(place.settings).uid == SOMEBODY
+    found = {one["path"]: one["what"] for one in checked(posd, place)}
+    assert found.keys() == {"machine_key_file", "terminals[0].tmk_file", "terminals[1].tmk_file"}
+    assert "cannot be read by" in found["machine_key_file"]
+    place.config.write_text(place.config.read_text().replace("credential:keys_till.token", "keys/till.token"))
+    found = {one["path"]: one["what"] for one in checked(posd, place)}
+    assert f"{token.parent} is closed to" in found["till.token_file"]
 
 
 def test_the_one_who_asks_is_the_service_where_that_is_not_root(place: Any) -> None:
