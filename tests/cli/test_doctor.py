@@ -16,11 +16,18 @@ from posd.cli.doctor.machine import clock, swap
 from posd.cli.doctor.words import CHECKS, TEXTS, TO_DO
 from posd.config import load
 from posd.config.keyhome import key_store
+from posd.daemon.assemble import JOURNAL_FOLDER
+from posd.daemon.clock import SystemClock
+from posd.journal.opening import open_store
 from posd.security.keys import DES
 from posd.security.keystore import NewTmk
 from posd.security.machine import load_machine_key
+from posd.security.vault import DataKeys
+from posd.values import Now
 from tests.daemon.stage import MID, TID, TMK, configuration, free_port, merged, write_configuration, write_keys
 from tests.transport.pki import DAY, Pki
+
+NOTHING_TO_DO = ("_good", "_none", "_up", "_reachable", "_serial", "_kept_off", "_unseen", "_instance", "no_systemd")
 
 Look = Callable[..., tuple[int, list[dict[str, Any]]]]
 
@@ -44,6 +51,13 @@ def look(tmp_path: Path, host: socket.socket, capsys: pytest.CaptureFixture[str]
         return status, said["findings"]
 
     return doctor
+
+
+def make_journal(folder: Path) -> None:
+    key = load_machine_key(folder / "machine.key")
+    (folder / "state").mkdir(mode=0o700)
+    place, keys = folder / "state" / JOURNAL_FOLDER, DataKeys(folder / "state" / "keys", key)
+    open_store(place, key.derive("chain"), key.derive("digest"), keys, ballast_bytes=4096, free_bytes_min=0).close()
 
 
 def only(findings: list[dict[str, Any]], code: str) -> dict[str, Any]:
@@ -138,6 +152,40 @@ def test_a_disk_without_room(look: Look) -> None:
     assert only(look(journal={"free_bytes_min": 2**62})[1], "disk_full")["level"] == "alert"
 
 
+def test_a_disk_that_is_nearly_full(look: Look, tmp_path: Path) -> None:
+    half = os.statvfs(tmp_path).f_bavail * os.statvfs(tmp_path).f_frsize // 2
+    assert only(look(journal={"free_bytes_min": half, "ballast_bytes": 4096})[1], "disk_low")["level"] == "warning"
+
+
+def test_an_engine_that_is_too_old(look: Look, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("apsw.sqlite_lib_version", lambda: "3.7.0")
+    monkeypatch.setattr("posd.journal.connect.apsw.sqlite_lib_version", lambda: "3.7.0")
+    assert "install posd again" in only(look()[1], "sqlite_old")["to_do"]
+
+
+def test_how_old_the_backups_are_and_whether_they_are_proven(
+    look: Look, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    change = {"backup": {"path": str(tmp_path / "backups")}}
+    assert only(look(**change)[1], "backup_missing")["to_do"].startswith("posd setup makes the folder")
+    (tmp_path / "backups").mkdir(mode=0o700)
+    assert only(look(**change)[1], "backup_missing")["level"] == "warning"
+    make_journal(tmp_path)
+    assert main(["backup", "create", "--config", str(tmp_path / "posd.yaml")]) == 0
+    assert main(["backup", "verify", "--config", str(tmp_path / "posd.yaml")]) == 0
+    capsys.readouterr()
+    _, findings = look(**change)
+    assert only(findings, "backup_good")["facts"]["hours"] == 0
+    assert [one for one in findings if one["code"].startswith("backup_unproven")] == []
+    now_ms = SystemClock().now().wall_ms
+    for days, code, unit in ((2, "backup_old", "posd-backup"), (9, "backup_unproven_long", "posd-verify")):
+        later = Now(now_ms + days * 24 * 3600 * 1000, 0.0)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("posd.cli.doctor.backups.SystemClock.now", lambda self, later=later: later)
+            found = only(look(**change)[1], code)
+        assert (found["level"], found["to_do"].split()[2]) == ("warning", unit)
+
+
 def test_a_state_that_others_can_look_into(look: Look, tmp_path: Path) -> None:
     (tmp_path / "state").mkdir(mode=0o755)
     (tmp_path / "state").chmod(0o755)
@@ -172,6 +220,7 @@ def test_a_shop_reads_it_in_chinese(look: Look) -> None:
 def test_each_code_is_complete() -> None:
     """Both languages name the same facts, and every remedy belongs to a text."""
     assert set(TO_DO) <= set(TEXTS)
+    assert [code for code in TEXTS if code not in TO_DO and not code.endswith(NOTHING_TO_DO)] == []
     for english, chinese in (*TEXTS.values(), *TO_DO.values(), *CHECKS.values()):
         assert set(re.findall(r"{\w+", english)) == set(re.findall(r"{\w+", chinese))
 
@@ -197,6 +246,16 @@ def test_who_may_do_what(look: Look) -> None:
     assert only(findings, "access_unknown")["facts"] == {"one": "user:no-such-user", "role": "approve"}
     assert status == 1
     assert only(look(access={"approve": ["user:0"]})[1], "access_good")
+
+
+def test_a_till_that_could_approve(look: Look, tmp_path: Path) -> None:
+    """Its socket lies where the control socket does, and `approve` is for whoever can open that."""
+    beside = {"till": {"socket": str(tmp_path / "till.sock")}}
+    assert only(look(**beside)[1], "till_approves")["level"] == "warning"
+    (tmp_path / "tills").mkdir()
+    apart = {"till": {"socket": str(tmp_path / "tills" / "till.sock")}}
+    for good in (apart, beside | {"access": {"approve": ["user:0"]}}):
+        assert not [one for one in look(**good)[1] if one["code"] == "till_approves"]
 
 
 def test_a_door_for_tills_that_is_open_to_a_network(look: Look, tmp_path: Path) -> None:

@@ -17,6 +17,10 @@ def roles(settings: Settings) -> Iterator[Found]:
         for place, one in unknown_names(settings)
     ]
     found += _kept_out(settings)
+    till = settings.till.socket
+    everybody = any(one.kind == "socket" for one in settings.access.approve)
+    if till is not None and till.parent == settings.control_socket.parent and everybody:
+        found.append(Found("access", WARNING, "till_approves", {"socket": till}))
     if settings.till.on_network:
         found.append(Found("access", WARNING, "till_open", {"listen": settings.till.listen}))
     if not found and "access" not in settings.model_fields_set:

@@ -79,7 +79,7 @@ def _look(config: Path, lang: Lang) -> Iterator[Found]:
     yield from machine.engine()
     yield from machine.disk(settings)
     yield from machine.state(settings)
-    yield from backups(settings)
+    yield from backups(settings, place)
     yield from access.roles(settings)
     yield from keys.keys_and_folders(settings, document, unit.get("User", ""))
     said, trouble = _asked(settings, place.unit if unit.get("LoadState") == "loaded" else "")

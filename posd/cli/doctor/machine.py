@@ -121,6 +121,8 @@ def service(place: Place, unit: dict[str, str], running: bool) -> Iterator[Found
     if unit.get("LoadState") != "loaded":
         yield Found("service", WARNING, "no_unit", facts)
         return
+    if place.instance:
+        yield Found("service", NOTE, "service_instance", {"config": place.config})
     yield from _lasting(unit, facts, running)
     yield from _hardening(place, unit)
 
