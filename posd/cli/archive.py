@@ -3,7 +3,6 @@
 Nothing here decides what may go (daemon/archive/plan.py), and nothing is ever deleted that has no verified copy.
 """
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ from posd.daemon.archive.plan import before_of
 from posd.daemon.archive.segment_view import placed_view
 from posd.daemon.clock import SystemClock
 from posd.daemon.control.arguments import require_good
-from posd.daemon.control.peer import Peer, who_is
+from posd.daemon.control.peer import this_user
 from posd.daemon.control.server import NoDaemon, call
 from posd.daemon.shown.offline import journal_folder
 from posd.daemon.shown.views import View
@@ -62,7 +61,7 @@ def _beside(settings: Settings, month: str, zone: str, tell: Any, by: str | None
     store = store_of(settings, key, DataKeys(settings.state_dir / DATA_KEYS_FOLDER, key, *earlier))
     try:
         configured = frozenset(terminal.tid for terminal in settings.terminals)
-        asking = who_is(Peer(os.geteuid()))
+        asking = this_user()
         return archive(store, configured, month, zone, SystemClock(), tell, (by or "").strip() or asking.name, asking)
     finally:
         store.close()

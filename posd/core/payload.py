@@ -42,6 +42,9 @@ VERSIONS: dict[str, int] = {
     "download_wanted": 2,
     "upload_set_aside": 2,
     "terminal_closed": 2,
+    "journal_moved": 2,
+    "journal_taken_back": 2,
+    "journal_restored": 2,
 }
 """Record name -> version, for those that are not at version 1."""
 
@@ -87,6 +90,9 @@ UPCASTS: dict[tuple[str, int], Callable[[dict[str, Any]], dict[str, Any]]] = {
     ("download_wanted", 1): lambda old: _of_nobody_known({**old, "by": ""}),
     ("upload_set_aside", 1): lambda old: {**old, "because": ""},
     ("terminal_closed", 1): lambda old: {**old, "terminal_stan": None},
+    ("journal_moved", 1): lambda old: _of_nobody_known(old),
+    ("journal_taken_back", 1): lambda old: _of_nobody_known(old),
+    ("journal_restored", 1): lambda old: _of_nobody_known({**old, "by": ""}),
 }
 """(record name, version) -> the payload of the next version."""
 

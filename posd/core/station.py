@@ -96,6 +96,7 @@ class JournalMoved(Struct, frozen=True):
     start on it."""
 
     by: str
+    who: Who | None = None
 
 
 class JournalTakenBack(Struct, frozen=True):
@@ -103,6 +104,7 @@ class JournalTakenBack(Struct, frozen=True):
 
     by: str
     reason: str
+    who: Who | None = None
 
 
 class JournalRestored(Struct, frozen=True):
@@ -111,6 +113,8 @@ class JournalRestored(Struct, frozen=True):
     backup: str
     since_ms: int
     newest: bool
+    by: str = ""
+    who: Who | None = None
 
 
 class MonthsArchived(Struct, frozen=True):

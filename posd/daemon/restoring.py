@@ -45,13 +45,13 @@ class Marked:
     state: State | None
 
 
-def mark_newest(store: Store, backup: str, since_ms: int, at_ms: int) -> None:
+def mark_newest(store: Store, restored: JournalRestored, at_ms: int) -> None:
     """Nothing came after the backup: the lanes go on as if posd had been restarted. Raises StorageFailed."""
-    store.write([[station_row(JournalRestored(backup, since_ms, newest=True), at_ms)]])
+    store.write([[station_row(restored, at_ms)]])
 
 
 def mark_older(
-    store: Store, rules: Mapping[Tid, Rules], usual: Rules, backup: str, since_ms: int, jump: Jump, now: Now, first: int
+    store: Store, rules: Mapping[Tid, Rules], usual: Rules, restored: JournalRestored, jump: Jump, now: Now, first: int
 ) -> list[Marked]:
     """A gap for every terminal of the journal, and for those of the settings that it does not know.
 
@@ -59,7 +59,7 @@ def mark_older(
     commit for all. Raises ConfigError, StorageFailed.
     """
     tids = sorted({*map(Tid, store.tids()), *rules} - {Tid(STATION)})
-    rows: list[Row] = [station_row(JournalRestored(backup, since_ms, newest=False), now.wall_ms)]
+    rows: list[Row] = [station_row(restored, now.wall_ms)]
     marked = []
     for tid in tids:
         recovered = known(store, tid) or recover(store, tid, now.wall_ms, first)
@@ -67,7 +67,7 @@ def mark_older(
             marked.append(Marked(tid, None))
             continue
         engine = Engine(rules.get(tid, usual), recovered.state)
-        event = e.Restored(backup, since_ms, jump.from_here(tid, recovered.state.stan))
+        event = e.Restored(restored.backup, restored.since_ms, jump.from_here(tid, recovered.state.stan))
         draft = engine.handle(event, now)
         rows += [record_row(draft.state, record, now.wall_ms) for record in draft.records]
         marked.append(Marked(tid, draft.state))

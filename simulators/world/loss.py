@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from posd.core import events as e
 from posd.core.rules import Rules
 from posd.core.state import State
+from posd.core.station import JournalRestored
 from posd.daemon.restoring import Jump, mark_older
 from posd.daemon.steps import Happened
 from posd.journal.contract import RecordRow, RecordView
@@ -63,7 +64,8 @@ class Loss:
         before = store.head().sequence
         usual = next(iter(self.rules.values()))
         jump = Jump(STAN_GAP, {})
-        marked = mark_older(store, self.rules, usual, "backup", self._kept_ms, jump, now, 1)
+        restored = JournalRestored("backup", self._kept_ms, newest=False)
+        marked = mark_older(store, self.rules, usual, restored, jump, now, 1)
         for one in marked:
             if one.state is None or one.state.gap is None:
                 self.stage.violate(f"{one.tid} is not marked as restored")

@@ -1,6 +1,7 @@
 """`posd backup` where it meets what was built apart from it: ended journals, the archive, rotations, clocks."""
 
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -20,6 +21,7 @@ from posd.daemon.shown.offline import journal_folder
 from posd.daemon.station_lane import station_row
 from posd.journal.backups.sets import copy_set, kept, was_used
 from posd.journal.contract import MessageRow
+from posd.journal.reader import JournalReader
 from posd.journal.segment import archive_folder
 from posd.values import Now
 from tests.daemon.shop import OTHER_TID, TID, a_shop
@@ -104,6 +106,24 @@ def test_the_nightly_backup_of_an_ended_journal_hides_no_final_one(place: Any, p
     assert "a final backup ended it" in nightly.err
     other_machine(place)
     assert told(posd, "backup", "restore")["newest"]
+
+
+def test_who_ended_took_back_and_restored_a_journal_stands_in_it(place: Any, posd: Posd, backups: Path) -> None:
+    """The name that was typed, and the user of this machine; a restore in need may be without the first."""
+    place.store.close()
+    told(posd, "backup", "create", "--final", "--by", "Li Na")
+    assert posd("backup", "take-back", "--by", "Wang Wei", "--reason", "the new box never ran").status == 0
+    told(posd, "backup", "restore", "--move-aside", "--by", "Li Na", status=1)
+    told(posd, "backup", "restore", "--move-aside", status=1)
+    assert posd("backup", "restore", "--move-aside", "--by", " ").status == 2
+    folders = sorted(place.settings.state_dir.glob("journal.before-restore-*"))
+    said = []
+    for folder in (*folders, journal_folder(place.settings)):
+        with JournalReader(folder) as reader:
+            kinds = ("journal_moved", "journal_taken_back", "journal_restored")
+            said += [json.loads(row.payload) for row in reader.records() if row.kind in kinds]
+    assert [one["by"] for one in said] == ["Li Na", "Wang Wei", "Li Na", "Li Na", "Li Na", ""]
+    assert {one["who"]["uid"] for one in said} == {os.geteuid()}
 
 
 # --- copies of data keys ---------------------------------------------------------------------------------------------

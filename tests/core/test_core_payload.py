@@ -33,6 +33,7 @@ GOLDEN_FILES = (
     "totals_not_sent.v1.jsonl",
     "restored.v1.jsonl",
     "station_moves.v1.jsonl",
+    "station_moves.v2.jsonl",
     "station_archive.v1.jsonl",
     "station_settings.v1.jsonl",
     "retention.v1.jsonl",

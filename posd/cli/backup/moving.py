@@ -14,6 +14,7 @@ from posd.cli.screen import note, print_json, printable
 from posd.core.station import JournalMoved, JournalTakenBack, StationRecord
 from posd.daemon.clock import SystemClock
 from posd.daemon.control.arguments import who, why
+from posd.daemon.control.peer import this_user
 from posd.daemon.moved import has_moved
 from posd.daemon.station_lane import station_row
 from posd.errors import ConfigError
@@ -47,7 +48,7 @@ def end_journal(parts: Parts, by: str) -> bool:
         _spend(parts, store)
         now = not has_moved(parts.journal)
         if now:
-            _write(store, JournalMoved(name))
+            _write(store, JournalMoved(name, this_user()))
         store.sync_anchor()
     return now
 
@@ -57,7 +58,7 @@ def go_on(parts: Parts, by: str, reason: str) -> None:
     with opened(parts, parts.journal) as store:
         _spend(parts, store)
         if has_moved(parts.journal):
-            _write(store, JournalTakenBack(by, reason))
+            _write(store, JournalTakenBack(by, reason, this_user()))
         store.sync_anchor()
 
 

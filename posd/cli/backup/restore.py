@@ -15,7 +15,10 @@ from posd.cli.screen import note, paint, print_json, printable
 from posd.core.restored import STAN_GAP
 from posd.core.rules import Rules
 from posd.core.state import State
+from posd.core.station import JournalRestored
 from posd.daemon.clock import SystemClock
+from posd.daemon.control.arguments import who
+from posd.daemon.control.peer import this_user
 from posd.daemon.dialect import profile_of
 from posd.daemon.restoring import Jump, Marked, mark_newest, mark_older
 from posd.daemon.rules import rules_of
@@ -39,6 +42,7 @@ class Wanted:
     stan_gap: int | None = None
     last_stans: Sequence[str] = ()
     keys_from: Path | None = None
+    by: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +62,10 @@ class Restored:
 
 def restore_command(config: Path, wanted: Wanted, as_json: bool) -> int:
     """Restore one. Status 1: it is an older journal, and a person has to reconcile what is not known."""
+    by = who("backup restore", {"by": wanted.by}) if wanted.by is not None else ""
     parts = parts_of(config)
     jump = Jump(wanted.stan_gap or STAN_GAP, _last_stans(wanted.last_stans, parts))
-    done = _restore(parts, wanted, jump)
+    done = _restore(parts, wanted, jump, by)
     if as_json:
         print_json(_view(done, parts))
     else:
@@ -79,7 +84,7 @@ def _last_stans(words: Sequence[str], parts: Parts) -> Mapping[Tid, Stan]:
     return found
 
 
-def _restore(parts: Parts, wanted: Wanted, jump: Jump) -> Restored:
+def _restore(parts: Parts, wanted: Wanted, jump: Jump, by: str) -> Restored:
     folder = find(parts.settings.backup.path, wanted.name)
     manifest = _believed(folder, parts)
     before = interrupted(parts.journal)
@@ -88,17 +93,17 @@ def _restore(parts: Parts, wanted: Wanted, jump: Jump) -> Restored:
     why_older = _why_older(folder, manifest, parts, before)
     newest = not why_older
     marked: list[Marked] = []
+    record = JournalRestored(manifest.name, manifest.head_at_ms, newest, by, this_user())
 
     def fill(staged: Path) -> None:
         _copy(folder, manifest, staged)
         with opened(parts, staged) as store:
             if newest:
-                mark_newest(store, manifest.name, manifest.head_at_ms, now.wall_ms)
+                mark_newest(store, record, now.wall_ms)
             else:
                 rules, usual = _rules(parts)
                 first = parts.settings.host.nac.batch_number_first
-                since_ms = manifest.head_at_ms
-                marked.extend(mark_older(store, rules, usual, manifest.name, since_ms, jump, now, first))
+                marked.extend(mark_older(store, rules, usual, record, jump, now, first))
             store.sync_anchor()
         give_to_owner(staged, parts.settings.state_dir)
         if newest and not was_used(folder) and not mark_used(folder, now.wall_ms):

@@ -85,6 +85,7 @@ def backup_restore(
     keys_from: Annotated[
         Path | None, typer.Option("--keys-from", metavar="DIR", help="Copies of data keys; else backup.keys_to.")
     ] = None,
+    by: By = None,
     as_json: Json = False,
 ) -> int:
     """Put one in the journal's place.
@@ -94,7 +95,7 @@ def backup_restore(
     """
     from posd.cli.backup.restore import Wanted, restore_command
 
-    return restore_command(config, Wanted(name, move_aside, stan_gap, last_stan or (), keys_from), as_json)
+    return restore_command(config, Wanted(name, move_aside, stan_gap, last_stan or (), keys_from, by), as_json)
 
 
 @group.command("take-back", epilog='Example: posd backup take-back --by "Li Na" --reason "the new box never ran"')

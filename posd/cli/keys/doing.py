@@ -1,12 +1,11 @@
 """Where a command about keys is done: in the running daemon, or beside a stopped one under the journal's lock."""
 
 import asyncio
-import os
 from collections.abc import Mapping
 from typing import Any
 
 from posd.cli.screen import note
-from posd.daemon.control.peer import Peer, who_is
+from posd.daemon.control.peer import this_user
 from posd.daemon.control.server import NoDaemon, call
 from posd.daemon.keys.beside import key_verbs_beside
 from posd.daemon.shown.views import View
@@ -24,5 +23,6 @@ def do(settings: Settings, verb: str, args: Mapping[str, Any], *, quietly: bool 
     except NoDaemon:
         if not quietly:
             note(f"no daemon answers on {settings.control_socket}; done beside it, under the journal's lock")
+    asked_by = str(this_user())  # before root acts as the service's user
     with key_verbs_beside(settings) as verbs:
-        return asyncio.run(verbs.do(verb, given, str(who_is(Peer(os.geteuid())))))
+        return asyncio.run(verbs.do(verb, given, asked_by))

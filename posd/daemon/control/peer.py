@@ -62,6 +62,11 @@ def overflow(kind: str) -> int:
         return OVERFLOW
 
 
+def this_user() -> Who:
+    """Whoever runs this process, as `who_is`: for what is done beside a stopped daemon."""
+    return who_is(Peer(os.geteuid()))
+
+
 def who_is(peer: Peer) -> Who:
     """The same with the user's name. May wait for a directory service."""
     if peer.uid is None:
