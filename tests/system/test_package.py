@@ -75,8 +75,16 @@ def test_the_bill_of_materials_names_what_is_in_it(deb: Path) -> None:
     assert {part for part in parts if not part.startswith("posd==")} == pinned
 
 
+def test_it_does_not_go_over_what_pip_made(shop: Shop) -> None:
+    shop.box.shell("mkdir -p /opt/posd; touch /opt/posd/pyvenv.cfg")
+    refused = shop.box.typed("dpkg -i /srv/posd.deb")
+    assert refused.returncode != 0
+    assert "/opt/posd was made by pip: systemctl stop posd; mv /opt/posd /opt/posd.pip" in refused.stderr
+    shop.box.shell("mv /opt/posd /opt/posd.pip")
+
+
 def test_it_is_installed_and_sells(shop: Shop) -> None:
-    shop.box.shell("dpkg -i /srv/older.deb")
+    shop.box.shell("apt-get install -y /srv/older.deb")
     shop.box.shell(SETUP, given=f"{TMK}\n")
     shop.box.shell("cd /etc/systemd/system; rm " + " ".join(name for name in LATER_UNITS if "@" not in name))
     shop.hurry()
