@@ -240,6 +240,11 @@ class Box:
 
     # --- outside of it -------------------------------------------------------------------------------------------
 
+    def gets_the_address(self, address: str) -> None:
+        """As from a DHCP server that takes its time."""
+        assert self.outside is not None
+        _run("nsenter", f"--net=/proc/{self.outside.pid}/ns/net", "ip", "addr", "add", f"{address}/32", "dev", "lo")
+
     def beside(self, *command: str, **how: Any) -> "subprocess.Popen[str]":
         """A process that is not in the box, on the same wire."""
         assert self.outside is not None

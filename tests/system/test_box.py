@@ -8,10 +8,12 @@ from typing import Any
 import pytest
 
 from tests.daemon.stage import TMK
+from tests.system.box import ROOT
 from tests.system.shop import POSD, Shop, commands_of_the_readme, split
 
 pytestmark = pytest.mark.system
 
+README = ROOT / "README.md"
 SEALED = "/var/lib/posd/tmk/10000001.0.tmk"
 TIMERS = ("posd-backup.timer", "posd-verify.timer")
 NEVER_SYNCED = """[Unit]
@@ -156,10 +158,11 @@ def test_setup_asks_on_a_terminal_and_shows_no_key(shop: Shop) -> None:
         shop.box.shell("systemctl disable --now posd@south")
 
 
-def test_systemd_has_nothing_to_say_against_the_installed_unit(shop: Shop) -> None:
-    done = shop.box.typed("systemd-analyze verify --man=no posd.service")
-    assert (done.returncode, done.stderr) == (0, "")
-    assert shop.box.typed("systemd-analyze security --no-pager --threshold=15 posd.service").returncode == 0
+def test_systemd_has_nothing_to_say_against_the_installed_units(shop: Shop) -> None:
+    """With their drop-ins, and the timers."""
+    for unit in ("posd.service", "posd-backup.service", "posd-verify.service", *TIMERS):
+        done = shop.box.typed(f"systemd-analyze verify --man=no {unit}")
+        assert (done.returncode, done.stdout, done.stderr) == (0, "", ""), unit
 
 
 def test_it_is_ready_only_when_the_doors_are_up(shop: Shop) -> None:
@@ -180,6 +183,24 @@ def test_a_door_that_is_taken_is_never_ready_and_not_tried_again(shop: Shop) -> 
     finally:
         taken.kill()
         taken.wait()
+
+
+def test_an_address_that_comes_later_is_waited_for(shop: Shop) -> None:
+    """As after a boot: systemd starts posd again until it is there."""
+    shop.box.shell("cp -p /etc/posd/posd.yaml /root/good")
+    try:
+        shop.box.shell(
+            'sed -i \'s/^  listen: "127.0.0.1:7000"/  listen: ["127.0.0.1:7000", "10.0.0.7:7000"]/; '
+            "s/^    mac: none/    mac: required/' /etc/posd/posd.yaml"
+        )
+        assert "10.0.0.7:7000 cannot be listened on" in shop.box.typed("posd check-config /etc/posd/posd.yaml").stderr
+        assert shop.box.typed("systemctl restart posd").returncode != 0
+        assert shop.box.unit("ExecMainStatus") == ["3"]
+        shop.box.gets_the_address("10.0.0.7")
+        shop.box.until(shop.box.is_ready, "posd with its address")
+        shop.box.shell("bash -c 'exec 3<>/dev/tcp/10.0.0.7/7000'")
+    finally:
+        shop.box.shell("cp -p /root/good /etc/posd/posd.yaml; systemctl reset-failed posd; systemctl restart posd")
 
 
 def test_it_ends_in_order(shop: Shop) -> None:
@@ -290,26 +311,34 @@ def test_a_tmk_is_loaded_beside_a_stopped_service_and_belongs_to_it(shop: Shop) 
     shop.box.shell("systemctl start posd")
     shop.box.until(shop.box.is_ready, "posd to be ready")
     assert "15BEB577" in shop.box.shell("posd keys list")
+    loaded = [json.loads(row.payload) for row in shop.records() if row.kind == "tmk_loaded"][-1]
+    assert (loaded["by"], loaded["asked_by"]) == (["Li Na", "Wang Wei"], "root, uid 0")
     shop.box.shell("posd keys remove --tid 10000001 --index 1 --by 'Li Na' --reason 'a try'")
 
 
 def test_sealed_keys_need_no_clear_ones(shop: Shop) -> None:
-    """systemd-posd-sealed-keys.conf, as it explains itself."""
-    seal = "systemd-creds encrypt --with-key=host --name=keys_$key /etc/posd/keys/$key /etc/posd/sealed/$key"
+    """posd-sealed-keys.conf, by the commands in it: posd, its backups, their proof and root's commands go on."""
+    shipped = "/usr/src/posd/systemd/posd-sealed-keys.conf"
+    text = (shop.box.disk / shipped.lstrip("/")).read_text()
+    told = "".join(line.removeprefix("#   ") + "\n" for line in text.splitlines() if line.startswith("#   "))
+    told = told.replace("encrypt ", "encrypt --with-key=host ").replace(" posd-sealed-keys.conf", f" {shipped}")
     try:
-        shop.box.shell(
-            f"mkdir -m 700 /etc/posd/sealed; for key in machine.key; do {seal}; done; "
-            "mv /etc/posd/keys /root/keys; "
-            "cp /usr/src/posd/systemd/posd-sealed-keys.conf /run/systemd/system/posd.service.d/; "
-            "systemctl daemon-reload; systemctl restart posd"
-        )
+        shop.box.shell(f"{told} systemctl daemon-reload; mv /etc/posd/keys /root/keys; systemctl restart posd")
         shop.sold("4.00")
-        assert shop.box.typed("posd keys rotate --by 'Li Na'").returncode == 2
-    finally:
         shop.box.shell(
-            "mv /root/keys /etc/posd/keys; rm -r /etc/posd/sealed "
-            "/run/systemd/system/posd.service.d/posd-sealed-keys.conf; systemctl daemon-reload; systemctl restart posd"
+            "systemctl start posd-backup posd-verify; posd journal verify; posd backup verify; posd keys list"
         )
+        doctor = json.loads(shop.box.typed("posd doctor --json").stdout)["findings"]
+        wrong = {one["code"] for one in doctor if one["level"] in ("warning", "alert")}
+        assert wrong - {"clock_free"} == set()
+        refused = shop.box.typed("posd keys rotate --by 'Li Na'")
+        assert (refused.returncode, "rotated unsealed" in refused.stderr) == (2, True)
+        shop.box.shell("systemctl stop posd")
+        assert "it is sealed (/etc/posd/sealed/machine.key)" in shop.box.typed("posd journal verify").stderr
+    finally:
+        shop.box.shell("mv /root/keys /etc/posd/keys; rm -r /etc/posd/sealed")
+        shop.box.shell("rm /etc/systemd/system/posd*.service.d/sealed-keys.conf; systemctl daemon-reload")
+        shop.box.shell("systemctl restart posd")
 
 
 def test_the_sandbox_holds(shop: Shop) -> None:
@@ -329,15 +358,60 @@ def test_the_sandbox_holds(shop: Shop) -> None:
 
 def test_instances_do_not_see_each_other(shop: Shop) -> None:
     setup = f"{POSD} setup --yes --instance north --host 10.0.0.1:5000 --tid 20000001 --mid 898100012345678"
-    said = shop.box.shell(f"{setup} --listen 127.0.0.1:7001 --tmk-file -", given=TMK)
+    backup = "--backup /var/backups/posd-north"
+    said = shop.box.shell(f"{setup} --listen 127.0.0.1:7001 {backup} --tmk-file -", given=TMK)
+    services = [f"{name}@north.service" for name in ("posd", "posd-backup", "posd-verify")]
+    timers = [f"{name}@north.timer" for name in ("posd-backup", "posd-verify")]
     try:
+        for unit in (*services, *timers):
+            assert shop.box.typed(f"systemd-analyze verify --man=no {unit}").stderr == "", unit
+        for timer in timers:
+            assert shop.box.unit("UnitFileState", "ActiveState", of=timer) == ["enabled", "active"]
+        shop.box.shell("systemctl start posd-verify@north.service")
+        hardened = shop.box.shell(f"systemd-analyze security --no-pager {' '.join(services)}")
+        exposures = [float(level) for level in re.findall(r"for \S+: ([0-9.]+) OK", hardened)]
+        assert (len(exposures), max(exposures) <= 1.5) == (3, True)
+        doctor = shop.box.typed(f"{POSD} doctor --config /etc/posd-north/posd.yaml").stdout
+        assert "export POSD_CONFIG=/etc/posd-north/posd.yaml" in doctor
+        assert [line for line in doctor.splitlines() if line.startswith("! ") and "in step" not in line] == []
         assert "20000001" in said
         assert shop.box.unit("User", "ActiveState", of="posd@north") == ["posd-north", "active"]
         assert shop.box.is_ready()
-        assert shop.box.typed("ls /var/lib/posd /etc/posd /run/posd", user="posd-north").stdout == ""
+        others = "/var/lib/posd /etc/posd /run/posd /var/backups/posd /var/backups/posd-keys"
+        assert shop.box.typed(f"ls {others}", user="posd-north").stdout == ""
         shop.box.shell(f"{POSD} status --config /etc/posd-north/posd.yaml")
     finally:
-        shop.box.shell("systemctl disable --now posd@north")
+        shop.box.shell(f"systemctl disable --now posd@north {' '.join(timers)}")
+
+
+def test_another_version_is_installed_by_the_readmes_command(shop: Shop) -> None:
+    """posd is stopped, replaced, and started with the batch that was open."""
+    (line,) = re.findall(r"(?m)^systemctl stop posd && (.*pip install.*) && (posd setup --yes)$", README.read_text())
+    shop.sold("7.00")
+    shop.box.shell("systemctl stop posd")
+    shop.box.before_boot(line[0])
+    shop.box.shell(line[1])
+    shop.box.until(shop.box.is_ready, "posd after the upgrade")
+    assert '"7.00"' in shop.box.shell(f"{POSD} txn list --json")
+    shop.sold("7.01")
+    assert shop.differences() == []
+
+
+def test_root_is_told_what_the_services_user_cannot_read(shop: Shop) -> None:
+    """Before the restart that would fail by it: a certificate that only root can read."""
+    shop.box.shell("cp -p /etc/posd/posd.yaml /root/good; install -m 600 /dev/null /etc/posd/ca.pem")
+    try:
+        shop.box.shell("cat /etc/ssl/certs/ca-certificates.crt > /etc/posd/ca.pem")
+        address = (
+            's@^  address: "10.0.0.1:5000"@  address: "tls://10.0.0.1:5000"@; s@^    ca_file: ""@    ca_file: ca.pem@'
+        )
+        shop.box.shell(f"sed -i '{address}' /etc/posd/posd.yaml")
+        checked = shop.box.typed("posd check-config /etc/posd/posd.yaml")
+        assert (checked.returncode, len(checked.stderr.splitlines())) == (2, 1), checked.stderr
+        assert "/etc/posd/ca.pem cannot be read by posd, the service's user" in checked.stderr
+        shop.box.shell("chown posd /etc/posd/ca.pem; posd check-config /etc/posd/posd.yaml")
+    finally:
+        shop.box.shell("cp -p /root/good /etc/posd/posd.yaml; rm /etc/posd/ca.pem")
 
 
 def test_a_shop_that_is_off_line_starts_after_a_boot(shop: Shop) -> None:
