@@ -50,8 +50,8 @@ class User:
 
 
 def service_user(settings: Settings) -> User:
-    """Who asks; where that is root, the owner of the machine key, or, where that is root's too (the service gets a copy),
-    of the state folder."""
+    """Who asks; where that is root, the owner of the machine key, or, where the service only gets a copy of it, of the
+    state folder."""
     uid = os.geteuid()
     of_root = uid == 0
     for path in (settings.machine_key_file, settings.state_dir):
