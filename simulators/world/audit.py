@@ -13,11 +13,10 @@ from simulators.world.stage import Stage
 from simulators.world.terminals import Agent, View
 from simulators.world.till_audit import audit_tills
 from simulators.world.tills import Till
+from simulators.world.used_once import audit_uses
 
 SEEN_BEFORE = "94"
 CLOSE_MESSAGE = "0320"
-CHANGES = frozenset({"tip", "adjust"})
-COUNTED = frozenset({"approved", "stored", "refused"})
 
 OPEN = frozenset({"owed", "stuck", "conflict"})
 """Shown as open: a person can see that the money is not settled."""
@@ -64,9 +63,11 @@ def audit(
             stage.count("not known since a restore")
         else:
             _one(stage, known, entry, books, unmaced_declines)
+    advised = {(known.tid, known.stan) for known in ledger.requests.values() if known.advice}
     for (tid, batch, stan), entry in entries.items():
-        refused_then = tid in forgotten.gaps and not entry.went_through  # an advice leaves again under another batch
-        if not refused_then and not forgotten.may_have(tid, stan):
+        elsewhere = tid in forgotten.gaps and (tid, stan) in advised  # it left, then or again, under another batch
+        refused_then = tid in forgotten.gaps and not entry.went_through
+        if not refused_then and not elsewhere and not forgotten.may_have(tid, stan):
             stage.violate(f"the host has {tid}/{batch}/{stan}, and the journal has not")
     for agent in agents:
         for key, view in agent.views.items():
@@ -76,7 +77,7 @@ def audit(
         for odd in terminal.conformance:
             if not odd.startswith(CLOSE_MESSAGE):  # a host that moved on to another batch finds its own words in it odd
                 stage.violate(f"{tid}: against the field lists: {odd}")
-    _changes(stage, ledger.requests)
+    audit_uses(stage, ledger.requests, books, {str(tid) for tid in forgotten.gaps})
     audit_tills(stage, ledger.requests, tills, forgotten.requests)
     _closes(stage, ledger, books, forced)
 
@@ -115,18 +116,6 @@ def _one(stage: Stage, known: Known, entry: Entry | None, books: Books, unmaced_
             stage.count("suspect: a refund after the totals")  # they agreed without it; its answer was lost
         else:
             stage.violate(what)
-
-
-def _changes(stage: Stage, requests: Mapping[str, Known]) -> None:
-    """What counts in place of another goes with it: no tip outlives its sale."""
-    for known in requests.values():
-        first = known
-        while first.kind in CHANGES and first.original in requests:
-            first = requests[first.original]
-        if first.ended_late:
-            stage.count("a change of what people ended after the close")
-        elif known.status in COUNTED and first.status not in COUNTED:
-            stage.violate(f"{known.request_id} is {known.status}, and the {first.kind} of it is {first.status}")
 
 
 def _advice(stage: Stage, known: Known, entry: Entry | None, what: str) -> None:

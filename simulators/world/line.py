@@ -200,11 +200,12 @@ class Line:
 
 
 def spoilt(stage: Stage, random: Random, frame: bytes, tid: str) -> bytes:
-    """One bit flips, not in field 41: no host says another terminal's name."""
+    """One bit flips, not in field 41: no host says another terminal's name. Nor does it make a message of another class
+    out of it, that no MAC covers."""
     while True:
         bit = random.randrange(BODY_AT * 8, len(frame) * 8)
         other = frame[: bit // 8] + bytes([frame[bit // 8] ^ 1 << bit % 8]) + frame[bit // 8 + 1 :]
-        if tid.encode() in other:
+        if tid.encode() in other and other[BODY_AT : BODY_AT + 1].hex() in MACED:
             stage.say("line", f"bit {bit} of a frame is spoilt")
             return other
 
