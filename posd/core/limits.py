@@ -4,7 +4,7 @@
   reversals in the batch, and never past the longest deferral.
 - Above the maximum any close is *held* until a named person approves it; sales go on meanwhile.
 - Counts in the totals have three digits: each side of each group warns, settles early, and at last refuses new sales;
-  voids and reversals keep the reserve.
+  voids and refunds keep the reserve, and not more than that.
 - The host cuts its day over at its own time: an alert precedes it while there is something to settle.
 
 Both compare gross: debits plus credits. Nothing here ever drops or closes a batch.
@@ -16,13 +16,16 @@ from enum import StrEnum
 from posd.core import records as r
 from posd.core.draft import Draft
 from posd.core.events import ApproveSettlement
-from posd.core.rules import Side
+from posd.core.rules import KindRules, Side
 from posd.core.schedule import next_due_ms
 from posd.core.state import SettlementCause, SettlementPhase, TxnStatus
 from posd.core.totals import MONEY, gross_of, totals_of
 
 COUNT_WARN, COUNT_SETTLE, COUNT_REFUSE = 700, 850, 950
 """Of one side of one group (D22)."""
+
+COUNT_MAX = 999
+"""What three digits can say: totals with more could never be asked."""
 
 CUTOVER_WARNING_MS = round(timedelta(minutes=30) / timedelta(milliseconds=1))
 CUTOVER = "cutover"
@@ -115,7 +118,7 @@ def after_approval(draft: Draft) -> None:
     """One more transaction counts: warn, or settle early (D22)."""
     if len(draft.state.transactions) < COUNT_WARN:
         return
-    count = _largest_count(draft)
+    count = max(_largest_counts(draft))
     if count == COUNT_WARN:
         draft.alert("batch_fills", count=count, settles_at=COUNT_SETTLE, refuses_at=COUNT_REFUSE)
     settlement = draft.state.settlement
@@ -124,16 +127,25 @@ def after_approval(draft: Draft) -> None:
         draft.alert("batch_settles_early", count=count)
 
 
-def full(draft: Draft, side: Side) -> bool:
-    """New debits are refused; what gives money back keeps the reserve (D22)."""
-    if side is not Side.DEBIT or len(draft.state.transactions) < COUNT_REFUSE:
+def full(draft: Draft, kind: KindRules) -> bool:
+    """New debits are refused; what takes or gives back has the reserve, and ends where the digits do (D22)."""
+    if kind.replaces or kind.side is Side.NEITHER:
         return False
-    return _largest_count(draft) >= COUNT_REFUSE
+    reserved = kind.takes_back or kind.side is Side.CREDIT
+    highest = COUNT_MAX if reserved else COUNT_REFUSE
+    if len(draft.state.transactions) < highest:
+        return False
+    debits, credits = _largest_counts(draft)
+    if reserved:
+        return (credits if kind.side is Side.CREDIT else debits) >= highest
+    return max(debits, credits) >= highest
 
 
-def _largest_count(draft: Draft) -> int:
+def _largest_counts(draft: Draft) -> tuple[int, int]:
+    """Debits and credits, each of the group that has more of them."""
     totals = totals_of(draft.state.transactions.values(), draft.rules)
-    return max(max(group.debit_count, group.credit_count) for group in (totals.domestic, totals.foreign))
+    groups = (totals.domestic, totals.foreign)
+    return max(group.debit_count for group in groups), max(group.credit_count for group in groups)
 
 
 def warn_of_cutover(draft: Draft) -> None:

@@ -81,7 +81,7 @@ def _answer_from_state(draft: Draft, txn: Transaction, reply_to: str) -> None:
     if txn.request_id in draft.state.closed:
         # D6 has it so; but a terminal that was reset and counts from 1 again looks the same: somebody must look.
         draft.alert("answered_from_a_closed_batch", request_id=txn.request_id, sold_at_ms=txn.at_ms)
-    if draft.rules.kinds[txn.kind].advice and txn.status is not TxnStatus.CANCELLED:
+    if txn.request_id in draft.state.advices and txn.status is not TxnStatus.CANCELLED:
         draft.answer(ToTerminal(reply_to, Result(AnswerFacts("00"), txn.request_id)))  # ours to deliver, or delivered
     elif txn.status is TxnStatus.CANCELLED:
         refused = Refused(Refusal.REVERSED_IN_ADVANCE, "the terminal took it back before it left", txn.request_id)
@@ -128,7 +128,7 @@ def _refusal(draft: Draft, event: TransactionRequested) -> tuple[Refusal, str] |
             return Refusal.BLOCKED, f"a reversal is {status} and the configuration blocks new transactions"
         if any(rev.held for rev in draft.state.reversals.values()):
             return Refusal.BLOCKED, "a reversal is held since a restore and the configuration blocks new transactions"
-    if not (kind.takes_back or kind.replaces) and limits.full(draft, kind.side):
+    if limits.full(draft, kind):
         return Refusal.BATCH_FULL, "the batch is full: it has to be settled first"  # D22
     return invoices.refusal(draft.state, draft.rules, event)
 
@@ -166,7 +166,7 @@ def send_next(draft: Draft) -> None:
         draft.effects.append(ForgetCard(event.request_id))
         return
     if original is not None:
-        confirmations.by_word(draft, original)  # who names it has it
+        confirmations.by_naming(draft, original)
         original = originals.referred(draft.state, draft.rules, event, original)
     draft.record(
         r.AuthorisationStarted(

@@ -12,7 +12,7 @@ from posd.core import records as r
 from posd.core.answers import ExchangeKind
 from posd.core.draft import Draft
 from posd.core.effects import Refusal
-from posd.core.rules import Side
+from posd.core.rules import TxnKind
 from posd.core.state import SettlementCause, SettlementPhase
 from posd.values import Stan
 from tests.core.playbook import (
@@ -28,6 +28,7 @@ from tests.core.playbook import (
     quiet,
     ready,
     recorded,
+    refund,
     request_id,
     rules,
     sale,
@@ -165,7 +166,8 @@ def test_d22_the_marks_are_700_850_and_950(counted: int, warns: bool, settles: b
     play >> sale(990) >> answered()
     assert ("batch_fills" in play.alerts) is warns
     assert ("batch_settles_early" in play.alerts) is settles
-    assert limits.full(Draft(play.rules, play.state, play.engine.agenda, play.now), Side.DEBIT) is refuses
+    draft = Draft(play.rules, play.state, play.engine.agenda, play.now)
+    assert limits.full(draft, play.rules.kinds[TxnKind.SALE]) is refuses
 
 
 def test_d22_a_filling_batch_warns_then_settles_early(few: None) -> None:
@@ -185,6 +187,20 @@ def test_d22_a_full_batch_refuses_sales_and_takes_voids(few: None) -> None:
     play >> sale(8, reply="full") << told("full", Refusal.BATCH_FULL)
     assert play.state.settlement.phase is SettlementPhase.OPEN
     play >> void(9, of=1) << sent(TRANSACTION)
+
+
+@pytest.mark.parametrize(("counted", "full"), [(998, False), (999, True)])
+def test_d22_the_reserve_ends_where_the_digits_do(counted: int, full: bool) -> None:
+    """A settlement that is held for days, and refunds go on: totals with a thousand could never be asked."""
+    play = after_sales(1) >> refund(2, 100) >> answered()
+    one = play.txn(2, "refund")
+    ids = [request_id(n, "refund") for n in range(2, counted + 2)]
+    many = {of: replace(one, request_id=of, stan=Stan(n)) for n, of in enumerate(ids, start=3)}
+    play.engine.state = play.folded = replace(play.state, transactions={**play.state.transactions, **many})
+    play >> refund(5000, 100, reply="one more")
+    play << (told("one more", Refusal.BATCH_FULL) if full else sent(TRANSACTION))
+    play >> void(5001, of=1, reply="void")
+    play << (told("void", Refusal.BATCH_FULL) if full else not_recorded(r.RequestRefused))
 
 
 # --- cut-over --------------------------------------------------------------------------------------------------------
