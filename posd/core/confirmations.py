@@ -10,6 +10,7 @@
 
 from msgspec.structs import replace
 
+from posd.core import originals
 from posd.core import records as r
 from posd.core.answers import AnswerFacts
 from posd.core.draft import Draft
@@ -63,6 +64,13 @@ def by_word(draft: Draft, txn: Transaction) -> None:
     """The till says, or shows by naming it, that it has the approval."""
     if txn.request_id in draft.state.unconfirmed:
         draft.record(r.AnswerHandedOver(txn.request_id))
+
+
+def by_naming(draft: Draft, original: Transaction) -> None:
+    """Who names it has it, and has the void because of which it is there to be named again."""
+    by_word(draft, original)
+    for void in originals.freed_by(draft.state, draft.rules, original.request_id):
+        by_word(draft, void)
 
 
 def expire(draft: Draft) -> None:

@@ -5,7 +5,7 @@ of a state.
 
 - A transaction is used once: a sale by its void, a pre-authorisation by its completion or its void. What used it stands
   until it was declined, reversed, or taken back itself: a completion that was voided leaves the pre-authorisation open
-  again. Refunds may share one sale until its amount is used up.
+  again. When that is completed again, the void must stand. Refunds may share one sale until its amount is used up.
 - What was adjusted, or has a tip, is meant as it counts by now, whoever names it: a void takes the whole of it back,
   refunds give up to it, and a later tip or adjustment takes the place of the one before, upwards or downwards, while
   the batch is open. Towards the host each of them names the first: the sale.
@@ -96,12 +96,20 @@ def _found(
         known = state.find(pointer.request_id)
         return known if known is not None and known.kind in wanted.kinds else None
     every = state.transactions.values() if wanted.known else (*state.closed.values(), *state.transactions.values())
-    fitting = (txn for txn in reversed(tuple(every)) if txn.kind in wanted.kinds)
+    fitting = (txn for txn in reversed(tuple(every)) if txn.kind in wanted.kinds and not _is_settled_apart(wanted, txn))
     return next((txn for txn in fitting if _is_named(txn, pointer, event)), None)
 
 
+def _is_settled_apart(wanted: OriginalRules, txn: Transaction) -> bool:
+    """People ended its reversal: the customer may have paid. Whether there is anything to give back, the host knows."""
+    return wanted.shared and txn.status is TxnStatus.RESOLVED
+
+
 def _is_named(txn: Transaction, pointer: OriginalPointer, event: TransactionRequested) -> bool:
-    """By every name that is given: the terminal's own batch and trace, the RRN, or approval code, date and card."""
+    """By every name that is given: the terminal's own batch and trace, the RRN, or approval code, date and card.
+
+    What may be of another day is named with its date: an RRN with it is only that of this card on that day.
+    """
     facts = txn.facts
     by_trace, by_rrn = pointer.terminal_stan is not None, pointer.rrn is not None
     if by_trace and (txn.terminal_batch, txn.terminal_stan) != (pointer.terminal_batch, pointer.terminal_stan):
@@ -112,11 +120,11 @@ def _is_named(txn: Transaction, pointer: OriginalPointer, event: TransactionRequ
         return False
     if pointer.invoice is not None and txn.invoice != pointer.invoice:
         return False
-    if by_trace or by_rrn or pointer.invoice is not None:
+    if by_trace or pointer.invoice is not None or (by_rrn and pointer.date is None):
         return True
     same_day = facts is not None and pointer.date in (None, facts.host_date)
     same_card = txn.card is not None and event.card is not None and txn.card.digest == event.card.digest
-    return pointer.approval_code is not None and same_day and same_card
+    return (by_rrn or pointer.approval_code is not None) and same_day and same_card
 
 
 def terminal_batch(state: State, rules: Rules, told: int) -> int:
@@ -273,6 +281,27 @@ def users_of(state: State, rules: Rules, of: RequestId) -> Iterator[Transaction]
             yield txn
 
 
+def freed_by(state: State, rules: Rules, of: RequestId) -> Iterator[Transaction]:
+    """The voids because of which this one can be used again: who uses it relies on them."""
+    for txn in (*state.transactions.values(), *state.closed.values()):
+        if txn.original == of and txn.status in STANDING:
+            yield from (void for void in users_of(state, rules, txn.request_id) if _has_freed(rules, void))
+
+
+def must_stand(state: State, rules: Rules, txn: Transaction) -> bool:
+    """It was used, or what it has freed was used again: undone, that would be used twice."""
+    if any(users_of(state, rules, txn.request_id)):
+        return True
+    undone = _before(state, txn) if rules.kinds[txn.kind].takes_back else None
+    if undone is None or undone.original is None:
+        return False
+    return any(user.request_id != undone.request_id for user in users_of(state, rules, undone.original))
+
+
+def _has_freed(rules: Rules, txn: Transaction) -> bool:
+    return rules.kinds[txn.kind].takes_back and txn.status is TxnStatus.APPROVED
+
+
 def _only_reports(rules: Rules, txn: Transaction) -> bool:
     kind = rules.kinds[txn.kind].original
     return kind is not None and kind.reports
@@ -280,6 +309,4 @@ def _only_reports(rules: Rules, txn: Transaction) -> bool:
 
 def _is_taken_back(state: State, rules: Rules, of: RequestId) -> bool:
     """For certain: only an approved void frees what its original had used."""
-    return any(
-        rules.kinds[user.kind].takes_back and user.status is TxnStatus.APPROVED for user in users_of(state, rules, of)
-    )
+    return any(_has_freed(rules, user) for user in users_of(state, rules, of))

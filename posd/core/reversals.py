@@ -220,7 +220,7 @@ def _why_asked(draft: Draft, event: ReversalRequested, txn: Transaction) -> Why:
 
 def _is_used(draft: Draft, txn: Transaction) -> bool:
     """A sale whose tip was voided is voided with it: what counts in its place tells."""
-    return txn.replaced_by is not None or any(originals.users_of(draft.state, draft.rules, txn.request_id))
+    return txn.replaced_by is not None or originals.must_stand(draft.state, draft.rules, txn)
 
 
 def _taken_back(draft: Draft, txn: Transaction) -> None:

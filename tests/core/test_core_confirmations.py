@@ -22,9 +22,11 @@ from tests.core.playbook import (
     closed,
     done,
     not_recorded,
+    preauth,
     quiet,
     ready,
     recorded,
+    refers,
     refund,
     request_id,
     rules,
@@ -195,6 +197,16 @@ def test_d16_who_voids_a_sale_has_it() -> None:
     play = sold() >> till(void(2, of=1), original=names(1)) << sent(TRANSACTION) << recorded(r.AnswerHandedOver)
     play >> answered() >> confirms(2, "void")
     play.wait(600) << not_recorded(r.ReversalOwed)
+
+
+def test_d16_who_captures_a_hold_again_has_the_void_that_opened_it() -> None:
+    """Reversed because its till never confirmed it, it would leave two completions of one hold."""
+    play = ready(RULES) >> preauth(1) >> answered() >> refers(TxnKind.COMPLETION, 2, of=1) >> answered()
+    play >> till(refers(TxnKind.COMPLETION_VOID, 3, of=2)) >> answered() << told("completion_void-3", "00")
+    play >> refers(TxnKind.COMPLETION, 4, of=1) << sent(TRANSACTION)
+    play << recorded(r.AnswerHandedOver, request_id=request_id(3, "completion_void")) >> answered()
+    play.wait(600) << not_recorded(r.ReversalOwed)
+    assert play.txn(3, "completion_void").status is TxnStatus.APPROVED
 
 
 def test_a_void_that_is_not_confirmed_is_reversed_and_the_sale_stands() -> None:

@@ -164,3 +164,37 @@ def test_d17_the_terminal_takes_its_hold_back() -> None:
 
 def test_d6_a_completion_asked_again_is_answered_from_state() -> None:
     completed() >> refers(COMPLETION, 2, of=1) << told("completion-2", "00") << quiet
+
+
+# --- voided, and used again ------------------------------------------------------------------------------------------
+
+
+def captured_again() -> Playbook:
+    """A hold, its completion, the void of that, and its second completion."""
+    play = completed() >> refers(COMPLETION_VOID, 3, of=2) >> answered() << told("completion_void-3", "00")
+    return play >> refers(COMPLETION, 4, of=1) >> answered() << told("completion-4", "00")
+
+
+def test_d16_a_void_because_of_which_a_hold_was_captured_again_is_not_taken_back() -> None:
+    """Else both completions would stand: one hold, and the customer pays twice."""
+    play = captured_again() >> taken_back(3, what="completion_void")
+    play << told("back-3", Refusal.NOT_REVERSIBLE) << alerted("terminal_reversal_refused") << quiet
+    assert play.txn(3, "completion_void").status is TxnStatus.APPROVED
+
+
+def test_d16_it_may_be_while_the_hold_is_open() -> None:
+    play = completed() >> refers(COMPLETION_VOID, 3, of=2) >> answered()
+    play >> taken_back(3, what="completion_void") << told("back-3", "00") << sent(REVERSAL) >> answered()
+    play >> refers(COMPLETION, 4, of=1) << told("completion-4", Refusal.ALREADY_USED)
+    totals = totals_of(play.state.transactions.values(), RULES).domestic
+    assert (totals.debit_count, totals.credit_count) == (1, 0)
+
+
+def test_d16_it_may_be_after_the_second_completion_was_reversed() -> None:
+    play = captured_again() >> taken_back(4, what="completion") << sent(REVERSAL) >> answered()
+    play >> taken_back(3, what="completion_void") << told("back-3", "00") << sent(REVERSAL)
+
+
+def test_d17_a_void_is_taken_back_while_it_is_on_its_way() -> None:
+    play = completed() >> refers(COMPLETION_VOID, 3, of=2) << sent(TRANSACTION)
+    play >> taken_back(3, what="completion_void") << told("back-3", "00")

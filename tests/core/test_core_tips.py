@@ -208,6 +208,11 @@ def test_a_void_that_is_reversed_leaves_the_sale_with_its_tip() -> None:
     play >> tip(5, 1, 1100) << told("tip-5", "00")
 
 
+def test_d17_a_void_of_a_sale_with_a_tip_is_taken_back_while_it_is_on_its_way() -> None:
+    play = tipped() >> void(3, of=1, amount=1150) << sent(TRANSACTION)
+    play >> taken_back(3, 1150, what="void") << told("back-3", "00")
+
+
 def test_a_sale_with_a_tip_is_not_taken_back_by_its_own_reversal() -> None:
     """Its answer has arrived, or nobody could have added a tip: what is left is the void."""
     tipped() >> taken_back(1) << told("back-1", Refusal.NOT_REVERSIBLE)
