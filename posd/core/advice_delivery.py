@@ -158,7 +158,7 @@ def answered(draft: Draft, advice: Advice, answer: HostAnswer) -> None:
     elif verdict.worth is Worth.DECLINED and code == SEEN_BEFORE and advice.unanswered > 0:
         _acknowledged(draft, advice, answer.facts, after_silence=True)  # D14
     elif verdict.worth is Worth.DECLINED or verdict.why is Why.PARTIAL:
-        refused(draft, advice, code)
+        refused(draft, advice, code, verdict.approval_seen)
     elif verdict.worth is Worth.RETRY:
         draft.record(r.SignedOut(f"the host answered {code} to an advice"))
         _failed(draft, r.AdviceUnanswered(of, Why.UNCONFIRMED, code, may_have_arrived=False))

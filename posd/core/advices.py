@@ -84,7 +84,7 @@ def store(draft: Draft, event: TransactionRequested, original: Transaction | Non
     """It is ours from here on."""
     of = event.request_id
     if (first := originals.root_of(draft.state, draft.rules, original)) is not None:
-        confirmations.by_word(draft, first)
+        confirmations.by_naming(draft, first)
     draft.record(
         r.AdviceStored(
             request_id=of,
@@ -226,15 +226,16 @@ def undelivered_in_batch(state: State) -> list[Advice]:
     return [one for one in every if one.request_id in state.transactions and not one.carried_over]
 
 
-def refused(draft: Draft, advice: Advice, code: str) -> None:
+def refused(draft: Draft, advice: Advice, code: str, in_part: bool) -> None:
     """For good: shown, and into the upload of an unbalanced batch.
 
-    The host may have it all the same where an earlier attempt was not answered. So too where it says 94 to the first:
+    The host may have it all the same where an earlier attempt was not answered, or where it took a part. So too where
+    it says 94 to the first:
     it has something under this number, and the line may have doubled our frame and lost the other answer. Nothing can
     tell that from a number that another device used: not even a repeat, which would be answered 94 as well (D14).
     """
     of, seen_before = advice.request_id, code == SEEN_BEFORE
-    may_be_booked = advice.unanswered > 0 or seen_before
+    may_be_booked = advice.unanswered > 0 or seen_before or in_part
     draft.record(r.AdviceRefused(of, code, may_be_booked))
     draft.at_once(ADVICES)
     draft.at_once(due_key(of))

@@ -13,7 +13,7 @@
 
 from msgspec.structs import replace
 
-from posd.core import limits
+from posd.core import limits, originals
 from posd.core import records as r
 from posd.core.answers import AnswerFacts, ExchangeKind, GroupResult, HostAnswer, HostTotals, MacCheck
 from posd.core.draft import Draft
@@ -70,7 +70,9 @@ def repeat(draft: Draft) -> None:
     txn = to_repeat(draft)
     assert txn is not None
     draft.record(r.RefundRepeated(txn.request_id))
-    draft.send(ExchangeKind.TRANSACTION, SendTransaction(txn, None), txn.request_id)
+    original = draft.state.find(txn.original) if txn.original is not None else None
+    message = SendTransaction(txn, original, originals.root_of(draft.state, draft.rules, original))
+    draft.send(ExchangeKind.TRANSACTION, message, txn.request_id)
 
 
 def expire(draft: Draft) -> None:

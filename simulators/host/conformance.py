@@ -52,7 +52,7 @@ SHAPES = {
     Kind.ADJUST: _shape((*STORED, 61, 64), (14, 23, 37, 38, 62, 63)),
     Kind.TIP: _shape((*STORED, 61, 64), (14, 23, 37, 38, 62, 63)),
     Kind.EC_SALE: _shape((*STORED, 23, 55, 63, 64), (14,)),
-    Kind.EC_REFUND: _shape((*STORED, 61, 64), (14, 23, 37, 38, 55, 62, 63)),
+    Kind.EC_REFUND: _shape((3, 4, 11, 22, 25, 41, 42, 49, 60, 61, 64), (*CARD, 37, 38, 55, 62, 63)),
     Kind.EC_LOAD: LOAD,
     Kind.EC_CASH_LOAD: LOAD,
     Kind.EC_TRANSFER_LOAD: LOAD,

@@ -30,13 +30,13 @@ from posd.core.answers import AnswerFacts, MacCheck
 from posd.core.effects import Result, ToTerminal
 from posd.core.next_action import Step as EngineStep
 from posd.core.payload import dump_state
-from posd.core.rules import Why
+from posd.core.rules import TxnKind, Why
 from posd.core.state import Evidence, ReversalStatus, State, TxnStatus
 from posd.core.tables import transactions as table
 from posd.daemon.lane import Lane
 from posd.daemon.steps import Step
 from posd.journal.contract import RecordRow, Row
-from posd.profiles.unionpay import data, seal
+from posd.profiles.unionpay import data, from_terminal, seal
 from posd.profiles.unionpay.profile import UnionPay
 from posd.values import Stan, Tid
 from simulators.host.faults import Rule
@@ -266,8 +266,8 @@ def doubt_forgotten() -> AbstractContextManager[None]:
     """What the host refused is taken for refused for certain, whatever became of the attempts before."""
     refused = advices.refused
 
-    def surely(draft: Any, advice: Any, code: str) -> None:
-        refused(draft, structs.replace(advice, unanswered=0), code)
+    def surely(draft: Any, advice: Any, code: str, in_part: bool) -> None:
+        refused(draft, structs.replace(advice, unanswered=0), code, in_part)
 
     return patched(advice_delivery, "refused", surely)
 
@@ -302,6 +302,21 @@ def adjusted_counts_twice() -> AbstractContextManager[None]:
         return counts(structs.replace(txn, replaced_by=None), rules)
 
     return patched(totals, "counts", both)
+
+
+def refund_of_anything() -> AbstractContextManager[None]:
+    """A terminal's refund names a sale that posd knows, and nobody looks what became of that."""
+    original = from_terminal._original
+
+    def none_of_ours(message: Any, kind: TxnKind, row: Any, named: Any) -> Any:
+        return None if kind is TxnKind.REFUND else original(message, kind, row, named)
+
+    return patched(from_terminal, "_original", none_of_ours)
+
+
+def with_slips(plan: Plan) -> Plan:
+    """Customers who bring back what they bought."""
+    return replace(plain(plan), slips=0.9)
 
 
 def refund_reversed() -> AbstractContextManager[None]:
@@ -357,6 +372,7 @@ BUGS: Mapping[str, Bug] = {
     "doubt_forgotten": Bug(doubt_forgotten, adjust=with_a_refused_repeat),
     "tip_without_ceiling": Bug(tip_without_ceiling, adjust=with_tips),
     "tip_on_a_tip": Bug(tip_on_a_tip, adjust=with_tips),
+    "refund_of_anything": Bug(refund_of_anything, adjust=with_slips),
     "refund_reversed": Bug(refund_reversed, faults=replace(ROUGH, lose=0.3)),
     "refund_sent_until_answered": Bug(refund_sent_until_answered, faults=replace(ROUGH, lose=0.4)),
     "doubt_ends_as_approved": Bug(doubt_ends_as_approved, faults=replace(ROUGH, lose=0.3)),

@@ -43,6 +43,7 @@ LAST_CARD = CardInHand(RESERVED, EXPIRY)
 TERMINALS_MAX = 3
 
 CHIPS = (0.0, 0.0, 0.5)
+SLIPS = (0.0, 0.0, 0.6)
 TILLS_CHANCE, ROADS_CHANCE = 0.4, 0.4
 ORDERS = (2, 8)
 CONFIRM_WITHIN_S = (0.0, 15.0, 90.0, 900.0)
@@ -56,11 +57,11 @@ class Plan:
     """`rules`: what differs from the defaults of core.rules.Rules. `with_mac`: of each terminal, whether it
     signs its messages. `sign_in`: the layout of the host's keys; `terminals_sign_in`: the one that terminals
     ask for. `keying`: what terminals agreed on, the host in its `behaviour`; `encrypts_tracks`: whether posd
-    does. `chips`: of the cards, how many are read by their chip. `orders`: how many each terminal's till places
-    a day; 0: there are no tills. `roads`: posd's own routes over these, else one kept line of the world's own
-    (line.py). `host_rules`: faults at certain messages. `kill_at`: the numbered point at which the machine
-    dies. `fail_at`: the numbered commit that fails, and whether its rows are durable all the same. `lost`: when
-    the journal is lost and an older one restored."""
+    does. `chips`: of the cards, how many are read by their chip. `slips`: of the refunds, how many are of a sale
+    of this terminal's, voided or not. `orders`: how many each terminal's till places a day; 0: there are no tills.
+    `roads`: posd's own routes over these, else one kept line of the world's own (line.py). `host_rules`: faults at
+    certain messages. `kill_at`: the numbered point at which the machine dies. `fail_at`: the numbered commit that
+    fails, and whether its rows are durable all the same. `lost`: when the journal is lost and an older one restored."""
 
     terminals: int
     days: int
@@ -74,6 +75,7 @@ class Plan:
     keying: Keying = USUAL
     encrypts_tracks: bool = False
     chips: float = 0.0
+    slips: float = 0.0
     orders: int = 0
     roads: Roads | None = None
     host_rules: tuple[Rule, ...] = ()
@@ -89,6 +91,7 @@ class Plan:
         beside.setstate(random.getstate())
         beside.seed(beside.getrandbits(64))  # what is drawn from it moves none of the draws below
         tills, roads, chips, lost = (aside(random, name) for name in ("tills", "roads", "chips", "lost"))
+        slips = aside(random, "slips")
         requests = random.randint(REQUESTS_MIN, REQUESTS_MAX)
         rules, behaviour = _rules(random), _behaviour(random)
         if rules["unmaced_decline"] is UnmacedDecline.REVERSE:  # its host signs its declines
@@ -106,6 +109,7 @@ class Plan:
             terminals_sign_in="003" if sign_in != "001" and random.random() < 0.5 else sign_in,
             people=random.choice((0.0, 0.0, 0.5)),
             chips=chips.choice(CHIPS),
+            slips=slips.choice(SLIPS),
             lost=Lost.drawn(lost) if lost.random() < LOST_CHANCE else None,
         )
         return plan.with_keys(beside).with_tills(tills).with_roads(roads)

@@ -160,6 +160,7 @@ class World:
             lambda connection: self.machine.hung_up(connection),
             self.witness.pin_blocks,
             self.plan.chips,
+            self.plan.slips,
         )
 
     def _till(self, tid: Tid) -> Till:

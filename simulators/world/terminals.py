@@ -17,7 +17,7 @@ from posd.iso8583.message import Message
 from posd.iso8583.unionpay import UNIONPAY
 from simulators.host.kinds import Kind
 from simulators.terminal import matrix
-from simulators.terminal.core import CardInHand, Sent
+from simulators.terminal.core import CardInHand, Logged, Sent
 from simulators.terminal.core import Terminal as Core
 from simulators.world.stage import HOST_ZONE_MS, Stage
 
@@ -87,6 +87,8 @@ class Agent:
     pin_blocks: set[str] = field(default_factory=set)
     chips: float = 0.0
     """Of the cards, how many are read by their chip, and of those how many refuse what the host approved, a tenth."""
+    slips: float = 0.0
+    """Of the refunds, how many are of a sale of its own."""
     views: dict[str, View] = field(default_factory=dict)
     quiet: bool = False
     idle: bool = True
@@ -95,9 +97,11 @@ class Agent:
     _turn: int = 0
     _connection: int = 0
     _reader: Random = field(init=False)
+    _drawer: Random = field(init=False)
 
     def __post_init__(self) -> None:
         self._reader = Random(f"chips {self.stage.seed} {self.core.tid}")
+        self._drawer = Random(f"slips {self.stage.seed} {self.core.tid}")
 
     @property
     def tid(self) -> str:
@@ -291,10 +295,16 @@ class Agent:
             yield Wait(stage.random.uniform(*AGAIN_S))
 
     def refund(self, card: CardInHand, amount: int) -> Script:
-        """Money back for a sale of some other day; asked again perhaps, never taken back (D13)."""
+        """Money back for a sale of some other day, or of this one; asked again perhaps, never taken back (D13)."""
         stage = self.stage
         moment = datetime.fromtimestamp((stage.now_ms + HOST_ZONE_MS) / 1000, tz=UTC)
-        sent = self.core.refund(card, amount, REFUNDED_RRN, f"{moment:%m%d}")
+        slip = self._slip()
+        if slip is None:
+            sent = self.core.refund(card, amount, REFUNDED_RRN, f"{moment:%m%d}")
+        else:
+            stage.count("terminal: a refund by its slip")
+            card, part = replace(card, pan=slip.pan, entry="022", pin=None), self._drawer.choice((1, 2, 3))
+            sent = self.core.refund(card, max(1, slip.amount_minor // part), slip.rrn or "", slip.date or "")
         key = self.key(sent)
         self.views[key] = View.ASKING
         stage.say(f"term {self.tid[-1]}", f"{sent.do} {key} {sent.message.get(4)}")
@@ -307,6 +317,14 @@ class Agent:
                 return
             yield Wait(stage.random.uniform(*AGAIN_S))
         self._believe(key, View.FORGOTTEN)
+
+    def _slip(self) -> Logged | None:
+        """A sale that a customer brings back; that it was voided is on no slip."""
+        if self._drawer.random() >= self.slips:
+            return None
+        sold = [one for one in self.core.log.values() if one.kind is Kind.SALE and one.rrn and one.date]
+        sold = [one for one in sold if one.amount_minor]
+        return self._drawer.choice(sold) if sold else None
 
     def tell(self, sent: Sent) -> Script:
         """What has happened already: told until it is acknowledged; taken back at times, before it may have left."""

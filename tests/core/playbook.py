@@ -43,8 +43,13 @@ def replacing(*kinds: TxnKind, **more: Any) -> OriginalRules:
     return OriginalRules(frozenset(kinds), replaces=True, percent_max=None, **more)
 
 
-def advice(original: OriginalRules | None = None, side: Side = Side.DEBIT) -> KindRules:
-    return KindRules(False, side, original, never_deferred=True, upload=Upload.ALONE, advice=True)
+def advice(original: OriginalRules | None = None) -> KindRules:
+    return KindRules(False, Side.DEBIT, original, never_deferred=True, upload=Upload.ALONE, advice=True)
+
+
+def gives_back(kind: TxnKind) -> KindRules:
+    original = OriginalRules(frozenset({kind}), known=False, shared=True, percent_min=0)
+    return KindRules(False, Side.CREDIT, original, never_deferred=True, in_doubt=True, upload=Upload.ALONE)
 
 
 RULES = Rules(
@@ -52,14 +57,7 @@ RULES = Rules(
         TxnKind.SALE: KindRules(reversible=True, side=Side.DEBIT, certified=True),
         TxnKind.VOID: KindRules(True, Side.CREDIT, OriginalRules(frozenset({TxnKind.SALE}), takes_back=True)),
         TxnKind.BALANCE: KindRules(reversible=False, side=Side.NEITHER, has_amount=False),
-        TxnKind.REFUND: KindRules(
-            False,
-            Side.CREDIT,
-            OriginalRules(frozenset({TxnKind.SALE}), known=False, shared=True, percent_min=0),
-            never_deferred=True,
-            in_doubt=True,
-            upload=Upload.ALONE,
-        ),
+        TxnKind.REFUND: gives_back(TxnKind.SALE),
         TxnKind.PREAUTH: KindRules(True, Side.NEITHER, certified=True),
         TxnKind.PREAUTH_VOID: KindRules(
             True, Side.NEITHER, OriginalRules(frozenset({TxnKind.PREAUTH}), known=False, takes_back=True)
@@ -76,7 +74,8 @@ RULES = Rules(
         TxnKind.OFFLINE_SALE: advice(),
         TxnKind.ADJUST: advice(replacing(TxnKind.OFFLINE_SALE, TxnKind.ADJUST, percent_min=0)),
         TxnKind.TIP: advice(replacing(TxnKind.SALE, TxnKind.OFFLINE_SALE, TxnKind.TIP, tips=True)),
-        TxnKind.EC_REFUND: advice(side=Side.CREDIT),
+        TxnKind.EC_SALE: advice(),
+        TxnKind.EC_REFUND: gives_back(TxnKind.EC_SALE),
         TxnKind.SCRIPT_RESULT: KindRules(
             False,
             Side.NEITHER,
@@ -395,6 +394,20 @@ def refund(number: int, amount: int = 1000, once: bool = False, reply: str = "")
         asked = fed(play) if callable(fed) else fed
         assert isinstance(asked, e.TransactionRequested)
         return replace(asked, leaves_once=once)
+
+    return event
+
+
+def refund_of(number: int, of: int, amount: int = 1000, date: str | None = "0302", card: CardRef = CARD) -> Fed:
+    """A terminal's refund of its own sale `of`, by what its slip says: RRN and date."""
+
+    def event(play: Playbook) -> e.Event:
+        facts = play.txn(of).facts
+        assert facts is not None
+        pointer = e.OriginalPointer(facts.rrn, None, None, date=date)
+        fed = _requested(TxnKind.REFUND, number, amount, card, pointer, False, f"refund-{number}")
+        assert callable(fed)
+        return fed(play)
 
     return event
 

@@ -74,11 +74,18 @@ def test_d14_refused_after_silence_it_may_have_been_booked() -> None:
     play >> offline_sale(1) << told("offline_sale-1", "00")
 
 
-@pytest.mark.parametrize("code", ["14", "61", "10"])
+@pytest.mark.parametrize("code", ["14", "61"])
 def test_d14_refused_at_once_it_was_not(code: str) -> None:
     play = ready() >> offline_sale(1) >> sale(2) >> answered() >> answered(code) << alerted("advice_refused")
     play << recorded(r.AdviceRefused, may_be_booked=False)
     assert status(play) is AdviceStatus.REFUSED
+
+
+def test_d15_a_part_that_nobody_asked_for_may_be_booked() -> None:
+    """An advice says what has happened: there is no part of it, and the host says that it took one."""
+    play = ready() >> offline_sale(1) >> sale(2) >> answered() >> answered("10", amount_minor=400)
+    play << alerted("advice_doubtful") << recorded(r.AdviceRefused, code="10", may_be_booked=True)
+    assert status(play) is AdviceStatus.DOUBTFUL
 
 
 def test_d14_an_attempt_that_never_left_leaves_no_doubt() -> None:

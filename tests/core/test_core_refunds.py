@@ -5,14 +5,15 @@ from msgspec.structs import replace
 
 from posd.core import events as e
 from posd.core import records as r
-from posd.core.answers import ExchangeKind, GroupCount, GroupResult, MacCheck
+from posd.core.answers import AnswerFacts, ExchangeKind, GroupCount, GroupResult, MacCheck
 from posd.core.effects import Refusal, Result
 from posd.core.fold.apply import apply
 from posd.core.rules import TxnKind, UnmacedDecline, Why
 from posd.core.state import CloseOutcome, Evidence, SettlementCause, Transaction, TxnStatus
 from posd.core.totals import totals_of
-from posd.values import Minor
+from posd.values import Minor, Rrn
 from tests.core.playbook import (
+    OTHER_CARD,
     Playbook,
     after_sales,
     alerted,
@@ -28,7 +29,9 @@ from tests.core.playbook import (
     quiet,
     ready,
     recorded,
+    refers,
     refund,
+    refund_of,
     request_id,
     rules,
     sale,
@@ -38,6 +41,7 @@ from tests.core.playbook import (
     taken_back,
     told,
     unbalanced,
+    void,
 )
 
 SIGN_IN, TRANSACTION, REVERSAL = ExchangeKind.SIGN_IN, ExchangeKind.TRANSACTION, ExchangeKind.REVERSAL
@@ -85,6 +89,94 @@ def test_d13_an_owed_reversal_goes_before_a_refund() -> None:
     play = ready() >> sale(1)
     play.wait(30) << sent(REVERSAL)
     play >> refund(2) << quiet >> answered("00") << sent(TRANSACTION)
+
+
+# --- of what we know -------------------------------------------------------------------------------------------------
+
+
+def sold(count: int = 1) -> Playbook:
+    """Sales of 10.00, whose answers said the day."""
+    play = ready()
+    for number in range(1, count + 1):
+        facts = AnswerFacts("00", rrn=Rrn(f"26030200000{number}"), host_date="0302", scheme="CUP")
+        play >> sale(number) >> answered(facts=facts)
+    return play
+
+
+def test_a_terminals_refund_of_a_voided_sale_is_refused() -> None:
+    play = sold() >> void(2, of=1) >> answered() >> refund_of(3, 1)
+    play << told("refund-3", Refusal.ALREADY_VOIDED) << quiet
+
+
+def test_a_sale_that_its_terminal_refunded_is_not_voided() -> None:
+    play = sold() >> refund_of(2, 1, 400) >> answered() << told("refund-2", "00")
+    play >> void(3, of=1) << told("void-3", Refusal.ALREADY_USED) << quiet
+
+
+def test_a_refund_in_doubt_has_used_its_sale() -> None:
+    play = sold() >> refund_of(2, 1, 700)
+    play.wait(30) << recorded(r.RefundInDoubt)
+    play >> void(3, of=1) << told("void-3", Refusal.ALREADY_USED) << quiet
+    play >> refund_of(4, 1, 400) << told("refund-4", Refusal.AMOUNT_DIFFERS) << quiet
+    play >> refund_of(5, 1, 300) << sent(TRANSACTION)
+
+
+def test_a_terminals_refunds_give_back_no_more_than_was_sold() -> None:
+    play = sold() >> refund_of(2, 1, 600) >> answered()
+    play >> refund_of(3, 1, 600) << told("refund-3", Refusal.AMOUNT_DIFFERS) << quiet
+    play >> refund_of(4, 1, 400) << sent(TRANSACTION)
+
+
+def test_a_sale_of_a_closed_batch_is_known_still() -> None:
+    play = closed(sold() >> refund_of(2, 1, 600) >> answered()) >> signed_in()
+    play >> refund_of(3, 1, 600) << told("refund-3", Refusal.AMOUNT_DIFFERS) << quiet
+
+
+@pytest.mark.parametrize("other", [{"date": "0301"}, {"card": OTHER_CARD}], ids=["another day", "another card"])
+def test_a_reference_of_another_day_or_card_is_not_ours(other) -> None:
+    """Hosts count their references anew: the rest is theirs to judge."""
+    play = sold() >> void(2, of=1) >> answered() >> refund_of(3, 1, **other) << sent(TRANSACTION)
+    assert play.txn(3, "refund").original is None
+
+
+def test_a_sale_whose_reversal_people_ended_is_the_hosts_to_judge() -> None:
+    """It may stand there after all, and then there is something to give back."""
+    play = sold() >> taken_back(1) << sent(REVERSAL)
+    play >> answered("25") << recorded(r.ReversalConflict) >> refund_of(2, 1) << told("refund-2", Refusal.NO_ORIGINAL)
+    play >> e.ResolveReversal("word", "Li Wei", "it stands there", request_id(1)) << done()
+    play >> refund_of(3, 1) << sent(TRANSACTION)
+
+
+EC_SALE, EC_REFUND = TxnKind.EC_SALE, TxnKind.EC_REFUND
+
+
+def spent() -> Playbook:
+    """Electronic cash, told and not delivered yet."""
+    return ready() >> refers(EC_SALE, 1, of=None) << told("ec_sale-1", "00") << quiet
+
+
+def test_d13_a_refund_of_electronic_cash_goes_on_line_after_its_sale() -> None:
+    play = spent() >> refers(EC_REFUND, 2, of=1, amount=400) << not_told << sent(TRANSACTION)
+    assert play.state.exchange is not None
+    assert play.state.exchange.request_id == request_id(1, "ec_sale")
+    play >> answered() << sent(TRANSACTION) << not_told
+    play >> answered() << told("ec_refund-2", "00")
+    assert credits_of(play) == GroupCount(1000, 1, 400, 1)
+    assert play.txn(2, "ec_refund").original == request_id(1, "ec_sale")
+    play >> refers(EC_REFUND, 3, of=1, amount=700) << told("ec_refund-3", Refusal.AMOUNT_DIFFERS) << quiet
+
+
+def test_d13_its_terminal_hears_what_the_host_says() -> None:
+    play = ready() >> refers(EC_REFUND, 2, of=9) << sent(TRANSACTION) >> answered("25") << told("ec_refund-2", "25")
+    assert credits_of(play) == GroupCount()
+
+
+def test_d13_without_an_outcome_it_is_in_doubt_and_never_reversed() -> None:
+    play = ready() >> refers(EC_REFUND, 2, of=9) << sent(TRANSACTION)
+    play.wait(30) << told("ec_refund-2", Refusal.OUTCOME_UNKNOWN) << alerted("refund_in_doubt")
+    play >> taken_back(2, what="ec_refund") << told("back-2", Refusal.NOT_REVERSIBLE)
+    assert not play.every(r.ReversalOwed)
+    assert play.txn(2, "ec_refund").status is TxnStatus.IN_DOUBT
 
 
 # --- in doubt --------------------------------------------------------------------------------------------------------

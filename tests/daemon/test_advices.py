@@ -59,19 +59,12 @@ async def electronic_cash(stage: Stage) -> None:
     assert (await said(stage, "ec_sale", amount="2.00", **CARD_IN_HAND))["outcome"] == "approved"
 
 
-async def a_refund_of_electronic_cash(stage: Stage) -> None:
-    await signed_in(stage)
-    sold = {"of_stan": 7, "of_batch": 3, "date": "0102"}
-    assert (await said(stage, "ec_refund", amount="1.00", **sold, **CARD_IN_HAND))["outcome"] == "approved"
-
-
 KINDS: dict[str, tuple[Told, list[tuple[str, int]]]] = {
     "completion_notice": (a_notice, [("completion_notice", 1100)]),
     "offline_sale": (an_offline_sale, [("offline_sale", 400)]),
     "adjust": (an_adjustment, [("offline_sale", 400), ("adjust", 350)]),
     "tip": (a_tip, [("tip", 1150)]),
     "ec_sale": (electronic_cash, [("ec_sale", 200)]),
-    "ec_refund": (a_refund_of_electronic_cash, [("ec_refund", 100)]),
 }
 
 

@@ -30,9 +30,9 @@ async def settled(stage: Stage) -> CloseOutcome:
     return stage.state().last_close.outcome
 
 
-def at_host(stage: Stage) -> list[dict[str, Any]]:
+def at_host(stage: Stage, *kinds: str) -> list[dict[str, Any]]:
     batch = stage.acquirer.dump()["terminals"][0]["batches"][0]
-    return [entry for entry in batch["transactions"] if entry["kind"] == "refund"]
+    return [entry for entry in batch["transactions"] if entry["kind"] in (kinds or ("refund",))]
 
 
 def remarks(stage: Stage) -> list[str]:
@@ -116,3 +116,93 @@ def test_d28_a_refund_without_the_terminals_mac_is_refused_unsent(staged: MakeSt
         assert stage.received("0220") == []
 
     play(staged(), story)
+
+
+# --- of what posd knows ----------------------------------------------------------------------------------------------
+
+
+async def slip(stage: Stage) -> dict[str, Any]:
+    """A sale, as its slip names it."""
+    await stage.start()
+    await stage.terminal().do({"do": "sign_in"})
+    sold = await stage.sale("10.00")
+    (txn,) = stage.state().transactions.values()
+    assert txn.facts is not None
+    return {"rrn": sold["rrn"], "date": txn.facts.host_date, "of_stan": sold["stan"]}
+
+
+def test_a_sale_that_was_voided_is_not_refunded_too(staged: MakeStage) -> None:
+    async def story(stage: Stage) -> None:
+        named = await slip(stage)
+        assert (await stage.terminal().do({"do": "void", "of_stan": named["of_stan"]}))["outcome"] == "approved"
+        assert (await stage.terminal().do({**REFUND, **named}))["code"] == "12"
+        assert stage.received("0220") == []
+
+    play(staged(), story)
+
+
+def test_a_sale_that_was_refunded_is_not_voided_too(staged: MakeStage) -> None:
+    async def story(stage: Stage) -> None:
+        named = await slip(stage)
+        assert (await stage.terminal().do({**REFUND, **named}))["outcome"] == "approved"
+        assert (await stage.terminal().do({**REFUND, **named, "amount": "7.00"}))["code"] == "64"
+        assert (await stage.terminal().do({"do": "void", "of_stan": named["of_stan"]}))["code"] == "12"
+        assert await settled(stage) is CloseOutcome.AGREED
+        assert remarks(stage) == []
+
+    play(staged(), story)
+
+
+EC_REFUND: dict[str, Any] = {"do": "ec_refund", "amount": "1.00", "card": CARD, "expiry": EXPIRY, "date": "0102"}
+EC_SALE: dict[str, Any] = {"do": "ec_sale", "amount": "2.00", "card": CARD, "expiry": EXPIRY}
+
+
+async def spent_and_refunded(stage: Stage) -> dict[str, Any]:
+    await stage.start()
+    await stage.terminal().do({"do": "sign_in"})
+    sold = await stage.terminal().do(EC_SALE)
+    return await stage.terminal().do({**EC_REFUND, "of_stan": sold["stan"]})
+
+
+def test_d13_electronic_cash_is_given_back_on_line_after_its_sale_was_delivered(staged: MakeStage) -> None:
+    async def story(stage: Stage) -> None:
+        result = await spent_and_refunded(stage)
+        assert result["outcome"] == "approved"
+        assert [one["kind"] for one in at_host(stage, "ec_sale", "ec_refund")] == ["ec_sale", "ec_refund"]
+        again = await stage.terminal().do({**EC_REFUND, "amount": "1.50", "of_stan": 2})
+        assert again["code"] == "64"
+        assert await settled(stage) is CloseOutcome.AGREED
+        assert remarks(stage) == []
+        await stage.end()
+        assert stage.differences() == []
+
+    play(staged(), story)
+
+
+def test_d13_its_terminal_hears_the_hosts_no(staged: MakeStage) -> None:
+    async def story(stage: Stage) -> None:
+        assert (await spent_and_refunded(stage))["code"] == "25"
+        assert await settled(stage) is CloseOutcome.AGREED
+
+    play(staged(faults=({"mti": "0220", "do": "refuse", "code": "25"},)), story)
+
+
+def test_d13_one_whose_answer_is_lost_is_in_doubt_and_never_reversed(staged: MakeStage) -> None:
+    async def story(stage: Stage) -> None:
+        assert (await spent_and_refunded(stage))["code"] == "98"
+        assert (len(stage.received("0220")), stage.received("0400")) == (1, [])
+        assert [txn.kind for txn in stage.state().in_doubt()] == ["ec_refund"]
+        assert await settled(stage) is CloseOutcome.OUT_OF_BALANCE
+
+    play(staged(faults=({"mti": "0220", "do": "lose_answer"},)), story)
+
+
+def test_d21_it_is_uploaded_when_the_totals_differ(staged: MakeStage) -> None:
+    async def story(stage: Stage) -> None:
+        assert (await spent_and_refunded(stage))["outcome"] == "approved"
+        assert await settled(stage) is CloseOutcome.OUT_OF_BALANCE
+        settlement = stage.acquirer.dump()["terminals"][0]["batches"][0]["settlements"][0]
+        assert (settlement["matched"], settlement["differences"], settlement["end_count_agrees"]) == (2, [], True)
+        assert remarks(stage) == []
+
+    play(staged(behaviour={"unbalance": "both"}), story)

@@ -31,7 +31,6 @@ FIELDS = {
     TxnKind.ADJUST: {38, 61},
     TxnKind.TIP: {38, 61},
     TxnKind.EC_SALE: {23, 55, 63},
-    TxnKind.EC_REFUND: {37, 38, 61},
 }
 """Beside what all of them have (the record types 1 and 2 of reference 1.7)."""
 
@@ -160,7 +159,6 @@ def test_an_adjustment_is_named_by_trace_and_not_by_its_code(read: Read) -> None
     [
         (TxnKind.COMPLETION_NOTICE, {38: None}),
         (TxnKind.COMPLETION_NOTICE, {61: None}),
-        (TxnKind.EC_REFUND, {61: None}),
         (TxnKind.EC_SALE, {55: None}),
         (TxnKind.ADJUST, {37: None, 61: None}),
     ],
@@ -197,8 +195,20 @@ def test_no_advice_is_reversed_and_each_is_uploaded_alone(kind: TxnKind) -> None
     """Reference 1.6, 1.7, 1.10."""
     rules = KINDS[kind]
     assert (rules.reversible, rules.advice, rules.upload) == (False, True, Upload.ALONE)
-    assert rules.side is (Side.CREDIT if kind is TxnKind.EC_REFUND else Side.DEBIT)
+    assert rules.side is Side.DEBIT
 
 
-def test_d13_a_refund_is_no_advice() -> None:
-    assert not KINDS[TxnKind.REFUND].advice
+@pytest.mark.parametrize("kind", [TxnKind.REFUND, TxnKind.EC_REFUND])
+def test_d13_no_refund_is_an_advice(kind: TxnKind) -> None:
+    """Nor is what gives electronic cash back: 60.1 is of the online ones, and the host has to say yes."""
+    assert not KINDS[kind].advice
+    assert kind not in ADVICES
+
+
+def test_d21_the_record_of_electronic_cash_says_that_nobody_on_line_approved_it(say: Say, sale: Transaction) -> None:
+    """Reference 1.7, record type 2: tag 8A, as its terminal told it, else Y1."""
+    txn = advice(sale, TxnKind.EC_SALE)
+    for kept, said in ((ICC, ICC), (ICC.removesuffix("8A025931"), ICC), (f"{ICC[:-2]}33", f"{ICC[:-2]}33")):
+        card = CardData(pan=PAN, sequence="001", kept_icc=kept)
+        out = say(fx.SendUpload(Stan(130), BatchNumber(8), (txn,)), Material({}, {txn.request_id: card}))
+        assert out.get(55) == said

@@ -14,7 +14,7 @@ from posd.errors import CannotEncode
 from posd.iso8583.message import Message
 from posd.iso8583.unionpay import UNIONPAY
 from posd.profiles.contract import Arrived, Material, Outgoing, ReadRequest, Terminal
-from posd.profiles.unionpay.data import KINDS, REFUSALS
+from posd.profiles.unionpay.data import KINDS, MATRIX, REFUSALS
 from posd.profiles.unionpay.named import NamedOriginal
 from posd.profiles.unionpay.profile import Knobs, UnionPay
 from posd.profiles.unionpay.seal import Keying, mak_of, pack
@@ -104,7 +104,8 @@ def test_d13_a_terminals_refund_is_an_event(ask: Ask) -> None:
     event = read.event
     assert isinstance(event, e.TransactionRequested)
     assert event.request_id == "10000001/000999/000777/0220/200000"  # D6
-    assert (event.kind, event.amount_minor, event.original) == (TxnKind.REFUND, 12345, None)
+    assert (event.kind, event.amount_minor) == (TxnKind.REFUND, 12345)
+    assert event.original == e.OriginalPointer(RRN, None, None, date="1121")
     assert event.options == f"000500|{RRN}|654321|1121"
     assert (event.has_pin, event.leaves_once) == (False, False)
     assert read.card is not None
@@ -269,6 +270,50 @@ def test_d15_an_upload_says_the_approved_amount(say: Say, profile: UnionPay, sal
     assert (profile.arrive(out.frame).message.get(48) or "").endswith("000000000600")
     reversal = say(fx.SendReversal(part, None, "98"), Material({}, {sale.request_id: CardData(pan=PAN)}))
     assert profile.arrive(reversal.frame).message.get(4) == "000000012345"
+
+
+@pytest.mark.parametrize("kind", [TxnKind.VOID, TxnKind.REFUND, TxnKind.COMPLETION, TxnKind.EC_LOAD])
+def test_d15_nothing_is_taken_back_completed_or_loaded_in_part(ask: Ask, kind: TxnKind) -> None:
+    row = MATRIX[kind]
+    codes = {3: row.processing_code, 25: row.condition_code, 60: f"{row.type_code}000999000601065"}
+    read = ask({**REFUND, **codes}, mti=row.mti, of=UnionPay(Knobs(partial_approval=True)))
+    assert isinstance(read.event, e.TransactionRequested)
+    assert (read.event.options[:9], read.event.partial_asked) == ("000600065", False)
+
+
+# --- electronic cash -------------------------------------------------------------------------------------------------
+
+EC_REFUND = {**REFUND, 37: None, 38: None, 60: "27000999000500", 61: "0009990007551121", 63: None}
+
+
+def test_d13_a_refund_of_electronic_cash_is_read_with_the_sale_that_it_names(ask: Ask) -> None:
+    read = ask(EC_REFUND)
+    assert isinstance(read.event, e.TransactionRequested)
+    assert (read.event.kind, read.event.request_id) == (TxnKind.EC_REFUND, "10000001/000999/000777/0220/200000")
+    assert read.event.original == e.OriginalPointer(None, BatchNumber(999), Stan(755))
+    assert isinstance(ask({**EC_REFUND, 61: None}).event, e.RequestUnusable)
+
+
+def test_d13_it_leaves_with_its_sale_by_our_numbers_or_with_the_day_alone(
+    say: Say, profile: UnionPay, refund: Transaction, sale: Transaction
+) -> None:
+    txn = replace(refund, kind=TxnKind.EC_REFUND, options="000500|||1121")
+    request = Material({txn.request_id: Message("0220", REFUND)}, {})
+    out = profile.arrive(say(fx.SendTransaction(txn, sale, sale), request).frame).message
+    assert set(out.fields) == {2, 3, 4, 11, 22, 25, 35, 37, 38, 41, 42, 49, 60, 61, 64}
+    assert (out.mti, out.get(60), out.get(61)) == ("0220", "27000008000500", "0000080001241122")
+    unknown = profile.arrive(say(fx.SendTransaction(txn, None), request).frame).message
+    assert (unknown.get(37), unknown.get(61)) == (None, "0000000000001121")
+
+
+def test_d21_it_is_uploaded_alone_as_it_was(
+    say: Say, profile: UnionPay, refund: Transaction, sale: Transaction
+) -> None:
+    txn = replace(refund, kind=TxnKind.EC_REFUND, options="000500|||1121")
+    material = Material({}, {txn.request_id: CardData(pan=PAN, expiry="3012")})
+    out = profile.arrive(say(fx.SendUpload(Stan(130), BatchNumber(8), (txn,), sale, sale), material).frame).message
+    assert (out.mti, out.get(11), out.get(61)) == ("0320", "000130", "0000080001241122")
+    assert not {35, 36, 52, 64} & set(out.fields)
 
 
 # --- header digit 6 --------------------------------------------------------------------------------------------------

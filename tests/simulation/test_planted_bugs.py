@@ -30,6 +30,7 @@ EXPECTED = {
     "doubt_forgotten": "without a doubt",
     "tip_without_ceiling": "a tip of more than",
     "tip_on_a_tip": "names a tip, not the sale",
+    "refund_of_anything": "was given back",
     "refund_reversed": "is a refund, and is reversed",
     "refund_sent_until_answered": "was sent 3 times",
     "doubt_ends_as_approved": "is approved here and nothing there",

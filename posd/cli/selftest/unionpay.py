@@ -129,9 +129,9 @@ def _first_batch(with_pin: bool, date: str) -> list[Step]:
         _sale("declined", "a decline", "拒绝交易", _money("5.00", POOR, entry="022"), wants=(DECLINED,), code="51"),
         _given("balance", "a balance inquiry", "余额查询", "balance", {"card": CARD, "expiry": EXPIRY}),
         _of("void", "the sale is voided", "消费撤销", "void", "sale"),
-        Step("refund", "a refund", "退货", lambda seen: _refund(seen, date)),
         *_holds(),
         *_told(),
+        Step("refund", "a refund", "退货", lambda seen: _refund(seen, date)),
         *_chips(date),
         *_troubles(),
         _settle("settle", "the terminal settles, and posd with the host", "批结算"),
@@ -206,7 +206,7 @@ def _again(seen: Seen) -> dict[str, object]:
 
 
 def _refund(seen: Seen, date: str) -> dict[str, object]:
-    return {"do": "refund", **_money("5.00"), "rrn": seen["sale"]["rrn"], "date": date}
+    return {"do": "refund", **_money("5.00"), "rrn": seen["typed_sale"]["rrn"], "date": date}
 
 
 def _ec_refund(seen: Seen, date: str) -> dict[str, object]:

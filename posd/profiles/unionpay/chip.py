@@ -25,6 +25,7 @@ REVERSAL_TAGS = ("95", "9F1E", "9F10", "9F36", "DF31")
 
 SCRIPTS = frozenset({"71", "72"})
 CRYPTOGRAM_KIND = "9F27"
+RESPONSE_CODE, OFFLINE_APPROVED = "8A", b"Y1"
 ISSUER_DATA = "9F10"
 CVR_AT, CVR_BYTES = 3, 3
 """In tag 9F10, after length, key index and version: the card verification results, length first."""
@@ -94,6 +95,13 @@ def final(kept: str | None, txn: Transaction, result: ChipResult) -> str:
     if not tags:
         raise unreadable("0320", "what the chip", txn.request_id)
     tags[CRYPTOGRAM_KIND] = REFUSED if result is ChipResult.REFUSED else ACCEPTED
+    return _hex(tags.items()) or ""
+
+
+def approved_offline(kept: str | None) -> str:
+    """Field 55 of the record of a sale by electronic cash: it says that nobody on line approved it (record type 2)."""
+    tags = dict(elements(kept))
+    tags.setdefault(RESPONSE_CODE, OFFLINE_APPROVED)
     return _hex(tags.items()) or ""
 
 

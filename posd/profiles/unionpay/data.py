@@ -89,7 +89,7 @@ MATRIX: Mapping[TxnKind, Row] = MappingProxyType(
         TxnKind.ADJUST: Row("0220", "000000", "00", "32", (), names=(38, 61)),
         TxnKind.TIP: Row("0220", "000000", "00", "34", (), names=(38, 61)),
         TxnKind.EC_SALE: Row("0200", "000000", "00", "36", (), scheme="CUP"),
-        TxnKind.EC_REFUND: Row("0220", "200000", "00", "27", (), given=_OWN),
+        TxnKind.EC_REFUND: Row("0220", "200000", "00", "27", (*_CARD_OF_A_VOID, 55), names=_OWN, dated=True),
     }
 )
 
@@ -115,6 +115,12 @@ def _advice(side: Side, original: OriginalRules | None = None) -> KindRules:
     return KindRules(False, side, original, never_deferred=True, upload=Upload.ALONE, advice=True)
 
 
+def _refund(of: TxnKind) -> KindRules:
+    """Online, never stored and never reversed (D13); record type 4."""
+    original = _of(of, known=False, shared=True)
+    return KindRules(False, Side.CREDIT, original, never_deferred=True, in_doubt=True, upload=Upload.ALONE)
+
+
 _SCRIPTED = frozenset({TxnKind.SALE, TxnKind.BALANCE, TxnKind.PREAUTH}) | {
     TxnKind.EC_LOAD,
     TxnKind.EC_CASH_LOAD,
@@ -130,14 +136,7 @@ KINDS: Mapping[TxnKind, KindRules] = MappingProxyType(
         TxnKind.SALE: KindRules(True, _DEBIT, certified=True),
         TxnKind.VOID: KindRules(True, _CREDIT, _voids(TxnKind.SALE)),
         TxnKind.BALANCE: KindRules(False, _NEITHER, has_amount=False, upload=_CHIP),
-        TxnKind.REFUND: KindRules(
-            False,
-            _CREDIT,
-            _of(TxnKind.SALE, known=False, shared=True),
-            never_deferred=True,
-            in_doubt=True,
-            upload=Upload.ALONE,
-        ),
+        TxnKind.REFUND: _refund(TxnKind.SALE),
         TxnKind.PREAUTH: KindRules(True, _NEITHER, upload=_CHIP, certified=True),
         TxnKind.PREAUTH_VOID: KindRules(True, _NEITHER, _voids(TxnKind.PREAUTH, known=False), upload=_CHIP),
         TxnKind.COMPLETION: KindRules(
@@ -158,7 +157,9 @@ KINDS: Mapping[TxnKind, KindRules] = MappingProxyType(
         TxnKind.ADJUST: _advice(_DEBIT, _replaces(TxnKind.OFFLINE_SALE, TxnKind.ADJUST, percent_min=0)),
         TxnKind.TIP: _advice(_DEBIT, _replaces(TxnKind.SALE, TxnKind.OFFLINE_SALE, TxnKind.TIP, tips=True)),
         TxnKind.EC_SALE: _advice(_DEBIT),
-        TxnKind.EC_REFUND: _advice(_CREDIT),
+        # Electronic cash was spent off line, but it is given back to an account: the host says whether (D13), and 60.1
+        # is one of the online ones (reference 1.8).
+        TxnKind.EC_REFUND: _refund(TxnKind.EC_SALE),
         TxnKind.SCRIPT_RESULT: KindRules(
             False,
             _NEITHER,
@@ -200,6 +201,9 @@ NO_SECURITY_CONTROL = "0600000000000000"
 
 PARTIAL_ALLOWED = "1"
 """Field 60.6 (reference 1.3, D15)."""
+
+IN_PART = frozenset({TxnKind.SALE, TxnKind.PREAUTH})
+"""What may be approved in part: nothing that takes back, completes or loads is done by halves."""
 
 SIGN_IN_AGAIN = "3"
 

@@ -19,6 +19,7 @@ from posd.profiles.unionpay import chip, terminal_close
 from posd.profiles.unionpay.data import (
     CURRENCY,
     ECHO,
+    IN_PART,
     KIND_OF,
     KINDS,
     MANAGED,
@@ -149,7 +150,8 @@ class RequestReader:
         shown = _card(message, encrypted)
         card = with_number(shown, terminal, session, self._keying)
         row, named = MATRIX[kind], _named(kind, message)
-        options = self._options(field_60)
+        part = self._partial_approval and kind in IN_PART
+        options = _options(field_60, part)
         event = e.TransactionRequested(
             request_id=_request_id(message, terminal, field_60, message.mti),
             kind=kind,
@@ -159,24 +161,25 @@ class RequestReader:
             fingerprint=_fingerprint(message, shown, digest_key, _what(kind, named)),
             entry_mode=_need(message, 22),
             card=card.reference(digest_key),
-            original=_original(message, row, named) if row.names else None,
+            original=_original(message, kind, row, named),
             has_pin=card.pin_block is not None,
             reply_to=reply_to,
             received_s=received_s,
             options=named.options(options) if named is not None else options,
-            partial_asked=self._partial_approval and field_60.partial_approval == PARTIAL_ALLOWED,
+            partial_asked=part and field_60.partial_approval == PARTIAL_ALLOWED,
             leaves_once=card.pin_block is not None or encrypted or encrypts,
             tracks_encrypted=encrypted,
             chip=card.icc is not None,
         )
         return ReadRequest(event, card)
 
-    def _options(self, field_60: Field60) -> str:
-        """60.3 to 60.7 as they go on to the host: 60.6 asks for a part only where that is allowed (D15)."""
-        rest = field_60.rest
-        if len(rest) > 2 and not self._partial_approval:
-            rest = f"{rest[:2]}0{rest[3:]}"
-        return f"{field_60.code}{rest}"
+
+def _options(field_60: Field60, part: bool) -> str:
+    """60.3 to 60.7 as they go on to the host: 60.6 asks for a part only where that is allowed (D15)."""
+    rest = field_60.rest
+    if len(rest) > 2 and not part:
+        rest = f"{rest[:2]}0{rest[3:]}"
+    return f"{field_60.code}{rest}"
 
 
 def _refuse_unauthenticated(event: e.TransactionRequested) -> None:
@@ -251,8 +254,12 @@ def _named(kind: TxnKind, message: Message) -> NamedOriginal | None:
     return NamedOriginal.of(message) if KINDS[kind].advice else None
 
 
-def _original(message: Message, row: Row, named: NamedOriginal | None) -> e.OriginalPointer:
-    """Unknown parts are zero (reference 1.4)."""
+def _original(message: Message, kind: TxnKind, row: Row, named: NamedOriginal | None) -> e.OriginalPointer | None:
+    """Unknown parts are zero (reference 1.4). A refund names its sale by what its slip says of it."""
+    if kind is TxnKind.REFUND and named is not None:
+        return e.OriginalPointer(named.rrn, None, None, date=named.date)
+    if not row.names:
+        return None
     rrn = message.get(37)
     text = message.get(61)
     if text is None and rrn is None:

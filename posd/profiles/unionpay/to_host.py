@@ -142,12 +142,13 @@ def _transaction(message: fx.SendTransaction, terminal: Terminal, material: Mate
 def _original_fields(txn: Transaction, row: Row, original: Transaction | None) -> dict[int, str]:
     """Fields 37, 38 and 61: the original by its own batch and trace towards the host (reference 1.4).
 
-    The date of a sale is cut off, as sample B7 has it: a void names a sale of the open batch. Of a pre-authorisation
-    that we do not know, batch and trace are zero, and approval code and date are what the terminal gave.
+    The date of a sale is cut off, as sample B7 has it: a void names a sale of the open batch. Of what we do not know,
+    batch and trace are zero, and approval code and date are what the terminal gave.
     """
     given = NamedOriginal.parse(txn.options)[1]
     facts = original.facts if original is not None else None
-    if not row.by_code and original is None:
+    wanted = KINDS[txn.kind].original
+    if original is None and (wanted is None or wanted.known):
         raise CannotEncode(f"{row.mti}: the original that this {txn.kind} names is not known")
     date = ((facts.host_date if facts else None) or given.date or "0000") if row.dated else None
     batch, stan = (original.batch_number, original.stan) if original is not None else (0, 0)
@@ -216,6 +217,8 @@ def _upload(message: fx.SendUpload, terminal: Terminal, material: Material) -> M
         named = message.root if KINDS[first.kind].replaces else message.original
         refund = first.kind is TxnKind.REFUND
         fields = _refund_upload(first, material.cards) if refund else _stored(first, named, material.cards)
+        if first.kind is TxnKind.EC_SALE:
+            fields[55] = chip.approved_offline(fields.get(55))
         return _message("0320", terminal, fields)
     records = tuple(_record(txn, material.cards) for txn in message.transactions)
     fields = {
