@@ -82,6 +82,8 @@ class Runner:
         self._changed = asyncio.Event()
         self.resting = True
         """Nothing waits, and nothing is being lived through."""
+        self._living: Any = None
+        """The item that is being lived through: while its rows are on their way, neither inbox nor state has it."""
         self.lived_through = 0
         """Items done: the watchdog is fed by its growth, not by a timer."""
 
@@ -105,7 +107,9 @@ class Runner:
         """For ever. Raises StorageFailed."""
         while True:
             while self._inbox:
-                await self._live_through(self._inbox.popleft())
+                self._living = self._inbox.popleft()
+                await self._live_through(self._living)
+                self._living = None
                 self.lived_through += 1
                 self._changed.set()
                 self._changed = asyncio.Event()
@@ -210,8 +214,8 @@ class LaneRunner(Runner):
         """What was alerted about this terminal, for `posd status`."""
 
     def knows(self, request_id: RequestId) -> bool:
-        """Whether this request was taken before, if only into the inbox."""
-        wishes = [item.wish.request_id for item in self._inbox if isinstance(item, FromTill)]
+        """Whether this request was taken before, if only into the inbox, or to the disk."""
+        wishes = [item.wish.request_id for item in (*self._inbox, self._living) if isinstance(item, FromTill)]
         return request_id in wishes or self.lane.knows(request_id)
 
     async def command(self, event: e.Command) -> fx.CommandDone:

@@ -27,7 +27,7 @@ from posd.daemon.till import views as till_views
 from posd.daemon.till.body import BadBody, canonical, cards_in, minor_of, read_empty, read_order
 from posd.daemon.till.caller import DOOR, Tell
 from posd.daemon.till.http import HttpRequest
-from posd.daemon.till.ids import key_of, looks_like_card, request_of_id
+from posd.daemon.till.ids import holds_number, key_of, looks_like_card, request_of_id
 from posd.daemon.till.openapi import LISTED_MAX, document
 from posd.daemon.till.orders import Confirmation, Told, till_request
 from posd.daemon.till.problem import EVENT_STREAM, HttpResponse, as_json, problem, refused
@@ -245,7 +245,7 @@ class TillApi:
             raise Refusal(problem(403, "card_data_refused", text, where="$.card", sent=False))
         reference = "" if isinstance(wanted.reference, UnsetType) else wanted.reference
         for where, text in (("Idempotency-Key", key), ("$.reference", reference)):
-            if looks_like_card(text) or (card is not None and card.number in text):
+            if looks_like_card(text) or (card is not None and holds_number(text, card.number)):
                 detail = "it looks as if it held a card number, and it is kept in the clear; use a UUID, or add letters"
                 raise Refusal(problem(400, "looks_like_card", detail, where=where, sent=False))
 

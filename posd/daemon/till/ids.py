@@ -7,8 +7,12 @@ from posd.daemon.till.schema import ID_PATTERN, KEY_PATTERN
 from posd.values import RequestId, Tid
 
 _KEY, _ID = re.compile(KEY_PATTERN[:-1] + r"\Z"), re.compile(ID_PATTERN[:-1] + r"\Z")
-_CARD_LIKE = re.compile(r"(?<![0-9A-Za-z])[0-9]{13,19}(?![0-9A-Za-z])")
-"""A number that stands alone; the digits of a UUID do not."""
+_CARD_LIKE = re.compile(
+    r"(?<![0-9A-Za-z])[0-9]{13,19}(?![0-9A-Za-z])"
+    r"|(?<![0-9A-Za-z._-])[0-9]{4}([ ._-])(?:[0-9]{4}\1[0-9]{4}\1[0-9]{1,4}(?:\1[0-9]{1,3})?|[0-9]{6}\1[0-9]{4,5})"
+    r"(?![0-9A-Za-z])"
+)
+"""A number that stands alone, or in the groups in which it is printed on a card; the digits of a UUID do not."""
 
 
 def key_of(header: str) -> str | None:
@@ -22,6 +26,11 @@ def key_of(header: str) -> str | None:
 def looks_like_card(text: str) -> bool:
     """Whether this name would put a card number into the journal in the clear."""
     return _CARD_LIKE.search(text) is not None
+
+
+def holds_number(text: str, number: str) -> bool:
+    """Whether this very card number stands in it, however its digits are set apart."""
+    return number in re.sub("[^0-9]", "", text)
 
 
 def till_id(tid: str, request_id: str) -> str:

@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import random
+import socket
 import stat
 from collections.abc import Callable
 from pathlib import Path
@@ -81,6 +82,32 @@ def test_d6_asked_again_while_posd_stops_nobody_is_told_that_it_was_not_sent(sta
 
     slow = {"do": "delay", "mti": "0200", "amount": "12.30", "ms": 1000}
     run(staged, story, faults=(slow,), change=PATIENT)
+
+
+def test_d6_asked_again_while_the_first_is_on_its_way_to_the_disk_nobody_is_told_that_it_was_not_sent(
+    staged: MakeStage,
+) -> None:
+    """Neither the inbox nor the state has it then, and the disks of small boxes may take their time."""
+
+    async def story(stage: Stage, till: Till) -> None:
+        line = till.connect()
+        assert (await till.ask("GET", "/v1/health", connection=line)).status == 200
+        runner = stage.daemon.lanes[stage.state().tid]
+        await stage.until(lambda: runner.resting)
+        stage.rig.slow_s = 1.0
+        first = asyncio.create_task(till.order("s-1"))
+        await stage.until(lambda: not runner.resting and not runner._inbox)
+        stage.daemon.stop()
+        await stage.until(lambda: "stopping" in stage.events())
+        again = asyncio.create_task(till.order("s-1", connection=line))
+        assert (await again).json == (await first).json
+        assert (await again).json["status"] == "approved"
+        stage.rig.slow_s = 0.0
+        await stage.life
+        await stage.start()
+        assert len(stage.received("0200")) == 1
+
+    run(staged, story, change={"drain_timeout_s": 10})
 
 
 def test_d6_a_key_that_was_used_for_another_order_says_nothing_of_sending(staged: MakeStage) -> None:
@@ -344,6 +371,9 @@ def test_d16_a_settlement_says_that_it_waits_for_a_confirmation(staged: MakeStag
         ({"headers": {"Idempotency-Key": CARD}}, 400, "looks_like_card"),
         ({"headers": {"Idempotency-Key": f"x{CARD}y"}}, 400, "looks_like_card"),
         ({"body": {**SALE, "reference": f"for {CARD}"}}, 400, "looks_like_card"),
+        ({"body": {**SALE, "reference": f"R1 {' '.join(CARD)}"}}, 400, "looks_like_card"),
+        ({"body": {"type": "void", "original": "s-9", "reference": "6225 8801 2345 6789"}}, 400, "looks_like_card"),
+        ({"headers": {"Idempotency-Key": "6225-8801-2345-6789"}}, 400, "looks_like_card"),
         ({"body": {**SALE, "amount": "1.234"}}, 422, "bad_body"),
         ({"body": b"{"}, 400, "bad_body"),
         ({"headers": {"Idempotency-Key": "k", "Content-Type": "text/plain"}}, 415, "not_json"),
@@ -494,6 +524,27 @@ def test_too_many_connections_are_turned_away_and_the_others_served(staged: Make
         first.close()
 
     run(staged, story, {"connections_max": 1})
+
+
+def test_whoever_only_holds_places_keeps_no_till_out(staged: MakeStage) -> None:
+    """Nobody needs a token to connect."""
+
+    async def story(stage: Stage, till: Till) -> None:
+        first = till.connect(tcp=True)
+        assert (await till.ask("GET", "/v1/health", headers=BEARER, connection=first)).status == 200
+        idlers = [socket.create_connection(("127.0.0.1", till.port)) for _ in range(6)]
+        for idler in idlers[::2]:
+            idler.sendall(b"GET /v1/health HTTP/1.1\r\nHost: ")
+        assert (await till.ask("GET", "/v1/health", headers=BEARER, tcp=True)).status == 200
+        assert (await till.ask("GET", "/v1/health", headers=BEARER, connection=first)).status == 200
+        (by_tcp,) = (door for door in stage.daemon.doors if door.where.endswith(str(till.port)))
+        assert by_tcp.connected <= 2
+        assert by_tcp.refused > 0
+        for idler in idlers:
+            idler.close()
+        first.close()
+
+    run(staged, story, {"connections_max": 2})
 
 
 def test_whatever_bytes_come_nobody_else_notices(staged: MakeStage) -> None:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from posd.core.effects import Refusal
 from posd.core.rules import TxnKind
 from posd.daemon.till.body import TYPES, BadBody, canonical, minor_of, read_empty, read_order
+from posd.daemon.till.ids import holds_number, looks_like_card
 from posd.daemon.till.problem import STATUS
 from posd.daemon.till.problem import refused as refused_by_core
 from posd.daemon.till.schema import Card, Empty, RefundOrder, SaleOrder, VoidOrder
@@ -172,3 +173,24 @@ def test_every_refusal_of_the_core_has_its_answer() -> None:
 
 def test_every_kind_of_order_is_a_kind_of_the_core() -> None:
     assert {*TYPES} <= {*TxnKind}
+
+
+def test_names_that_would_put_a_card_number_into_the_journal() -> None:
+    """As it is printed on cards too; a UUID, a date and a receipt's number are none."""
+    for text in (
+        PAN,
+        f"for {PAN}",
+        "6225 8800 0000 0005",
+        "6225-8800-0000-0005",
+        "6225.8800.0000.0005 x",
+        "3782 822463 10005",
+    ):
+        assert looks_like_card(text), text
+    for text in (
+        "12345678-1234-4123-8123-123456789012",
+        "8e03978e-40d5-43dd-bc93-6894a57f9324",
+        "20260302-101500-0001",
+    ):
+        assert not looks_like_card(text), text
+    assert not looks_like_card("2026-03-02 10.15 R-0001")
+    assert holds_number(f"R1/{'-'.join(PAN)}", PAN)
