@@ -10,6 +10,7 @@ from typing import Protocol
 
 from posd.core import effects as fx
 from posd.core import events as e
+from posd.core.allowance import Allowance
 from posd.core.answers import ExchangeKind
 from posd.daemon.doors.all_doors import Doors
 from posd.daemon.links.routes import RouteChange, Routes
@@ -147,6 +148,10 @@ class HostSide:
             runner.offer(Happened(e.HostUnreadable(str(error), kind, stan)))
 
 
+IMPOSTORS_PER_MINUTE_MAX = 10
+"""So many connections a minute whose certificate is of another terminal are alerted; the rest is counted (D32)."""
+
+
 class DoorSide:
     """Hears the terminals (DoorListener)."""
 
@@ -155,6 +160,7 @@ class DoorSide:
         self.doors: Doors | None = None
         self._frames = 0
         self._impostors: set[str] = set()
+        self._said = Allowance(IMPOSTORS_PER_MINUTE_MAX)
 
     def frame(self, connection: str, frame: bytes) -> None:
         self._frames += 1
@@ -181,7 +187,8 @@ class DoorSide:
             return None
         if connection not in self._impostors:
             self._impostors.add(connection)
-            alert("terminal_of_another_certificate", connection=connection, their_tid=tid or "-")
+            if (unsaid := self._said.unsaid("", self._now())) is not None:
+                alert("terminal_of_another_certificate", connection=connection, their_tid=tid or "-", unsaid=unsaid)
         return f"the certificate of its connection is not of terminal {tid or '-'}"
 
     def _unreadable_frame(self, frame: bytes, error: MalformedMessage, reply_to: str) -> None:

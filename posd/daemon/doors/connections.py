@@ -2,13 +2,15 @@
 
 It knows connections by name and bytes by the frame. It must never read a message, decide about one, or let
 one connection's garbage, silence or refusal to read reach another: reading is bounded, output is bounded, idle
-connections end, and the newest is refused when there are too many. A connection's end decides nothing (D16).
+connections end. When there are too many, one that has not said a whole frame yet gives way, and where there is none
+such the newest is refused. A connection's end decides nothing (D16).
 """
 
 import asyncio
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from posd.daemon.incoming import Incoming
 from posd.daemon.tasks import end, spawn
@@ -44,6 +46,8 @@ class _Connection:
     channel: Channel
     task: asyncio.Task[None] | None = None
     idle: asyncio.Timeout | None = None
+    has_spoken: bool = False
+    """It has said one whole frame."""
 
 
 class Connections:
@@ -69,7 +73,7 @@ class Connections:
         self._idle_timeout_s = idle_timeout_s
         self.connections_max = connections_max
         self._connections: dict[str, _Connection] = {}
-        self._refusing: set[asyncio.Task[None]] = set()
+        self._leaving: set[asyncio.Task[None]] = set()
         self.refused = 0
         """Connections turned away because there were too many."""
         self.refused_first_s: float | None = None
@@ -97,22 +101,36 @@ class Connections:
             self.refused += 1
             self.refused_last_s = asyncio.get_running_loop().time()
             self.refused_first_s = self.refused_first_s or self.refused_last_s
-            refusal = spawn(channel.close(), "terminal door refusal")
-            self._refusing.add(refusal)
-            refusal.add_done_callback(self._refusing.discard)
-            return None
+            if not self._one_gave_way():
+                self._let_go(spawn(channel.close(), "terminal door refusal"))
+                return None
         name = f"{channel.peer}#{next(self._numbers)}"
         connection = self._connections[name] = _Connection(channel)
         connection.task = spawn(self._serve(name, connection), f"terminal {name}")
         return connection.task
+
+    def _one_gave_way(self) -> bool:
+        """Whoever only holds places must not keep terminals out."""
+        silent = {name: found.channel.peer for name, found in self._connections.items() if not found.has_spoken}
+        if not silent:
+            return False
+        found = self._connections.pop(oldest_of_the_busiest(silent))
+        found.channel.abort()
+        if found.task is not None:
+            self._let_go(found.task)
+        return True
+
+    def _let_go(self, task: asyncio.Task[None]) -> None:
+        self._leaving.add(task)
+        task.add_done_callback(self._leaving.discard)
 
     async def stop(self) -> None:
         """Close every connection, flushing answers for a limited time."""
         serving = [each for each in self._connections.values() if each.task is not None]
         await asyncio.gather(*(each.channel.close() for each in serving))
         await asyncio.gather(*(end(each.task) for each in serving if each.task is not None))
-        if self._refusing:
-            await asyncio.wait(self._refusing)
+        if self._leaving:
+            await asyncio.wait(self._leaving)
 
     def answer(self, connection: str, frame: bytes) -> bool:
         """Queue one frame (without length); never waits.
@@ -146,7 +164,7 @@ class Connections:
             pass  # silence for too long ends a connection as a hang-up does
         finally:
             connection.idle = None
-            del self._connections[name]
+            self._connections.pop(name, None)
             self._listener.closed(name)
             await connection.channel.close()
 
@@ -155,6 +173,7 @@ class Connections:
         while data := await connection.channel.receive():
             frames, fault = incoming.feed(data)
             for frame in frames:
+                connection.has_spoken = True
                 self._touch(connection)
                 self._listener.frame(name, frame)
             if fault is not None:
@@ -165,3 +184,17 @@ class Connections:
         """Whole frames, in both directions, count as life; bytes alone do not."""
         if self._idle_timeout_s is not None and connection.idle is not None and not connection.idle.expired():
             connection.idle.reschedule(asyncio.get_running_loop().time() + self._idle_timeout_s)
+
+
+One = TypeVar("One", bound=Hashable)
+
+
+def oldest_of_the_busiest(peers: Mapping[One, str]) -> One:
+    """Of those of the machine that has the most, the oldest: whoever floods loses his own. `peers`: in order of age."""
+    machines = Counter(map(_machine, peers.values()))
+    busiest, _ = machines.most_common(1)[0]
+    return next(one for one, peer in peers.items() if _machine(peer) == busiest)
+
+
+def _machine(peer: str) -> str:
+    return peer.rpartition(":")[0]

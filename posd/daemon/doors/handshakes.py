@@ -7,12 +7,11 @@ must never let one in whose handshake has not succeeded.
 
 import asyncio
 import ssl
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from posd.core.allowance import Allowance
-from posd.daemon.doors.connections import HALF_OPEN_MAX
+from posd.daemon.doors.connections import HALF_OPEN_MAX, oldest_of_the_busiest
 from posd.daemon.log import log
 from posd.daemon.tasks import end, spawn
 from posd.transport.contract import Channel, ConfirmingChannel
@@ -44,23 +43,20 @@ class Handshakes:
     now: Callable[[], Now]
     let_in: Callable[[Channel], object]
     refused: Refusals = field(default_factory=Refusals)
-    _half_open: dict[asyncio.Task[None], str] = field(default_factory=dict)
+    _half_open: dict[asyncio.Task[None], ConfirmingChannel] = field(default_factory=dict)
     _said: Allowance = field(default_factory=lambda: Allowance(SAID_PER_MINUTE_MAX))
 
     def begin(self, channel: ConfirmingChannel) -> None:
         """Shake hands with one more."""
         if len(self._half_open) >= HALF_OPEN_MAX:
-            worst = self._oldest_of_the_busiest()
-            self._refuse(self._half_open.pop(worst), "too many unfinished TLS handshakes: the oldest gave way")
+            worst = oldest_of_the_busiest({task: inner.peer for task, inner in self._half_open.items()})
+            loser = self._half_open.pop(worst)
+            self._refuse(loser.peer, "too many unfinished TLS handshakes: the oldest gave way")
             worst.cancel()
+            loser.abort()  # a task that is cancelled early never runs a line of its own
         task = spawn(self._shake(channel), f"TLS handshake {channel.peer}")
-        self._half_open[task] = channel.peer
+        self._half_open[task] = channel
         task.add_done_callback(lambda done: self._half_open.pop(done, None))
-
-    def _oldest_of_the_busiest(self) -> asyncio.Task[None]:
-        hosts = Counter(map(_host, self._half_open.values()))
-        busiest, _ = hosts.most_common(1)[0]
-        return next(task for task, peer in self._half_open.items() if _host(peer) == busiest)
 
     async def stop(self) -> None:
         """Nobody who has not finished comes in any more."""
@@ -93,7 +89,3 @@ class Handshakes:
         unsaid = self._said.unsaid("", Now(0, now_s))
         if unsaid is not None:
             log.warning("door_handshake_refused", door=self.where, peer=peer, because=why, unsaid=unsaid)
-
-
-def _host(peer: str) -> str:
-    return peer.rpartition(":")[0]

@@ -52,7 +52,7 @@ class TillDoor:
         self._connections: dict[asyncio.Task[None], HttpConnection] = {}
         self._refusing: set[asyncio.Task[None]] = set()
         self._inode = 0
-        self._inside: dict[str, set[asyncio.Task[None]]] = {}
+        self._inside: dict[str, dict[asyncio.Task[None], HttpConnection]] = {}
         self._turned_away: dict[str, tuple[int, float, float]] = {}
 
     @property
@@ -122,10 +122,19 @@ class TillDoor:
                     self._socket.unlink()
         self._servers.clear()
 
-    def _turn_away(self, where: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def _one_gave_way(self, where: str) -> bool:
+        """The door is full: the oldest that has asked for nothing yet makes room, where there is one."""
         now_s = asyncio.get_running_loop().time()
         count, first_s, _ = self._turned_away.get(where, (0, now_s, now_s))
         self._turned_away[where] = (count + 1, first_s, now_s)
+        silent = next((task for task, one in self._inside[where].items() if not one.has_asked), None)
+        if silent is None:
+            return False
+        self._inside[where].pop(silent).cut_off()
+        silent.cancel()
+        return True
+
+    def _turn_away(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if len(self._refusing) >= REFUSING_MAX:
             writer.transport.abort()
             return
@@ -141,18 +150,17 @@ class TillDoor:
         return self._gate.guarding(self._handler, str(peer[0]) if peer else "somewhere")
 
     def _accepting(self, handler_of: Callable[[asyncio.StreamWriter], Handler], where: str) -> Accept:
-        mine = self._inside[where] = set()  # strangers on TCP must not keep the socket's clients out
+        mine = self._inside[where] = {}  # strangers on TCP must not keep the socket's clients out
 
         def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            if len(mine) >= self._connections_max:
-                self._turn_away(where, reader, writer)
+            if len(mine) >= self._connections_max and not self._one_gave_way(where):
+                self._turn_away(reader, writer)
                 return
             connection = HttpConnection(reader, writer, handler_of(writer), self._now_s)
             task = spawn(connection.serve(), "till connection")
-            self._connections[task] = connection
-            mine.add(task)
+            self._connections[task] = mine[task] = connection
             task.add_done_callback(self._connections.pop)
-            task.add_done_callback(mine.discard)
+            task.add_done_callback(lambda done: mine.pop(done, None))
 
         return accept
 

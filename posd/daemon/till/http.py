@@ -92,6 +92,15 @@ class HttpConnection:
         self.last = False
         """No further request is served on this connection."""
 
+    @property
+    def has_asked(self) -> bool:
+        """It has made one whole request."""
+        return self._served or self.busy
+
+    def cut_off(self) -> None:
+        """End it without a word, whether or not `serve` has begun."""
+        self._writer.transport.abort()
+
     async def serve(self) -> None:
         """Until the end of the connection."""
         try:

@@ -142,6 +142,9 @@ def test_garbage_ends_its_own_connection_only() -> None:
 def test_one_too_many_is_turned_away_and_the_others_stay() -> None:
     async def story(door: TerminalDoor, heard: Heard) -> None:
         inside = [await knock(door) for _ in range(CONNECTIONS_MAX)]
+        for terminal in inside:
+            terminal.send(with_length(b"here"))
+            await heard.expect("frame")
         newest = await knock(door)
         assert await one_frame(newest) is None
         assert door.connections.refused == 1
@@ -160,6 +163,48 @@ def test_one_too_many_is_turned_away_and_the_others_stay() -> None:
         assert (await heard.expect("frame"))[1] == b"room again"
         for terminal in [*inside, again]:
             terminal.abort()
+
+    play(story)
+
+
+def test_whoever_only_holds_places_keeps_no_terminal_out() -> None:
+    """Silent connections, or half a frame, as many as there are places: the oldest gives way, those who spoke stay."""
+
+    async def story(door: TerminalDoor, heard: Heard) -> None:
+        good = await knock(door)
+        good.send(with_length(b"first"))
+        name, _ = await heard.expect("frame")
+        for number in range(5 * CONNECTIONS_MAX):
+            idler = await knock(door)
+            idler.send(b"\x00\x09ab"[: number % 5])
+        await heard.expect("closed")
+        late = await knock(door)
+        late.send(with_length(b"in time"))
+        async with asyncio.timeout(5):
+            while (got := await heard.queue.get())[0] != "frame":
+                pass
+        assert got[2] == b"in time"
+        assert len(door.connections) <= CONNECTIONS_MAX
+        assert door.connections.answer(name, b"for the first")
+        assert await one_frame(good) == b"for the first"
+        assert door.shown().refused > 0
+
+    play(story)
+
+
+def test_who_floods_the_door_loses_his_own() -> None:
+    async def story(door: TerminalDoor, heard: Heard) -> None:
+        slow = socket.create_connection(("127.0.0.1", door.port), source_address=("127.0.0.2", 0))
+        while not len(door.connections):
+            await asyncio.sleep(0)
+        flood = [await knock(door) for _ in range(4 * CONNECTIONS_MAX)]
+        slow.sendall(with_length(b"at last"))
+        async with asyncio.timeout(5):
+            while (got := await heard.queue.get())[0] != "frame":
+                pass
+        assert (got[1].split(":")[0], got[2]) == ("127.0.0.2", b"at last")
+        assert flood
+        slow.close()
 
     play(story)
 

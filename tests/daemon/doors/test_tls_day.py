@@ -4,6 +4,7 @@ import ssl
 from collections.abc import Callable
 from typing import Any
 
+from posd.daemon.router import IMPOSTORS_PER_MINUTE_MAX
 from simulators.terminal.client import TerminalClient
 from tests.daemon.stage import SECOND, TID, Stage, play
 from tests.transport.pki import Pki
@@ -54,6 +55,19 @@ def test_d28_a_day_through_tls_and_no_terminal_speaks_as_another(staged: MakeSta
         await stage.until(lambda: stage.state().batch.identity == 2)
         await stage.end()
         assert stage.differences() == []
+
+    play(by_tls(staged, tids=(TID, SECOND)), story)
+
+
+def test_d32_a_terminal_that_comes_again_and_again_as_another_fills_no_log(staged: MakeStage) -> None:
+    async def story(stage: Stage) -> None:
+        await start(stage)
+        impostor = with_certificate(stage, TID, SECOND)
+        for _ in range(IMPOSTORS_PER_MINUTE_MAX + 5):
+            assert (await impostor.do(SALE))["code"] == "97"
+            await impostor.close()
+        assert len(stage.alerts("terminal_of_another_certificate")) == IMPOSTORS_PER_MINUTE_MAX
+        assert stage.received("0200") == []
 
     play(by_tls(staged, tids=(TID, SECOND)), story)
 

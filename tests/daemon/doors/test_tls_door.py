@@ -1,6 +1,7 @@
 """The door with TLS, with openssl as the terminal: whoever proves nothing comes in nowhere and disturbs nobody."""
 
 import asyncio
+import os
 import socket
 import struct
 import time
@@ -181,9 +182,34 @@ def test_whoever_floods_the_door_loses_his_own(monkeypatch: pytest.MonkeyPatch) 
         await until(lambda: len(door._handshakes._half_open) == 1)  # type: ignore[union-attr]
         flood = [socket.create_connection(("127.0.0.1", door.port)) for _ in range(20)]
         await until(lambda: door.shown().unproven >= 16)
-        assert "127.0.0.2" in {peer.partition(":")[0] for peer in door._handshakes._half_open.values()}  # type: ignore[union-attr]
+        waiting = door._handshakes._half_open.values()  # type: ignore[union-attr]
+        assert "127.0.0.2" in {channel.peer.partition(":")[0] for channel in waiting}
         for one in (slow, *flood):
             one.close()
+
+    play(story)
+
+
+def test_a_flood_that_comes_all_at_once_leaves_no_descriptor_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those that give way before their handshake has begun are hung up on too."""
+    monkeypatch.setattr(handshakes, "HALF_OPEN_MAX", 5)
+
+    def descriptors() -> int:
+        return len(os.listdir("/proc/self/fd"))
+
+    async def story(door: TerminalDoor, heard: Heard) -> None:
+        good = await terminal(door)
+        good.send(with_length(b"first"))
+        assert (await heard.expect("frame"))[1] == b"first"
+        before = descriptors()
+        flood = [socket.create_connection(("127.0.0.1", door.port)) for _ in range(60)]  # the loop stands still here
+        await until(lambda: door.shown().unproven >= 55)
+        for one in flood:
+            one.close()
+        await until(lambda: descriptors() <= before)
+        good.send(with_length(b"still there"))
+        assert (await heard.expect("frame"))[1] == b"still there"
+        await good.close()
 
     play(story)
 
