@@ -133,7 +133,8 @@ class Routes:
         flight = self._flights.pop(token, None)
         if flight is not None:
             self._look_at(flight)
-        self._decide(soon=True)
+        if self._active is not None:  # else only time, or a route itself, brings one
+            self._decide(soon=True)
         return any(taken_back)
 
     def abort(self, why: str) -> None:

@@ -17,6 +17,7 @@ from posd.framing.length_prefix import with_length
 from posd.transport.contract import Channel, ConfirmingChannel
 from posd.transport.memory import MemoryChannel, memory_pair
 from posd.transport.tcp import connect_tcp
+from posd.values import Now
 from tests.daemon.links.test_host_link import FRAME_BYTES_MAX, Frames, Heard, Host, later
 
 LIMIT_S = 15
@@ -323,6 +324,40 @@ def test_a_flood_ends_the_connection_that_brought_it() -> None:
             assert not fars[0].ended
             assert fars[1].ended
             assert routes.active == "r0"
+            await routes.stop()
+
+    asyncio.run(run())
+
+
+def test_a_pause_that_is_over_before_its_timer_has_rung_is_no_bug() -> None:
+    """A lane may let its message go in that very moment; the next route is taken a moment later."""
+    skipped_s = 0.0
+
+    def now() -> Now:
+        return Now(0, time.monotonic() + skipped_s)
+
+    async def run() -> None:
+        nonlocal skipped_s
+        heard = HeardRoutes()
+
+        async def connect() -> ConfirmingChannel:
+            return memory_pair(capacity_bytes=10)[0]  # whatever is longer stays on its way
+
+        ways = [way("r0", connect), way("r1", connect)]
+        routes = Routes(ways, heard, Limits(2, GOOD_FOR_S), SILENCE_S, 0.5, PAUSE_S, now)
+        async with asyncio.timeout(LIMIT_S):
+            routes.start()
+            await heard.expect("up")
+            assert routes.send("t#1", b"sale", later())
+            assert routes.send("t#2", b"x" * 100, later())
+            skipped_s += 2 * SILENCE_S
+            routes.withdraw("t#1")
+            assert "said nothing" in str(await heard.expect("down"))
+            assert routes.active is None
+            skipped_s += PAUSE_S
+            assert routes.withdraw("t#2") is False
+            while not routes.up:
+                await asyncio.sleep(0.005)
             await routes.stop()
 
     asyncio.run(run())
