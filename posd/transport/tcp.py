@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import cast
 
 from posd.transport.contract import Channel
+from posd.transport.lookup import addresses_of
 
 RECEIVE_BUFFER_BYTES_MAX = 64 * 1024
 CLOSE_TIMEOUT_S = 2.0
@@ -164,7 +165,8 @@ class TcpListener:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where a connection leaves this machine: by an interface (SO_BINDTODEVICE), or from an address of its own."""
+    """Where a connection leaves this machine: by an interface (SO_BINDTODEVICE), from an address of its own, or as the
+    machine has it."""
 
     interface: str = ""
     address: str = ""
@@ -178,11 +180,8 @@ async def connect_tcp(host: str, port: int, timeout_s: float, source: Source | N
     loop = asyncio.get_running_loop()
     try:
         async with asyncio.timeout(timeout_s):
-            if source is None:
-                _, channel = await loop.create_connection(TcpChannel, host, port)
-            else:
-                raw = await _connected_from(source, host, port)
-                _, channel = await loop.create_connection(TcpChannel, sock=raw)
+            raw = await _connected_from(source or Source(), host, port)
+            _, channel = await loop.create_connection(TcpChannel, sock=raw)
     except TimeoutError:
         raise TimeoutError(f"no connection to {host}:{port} within {timeout_s:g} s") from None
     except OSError as error:
@@ -196,7 +195,7 @@ async def _connected_from(source: Source, host: str, port: int) -> socket.socket
     """A connected socket to the first address of `host` that can be reached from `source`. Raises OSError."""
     loop = asyncio.get_running_loop()
     trouble = OSError(errno.EADDRNOTAVAIL, "no address of this kind")
-    for family, kind, protocol, _, address in await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM):
+    for family, kind, protocol, _, address in await addresses_of(host, port):
         raw = socket.socket(family, kind, protocol)
         try:
             raw.setblocking(False)
@@ -217,6 +216,8 @@ def _leave_by(raw: socket.socket, source: Source) -> None:
     """Raises OSError: no such interface or address here, or one of another family than the peer's."""
     if source.interface:
         raw.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, source.interface.encode() + b"\0")
+        return
+    if not source.address:
         return
     wanted = socket.AF_INET6 if ":" in source.address else socket.AF_INET
     if raw.family != wanted:
