@@ -1,7 +1,7 @@
 """The one engine beside the lanes: what happens on the line and belongs to no terminal.
 
-It decides what of it is worth a record: posd's own starts and ends, every change of the line, every answer that matches
-no terminal, and unreadable input, echoes that nobody asked for and refusals at most so often a minute (D32). It never
+It decides what of it is worth a record: posd's own starts and ends, every change of the line, and at most so often a
+minute answers that match no terminal, unreadable input, echoes that nobody asked for and refusals (D32). It never
 sends anything and never touches money.
 """
 
@@ -27,6 +27,9 @@ STATION = "station"
 
 NETWORK_MANAGEMENT = "8"
 """The second digit of the MTI of sign-ins, echoes and the like: no money hangs on them."""
+
+UNMATCHED_PER_MINUTE_MAX = 120
+"""So many answers for nobody that could be about money are kept; more is a host that has lost its mind."""
 
 
 class LineChanged(Struct, frozen=True):
@@ -164,6 +167,7 @@ class Station:
 
     unreadable_per_minute_max: int
     _allowance: Allowance = field(init=False)
+    _about_money: Allowance = field(default_factory=lambda: Allowance(UNMATCHED_PER_MINUTE_MAX))
 
     def __post_init__(self) -> None:
         self._allowance = Allowance(self.unreadable_per_minute_max)
@@ -201,9 +205,11 @@ class Station:
     def unmatched(
         self, mti: str, tid: str | None, stan: int | None, because: str, now: Now
     ) -> tuple[StationRecord, Effect] | None:
-        """An answer that no lane waits for, and no lane could. What could be about money is always kept; of echoes and
-        the like (class 8) only so many a minute: a storm of them must not fill the disk (D32). None: only counted."""
-        unsaid = self._allowance.unsaid(NETWORK_MANAGEMENT, now) if mti[1:2] == NETWORK_MANAGEMENT else 0
+        """An answer that no lane waits for, and no lane could. What could be about money is kept with its key, as often
+        as no honest host says such a thing; of echoes and the like (class 8) far fewer: a host in a loop must not fill
+        the disk (D32). None: only counted."""
+        allowance = self._allowance if mti[1:2] == NETWORK_MANAGEMENT else self._about_money
+        unsaid = allowance.unsaid("unmatched", now)
         if unsaid is None:
             return None
         facts: dict[str, str | int] = {"mti": mti, "their_tid": tid or "-", "stan": stan or 0, "because": because}

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from posd.core import effects as fx
-from posd.core.station import Station
+from posd.core.station import UNMATCHED_PER_MINUTE_MAX, Station
 from posd.daemon.station_lane import Ending, Garbage, Line, StationLane, Turnaway, Unmatched, Up
 from posd.errors import CannotEncode
 from posd.framing.tpdu import Envelope
@@ -63,7 +63,20 @@ def test_garbage_is_counted_when_it_is_not_kept() -> None:
     assert len(steps(station, Garbage("terminal", 9, "no frame"))) == 1, "each peer has a minute of its own"
 
 
-def test_the_line_and_unmatched_answers_are_always_kept() -> None:
+def test_d32_a_host_that_says_answers_for_nobody_without_end_fills_no_disk() -> None:
+    """What an honest host says so is kept, with its key."""
+    station = lane()
+    kept = []
+    for number in range(3 * UNMATCHED_PER_MINUTE_MAX):
+        arrived = Arrived(ENVELOPE, b"", Message("0210", {11: f"{number:06d}", 39: "00", 41: "99999999"}))
+        kept += steps(station, Unmatched(arrived, "nobody"), number / 1000)
+    assert len(kept) == UNMATCHED_PER_MINUTE_MAX
+    (later,) = steps(station, Unmatched(arrived, "nobody"), 61)
+    assert later.effects[0].facts["unsaid"] == 2 * UNMATCHED_PER_MINUTE_MAX
+    assert steps(station, Garbage("host", 9, "no frame"), 62), "others have their own minute"
+
+
+def test_the_line_and_unmatched_answers_are_kept() -> None:
     station = lane()
     (step,) = steps(station, Line(False, "cut"))
     assert step.rows[0].payload == '{"up":false,"why":"cut"}'
