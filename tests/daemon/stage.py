@@ -42,8 +42,8 @@ MID = "898100012345678"
 TMK = "0123456789ABCDEFFEDCBA9876543210"
 CARD, EXPIRY = "6225880123456789", "3012"
 OTHER_CARD = "6225880000000014"
-UNTIL_S = 8.0
-"""The longest that a test waits for something to become true."""
+UNTIL_S = 20.0
+"""The longest that a test waits for something to become true; on a slow machine a fact may take its time."""
 
 NEVER_SAID = frozenset(
     {
@@ -270,6 +270,12 @@ class Stage:
             while not true():
                 await asyncio.sleep(0.005)
 
+    def hold(self) -> list[Callable[[], None]]:
+        """What the faults `delay` and `delay_request` hold back waits in this list until the test calls it."""
+        held: list[Callable[[], None]] = []
+        self.patch.setattr(self.host, "_hold", lambda ms, arrived, go_on: held.append(go_on))
+        return held
+
     def cut(self) -> None:
         """Every line to the host breaks."""
         for connection in self.host._connections.values():
@@ -312,7 +318,7 @@ class Stage:
         return [*found, *(str(finding) for finding in verify(folder, chain_key).findings)]
 
 
-def play(stage: Stage, story: Story, limit_s: float = 30.0, may_say: frozenset[str] = frozenset()) -> None:
+def play(stage: Stage, story: Story, limit_s: float = 60.0, may_say: frozenset[str] = frozenset()) -> None:
     """Run a story on an open stage.
 
     Afterwards nothing may have left before its rows were durable, no card stands in the log, and nothing was logged

@@ -1,6 +1,5 @@
 """Scenarios: every shipped one loads, says what it is, and makes its trouble."""
 
-import asyncio
 from pathlib import Path
 
 import pytest
@@ -15,6 +14,7 @@ from simulators.host.settings import Behaviour, CardSettings, HostSettings
 from simulators.terminal.core import Terminal
 from simulators.terminal.driver import KINDS, Plan
 from simulators.terminal.load import Load, run_load
+from tests.simulators import idle_clock
 from tests.simulators.bench import BALANCE_MINOR, DOMESTIC, MID, TID, TMK, settings
 from tests.simulators.counter import SCRIPT
 
@@ -116,7 +116,7 @@ def day(
         await server.close()
         return report
 
-    return server, events, asyncio.run(run())
+    return server, events, idle_clock.run(run())
 
 
 @pytest.mark.parametrize(

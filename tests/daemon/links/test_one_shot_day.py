@@ -8,7 +8,8 @@ from posd.core.state import ReversalStatus, TxnStatus
 from tests.daemon.stage import SECOND, TID, Stage, play
 
 MakeStage = Callable[..., Stage]
-ONE_SHOT = {"host": {"mode": "one_shot", "connect_timeout_s": 0.2}}
+ONE_SHOT = {"host": {"mode": "one_shot", "connect_timeout_s": 1.2, "reply_timeout_s": 1.5}}
+"""Of what a test waits for in vain there is one such limit in it at most; all else waits for facts."""
 
 
 def connections(stage: Stage) -> int:
@@ -46,19 +47,21 @@ def test_an_echo_has_a_connection_of_its_own_too(staged: MakeStage) -> None:
 
 def test_d2_a_connection_that_ends_without_an_answer_is_reversed_before_the_reply_limit(staged: MakeStage) -> None:
     """And nobody else notices: the other terminal's exchange is under way meanwhile."""
-    patient = {"host": {**ONE_SHOT["host"], "reply_timeout_s": 3}}
+    patient = {"host": {**ONE_SHOT["host"], "reply_timeout_s": 20}, "door": {"terminal_timeout_s": 30}}
 
     async def story(stage: Stage) -> None:
         await stage.start()
+        held = stage.hold()
         other = stage.terminal(SECOND).do(
-            {"do": "sale", "amount": "7.00", "card": "6225880000000014", "expiry": "3012"}
+            {"do": "sale", "amount": "7.00", "card": "6225880000000014", "expiry": "3012", "timeout_s": 20}
         )
         slow = asyncio.create_task(other)
-        await stage.until(lambda: stage.received("0200", SECOND))
+        await stage.until(lambda: held)
         assert (await stage.sale("5.00"))["outcome"] != "approved"
         await stage.until(lambda: not stage.state().unended_reversals())
         unknown = stage.rig.records("outcome_unknown")
         assert [(row.tid, json.loads(row.payload)["why"]) for row in unknown] == [(TID, "link")]
+        held.pop()()
         assert (await slow)["outcome"] == "approved"
         assert (await stage.sale("6.00"))["outcome"] == "approved"
         await stage.end()
@@ -66,7 +69,7 @@ def test_d2_a_connection_that_ends_without_an_answer_is_reversed_before_the_repl
 
     faults = (
         {"mti": "0200", "amount": "5.00", "do": "close"},
-        {"mti": "0200", "amount": "7.00", "do": "delay", "ms": 700},
+        {"mti": "0200", "amount": "7.00", "do": "delay", "ms": 1},
     )
     play(staged(tids=(TID, SECOND), faults=faults, change=patient), story)
 
@@ -117,12 +120,15 @@ def test_d11_an_approval_that_comes_after_its_reversal_was_denied_is_heard(stage
 
     async def story(stage: Stage) -> None:
         await stage.start()
+        held = stage.hold()
         assert (await stage.sale("5.00"))["outcome"] != "approved"
+        await stage.until(lambda: stage.rig.records("reversal_acknowledged"))
+        held.pop()()
         await stage.until(lambda: stage.rig.records("reversal_reopened"))
         await stage.until(lambda: not stage.state().unended_reversals())
         assert len(stage.received("0400")) == 2
         await stage.end()
         assert stage.differences() == []
 
-    faults = ({"mti": "0200", "amount": "5.00", "do": "delay_request", "ms": 1200},)
+    faults = ({"mti": "0200", "amount": "5.00", "do": "delay_request", "ms": 1},)
     play(staged(faults=faults, change=ONE_SHOT), story)
