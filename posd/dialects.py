@@ -42,6 +42,7 @@ class NacSettings(BaseModel):
     refunds: Literal["reversed", "in_doubt"] = "reversed"
     reversal_mti: Literal["0400", "0420"] = "0400"
     reversal_repeat_digit: Literal["no", "yes"] = "no"
+    reversal_of_nothing: Literal["00", "78"] = "00"
     totals_timeout_factor: Annotated[float, Field(ge=1, le=10)] = 1.5
     batch_number_first: Annotated[int, Field(ge=1, le=999_999)] = 1
 

@@ -27,6 +27,7 @@ AT_ONCE: frozenset[Path] = frozenset(
         ("host", "echo_interval_s"),
         ("host", "unmaced_decline"),
         ("host", "refund_repeat"),
+        ("host", "completion_percent_max"),
         ("host", "parameters"),
         ("host", "sign_off_after_close"),
         ("host", "reversal_success_codes"),

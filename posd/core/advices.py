@@ -163,14 +163,26 @@ def reconcile(draft: Draft, host: HostTotals) -> None:
 
     Of what does not count in them they say nothing.
     """
-    if any(owed.request_id in draft.state.transactions for owed in draft.state.unended_reversals()):
-        return  # the host may count what is owed to be reversed, instead of this
+    if _may_be_reversed(draft.state):
+        return
     if host.domestic is not GroupResult.BALANCED or host.foreign is not GroupResult.BALANCED:
         _agree_without_refused(draft, host)
+    else:
+        books_agree(draft)
+
+
+def books_agree(draft: Draft) -> None:
+    """The books agree, at once or after the upload: the host has whatever counts in them."""
+    if _may_be_reversed(draft.state):
         return
     for of, txn in draft.state.transactions.items():
         if counts(txn, draft.rules):
             settled(draft, of, Settled.TOTALS)
+
+
+def _may_be_reversed(state: State) -> bool:
+    """The host may count what is owed to be reversed, instead of an advice."""
+    return any(owed.request_id in state.transactions for owed in state.unended_reversals())
 
 
 def _agree_without_refused(draft: Draft, host: HostTotals) -> None:

@@ -169,9 +169,9 @@ def requested_by_terminal(draft: Draft, event: ReversalRequested) -> None:
     known = [of for of in _meant(event) if _is_known(draft, of)]
     event = replace(event, original=known[0]) if known else event
     waiting = next((q for q in draft.agenda.queue if q.request_id == event.original), None)
-    txn = draft.state.find(event.original)
+    txn, over = draft.state.find(event.original), None
     if txn is not None and txn.over:
-        txn = None  # its terminal was reset: what it means never came (D17)
+        txn, over = None, txn  # its terminal was reset: what it means never came (D17)
     if len(known) > 1 or event.original in draft.state.collided:
         draft.alert("terminal_reversal_ambiguous", request_id=event.original)
         because = "two different requests had this trace number; a person must say which is meant"
@@ -179,9 +179,7 @@ def requested_by_terminal(draft: Draft, event: ReversalRequested) -> None:
     elif waiting is not None:
         _cancel_unsent(draft, event)
     elif txn is None:
-        for of in _meant(event):
-            _refuse_in_advance(draft, of)
-        draft.refuse(event.reply_to, Refusal.NO_ORIGINAL, "there is no such request", event.original)
+        _without_original(draft, event, over)
     elif event.amount_minor not in (txn.amount_minor, txn.counted_minor):  # D15: it may say either
         draft.refuse(event.reply_to, Refusal.AMOUNT_DIFFERS, "the amount is not that of the original", event.original)
     elif event.card is not None and txn.card is not None and event.card != txn.card.digest:
@@ -199,9 +197,9 @@ def requested_by_terminal(draft: Draft, event: ReversalRequested) -> None:
         draft.answer(ToTerminal(event.reply_to, Result(AnswerFacts("00"), event.original)))
 
 
-def _meant(event: ReversalRequested) -> list[RequestId]:
-    """A NAC terminal's 0400 says the same of a 0100 and of a 0200 with that trace (reference 2.6)."""
-    return [event.original] if event.or_original is None else [event.original, event.or_original]
+def _meant(event: ReversalRequested) -> tuple[RequestId, ...]:
+    """A NAC terminal's 0400 says the same of a 0100, a 0200 and a 0220 with that trace (reference 2.6)."""
+    return event.original, *event.or_originals
 
 
 def _is_known(draft: Draft, of: RequestId) -> bool:
@@ -228,6 +226,19 @@ def _taken_back(draft: Draft, txn: Transaction) -> None:
     because = "the terminal took it back"
     for reply_to in draft.take_waiters(txn.request_id):
         draft.answer(ToTerminal(reply_to, Refused(Refusal.OUTCOME_UNKNOWN, because, txn.request_id)))
+
+
+def _without_original(draft: Draft, event: ReversalRequested, over: Transaction | None) -> None:
+    """Nothing of it was sent, and from here on nothing will be (D17). After a restore that is not known, nor where it
+    is like `over`, of a batch that its terminal has closed: that one stands, so nobody is told that it is undone."""
+    for of in _meant(event):
+        _refuse_in_advance(draft, of)
+    stands = over is not None and event.amount_minor in (over.amount_minor, over.counted_minor)
+    if draft.rules.reverses_what_never_came and draft.state.gap is None and not stands:
+        draft.note("terminal_reversed_nothing", request_id=event.original)
+        draft.answer(ToTerminal(event.reply_to, Result(AnswerFacts("00"), event.original)))
+    else:
+        draft.refuse(event.reply_to, Refusal.NO_ORIGINAL, "there is no such request", event.original)
 
 
 def _refuse_in_advance(draft: Draft, original: RequestId) -> None:

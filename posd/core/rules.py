@@ -210,6 +210,8 @@ class Rules(Struct, frozen=True):
     reversal_finds_original: bool = True
     """An acknowledged reversal says that the host had its original; else hosts acknowledge what they never had too, and
     an approval that comes after all may stand (D11, reference 2.6)."""
+    reverses_what_never_came: bool = False
+    """A terminal's reversal of what never came is answered as done: some sell nothing before that (reference 2.6)."""
     reversal_attempts_max: int = 4
     reversal_reasons: Mapping[Why, str] = field(default_factory=dict)
     reversal_retry: Gaps = Gaps(5.0, 300.0)

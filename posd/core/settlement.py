@@ -231,9 +231,7 @@ def ask_totals(draft: Draft) -> None:
     """0500. A repeat carries the STAN and the totals of the first (D20)."""
     settlement = draft.state.settlement
     if settlement.stan is None or settlement.totals is None:
-        for reversal in owed_in_batch(draft):
-            draft.record(r.ReversalCarriedOver(reversal.request_id))
-            draft.alert("reversal_carried_over", request_id=reversal.request_id)
+        _carry_over(draft)
         advices.carry_over(draft)
         if untold := chips.unreported(draft.state):
             draft.alert("script_results_not_told", count=len(untold), request_id=untold[0].request_id)
@@ -242,6 +240,13 @@ def ask_totals(draft: Draft) -> None:
         stan, totals = settlement.stan, settlement.totals
     draft.record(r.TotalsAsked(stan, totals, settlement.asked + 1))
     draft.send(ExchangeKind.TOTALS, SendTotals(stan, draft.state.batch.number, totals))
+
+
+def _carry_over(draft: Draft) -> None:
+    """The batch ends, or its totals leave, while these are owed in it (D19)."""
+    for reversal in owed_in_batch(draft):
+        draft.record(r.ReversalCarriedOver(reversal.request_id))
+        draft.alert("reversal_carried_over", request_id=reversal.request_id)
 
 
 def totals_answered(draft: Draft, answer: HostAnswer) -> None:
@@ -374,6 +379,7 @@ def closed_elsewhere(draft: Draft, number: BatchNumber) -> bool:
 def closed_by_evidence(draft: Draft, number: BatchNumber) -> None:
     """The host's batch number has moved on: it did close (D20)."""
     closed = draft.state.batch.number
+    _carry_over(draft)
     draft.record(r.BatchClosed(CloseOutcome.UNCONFIRMED, _totals(draft), number))
     draft.alert("batch_closed_unconfirmed", batch=closed, next_number=number, by="")
     draft.at_once(SETTLE)
@@ -411,6 +417,7 @@ def decide(draft: Draft, event: DecideSettlement, by: str) -> str:
 def close(draft: Draft, outcome: CloseOutcome, by: str) -> None:
     number = next_batch_number(draft.state.batch.number)
     closed = draft.state.batch.number
+    _carry_over(draft)  # what a terminal took back amid the close: the host has closed with it
     draft.record(r.BatchClosed(outcome, _totals(draft), number, by))
     draft.note("batch_closed", batch=closed, outcome=outcome.value)
     draft.all_sayable()

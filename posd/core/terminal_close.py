@@ -34,6 +34,8 @@ def totals_given(draft: Draft, event: TerminalTotalsGiven) -> None:
     draft.record(r.TerminalClosed(event.terminal_batch, event.totals, ours, event.terminal_stan))
     if event.totals != ours:
         draft.alert("terminal_totals_differ", terminal_batch=event.terminal_batch)
+    if event.ends and not (told := of_batch(draft.state.terminal_upload, event.terminal_batch)).ended:
+        _end(draft, event.terminal_batch, len(told.seen))  # this dialect tells no number of them
     open_still = state.settlement.phase is SettlementPhase.OPEN and state.settlement.wanted is None
     if open_still and not nothing_to_settle(draft):
         draft.record(r.SettlementWanted(SettlementCause.TERMINAL))
@@ -135,10 +137,16 @@ def _end(draft: Draft, terminal_batch: int, stated: int) -> None:
     """Only an unbalanced group is uploaded whole: of a balanced one nothing is missed."""
     upload = of_batch(draft.state.terminal_upload, terminal_batch)
     unbalanced = {False: upload.domestic is GroupResult.UNBALANCED, True: upload.foreign is GroupResult.UNBALANCED}
+    books = _books(draft.state, terminal_batch)
+    # An adjusted transaction may have been uploaded as itself.
+    told = {newest(draft.state, draft.rules, books[stan]).request_id for stan in upload.seen if stan in books}
     missing = tuple(
         txn.request_id
-        for stan, txn in _books(draft.state, terminal_batch).items()
-        if counts(txn, draft.rules) and unbalanced[txn.foreign] and stan not in upload.seen
+        for stan, txn in books.items()
+        if counts(txn, draft.rules)
+        and unbalanced[txn.foreign]
+        and stan not in upload.seen
+        and txn.request_id not in told
     )
     draft.record(r.TerminalUploadEnded(terminal_batch, stated, len(upload.seen), missing))
     if missing or stated != len(upload.seen):

@@ -165,6 +165,8 @@ def trailer_answered(draft: Draft, answer: HostAnswer) -> None:
     elif answer.answer_class is AnswerClass.APPROVE or (code == SEEN_BEFORE and settlement.unanswered > 0):
         agrees = balanced(settlement) or draft.rules.close.end_agrees
         agreed = agrees and not settlement.set_aside
+        if agreed:
+            advices.books_agree(draft)
         close(draft, CloseOutcome.AGREED if agreed else CloseOutcome.OUT_OF_BALANCE, "")
     else:
         _retry_trailer(draft, f"the host answered {code}", code)

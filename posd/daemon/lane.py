@@ -271,7 +271,7 @@ class Lane:
 
     def _is_too_old(self, event: e.ReversalRequested) -> bool:
         """In the journal and no longer in the state: 25 would tell the terminal that nothing was sold (D33)."""
-        meant = [of for of in (event.original, event.or_original) if of is not None]
+        meant = (event.original, *event.or_originals)
         return not any(map(self._is_remembered, meant)) and any(map(self._past.was_sent, meant))
 
     def _is_remembered(self, of: RequestId) -> bool:

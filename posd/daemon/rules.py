@@ -1,6 +1,10 @@
 """The settings of one terminal as the core's rules: the only place where one becomes the other."""
 
-from posd.core.rules import Gaps, OnStuck, Rules, UnmacedDecline
+from collections.abc import Mapping
+
+from msgspec.structs import replace
+
+from posd.core.rules import Gaps, KindRules, OnStuck, Rules, TxnKind, UnmacedDecline
 from posd.profiles.contract import Profile
 from posd.settings import Settings, TerminalSettings
 
@@ -10,7 +14,7 @@ def rules_of(settings: Settings, terminal: TerminalSettings, profile: Profile) -
     schedule = settings.schedule_of(terminal)
     host, reversal, settlement = settings.host, settings.reversal, settings.settlement
     return Rules(
-        kinds=profile.kinds,
+        kinds=_kinds(profile, host.completion_percent_max),
         close=profile.close,
         keys_expected=profile.has_keys,
         terminal_tells_batch=profile.tells_batch,
@@ -34,6 +38,7 @@ def rules_of(settings: Settings, terminal: TerminalSettings, profile: Profile) -
         sign_off_after_close=host.sign_off_after_close == "yes",
         reversal_success_codes=frozenset(host.reversal_success_codes),
         reversal_finds_original=profile.reversal_finds_original,
+        reverses_what_never_came=not profile.has_keys and host.nac.reversal_of_nothing == "00",
         reversal_attempts_max=reversal.attempts,
         reversal_reasons=profile.reversal_reasons,
         reversal_retry=Gaps(reversal.retry.first_s, reversal.retry.max_s),
@@ -55,3 +60,13 @@ def rules_of(settings: Settings, terminal: TerminalSettings, profile: Profile) -
         proposal_ends_after_s=settings.approval.proposal_ends_after_s,
         confirm_within_s=settings.till.confirm_within_s,
     )
+
+
+def _kinds(profile: Profile, completion_percent_max: int) -> Mapping[TxnKind, KindRules]:
+    """The dialect's kinds; how much more than it holds a pre-authorisation may be completed with is the acquirer's."""
+    completing = {}
+    for kind in (TxnKind.COMPLETION, TxnKind.COMPLETION_NOTICE):
+        rules = profile.kinds.get(kind)
+        if rules is not None and rules.original is not None:
+            completing[kind] = replace(rules, original=replace(rules.original, percent_max=completion_percent_max))
+    return {**profile.kinds, **completing}

@@ -18,7 +18,10 @@ HEADER_BYTES = 0
 """Between TPDU and MTI stands nothing (reference 2.1)."""
 
 # As in UnionPay's table. Field 22 has three digits in two bytes, right-justified: 012 is sent as 0012.
-_SHARED = (2, 3, 4, 11, 12, 13, 14, 15, 22, 23, 25, 26, 32, 35, 36, 37, 38, 39, 41, 42, 44, 49, 52, 53, 55, 64)
+_SHARED = (
+    *(2, 3, 4, 11, 12, 13, 14, 15, 22, 23, 25, 26, 32, 35, 36, 37, 38, 39),
+    *(41, 42, 44, 49, 52, 53, 55, 57, 58, 59, 64),
+)
 
 _DIFFERENCES = (
     Field(24, "network international id", Kind.DIGITS, 3),

@@ -1,4 +1,4 @@
-"""What the readers of every dialect share: the refusal of a terminal's message, and what may be kept of a chip's data.
+"""What the readers of every dialect share: the refusal of a terminal's message, and what is read and kept of field 55.
 
 It knows no dialect's fields but those that all of them have: 11 and 55.
 """
@@ -9,6 +9,9 @@ from posd.iso8583.emv_tags import SHOWN_TAGS
 from posd.iso8583.message import Message
 from posd.iso8583.tlv import build, parse
 from posd.values import STAN_MAX, Stan
+
+SCRIPTS = frozenset({"71", "72"})
+"""Tags of what an issuer has a chip do."""
 
 
 class Unusable(Exception):
@@ -41,3 +44,19 @@ def kept_icc(icc: str | None) -> str | None:
         return None
     elements = [(tag, value) for tag, value in parse(bytes.fromhex(icc)) if tag in SHOWN_TAGS]
     return build(elements).hex().upper() or None
+
+
+def elements(icc: str | None) -> list[tuple[str, bytes]]:
+    """Field 55 in its order; none, where it cannot be read: nothing of ours hangs on it."""
+    try:
+        return parse(bytes.fromhex(icc or ""))
+    except (MalformedMessage, ValueError):
+        return []
+
+
+def from_issuer(icc: str | None) -> tuple[str | None, int]:
+    """What an answer says to the chip, less what may not be kept, and how many scripts are in it."""
+    found = elements(icc)
+    if not found:
+        return None, 0
+    return kept_icc(icc), sum(tag in SCRIPTS for tag, _ in found)

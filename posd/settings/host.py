@@ -168,6 +168,7 @@ class HostSettings(Section):
     unmaced_decline: Literal["accept", "reverse"] = "accept"
     partial_approval: Literal["reverse", "accept"] = "reverse"
     refund_repeat: Literal["never", "once"] = "never"
+    completion_percent_max: Annotated[int, Field(ge=100, le=1_000)] = 115
     parameters: Literal["show", "apply"] = "show"
     sign_off_after_close: Literal["no", "yes"] = "no"
     reversal_success_codes: Annotated[

@@ -7,10 +7,11 @@ number gets 94. Money moves here and in nac_reversal.py only.
 from dataclasses import dataclass
 
 from posd.iso8583.message import Message
+from simulators.chip import ISSUER_AUTHENTICATION, issuer_answer, read_55, write_55
 from simulators.fields import Unreadable
-from simulators.host.books import BatchState, EntryState
+from simulators.host.books import BatchState, Card, EntryState
 from simulators.host.nac_books import REFUNDS, SALES, Batch, Entry, Kind
-from simulators.host.nac_request import APPROVE_CODES, APPROVED, NacRequest
+from simulators.host.nac_request import APPROVE_CODES, APPROVED, AUTHORISED, NacRequest
 from simulators.nac_fields import amount, invoice_number
 
 NOT_SUPPORTED, FORMAT_ERROR, NOT_FOUND, SPENT, OTHER_AMOUNT = "12", "30", "78", "12", "64"
@@ -167,7 +168,7 @@ def _book(request: NacRequest, batch: Batch, kind: Kind, invoice: int, tip: int,
         card.balance_minor += decision.moved_minor
     if decision.approved and original is not None:
         _change(kind, original, request.amount_minor, tip)
-    answer = request.reply(decision.code)
+    answer = request.reply(decision.code, _from_issuer(request, card, decision))
     batch.entries[request.stan] = Entry(
         batch=batch.number,
         stan=request.stan,
@@ -188,6 +189,19 @@ def _book(request: NacRequest, batch: Batch, kind: Kind, invoice: int, tip: int,
         original=original,
     )
     return answer
+
+
+def _from_issuer(request: NacRequest, card: Card | None, decision: Decision) -> dict[int, str | None]:
+    """Field 55 of an answer: the issuer's authentication and scripts, where the card's settings say so."""
+    if card is None or not decision.approved or request.message.get(55) is None or request.mti not in AUTHORISED:
+        return {}
+    try:
+        tags = read_55(request.message.get(55))
+    except Unreadable as trouble:
+        request.remarks.append(str(trouble))
+        return {}
+    issuer = write_55({ISSUER_AUTHENTICATION: issuer_answer(request.pan, tags)}) if card.settings.issuer_auth else ""
+    return {55: (issuer + "".join(card.settings.scripts)) or None}
 
 
 def _change(kind: Kind, original: Entry, amount_minor: int, tip_minor: int) -> None:

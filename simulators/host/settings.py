@@ -15,7 +15,7 @@ from simulators.macs import Keying
 
 UNIONPAY_FAULTS = frozenset({"forget_keys", "header_digit", "drop_script", "bad_arpc"})
 NAC_BEHAVIOUR = frozenset({"reverse_unknown", "utc_offset_minutes", "keys", "completion_percent_max", "repeat_advice"})
-NAC_CARD = frozenset({"pan", "balance", "scheme", "expiry"})
+NAC_CARD = frozenset({"pan", "balance", "scheme", "expiry", "issuer_auth", "scripts"})
 
 Digits = Annotated[str, Field(pattern=r"^[0-9]+$")]
 

@@ -11,8 +11,9 @@ from datetime import datetime
 from posd.iso8583.codec import Codec, replace_mac
 from posd.iso8583.message import Message
 from posd.iso8583.nac import NAC
-from simulators.chip import TC, is_chip_entry, read_55, write_55
+from simulators.chip import ISSUER_AUTHENTICATION, SCRIPTS, TC, is_chip_entry, read_55, write_55
 from simulators.crypto import BLOCK_BYTES
+from simulators.fields import Unreadable
 from simulators.macs import USUAL, Keying
 from simulators.nac_fields import (
     CLOSE,
@@ -199,7 +200,7 @@ class NacTerminal:
                 self._approved(self.log[sent.stan], answer)
             case _:
                 pass
-        return result
+        return result | _from_issuer(answer)
 
     def _done_before(self, sent: Sent, code: str | None) -> bool:
         """94 to an advice that nobody answered before: it arrived then (2.7, D14)."""
@@ -337,6 +338,18 @@ class NacTerminal:
         if answer.get(64) is None:
             return answer.get(39) not in APPROVED_CODES
         return self.keying.mac(self.mac_key, body[:-BLOCK_BYTES]) == body[-BLOCK_BYTES:]
+
+
+def _from_issuer(answer: Message) -> dict[str, object]:
+    """What the answer has for the chip, where one was asked about."""
+    if answer.get(55) is None:
+        return {}
+    try:
+        tags = read_55(answer.get(55))
+    except Unreadable:
+        return {"bad_chip_answer": True}
+    found = {"issuer_authentication": ISSUER_AUTHENTICATION in tags, "script": any(tag in tags for tag in SCRIPTS)}
+    return {name: True for name, there in found.items() if there}
 
 
 def _amount(minor: int) -> str:

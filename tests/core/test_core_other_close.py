@@ -7,11 +7,12 @@ from msgspec.structs import replace
 
 from posd.core import events as e
 from posd.core import records as r
-from posd.core.answers import AnswerClass, ExchangeKind, GroupResult, HostTotals, MacCheck
+from posd.core.answers import AnswerClass, ExchangeKind, GroupCount, GroupResult, HostTotals, MacCheck, Totals
 from posd.core.effects import Refusal, SendUpload
 from posd.core.originals import root_of
 from posd.core.rules import CloseRules, KindRules, OnStuck, OriginalRules, Rules, Side, TxnKind, Upload
-from posd.core.state import CloseOutcome, SettlementPhase, TxnStatus
+from posd.core.state import AdviceStatus, CloseOutcome, Settled, SettlementPhase, TxnStatus
+from posd.values import Minor, Stan
 from tests.core.playbook import (
     RULES,
     SETTLE_NOW,
@@ -340,3 +341,55 @@ def test_an_invoice_number_names_a_sale() -> None:
     play >> with_invoice(void(2, of=9), invoice=42, original=by_invoice) << told("void-2", Refusal.NO_ORIGINAL)
     by_invoice = e.OriginalPointer(None, None, None, invoice=41)
     play >> with_invoice(void(3, of=9), invoice=41, original=by_invoice) << sent(TRANSACTION)
+
+
+# --- a terminal that waits for 00 ------------------------------------------------------------------------------------
+
+
+def test_d17_what_never_came_is_undone_and_refused_from_then_on() -> None:
+    play = ready(other(reverses_what_never_came=True)) >> taken_back(1) << told("back-1", "00") << quiet
+    play >> sale(1) << told("sale-1", Refusal.REVERSED_IN_ADVANCE) << quiet
+
+
+def test_d17_what_an_advice_is_that_has_left_stays() -> None:
+    play = ready(other(reverses_what_never_came=True)) >> offline_sale(1) >> sale(2) >> answered() << sent(TRANSACTION)
+    back = replace(taken_back(1), or_originals=(request_id(1, "offline_sale"),))
+    play >> back << told("back-1", Refusal.NOT_REVERSIBLE) << not_recorded(r.OriginalRefusedInAdvance)
+
+
+def test_d17_what_is_like_a_sale_of_a_batch_that_its_terminal_closed_is_not_said_to_be_undone() -> None:
+    """A terminal that was reset may mean another; one that is confused may mean this one, which stands."""
+    play = after_sales(1, other(reverses_what_never_came=True))
+    play >> e.TerminalTotalsGiven(1, Totals(GroupCount(Minor(1000), 1)), "close", Stan(9))
+    play >> taken_back(1) << told("back-1", Refusal.NO_ORIGINAL)
+    play >> taken_back(1, amount=1) << told("back-1", "00")
+    assert play.txn(1).status is TxnStatus.APPROVED
+
+
+def test_d19_what_is_taken_back_amid_the_close_is_carried_over_and_said() -> None:
+    play = settling(after_sales(2, other())) >> taken_back(1) << told("back-1", "00")
+    play >> agrees() << recorded(r.ReversalCarriedOver, request_id=request_id(1)) << alerted("reversal_carried_over")
+    play << recorded(r.BatchClosed, outcome=CloseOutcome.AGREED) << sent(REVERSAL)
+
+
+def test_d14_a_closing_that_agrees_says_that_the_host_has_what_it_had_refused() -> None:
+    play = ready(other()) >> offline_sale(1) >> sale(2) >> answered() >> answered("14") << alerted("advice_refused")
+    settling(play) >> transfers() >> answered() >> answered() << sent(TRAILER)
+    play >> answered("00") << recorded(r.AdviceSettled, how=Settled.TOTALS)
+    assert play.state.advices[request_id(1, "offline_sale")].status is AdviceStatus.DONE
+
+
+@pytest.mark.parametrize("code", ["77", "95"])
+def test_d14_one_that_does_not_agree_says_nothing_of_it(code: str) -> None:
+    play = ready(other()) >> offline_sale(1) >> sale(2) >> answered() >> answered("14")
+    settling(play) >> transfers() >> answered() >> answered() >> answered(code) << not_recorded(r.AdviceSettled)
+
+
+def test_d25_the_end_of_a_terminals_close_names_what_it_did_not_upload() -> None:
+    play = after_sales(2, other())
+    totals = Totals(GroupCount(Minor(1000), 1))
+    play >> e.TerminalTotalsGiven(1, totals, "close", Stan(9)) << not_recorded(r.TerminalUploadEnded)
+    play >> e.TerminalUploaded(0, "up", (e.UploadedItem(Stan(2), Minor(1000), None, None),)) << told("up", "00")
+    play >> e.TerminalTotalsGiven(1, totals, "end", Stan(10), ends=True)
+    play << recorded(r.TerminalUploadEnded, missing=(request_id(1),)) << alerted("terminal_upload_incomplete")
+    play >> e.TerminalTotalsGiven(1, totals, "end", Stan(10), ends=True) << not_recorded(r.TerminalUploadEnded)

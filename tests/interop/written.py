@@ -123,7 +123,10 @@ def of_transactions(dialect: Dialect) -> Iterator[tuple[str, fx.HostMessage, Mat
                 yield f"{kind} request, {how}", fx.SendTransaction(txn, original, original), needs
             if rules.reversible:
                 reason = dialect.profile.reversal_reasons[next(iter(dialect.profile.reversal_reasons))]
-                yield f"{kind} reversal, {how}", fx.SendReversal(txn, original, reason), needs
+                for repeat in (False, True):
+                    again = ", again" if repeat else ""
+                    message = fx.SendReversal(txn, original, reason, repeat=repeat)
+                    yield f"{kind} reversal, {how}{again}", message, needs
             if rules.upload is not Upload.NONE:
                 upload = fx.SendUpload(Stan(number), BATCH, (txn,), original, original, more=True)
                 yield f"{kind} upload, {how}", upload, needs

@@ -50,6 +50,8 @@ SALE = txn(TxnKind.SALE, 11, 10_000, "000000|00||||")
 SOLD = replace(SALE, status=TxnStatus.APPROVED, facts=told(11))
 GIVEN = "000000|00|100012|1122||765432"
 OFFLINE = txn(TxnKind.OFFLINE_SALE, 30, 7_000, GIVEN, invoice=5)
+BY_CHIP = txn(TxnKind.OFFLINE_SALE, 43, 7_000, "000000|00|100012|1122||765432|Y1", entry_mode="051", invoice=10)
+ADJUSTED = txn(TxnKind.ADJUST, 44, 8_000, "020000|00|100512|1122||", original=OFFLINE.request_id, invoice=5)
 HELD = txn(TxnKind.PREAUTH, 31, 9_000, "300000|06||||", invoice=6, facts=told(31))
 TIP = txn(TxnKind.TIP, 34, 11_000, "020000|00|100512|1122||", original=SOLD.request_id, tip_minor=Minor(1_000))
 
@@ -68,6 +70,9 @@ def meanings() -> dict[str, tuple[fx.HostMessage, Material]]:
     def sealed(sent: Transaction) -> Material:
         return Material({}, {sent.request_id: CARD})
 
+    def of_chip(sent: Transaction) -> Material:
+        return Material({}, {sent.request_id: CardData(pan=PAN, expiry=EXPIRY, kept_icc=ICC, sequence="001")})
+
     void = txn(TxnKind.VOID, 32, 11_000, "020000|00||||", original=TIP.request_id)
     refund = txn(TxnKind.REFUND, 33, 2_000, "200000|00||||", invoice=3)
     done = txn(TxnKind.COMPLETION_NOTICE, 35, 8_000, "000000|06|110000|1122|112200000031|", invoice=7)
@@ -77,7 +82,7 @@ def meanings() -> dict[str, tuple[fx.HostMessage, Material]]:
     given = replace(refund, facts=told(33))
     swipe = txn(TxnKind.SALE, 38, 12_345, "000000|00||||", entry_mode="022", invoice=8, tip_minor=Minor(345))
     dipped = txn(TxnKind.SALE, 39, 100, "002000|00||||", entry_mode="051", invoice=9)
-    kept = Material({}, {certificate.request_id: CardData(pan=PAN, expiry=EXPIRY, kept_icc=ICC, sequence="001")})
+    kept = of_chip(certificate)
     return {
         "N1": (fx.SendSignIn(Stan(10), BATCH), Material({}, {})),
         "N2": (fx.SendEcho(BATCH), Material({}, {})),
@@ -100,4 +105,7 @@ def meanings() -> dict[str, tuple[fx.HostMessage, Material]]:
         "certificate": (fx.SendAdvice(certificate, SOLD, SOLD), kept),
         "upload of what was adjusted": (fx.SendUpload(Stan(40), BATCH, (TIP,), SOLD, SOLD, True), sealed(TIP)),
         "reversal of a void": (fx.SendReversal(void, TIP, ""), sealed(void)),
+        "offline sale that the chip approved": (fx.SendAdvice(BY_CHIP, None), of_chip(BY_CHIP)),
+        "its upload": (fx.SendUpload(Stan(45), BATCH, (BY_CHIP,), None, BY_CHIP, False), of_chip(BY_CHIP)),
+        "adjustment": (fx.SendAdvice(ADJUSTED, OFFLINE, OFFLINE), sealed(ADJUSTED)),
     }

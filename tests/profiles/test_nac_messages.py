@@ -14,11 +14,12 @@ from posd.framing.length_prefix import LengthPrefixed, with_length
 from posd.framing.tpdu import Envelope
 from posd.iso8583.message import Message
 from posd.profiles.contract import Arrived, Material, Terminal
+from posd.profiles.nac.data import MATRIX
 from posd.profiles.nac.knobs import Knobs
 from posd.profiles.nac.profile import Nac
 from posd.security.keys import ClearTmk
 from posd.values import BatchNumber, Now, Stan, Tid
-from tests.profiles.nac_meanings import BATCH, CARD, SALE, SOLD, TIP, TOTALS, meanings
+from tests.profiles.nac_meanings import BATCH, CARD, ICC, SALE, SOLD, TIP, TOTALS, meanings
 
 VECTORS = Path(__file__).parents[2] / "posd" / "vectors"
 SAMPLES = {row["name"]: row for row in json.loads((VECTORS / "nac.json").read_text(encoding="utf-8"))["messages"]}
@@ -53,6 +54,11 @@ def test_part_c_is_what_we_say(name: str) -> None:
 def test_every_kind_has_a_generated_message() -> None:
     assert list(GENERATED) == [name for name in MEANINGS if name not in SAMPLES]
     assert {row["source"] for row in GENERATED.values()} == {"generated"}
+
+
+def test_every_kind_of_the_matrix_is_among_them() -> None:
+    sent = (message for message, _ in MEANINGS.values() if isinstance(message, fx.SendTransaction | fx.SendAdvice))
+    assert {message.transaction.kind for message in sent} == set(MATRIX)
 
 
 @pytest.mark.parametrize("name", GENERATED)
@@ -138,6 +144,13 @@ def test_the_forms_of_a_reversal(knobs: dict[str, str], first: str, again: str) 
         reply = Message(answered, {3: "000000", 11: "000011", 39: "00", 41: "12345678"})
         key = NAC.answer_key(Arrived(None, b"", reply))  # type: ignore[arg-type]
         assert key == (ExchangeKind.REVERSAL, Stan(11))
+
+
+def test_what_the_chip_approved_says_so_in_advice_and_upload() -> None:
+    for name in ("offline sale that the chip approved", "its upload"):
+        sent = fields(*MEANINGS[name])
+        assert (sent[39], sent[23], sent[55]) == ("Y1", "001", ICC), name
+    assert 39 not in fields(*MEANINGS["offline sale"])
 
 
 def test_a_void_by_advice_says_zero_and_what_it_voids() -> None:

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from posd.core import effects as fx
 from posd.core import events as e
-from posd.core.answers import GroupCount
+from posd.core.answers import AnswerFacts, GroupCount
 from posd.core.rules import TxnKind
 from posd.core.state import Session
 from posd.errors import MalformedMessage
@@ -18,7 +19,7 @@ from posd.profiles.contract import Arrived, Terminal
 from posd.profiles.nac.knobs import Knobs
 from posd.profiles.nac.profile import Nac
 from posd.security.keys import ClearTmk
-from posd.values import Stan, Tid
+from posd.values import Now, Rrn, Stan, Tid
 
 VECTORS = Path(__file__).parents[2] / "posd" / "vectors"
 FRAMES = {
@@ -110,16 +111,17 @@ def test_a_void_by_advice_is_of_the_amount_that_it_voids() -> None:
 @pytest.mark.parametrize(
     ("f3", "f25", "mtis"),
     [
-        ("000000", "00", ["0200", "0100"]),
-        ("000000", "06", ["0100", "0200"]),
+        ("000000", "00", ["0200", "0100", "0220"]),
+        ("000000", "06", ["0100", "0200", "0220"]),
+        ("020000", "00", ["0200", "0220"]),
         ("300000", "06", ["0100"]),
         ("200000", "00", ["0200"]),
     ],
 )
-def test_a_reversal_may_be_of_a_0100_with_the_code_of_a_sale(f3: str, f25: str, mtis: list[str]) -> None:
+def test_a_reversal_may_be_of_a_0100_or_a_0220_with_the_code_of_a_sale(f3: str, f25: str, mtis: list[str]) -> None:
     event = asked("0400", f3=f3, f25=f25)
     assert isinstance(event, e.ReversalRequested)
-    meant = [of for of in (event.original, event.or_original) if of is not None]
+    meant = [event.original, *event.or_originals]
     assert meant == [f"12345678/000001/000011/{mti}/{f3}" for mti in mtis]
     sold = requested(asked("0200"))
     assert sold.card is not None
@@ -177,11 +179,39 @@ def test_d28_unsigned_refunds_and_typed_numbers(changes: dict[int, str], fine: b
     assert isinstance(read(Message("0200", {**SALE, **changes})), e.TransactionRequested)
 
 
-def test_a_number_on_track_1_is_read_and_its_expiry_on_track_2() -> None:
-    track_1 = "B4761739001010119^TEST/CARD^30122010000012345678"
-    event = requested(read(Message("0200", {**{n: v for n, v in SALE.items() if n not in (2, 14)}, 45: track_1})))
+TRACKS = {"1": (45, "B4761739001010119^TEST/CARD^30122010000012345678"), "2": (35, "4761739001010119=30122010000012")}
+
+
+@pytest.mark.parametrize("track", TRACKS)
+def test_number_and_expiry_are_read_from_either_track(track: str) -> None:
+    number, text = TRACKS[track]
+    swiped = Message("0200", {24: "001", 41: "12345678", **{n: v for n, v in SALE.items() if n not in (2, 14)}})
+    known = NAC.read_request(
+        Arrived(ENVELOPE, b"", swiped.with_({number: text})), TERMINAL, Session(), b"k" * 32, "r", 0.0
+    )
+    event = requested(known.event)
     assert event.card is not None
     assert event.card.masked == "476173******0119"
+    assert known.card is not None
+    assert known.card.expiry == "3012"
+
+
+def test_an_answer_has_the_terminals_numbers_and_the_hosts_words() -> None:
+    asked_for = Message("0200", {**SALE, 24: "001", 41: "12345678", 42: "000000012345678"})
+    facts = AnswerFacts("00", Rrn("112200000011"), "123456", "1122", "101500", icc="9100")
+    told = fx.ToTerminal("r", fx.Result(facts, icc="910A0102030405060708303072020000"))
+    out = NAC.encode_answer(Arrived(ENVELOPE, b"", asked_for), told, TERMINAL, Session(), Now(0, 0.0))
+    said = NAC.arrive(out.frame)
+    assert said.envelope.tpdu.hex() == "6000000001"
+    fields = {3: "000000", 4: "000000001000", 11: "000011", 12: "101500", 13: "1122", 24: "001", 37: "112200000011"}
+    fields |= {38: "123456", 39: "00", 41: "12345678", 55: "910A0102030405060708303072020000"}
+    assert said.message == Message("0210", fields)
+
+
+@pytest.mark.parametrize(("f39", "refused"), [(None, False), ("Y1", False), ("Y3", False), ("Z1", True), ("05", True)])
+def test_an_advice_of_what_was_not_approved_is_refused(f39: str | None, refused: bool) -> None:
+    event = asked("0220", f39=f39)
+    assert isinstance(event, e.RequestUnusable if refused else e.TransactionRequested)
 
 
 @settings(max_examples=300, deadline=None)

@@ -35,7 +35,7 @@ DISAGREEMENTS = ("never", "totals", "always")
 """Of each batch: the host agrees, wants the batch uploaded (95), and does not agree after the upload either (77)."""
 
 STAGED = frozenset({"settlement_out_of_balance", "batch_closed_out_of_balance"})
-TERMINAL_DIFFERS = frozenset({"terminal_totals_differ", "terminal_items_differ"})
+TERMINAL_DIFFERS = frozenset({"terminal_totals_differ", "terminal_items_differ", "terminal_upload_incomplete"})
 """Where the host credits voids: the simulated terminal leaves them out of its own totals."""
 
 UNSIGNED_REFUSED = "58"

@@ -76,8 +76,8 @@ class ReversalRequested(Struct, frozen=True):
     """What it tells of the chip, hexadecimal, without card data."""
     chip_refused: bool = False
     """And that says that the chip refused; the `reason` alone may as well mean a printer without paper."""
-    or_original: RequestId | None = None
-    """The other id that its original may have had, where the dialect's 0400 does not tell which of both it is."""
+    or_originals: tuple[RequestId, ...] = ()
+    """The other ids that its original may have had, where the dialect's 0400 does not tell which of them it is."""
     card: str | None = None
     """The keyed digest of the card number, where it is told."""
 
@@ -117,13 +117,15 @@ class TerminalManagement(Struct, frozen=True):
 class TerminalTotalsGiven(Struct, frozen=True):
     """A terminal's 0500: the totals of its own batch (D25).
 
-    `terminal_stan`: its own number of it, where its other requests do not tell their batch.
+    `terminal_stan`: its own number of it, where its other requests do not tell their batch. `ends`: it is the totals
+    again, after the upload.
     """
 
     terminal_batch: int
     totals: Totals
     reply_to: str
     terminal_stan: Stan | None = None
+    ends: bool = False
 
 
 class UploadedItem(Struct, frozen=True):

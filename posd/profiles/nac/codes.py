@@ -11,7 +11,7 @@ from posd.core.answers import AnswerClass
 from posd.profiles.codes import Code
 from posd.profiles.unionpay.codes import CODES as SHARED
 
-_APPROVE, _DECLINE = AnswerClass.APPROVE, AnswerClass.DECLINE
+_APPROVE, _DECLINE, _UNSURE = AnswerClass.APPROVE, AnswerClass.DECLINE, AnswerClass.UNCONFIRMED
 
 _PARTICULAR = (
     Code("08", "approved, with identification", "批准（需核对身份）", "", _APPROVE),
@@ -24,6 +24,11 @@ _PARTICULAR = (
     Code("89", "bad terminal id", "终端号错", "", _DECLINE, alarm=True),
     Code("95", "totals do not agree: transfer the batch", "总额不符，请上送批次", "", _DECLINE),
     Code("99", "PIN format error", "密码格式错", "", _DECLINE),
+    # Said by terminals, in advices and certificates; from a host they confirm nothing.
+    Code("Y1", "approved offline by the chip", "脱机批准", "", _UNSURE),
+    Code("Y3", "approved offline, host not reached", "无法联机，脱机批准", "", _UNSURE),
+    Code("Z1", "declined offline by the chip", "脱机拒绝", "", _UNSURE),
+    Code("Z3", "declined offline, host not reached", "无法联机，脱机拒绝", "", _UNSURE),
 )
 
 UNIONPAYS_OWN = frozenset({"A0", "A1", "A2", "A3", "A4", "A5", "A6", "A7"})

@@ -68,11 +68,15 @@ ONLINE_ONLY: Mapping[tuple[str, str], str] = MappingProxyType(
 """Advices of refunds, and what to send instead. A refund gives money for good: it is never kept and delivered later
 (D13), nor changed or undone so. Whoever tells of one has an answer of the host's for it, or has given nothing yet."""
 
+APPROVED_OFFLINE = frozenset({"00", "08", "11", "Y1", "Y3"})
+"""Field 39 of an advice, where its terminal says it. With Z1 or Z3 the chip declined, and no money moved (2.7)."""
+
 TOLD = frozenset(kind for kind, row in MATRIX.items() if row.mti in ("0220", "0320"))
 """What tells of something that has happened."""
 
 COMPLETION_PERCENT_MAX = 115
-"""A completion may take up to so much of the held amount [L: general knowledge, the reference does not say]."""
+"""A completion may take up to so much of the held amount [L: general knowledge, the reference does not say], unless the
+acquirer says otherwise: host.completion_percent_max."""
 
 ADJUSTABLE = frozenset({TxnKind.SALE, TxnKind.OFFLINE_SALE, TxnKind.COMPLETION_NOTICE, TxnKind.ADJUST, TxnKind.TIP})
 

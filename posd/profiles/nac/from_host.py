@@ -18,6 +18,7 @@ from posd.profiles.contract import Arrived
 from posd.profiles.nac.data import CERTIFICATES, CLOSE, ECHO, MAC_COVERED, TRANSFER
 from posd.profiles.nac.parameters import block_of, is_load
 from posd.profiles.packing import mac_fits
+from posd.profiles.reading import from_issuer
 from posd.security.keys import Tmk
 from posd.security.mac import Mac
 from posd.values import Rrn, Stan
@@ -79,6 +80,7 @@ def read_answer(
         amount_minor=int(amount) if amount else None,
         host_clock=f"{date}{time}" if date and time else None,
         host_totals=_result(code) if kind is ExchangeKind.TOTALS else None,
+        icc=message.get(55) or "",
         block=block_of(message) if kind is ExchangeKind.MANAGEMENT else "",
     )
 
@@ -108,6 +110,7 @@ def _facts(message: Message, code: str) -> AnswerFacts:
         host_date=message.get(13),
         host_time=message.get(12),
         settlement_date=message.get(15),
+        icc=from_issuer(message.get(55))[0],  # no message of this dialect tells what became of scripts
     )
 
 

@@ -16,6 +16,7 @@ from posd.iso8583.message import Message
 from posd.iso8583.nac_subfields import AmountText, Field60Batch, Field60Original, Field62Invoice, Field63Totals
 from posd.profiles.contract import Arrived, ReadRequest, Terminal
 from posd.profiles.nac.data import (
+    APPROVED_OFFLINE,
     CERTIFICATES,
     CLOSE,
     ECHO,
@@ -36,11 +37,11 @@ from posd.values import Minor, RequestId, Stan
 
 FINANCIAL = ("0100", "0200", "0220")
 SIGNED = (*FINANCIAL, "0400")
-ONLINE = ("0200", "0100")
-"""What is reversed (reference 2.6)."""
+REVERSED = ("0200", "0100", "0220")
+"""What a 0400 may mean (reference 2.6); an advice only while it has not left (D17)."""
 
 TYPED_IN = "01"
-_TRACK_1 = re.compile(r"B([0-9]{12,19})\^")
+_TRACK_1 = re.compile(r"B([0-9]{12,19})\^[^^]*(?:\^([0-9]{4}))?")
 
 
 class RequestReader:
@@ -172,7 +173,7 @@ def _kind_of(message: Message) -> TxnKind:
 def _card(message: Message, kind: KindRules) -> CardData:
     card = CardData(
         pan=_pan(message),
-        expiry=message.get(14) or _expiry(message.get(35)),
+        expiry=message.get(14) or _expiry(message),
         track2=message.get(35),
         sequence=message.get(23),
         pin_block=message.get(52),
@@ -185,10 +186,13 @@ def _card(message: Message, kind: KindRules) -> CardData:
     return card
 
 
-def _expiry(track_2: str | None) -> str | None:
-    """Field 14 of a reversal or upload has to come from the track (reference 2.6)."""
-    expiry = (track_2 or "").partition("=")[2][:4]
-    return expiry if len(expiry) == 4 and expiry.isdigit() else None
+def _expiry(message: Message) -> str | None:
+    """Field 14 of a reversal or upload has to come from a track (reference 2.6)."""
+    expiry = (message.get(35) or "").partition("=")[2][:4]
+    if len(expiry) == 4 and expiry.isdigit():
+        return expiry
+    track_1 = _TRACK_1.match(message.get(45) or "")
+    return track_1[2] if track_1 is not None else None
 
 
 def _tip(message: Message) -> int:
@@ -204,7 +208,17 @@ def _kept(message: Message) -> Kept:
         date=message.get(13) or "",
         rrn=message.get(37) or "",
         approval=message.get(38) or "",
+        code=_offline_code(message),
     )
+
+
+def _offline_code(message: Message) -> str:
+    """Field 39 of what has happened already: how it was approved without the host (reference 2.7)."""
+    code = message.get(39) or ""
+    if first_mti(message.mti) == "0220" and code and code not in APPROVED_OFFLINE:
+        because = f"field 39 is {code}: it was not approved, so there is no money to tell of"
+        raise Unusable(Refusal.NOT_SUPPORTED, because)
+    return code if first_mti(message.mti) in ("0220", "0320") else ""
 
 
 def _fingerprint(message: Message, card: CardData, digest_key: bytes) -> str:
@@ -221,18 +235,18 @@ def _original(message: Message, kind: TxnKind, invoice: int) -> e.OriginalPointe
 
 
 def _reversal(message: Message, terminal: Terminal, digest_key: bytes, reply_to: str) -> e.Event:
-    """Field 3 is the original's, and a 0100 may have that of a sale (reference 2.3): then either may be meant."""
+    """Field 3 is the original's, and a 0100 or a 0220 may have that of a sale (reference 2.3): any may be meant."""
     process, pan = need(message, 3), CardData(pan=_pan(message), track2=message.get(35)).number
-    mtis = [mti for mti in ONLINE if (mti, process[:2]) in KIND_OF]
+    mtis = [mti for mti in REVERSED if (mti, process[:2]) in KIND_OF]
     if message.get(25) == PREAUTH_CONDITION:
         mtis.sort()
-    ids = [_request_id(message, terminal, mti) for mti in mtis or ONLINE[:1]]
+    ids = [_request_id(message, terminal, mti) for mti in mtis or REVERSED[:1]]
     return e.ReversalRequested(
         original=ids[0],
         amount_minor=Minor(int(need(message, 4))),
         reason="",
         reply_to=reply_to,
-        or_original=ids[1] if len(ids) > 1 else None,
+        or_originals=tuple(ids[1:]),
         card=keyed_digest(digest_key, pan) if pan is not None else None,
     )
 
@@ -252,7 +266,7 @@ def _request_id(message: Message, terminal: Terminal, mti: str) -> RequestId:
 def _totals(message: Message, reply_to: str) -> e.Event:
     batch, said = Field60Batch.parse(need(message, 60)).batch, Field63Totals.parse(need(message, 63))
     group = GroupCount(said.sale_minor, said.sale_count, said.refund_minor, said.refund_count)
-    return e.TerminalTotalsGiven(batch, Totals(group), reply_to, trace(message))
+    return e.TerminalTotalsGiven(batch, Totals(group), reply_to, trace(message), ends=message.get(3) == CLOSE)
 
 
 def _uploaded(message: Message, digest_key: bytes, reply_to: str) -> e.Event:

@@ -14,6 +14,7 @@ from posd.iso8583.codec import Codec
 from posd.iso8583.message import Message
 from posd.iso8583.nac import HEADER_BYTES, VariablePad, nac_spec
 from posd.iso8583.nac_masking import masked_nac_fields
+from posd.profiles.answering import wants_an_answer
 from posd.profiles.codes import Code
 from posd.profiles.contract import Arrived, Material, Order, Outgoing, ReadRequest, Terminal
 from posd.profiles.difference import NO_DIFFERENCE, Difference
@@ -105,7 +106,7 @@ class Nac:
             return self._pack(request.envelope.answered(), built, None, None)  # a "no" needs no proof
 
     def refuse(self, envelope: Envelope, message: Message, refusal: str, now: Now) -> Outgoing | None:
-        if not to_terminal.wants_an_answer(message.mti):
+        if not wants_an_answer(message.mti):
             return None
         built = to_terminal.refusal(message, Refusal(refusal), Session(), now, self.knobs.zone)
         return self._pack(envelope.answered(), built, None, None)

@@ -144,6 +144,7 @@ def _advice(message: fx.SendAdvice, terminal: Terminal, material: Material, knob
     card = material.cards.get(txn.request_id)
     fields = _base(txn, kept, root if row.refers else None, txn.stan) | _card(card, txn, row.mti)
     fields |= _times(txn, kept, knobs) | (_named(kept, root) if row.refers else {38: kept.approval})
+    fields |= {39: kept.code, 55: card.kept_icc if card else None}
     if txn.tip_minor:
         fields[54] = AmountText(txn.tip_minor).format("54")
     if row.tells_original:
@@ -153,14 +154,14 @@ def _advice(message: fx.SendAdvice, terminal: Terminal, material: Material, knob
     if txn.kind is TxnKind.VOID_NOTICE:
         fields[4] = AmountText(0).format()
     if txn.kind is TxnKind.CERTIFICATE:
-        fields |= _certificate(card, root)
+        fields |= _certificate(root)
     return _message(row.mti, terminal, knobs, fields)
 
 
-def _certificate(card: CardData | None, root: Transaction | None) -> Fields:
+def _certificate(root: Transaction | None) -> Fields:
     if root is None:
         raise CannotEncode("0320: the transaction of this certificate is not known")
-    return {3: CERTIFICATES, 55: card.kept_icc if card else None, 60: _sent_as(root)}
+    return {3: CERTIFICATES, 60: _sent_as(root)}
 
 
 def _sent_as(txn: Transaction) -> str:
@@ -188,6 +189,7 @@ def _upload(message: fx.SendUpload, terminal: Terminal, material: Material, knob
         4: f"{txn.counted_minor:012d}",
         37: facts.rrn if facts else kept.rrn,
         38: (facts.approval_code if facts else None) or kept.approval,
+        39: kept.code,
         54: AmountText(txn.tip_minor).format("54") if txn.tip_minor else None,
         55: card.kept_icc if card else None,
         60: _sent_as(first),

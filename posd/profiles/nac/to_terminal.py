@@ -4,10 +4,10 @@ from typing import assert_never
 
 from posd.core import effects as fx
 from posd.core.answers import AnswerFacts, GroupResult
-from posd.core.schedule import local
 from posd.core.state import Session
 from posd.errors import CannotEncode
 from posd.iso8583.message import Message
+from posd.profiles.answering import host_time, wants_an_answer
 from posd.profiles.nac.data import CLOSE, REFUSALS, TRANSFER
 from posd.profiles.nac.from_terminal import first_mti
 from posd.profiles.nac.parameters import fields_of
@@ -25,8 +25,9 @@ def build(request: Message, answer: fx.ToTerminal, session: Session, now: Now, z
         raise CannotEncode(f"MTI {request.mti} is no request: there is no answer to it")
     fields = _base(request, session, now, zone)
     match answer.answer:
-        case fx.Result(facts=facts, approved_minor=part):
+        case fx.Result(facts=facts, approved_minor=part, icc=icc):
             fields |= _told(facts) | ({4: f"{part:012d}"} if part is not None else {})  # D15
+            fields |= {55: icc} if icc else {}
         case fx.Refused(refusal=refusal):
             fields[39] = REFUSALS[refusal]
         case fx.ManagementResult(code=code, block=block):
@@ -51,11 +52,6 @@ def answer_mti(mti: str) -> str:
     return f"{first[:2]}{int(first[2]) + 1}0"
 
 
-def wants_an_answer(mti: str) -> bool:
-    """A request or advice; answers (function digit odd) want none."""
-    return len(mti) == 4 and mti.isdigit() and mti[2] in "024"
-
-
 def _agrees(request: Message, totals: fx.TotalsResult) -> str:
     """95 asks for the upload; 77 ends it (reference 2.5)."""
     if totals.domestic is GroupResult.BALANCED and totals.foreign is GroupResult.BALANCED:
@@ -66,8 +62,7 @@ def _agrees(request: Message, totals: fx.TotalsResult) -> str:
 def _base(request: Message, session: Session, now: Now, zone: str) -> dict[int, str]:
     """The terminal's own fields, and the host's time as far as we know it."""
     fields = {field: value for field in ECHOED if (value := request.get(field)) is not None}
-    moment = local(now.wall_ms + (session.clock_offset_ms or 0), zone)
-    return fields | {12: moment.strftime("%H%M%S"), 13: moment.strftime("%m%d")}
+    return fields | host_time(session, now, zone)
 
 
 def _told(facts: AnswerFacts) -> dict[int, str]:
@@ -78,5 +73,6 @@ def _told(facts: AnswerFacts) -> dict[int, str]:
         37: facts.rrn,
         38: facts.approval_code,
         39: facts.code,
+        55: facts.icc,
     }
     return {field: value for field, value in told.items() if value is not None}

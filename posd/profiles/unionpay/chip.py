@@ -12,10 +12,10 @@ from posd.core.state import ChipEnd, ChipResult, Transaction
 from posd.errors import CannotEncode, MalformedMessage
 from posd.iso8583.message import Message
 from posd.iso8583.subfields import Field60, Field61
-from posd.iso8583.tlv import build, parse
+from posd.iso8583.tlv import build
 from posd.profiles.contract import ReadRequest
 from posd.profiles.packing import unreadable
-from posd.profiles.reading import kept_icc, need, trace
+from posd.profiles.reading import elements, kept_icc, need, trace
 from posd.profiles.unionpay.data import CURRENCY, MATRIX, SCRIPT_NOTICE
 from posd.security.cards import CardData, keyed_digest
 from posd.values import Minor, RequestId, Stan
@@ -23,7 +23,6 @@ from posd.values import Minor, RequestId, Stan
 REVERSAL_TAGS = ("95", "9F1E", "9F10", "9F36", "DF31")
 """Field 55 of a 0400 (reference 1.10)."""
 
-SCRIPTS = frozenset({"71", "72"})
 CRYPTOGRAM_KIND = "9F27"
 RESPONSE_CODE, OFFLINE_APPROVED = "8A", b"Y1"
 ISSUER_DATA = "9F10"
@@ -44,22 +43,6 @@ RESULT_OF = {REFUSED_CODE: ChipResult.REFUSED, "13": ChipResult.REFUSED, UNPROVE
 
 ENDS = {ChipResult.REFUSED: "10", ChipResult.UNPROVEN: "21"}
 """The last two characters of it: 1 AAC or 2 ARPC, and the result of the ARPC."""
-
-
-def elements(icc: str | None) -> list[tuple[str, bytes]]:
-    """Field 55 in its order; none, where it cannot be read: nothing of ours hangs on it."""
-    try:
-        return parse(bytes.fromhex(icc or ""))
-    except (MalformedMessage, ValueError):
-        return []
-
-
-def from_issuer(icc: str | None) -> tuple[str | None, int]:
-    """What an answer says to the chip, less what may not be kept, and how many scripts are in it."""
-    found = elements(icc)
-    if not found:
-        return None, 0
-    return kept_icc(icc), sum(tag in SCRIPTS for tag, _ in found)
 
 
 def in_reversal(kept: str | None, told: str) -> str | None:

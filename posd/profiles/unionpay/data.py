@@ -94,7 +94,8 @@ MATRIX: Mapping[TxnKind, Row] = MappingProxyType(
 )
 
 COMPLETION_PERCENT_MAX = 115
-"""A completion may take up to so much of the held amount [L: general knowledge, the reference does not say]."""
+"""A completion may take up to so much of the held amount [L: general knowledge, the reference does not say], unless the
+acquirer says otherwise: host.completion_percent_max."""
 
 
 def _of(kind: TxnKind, **more: Any) -> OriginalRules:

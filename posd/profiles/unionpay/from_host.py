@@ -20,7 +20,8 @@ from posd.iso8583.message import Message
 from posd.iso8583.subfields import Field48Totals, Field60, GroupTotals
 from posd.profiles.codes import Code
 from posd.profiles.contract import Arrived, Terminal
-from posd.profiles.unionpay import chip, parameters
+from posd.profiles.reading import from_issuer
+from posd.profiles.unionpay import parameters
 from posd.profiles.unionpay.data import (
     ANSWER_KINDS,
     ATTENTION,
@@ -123,7 +124,7 @@ def _class_of(kind: ExchangeKind, code: str, codes: Mapping[str, Code]) -> Answe
 
 def _facts(message: Message, code: str) -> AnswerFacts:
     printed, rrn = message.get(63), message.get(37)
-    icc, scripts = chip.from_issuer(message.get(55))
+    icc, scripts = from_issuer(message.get(55))
     return AnswerFacts(
         code=code,
         rrn=Rrn(rrn) if rrn is not None else None,

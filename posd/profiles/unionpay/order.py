@@ -5,19 +5,15 @@ cannot say: that is an event too, `RequestUnusable`.
 """
 
 from posd.core import events as e
-from posd.core.effects import Refusal
 from posd.core.rules import TxnKind
 from posd.core.schedule import local
 from posd.core.state import Transaction
-from posd.iso8583.message import Message
 from posd.profiles.contract import Order, ReadRequest
+from posd.profiles.ordering import ENTERED_BY_HAND, typed_in, why_not
 from posd.profiles.unionpay.data import KINDS, MATRIX
 from posd.profiles.unionpay.named import NamedOriginal
 from posd.security.cards import CardData
 from posd.values import Minor, Stan
-
-ENTERED_BY_HAND = "012"
-"""Field 22: the number was typed in, and there is no PIN pad (reference 1.5)."""
 
 CAPABILITY = "000" + "0"
 """60.3, and 60.4: what a till can read is not known to the host (reference 1.3)."""
@@ -34,31 +30,11 @@ def read_order(
     order: Order, original: Transaction | None, digest_key: bytes, reply_to: str, received_s: float, zone: str
 ) -> ReadRequest:
     """The event, the card and the message; never an error."""
-    found = _refusal(order, original)
+    found = why_not(order, order.kind, original, KINDS, SERVED)
     if found is not None:
         return ReadRequest(e.RequestUnusable(found[0].value, found[1], reply_to, order.request_id))
-    assert order.card is not None
-    card = CardData(pan=order.card.number, expiry=order.card.expiry, entry_mode=ENTERED_BY_HAND)
-    fields = {2: card.pan, 14: card.expiry, 22: ENTERED_BY_HAND}
-    message = Message(MATRIX[order.kind].mti, {number: value for number, value in fields.items() if value is not None})
+    card, message = typed_in(order, MATRIX[order.kind].mti)
     return ReadRequest(_event(order, original, card, digest_key, reply_to, received_s, zone), card, message)
-
-
-def _refusal(order: Order, original: Transaction | None) -> tuple[Refusal, str] | None:
-    """Why no message can be made of it."""
-    if order.kind not in SERVED:
-        return Refusal.NOT_SUPPORTED, f"a till cannot order a {order.kind} of this acquirer"
-    wanted = KINDS[order.kind].original
-    if wanted is not None and order.receipt is None:
-        if original is None:
-            return Refusal.NO_ORIGINAL, "posd does not know this transaction, or it is older than the last batches"
-        if original.kind not in wanted.kinds:
-            return Refusal.NO_ORIGINAL, f"a {order.kind} cannot refer to a {original.kind}"
-        if original.facts is None and not wanted.replaces:
-            return Refusal.NO_ORIGINAL, "the host has not answered this transaction: there is nothing to refer to"
-    if order.card is None or order.card.number is None:
-        return Refusal.NO_ORIGINAL, "the card of this transaction is not known any more"
-    return None
 
 
 def _event(

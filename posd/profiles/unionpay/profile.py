@@ -13,6 +13,7 @@ from posd.iso8583.codec import Codec
 from posd.iso8583.masking import masked_fields
 from posd.iso8583.message import Message
 from posd.iso8583.unionpay import PIN_BLOCK_BYTES, UNIONPAY, unionpay_spec
+from posd.profiles.answering import wants_an_answer
 from posd.profiles.codes import Code
 from posd.profiles.contract import Arrived, Material, Order, Outgoing, ReadRequest, Terminal
 from posd.profiles.difference import NO_DIFFERENCE, Difference
@@ -141,7 +142,7 @@ class UnionPay:
             return pack(self._codec, _answered(request.envelope), built, None)  # a "no" needs no proof
 
     def refuse(self, envelope: Envelope, message: Message, refusal: str, now: Now) -> Outgoing | None:
-        if not to_terminal.wants_an_answer(message.mti):
+        if not wants_an_answer(message.mti):
             return None
         built = to_terminal.refusal(message, Refusal(refusal), Session(), now, self.knobs.zone)
         return pack(self._codec, _answered(envelope), built, None)

@@ -4,11 +4,11 @@ from typing import assert_never
 
 from posd.core import effects as fx
 from posd.core.answers import AnswerFacts, GroupResult
-from posd.core.schedule import local
 from posd.core.state import Session
 from posd.errors import CannotEncode
 from posd.iso8583.message import Message
 from posd.iso8583.subfields import Field48Totals, GroupTotals
+from posd.profiles.answering import host_time, wants_an_answer
 from posd.profiles.unionpay.data import BLOCK_003_BYTES, REFUSALS
 from posd.profiles.unionpay.to_host import totals_48
 from posd.values import Now
@@ -63,17 +63,11 @@ def answer_mti(mti: str) -> str:
     return f"{mti[:2]}{int(mti[2]) + 1}{mti[3]}"
 
 
-def wants_an_answer(mti: str) -> bool:
-    """A request or advice; answers (x1xx function digit odd) want none."""
-    return len(mti) == 4 and mti.isdigit() and mti[2] in "024"
-
-
 def _base(request: Message, session: Session, now: Now, zone: str) -> dict[int, str]:
     """The terminal's own fields, and the host's time as far as we know it."""
     echoed = ECHOED.get(request.mti, ECHOED_OTHERWISE)
     fields = {field: value for field in echoed if (value := request.get(field)) is not None}
-    moment = local(now.wall_ms + (session.clock_offset_ms or 0), zone)
-    return fields | {12: moment.strftime("%H%M%S"), 13: moment.strftime("%m%d")}
+    return fields | host_time(session, now, zone)
 
 
 def _told(facts: AnswerFacts) -> dict[int, str]:

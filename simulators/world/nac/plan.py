@@ -28,13 +28,15 @@ HANDS = tuple(
 class NacPlan(Plan):
     """`nac`: what the host does otherwise. `knobs`: what posd was told of it. `logon`: the host wants one.
 
-    `resets`: the chance that a terminal counts from 1 again after its own close.
+    `resets`: the chance that a terminal counts from 1 again after its own close. `reversal_of_nothing`: what posd
+    answers to its 0400 of what never came.
     """
 
     nac: NacBehaviour = field(default_factory=NacBehaviour)
     knobs: Knobs = field(default_factory=Knobs)
     logon: bool = True
     resets: float = 0.0
+    reversal_of_nothing: str = "00"
 
     @classmethod
     def drawn(cls, random: Random) -> Self:
@@ -79,6 +81,7 @@ class NacPlan(Plan):
             knobs=knobs,
             logon=random.random() < 0.8,
             resets=random.choice((0.0, 0.5, 1.0)),
+            reversal_of_nothing=random.choice(("00", "00", "78")),
         )
 
     def possible(self, faults: Faults) -> Faults:
