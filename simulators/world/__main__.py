@@ -5,6 +5,7 @@ fail.
 """
 
 import argparse
+import signal
 import sys
 import time
 from collections import Counter
@@ -88,4 +89,5 @@ def _report(seeds: int, failed: list[int], seconds: float, stats: Counter[str]) 
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # in a pipe whose reader has seen enough
     sys.exit(main())
