@@ -5,6 +5,7 @@ time needs no key for it. It must never hold a data key in the clear, and nothin
 """
 
 import os
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Annotated
@@ -13,7 +14,6 @@ import msgspec
 from msgspec import Meta, Struct
 
 from posd.errors import KeyTrouble
-from posd.security.secretfile import draft_of
 from posd.security.wrapping import VERSION_NAMELESS
 
 KEY_ID_BYTES = 8
@@ -22,6 +22,8 @@ FILE_VERSION = 2
 """The first one was the wrapped key alone."""
 FILE_BYTES_MAX = 1024
 """More than any of them has."""
+_DRAFT = re.compile(rf"\.([0-9a-f]{{{2 * KEY_ID_BYTES}}}){re.escape(SUFFIX)}\..+")
+"""As secretfile.py names what it writes before it has its name."""
 
 
 class Belongs(Struct, frozen=True, order=True):
@@ -67,19 +69,20 @@ def path_in(folder: Path, key_id: str) -> Path:
     return folder / f"{key_id}{SUFFIX}"
 
 
-def read_key_file(path: Path) -> DataKeyFile:
-    """What the file says. Raises KeyTrouble (damaged), OSError."""
+def read_key_file(path: Path, key_id: str | None = None) -> DataKeyFile:
+    """What the file of the key `key_id` says; None: as it is named. Raises KeyTrouble (damaged), OSError."""
+    key_id = key_id or path.stem
     with path.open("rb") as file:
         text = file.read(FILE_BYTES_MAX + 1)
     if text.startswith(VERSION_NAMELESS):
-        return DataKeyFile(key_id=path.stem, wrapped=text.hex())
+        return DataKeyFile(key_id=key_id, wrapped=text.hex())
     try:
         said = msgspec.json.decode(text, type=DataKeyFile)
     except msgspec.MsgspecError:
         raise KeyTrouble("damaged; restore it") from None
     if said.version != FILE_VERSION or said.text() != text:
         raise KeyTrouble("damaged, or of a newer posd; restore it")
-    if said.key_id != path.stem:
+    if said.key_id != key_id:
         raise KeyTrouble("damaged, or put in the place of another; restore it")
     return said
 
@@ -91,16 +94,39 @@ def key_files(folder: Path) -> Iterator[Path]:
 
 
 def by_batch(*folders: Path) -> dict[Belongs, list[Path]]:
-    """The files of the folders by what they belong to; a file that cannot be read belongs to nobody. Raises OSError."""
+    """The files of the folders by what they belong to; a file that cannot be read belongs to nobody. Raises OSError.
+
+    A file of which only a draft is left, by a kill, is named as if it were there: `destroy` takes its drafts.
+    """
     found: dict[Belongs, list[Path]] = {}
     for folder in folders:
-        for path in key_files(folder):
+        for path in sorted({*key_files(folder), *_left_as_drafts(folder)}):
             try:
-                belongs = read_key_file(path).belongs
+                belongs = _said_in(path).belongs
             except (KeyTrouble, FileNotFoundError):  # damaged, or destroyed meanwhile
                 continue
             found.setdefault(belongs, []).append(path)
     return found
+
+
+def _left_as_drafts(folder: Path) -> Iterator[Path]:
+    names = (_DRAFT.fullmatch(name) for name in os.listdir(folder))
+    yield from (path_in(folder, name[1]) for name in names if name is not None)
+
+
+def _said_in(path: Path) -> DataKeyFile:
+    try:
+        return read_key_file(path)
+    except FileNotFoundError:
+        draft = next(drafts_of(path), None)
+        if draft is None:
+            raise
+        return read_key_file(draft, path.stem)
+
+
+def drafts_of(path: Path) -> Iterator[Path]:
+    """What a kill left of a file that was being written."""
+    yield from path.parent.glob(f".{path.name}.*")
 
 
 def destroy(paths: Iterable[Path]) -> None:
@@ -110,7 +136,7 @@ def destroy(paths: Iterable[Path]) -> None:
     blocks for as long as they like; what is left there is a wrapped key, which opens nothing without the machine key.
     """
     folders = set()
-    for path in [each for one in paths for each in (one, draft_of(one))]:  # a killed rotation may leave a draft
+    for path in [each for one in paths for each in (one, *drafts_of(one))]:
         folders.add(path.parent)
         try:
             descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW)

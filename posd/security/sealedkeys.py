@@ -6,6 +6,7 @@ the folder is worth nothing. It must never write a key in the clear, nor replace
 """
 
 import json
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -32,7 +33,7 @@ FILE_BYTES_MAX = 4096
 class SealedKeys(Guarded):
     """The folder of sealed TMKs."""
 
-    __slots__ = ("_folder", "_wrapping")
+    __slots__ = ("_folder", "_turn", "_wrapping")
 
     home = "sealed"
     because = ""
@@ -43,6 +44,9 @@ class SealedKeys(Guarded):
 
     def __init__(self, folder: Path, wrapping: Wrapping) -> None:
         self._folder, self._wrapping = folder, wrapping
+        self._turn = threading.Lock()
+        """Of whoever changes a file: a rotation must neither miss a key that is added, nor bring back one that is
+        removed."""
 
     def list(self) -> Sequence[KeyInfo]:
         """By terminal and index. Each is opened, so that what is listed can be used."""
@@ -63,7 +67,8 @@ class SealedKeys(Guarded):
             raise exists_already(new.tid, new.index)
         try:
             self._folder.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
-            write_new_secret(path, self._sealed(info, new.key))
+            with self._turn:
+                write_new_secret(path, self._sealed(info, new.key))
         except OSError as error:
             reason = (error.strerror or "cannot be written").lower()
             raise StorageFailed(f"TMK: {path}: {reason}; free or repair the disk") from None
@@ -72,23 +77,24 @@ class SealedKeys(Guarded):
     def remove(self, tid: str, index: int) -> None:
         """The file goes; a copy of it, as in a backup, still opens under the machine key until that is rotated."""
         try:
-            self._path(tid, index).unlink()
+            with self._turn:
+                self._path(tid, index).unlink()
         except FileNotFoundError:
             raise NoSuchKey(tid, index) from None
         sync_folder(self._folder)
 
     def rotate(self, new: MachineKey, old: MachineKey) -> Rewrapped:
         """Seal every TMK anew, as the vault does with its data keys. Raises StorageFailed."""
-        self._wrapping = both = Wrapping(PURPOSE, new, old)
         done, unreadable = 0, []
-        for path in self.files():
-            try:
-                done += _rewrapped(path, both)
-            except (KeyTrouble, ConfigError):
-                unreadable.append(str(path))
-            except OSError as error:
-                raise StorageFailed(f"TMK: {path}: {(error.strerror or 'cannot be written').lower()}") from None
-        self._wrapping = Wrapping(PURPOSE, new)
+        with self._turn:
+            self._wrapping = both = Wrapping(PURPOSE, new, old)
+            for path in self.files():
+                try:
+                    done += _rewrapped(path, both)
+                except (KeyTrouble, ConfigError):
+                    unreadable.append(str(path))
+                except OSError as error:
+                    raise StorageFailed(f"TMK: {path}: {(error.strerror or 'cannot be written').lower()}") from None
         return Rewrapped(done, tuple(unreadable))
 
     def close(self) -> None:

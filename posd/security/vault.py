@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+import msgspec
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
@@ -89,7 +90,7 @@ class DataKeys(Guarded):
     `machine_key`, `earlier`: the one to wrap under, and those under which files may still be wrapped (rotation).
     """
 
-    __slots__ = ("_files", "_folder", "_in_use", "_lock", "_nonces", "_opened", "_wrapping")
+    __slots__ = ("_files", "_folder", "_in_use", "_lock", "_making", "_nonces", "_opened", "_wrapping")
 
     def __init__(self, folder: Path, machine_key: MachineKey, *earlier: MachineKey) -> None:
         self._folder = folder
@@ -99,6 +100,7 @@ class DataKeys(Guarded):
         self._nonces: Iterator[bytes] = iter(())
         self._lock = threading.Lock()
         self._files = threading.Lock()
+        self._making = threading.Lock()
 
     def require_folder(self) -> None:
         """Raises StorageFailed unless data keys can be made: found out at the start, and not by the first sale."""
@@ -114,14 +116,7 @@ class DataKeys(Guarded):
         if batch < 1:
             raise StorageFailed("data key: card data of no batch: its key could never be destroyed; a bug of posd")
         key_id, key = os.urandom(KEY_ID_BYTES).hex(), os.urandom(DATA_KEY_BYTES)
-        said = DataKeyFile(key_id=key_id, tid=tid, batch=batch, wrapped="")
-        wrapped = self._wrapping.wrap(key, said.what).hex()
-        path = path_in(self._folder, key_id)
-        try:
-            self._folder.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
-            write_new_secret(path, DataKeyFile(key_id=key_id, tid=tid, batch=batch, wrapped=wrapped).text())
-        except OSError as error:
-            raise _unwritable(path, error) from error
+        self._write(DataKeyFile(key_id=key_id, tid=tid, batch=batch, wrapped=""), key)
         cipher = AESGCM(key)
         with self._lock:
             used = self._in_use.setdefault(tid, OrderedDict())
@@ -131,6 +126,17 @@ class DataKeys(Guarded):
                 used.popitem(last=False)
         self._remember(key_id, cipher)
         return key_id
+
+    def _write(self, said: DataKeyFile, key: bytes) -> None:
+        """Under one machine key, and visible, before a rotation looks which files there are: it must miss none."""
+        path = path_in(self._folder, said.key_id)
+        with self._making:
+            wrapped = self._wrapping.wrap(key, said.what).hex()
+            try:
+                self._folder.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
+                write_new_secret(path, msgspec.structs.replace(said, wrapped=wrapped).text())
+            except OSError as error:
+                raise _unwritable(path, error) from error
 
     def seal(self, plain: bytes, aad: bytes, tid: str, batch: int) -> Sealed:
         """Encrypt `plain`, bound to `aad` (the journal: TID|sequence), under the key of that batch.
@@ -191,7 +197,9 @@ class DataKeys(Guarded):
         For a thread that may wait for a disk, as often as it takes: what is under `new` is left alone. Raises
         StorageFailed.
         """
-        self._wrapping = both = Wrapping("card", new, old)
+        both = Wrapping("card", new, old)
+        with self._making:  # what is being made under the old key has its name before the files are listed
+            self._wrapping = both
         done, unreadable = 0, []
         for path in key_files(self._folder):
             try:
@@ -199,7 +207,6 @@ class DataKeys(Guarded):
                     done += self._rewrapped(path, both)
             except KeyTrouble:
                 unreadable.append(str(path))
-        self._wrapping = Wrapping("card", new)
         return Rewrapped(done, tuple(unreadable))
 
     def _rewrapped(self, path: Path, wrapping: Wrapping) -> bool:

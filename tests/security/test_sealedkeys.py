@@ -2,11 +2,13 @@
 
 import json
 import os
+import threading
 from pathlib import Path
 
 import pytest
 
 from posd.errors import ConfigError, KeyTrouble, StorageFailed
+from posd.security import sealedkeys
 from posd.security.keys import DES, SM4, Tmk
 from posd.security.keystore import NewTmk, NoSuchKey
 from posd.security.machine import MachineKey
@@ -167,3 +169,31 @@ def test_a_disk_that_takes_nothing(tmp_path: Path, machine_key: MachineKey) -> N
     store = SealedKeys(tmp_path / "tmk", Wrapping(PURPOSE, machine_key))
     with pytest.raises(StorageFailed, match="free or repair the disk"):
         store.add(new())
+
+
+@pytest.mark.parametrize("step", ["write_new_secret", "replace_secret"])
+def test_a_rotation_misses_no_key_and_brings_none_back(
+    tmp_path: Path, machine_key: MachineKey, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    """Two people at once: one loads or removes a key, the other rotates."""
+    present, newer = machine_key, machine_key.successor()
+    store = SealedKeys(tmp_path / "tmk", Wrapping(PURPOSE, present))
+    store.add(new())
+    real = getattr(sealedkeys, step)
+    deed = (lambda: store.rotate(newer, present)) if step == "write_new_secret" else (lambda: store.remove(TID, 0))
+    other = threading.Thread(target=deed)
+
+    def meanwhile(path: Path, content: bytes) -> None:
+        if not other.ident:
+            other.start()
+            other.join(0.3)
+        real(path, content)
+
+    monkeypatch.setattr(sealedkeys, step, meanwhile)
+    if step == "write_new_secret":
+        store.add(new(index=1))
+    else:
+        store.rotate(newer, present)
+    other.join()
+    indexes = [one.index for one in SealedKeys(tmp_path / "tmk", Wrapping(PURPOSE, newer)).list()]
+    assert indexes == ([0, 1] if step == "write_new_secret" else [])

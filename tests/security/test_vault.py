@@ -3,12 +3,15 @@
 import pickle
 import shutil
 import stat
+import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from posd.errors import KeyTrouble, StorageFailed
+from posd.security import vault as vaults
 from posd.security.datakeyfile import Belongs, by_batch, destroy, key_files, read_key_file
 from posd.security.machine import MachineKey
 from posd.security.vault import DataKeys, Sealed
@@ -198,3 +201,60 @@ def test_destroying_follows_no_link_out_of_the_folder(folder: Path, machine_key:
 def test_card_data_of_no_batch_is_not_sealed(folder: Path, machine_key: MachineKey) -> None:
     with pytest.raises(StorageFailed, match="of no batch"):
         DataKeys(folder, machine_key).seal(PLAIN, AAD, TID, 0)
+
+
+def test_d29_what_a_kill_left_half_written_is_destroyed_too(folder: Path, machine_key: MachineKey) -> None:
+    """Beside its file, and alone: of a copy or a rotation that had no time to give it its name."""
+    vault = DataKeys(folder, machine_key)
+    one, other, kept = (vault.begin(TID, batch) for batch in (7, 7, 8))
+    for key_id in (one, other, kept):
+        path = folder / f"{key_id}.key"
+        shutil.copy(path, folder / f".{key_id}.key.next")
+        shutil.copy(path, folder / f".{key_id}.key.4711.new")
+    (folder / f"{other}.key").unlink()
+    (folder / ".0011223344556677.key.next").write_bytes(b"")
+    paths = by_batch(folder)[Belongs(TID, 7)]
+    assert {path.stem for path in paths} == {one, other}
+    destroy(paths)
+    assert list(by_batch(folder)) == [Belongs(TID, 8)]
+    assert [path.name for path in folder.iterdir() if one in path.name or other in path.name] == []
+
+
+def test_a_rotation_misses_no_key_that_is_being_made(
+    folder: Path, machine_key: MachineKey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Wrapped under the old machine key and not yet in the folder: it would open under none when that is destroyed."""
+    new, vault = machine_key.successor(), DataKeys(folder, machine_key)
+    vault.begin(TID, 1)
+    rotating = threading.Thread(target=lambda: vault.rotate(new, machine_key))
+    write = vaults.write_new_secret
+
+    def meanwhile(path: Path, content: bytes) -> None:
+        rotating.start()
+        rotating.join(0.3)  # as long as it likes; it has to wait for us
+        write(path, content)
+
+    monkeypatch.setattr(vaults, "write_new_secret", meanwhile)
+    sealed = vault.seal(PLAIN, AAD, TID, 2)
+    rotating.join()
+    assert DataKeys(folder, new).open(sealed, AAD) == PLAIN
+    assert all(DataKeys(folder, new).can_open(path.stem) for path in key_files(folder))
+
+
+def test_a_number_is_read_while_a_rotation_ends(
+    folder: Path, machine_key: MachineKey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The file was read before it was wrapped anew."""
+    new, vault = machine_key.successor(), DataKeys(folder, machine_key)
+    sealed = DataKeys(folder, machine_key).seal(PLAIN, AAD, TID, 1)
+    read = vaults.read_key_file
+
+    def meanwhile(path: Path) -> Any:
+        said = read(path)
+        monkeypatch.setattr(vaults, "read_key_file", read)
+        vault.rotate(new, machine_key)
+        return said
+
+    monkeypatch.setattr(vaults, "read_key_file", meanwhile)
+    assert vault.open(sealed, AAD) == PLAIN
+    assert DataKeys(folder, new).open(sealed, AAD) == PLAIN
