@@ -107,8 +107,20 @@ class Now(Struct, frozen=True):
     monotonic_s: float
 
 
-class Quiet(Struct, frozen=True):
-    """The base of what holds bytes or fields of a message: shown by its name only, whoever prints it."""
+class MayHoldCardData:
+    """What no encoder knows, and no hook for unknown objects can make a text of: what has one is never encoded."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> NoReturn:
+        raise TypeError(f"{type(self).__name__}: it is never encoded, nor shown by its parts")
+
+
+class Quiet(Struct, frozen=True, kw_only=True):
+    """The base of what holds bytes or fields of a message: shown by its name only, whoever prints it; never encoded."""
+
+    may_hold: MayHoldCardData = MayHoldCardData()
+    """Never given."""
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__}>"
