@@ -45,6 +45,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _dispatch(args: list[str]) -> int:
     if args[:1] == ["run"] and not {"-h", "--help"} & set(args):
         return _run(args[1:])
+    from posd.daemon.undumped import never_dump
+
+    never_dump()  # a component that is typed, a message that is decoded: Ctrl-\ must not write it to a disk (D29)
     from posd.cli.app import run_command_line
 
     if args == ["--version"]:

@@ -14,7 +14,7 @@ resource.setrlimit(resource.RLIMIT_CORE, (resource.RLIM_INFINITY,) * 2) if sys.a
 if sys.argv[1] != "control":
     from posd.daemon.undumped import never_dump
     never_dump()
-print(ctypes.CDLL(None).prctl(3, 0, 0, 0, 0), resource.getrlimit(resource.RLIMIT_CORE), flush=True)
+print(ctypes.CDLL(None).prctl(3, 0, 0, 0, 0), resource.getrlimit(resource.RLIMIT_CORE)[0], flush=True)
 secret = "6225880123" + "456789"
 os.kill(os.getpid(), signal.SIGABRT)
 """
@@ -31,7 +31,7 @@ def cores(folder: Path) -> list[Path]:
 
 
 def test_d29_no_core_is_written(tmp_path: Path) -> None:
-    assert died(tmp_path, "posd") == "0 (0, 0)"
+    assert died(tmp_path, "posd") == "0 0"
     assert cores(tmp_path) == []
 
 
