@@ -171,7 +171,7 @@ def test_d29_copies_of_data_keys_are_kept_in_step(sold: Any, posd: Posd) -> None
     }
     (lost, *_) = keys.glob("*.key")
     lost.unlink()  # and nobody destroyed it: its copy is what brings it back
-    assert made(posd)["keys"] == {"copied": 0, "destroyed": 0, "lost": [lost.stem]}
+    assert made(posd)["keys"] == {"copied": 0, "destroyed": 0, "lost": [lost.stem], "damaged": []}
     sold.store.close()
     done = json.loads(posd("backup", "restore", "--move-aside", "--json").out)
     assert done["keys_brought"] == 1

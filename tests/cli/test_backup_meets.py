@@ -1,5 +1,6 @@
 """`posd backup` where it meets what was built apart from it: ended journals, the archive, rotations, clocks."""
 
+import errno
 import json
 import os
 import shutil
@@ -126,12 +127,29 @@ def test_who_ended_took_back_and_restored_a_journal_stands_in_it(place: Any, pos
     assert {one["who"]["uid"] for one in said} == {os.geteuid()}
 
 
+def test_a_final_backup_is_not_the_newest_state_where_a_later_one_is_known(
+    place: Any, posd: Posd, backups: Path
+) -> None:
+    """Restored from a stick, its journal went on; weeks later somebody takes the set that was left in backup.path."""
+    place.store.close()
+    final = told(posd, "backup", "create", "--final", "--by", "Li Na")["name"]
+    stick = place.folder / "stick" / final
+    shutil.copytree(backups / final, stick)
+    other_machine(place)
+    assert told(posd, "backup", "restore", str(stick))["newest"]
+    later = told(posd, "backup", "create")["name"]
+    shutil.rmtree(place.folder / "elsewhere")  # that disk dies
+    done = told(posd, "backup", "restore", final, status=1)
+    assert not done["newest"]
+    assert done["why_older"] == f"{later} was made of the same journal after it"
+
+
 # --- copies of data keys ---------------------------------------------------------------------------------------------
 
 
 def test_d29_before_the_first_data_key_there_is_nothing_to_copy(place: Any, posd: Posd, backups: Path) -> None:
     assert not (place.settings.state_dir / "keys").exists()
-    assert told(posd, "backup", "create")["keys"] == {"copied": 0, "destroyed": 0, "lost": []}
+    assert told(posd, "backup", "create")["keys"] == {"copied": 0, "destroyed": 0, "lost": [], "damaged": []}
 
 
 # --- the archive -----------------------------------------------------------------------------------------------------
@@ -255,6 +273,110 @@ def test_d29_card_numbers_in_segments_and_under_another_machine_key_are_named(
     assert told(posd, "backup", "restore", "--move-aside", status=1)["unreadable"]["keys"] == []
 
 
+def flip(path: Path) -> bytes:
+    """One bit of a file, in its middle; what it was."""
+    good = path.read_bytes()
+    path.chmod(0o600)
+    path.write_bytes(good[: len(good) // 2] + bytes([good[len(good) // 2] ^ 1]) + good[len(good) // 2 + 1 :])
+    return good
+
+
+def test_d33_a_segment_that_went_bad_beside_the_backups_is_copied_anew(place: Any, posd: Posd, backups: Path) -> None:
+    """All backups rely on that one copy: the next run heals them all."""
+    place.store.close()
+    archives(posd)
+    told(posd, "backup", "create")
+    (copy,) = (backups / "archive").iterdir()
+    good = flip(copy)
+    said = posd("backup", "verify")
+    assert said.status == 1
+    assert "another content" in said.out
+    told(posd, "backup", "create")
+    assert copy.read_bytes() == good
+    for one in kept(backups):
+        assert told(posd, "backup", "verify", one.name)["good"]
+
+
+def test_d33_a_month_that_is_lost_to_a_backup_keeps_nobody_from_the_rest_of_it(
+    place: Any, posd: Posd, backups: Path
+) -> None:
+    """Reversals are owed in the newest rows; a damaged month of two years ago must not stand before them."""
+    place.store.close()
+    archives(posd)
+    told(posd, "backup", "create")
+    (copy,) = (backups / "archive").iterdir()
+    flip(copy)
+    newest = kept(backups)[-1].name
+    refused = posd("backup", "restore", "--move-aside")
+    assert refused.status == 3
+    assert "another copy of this backup, or without that month: --without-damaged-months" in refused.err
+    done = told(posd, "backup", "restore", "--move-aside", "--without-damaged-months", status=1)
+    assert (done["backup"], done["without"]) == (newest, [MONTH])
+    assert posd("journal", "verify", "--segments-elsewhere").status == 0
+    assert "segments_not_here" in [one["code"] for one in told(posd, "status", status=1)["findings"]]
+    aside = archive_folder(Path(done["moved_aside"]))
+    shutil.copytree(aside, archive_folder(journal_folder(place.settings)))
+    assert posd("journal", "verify").status == 0
+
+
+def test_d33_without_a_good_copy_anywhere_a_backup_is_made_without_that_month(
+    place: Any, posd: Posd, backups: Path
+) -> None:
+    """And says so; it can be restored."""
+    place.store.close()
+    archives(posd)
+    told(posd, "backup", "create")
+    (copy,) = (backups / "archive").iterdir()
+    flip(copy)
+    shutil.rmtree(archive_folder(journal_folder(place.settings)))
+    assert told(posd, "backup", "create")["without"] == [MONTH]
+    assert told(posd, "backup", "verify")["without"] == [MONTH]
+    assert told(posd, "backup", "restore", "--move-aside", status=1)["without"] == [MONTH]
+
+
+# --- carried to another place ----------------------------------------------------------------------------------------
+
+
+def carrying(place: Any, *words: str) -> None:
+    text = place.config.read_text().split(", command:")[0].rstrip().rstrip("}")
+    place.config.write_text(f"{text}, command: {json.dumps([*words])}}}\n")
+
+
+def test_what_could_not_be_carried_is_carried_with_the_next(place: Any, posd: Posd, backups: Path) -> None:
+    """A segment belongs to all backups: left behind once, none of those at the other place could be restored."""
+    far = place.folder / "far"
+    far.mkdir()
+    place.store.close()
+    archives(posd)
+    carrying(place, "/bin/false", "{file}")
+    assert posd("backup", "create").status == 3
+    carrying(place, "cp", "-r", "{file}", str(far))
+    names = [told(posd, "backup", "create")["name"] for _ in range(2)]
+    (segment,) = far.glob("*.segment")
+    assert sorted(path.name for path in far.iterdir()) == sorted([*names, segment.name])
+    shutil.rmtree(backups)
+    backups.mkdir()
+    scratch = ("--scratch", str(place.folder))
+    for at in (segment, far / segment.name / segment.name, far / "archive" / segment.name):  # rsync, rclone, as here
+        segment.rename(far / "moved")
+        at.parent.mkdir(exist_ok=True)
+        segment = (far / "moved").rename(at)
+        for name in names:
+            assert told(posd, "backup", "verify", str(far / name), *scratch)["good"]
+        if at.parent.name == segment.name:
+            segment.rename(far / "moved")
+            at.parent.rmdir()
+            segment = (far / "moved").rename(far / at.name)
+
+
+def test_a_place_that_cannot_be_reached_for_weeks_fills_no_disk(place: Any, posd: Posd, backups: Path) -> None:
+    place.config.write_text(place.config.read_text().replace("keep: 5", "keep: 2"))
+    carrying(place, "/bin/false", "{file}")
+    for _ in range(4):
+        assert posd("backup", "create").status == 3
+    assert len(kept(backups)) == 2
+
+
 # --- the place of a restore ------------------------------------------------------------------------------------------
 
 
@@ -295,6 +417,27 @@ def test_d30_nothing_else_begins_in_an_empty_place_meanwhile(
     assert posd("journal", "verify").status == 0
 
 
+def test_a_journal_that_cannot_be_moved_aside_goes_on(
+    place: Any, posd: Posd, backups: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A mount point, say. Nothing was moved, so nothing stands in the way of posd's next start."""
+    place.store.close()
+    told(posd, "backup", "create")
+    parts, rename = parts_of(place.config), os.rename
+
+    def busy(source: Any, target: Any) -> None:
+        if Path(source) == parts.journal:
+            raise OSError(errno.EBUSY, "Device or resource busy")
+        rename(source, target)
+
+    monkeypatch.setattr(os, "rename", busy)
+    said = posd("backup", "restore", "--move-aside")
+    assert said.status == 3
+    assert "resource busy" in said.err
+    with opened(parts, parts.journal) as store:
+        assert known(store, TID) is not None
+
+
 def test_a_restore_that_fails_leaves_an_empty_place_empty(place: Any, posd: Posd, backups: Path) -> None:
     place.runner.sells(1000)
     place.store.close()
@@ -302,6 +445,20 @@ def test_a_restore_that_fails_leaves_an_empty_place_empty(place: Any, posd: Posd
     other_machine(place)
     assert posd("backup", "restore", "--last-stan", f"{TID}=1").status == 2
     assert not (place.folder / "elsewhere" / "journal").exists()
+
+
+# --- what is kept ----------------------------------------------------------------------------------------------------
+
+
+def test_another_shops_backups_in_the_same_place_are_left_alone(place: Any, posd: Posd, backups: Path) -> None:
+    place.config.write_text(place.config.read_text().replace("keep: 5", "keep: 1"))
+    place.store.close()
+    theirs = told(posd, "backup", "create")["name"]
+    other_machine(place)
+    with opened(parts_of(place.config), parts_of(place.config).journal):
+        pass
+    names = [told(posd, "backup", "create")["name"] for _ in range(2)]
+    assert [one.name for one in kept(backups)] == [theirs, names[-1]]
 
 
 # --- clocks ----------------------------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ does not notice. With `final` the journal itself is ended: it lives on where thi
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from posd.cli import exit_status
@@ -24,10 +24,12 @@ from posd.errors import ConfigError, PosdError, StorageFailed
 from posd.journal.backups.making import Made, make
 from posd.journal.backups.manifest import Manifest
 from posd.journal.backups.owner import give_to_owner
-from posd.journal.backups.sets import alone, keep_newest, kept, left_out
+from posd.journal.backups.sets import alone, keep_newest, kept, left_out, mark_carried, was_carried
 from posd.journal.chain import Chain
 from posd.journal.segment import ARCHIVE_FOLDER
 from posd.security.keycopies import Kept, keep_copies
+from posd.security.machine import load_machine_keys
+from posd.security.vault import DataKeys
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,14 +60,14 @@ def create_command(config: Path, final: bool, by: str | None, as_json: bool) -> 
     if as_json:
         print_json(_view(done))
     else:
-        _show(done)
+        _show(done, parts)
     return exit_status.GOOD
 
 
 def _create(parts: Parts, final_by: str | None, quiet: bool) -> Done:
     clock, settings = SystemClock(), parts.settings
     begun_s = clock.monotonic_s()
-    chain, before = Chain(parts.keys.chain), _segments(parts)
+    chain = Chain(parts.keys.chain)
     with alone(parts.path), _ended(parts, final_by), Progress("copying the journal", "rows") as progress:
         made = Made(clock.now().wall_ms, version(), parts.machine_key.id, FOLD_VERSION, final_by is not None)
         manifest = make(
@@ -73,11 +75,7 @@ def _create(parts: Parts, final_by: str | None, quiet: bool) -> Done:
         )
         folder = parts.path / manifest.name
         give_to_owner(parts.path, parts.path)
-        keys = _copy_keys(parts)
-        carried = [parts.path / ARCHIVE_FOLDER / one.name for one in manifest.segments if one.name not in before]
-        if settings.backup.command:
-            ship(settings.backup.command, [*carried, folder], settings.backup.command_timeout_s)
-        removed = keep_newest(parts.path, settings.backup.keep, manifest.name)
+        keys, removed = _follow(parts, manifest)
     took_s = clock.monotonic_s() - begun_s
     return Done(manifest, folder, removed, keys, bool(settings.backup.command), took_s, left_out(folder, manifest))
 
@@ -109,17 +107,54 @@ def _take_back(parts: Parts, by: str, because: BaseException) -> None:
         raise StorageFailed(what) from because
 
 
-def _segments(parts: Parts) -> set[str]:
-    """Those that a backup before this one has: they were carried with it."""
-    manifests = [one.manifest for one in kept(parts.path) if one.manifest is not None]
-    return {segment.name for manifest in manifests for segment in manifest.segments}
+def _follow(parts: Parts, manifest: Manifest) -> tuple[Kept | None, list[str]]:
+    """What follows a whole backup: copies of the keys, the other place, and old ones go.
+
+    What cannot be done keeps the rest from nothing: a place that is away for weeks must not fill this disk. Raises
+    StorageFailed, for all of it.
+    """
+    troubles: list[str] = []
+    keys = None
+    with _told_later(troubles):
+        keys = _copy_keys(parts)
+    with _told_later(troubles):
+        _carry(parts, manifest)
+    removed = keep_newest(parts.path, parts.settings.backup.keep, manifest.name)
+    if troubles:
+        raise StorageFailed("; and ".join(troubles))
+    return keys, removed
+
+
+@contextmanager
+def _told_later(troubles: list[str]) -> Iterator[None]:
+    try:
+        yield
+    except StorageFailed as error:
+        troubles.append(str(error))
+
+
+def _carry(parts: Parts, manifest: Manifest) -> None:
+    """To another place, if the settings say how: the backup, and the segments that no backup before has carried there.
+
+    Raises StorageFailed: the backup is whole all the same, here.
+    """
+    backup = parts.settings.backup
+    if not backup.command:
+        return
+    before = [one.manifest for one in kept(parts.path) if one.manifest is not None and was_carried(one.folder)]
+    there = {segment.name for one in before for segment in one.segments}
+    segments = [parts.path / ARCHIVE_FOLDER / one.name for one in manifest.segments if one.name not in there]
+    ship(backup.command, [*segments, parts.path / manifest.name], backup.command_timeout_s)
+    mark_carried(parts.path / manifest.name)
 
 
 def _copy_keys(parts: Parts) -> Kept | None:
     copies = parts.settings.backup.keys_to
     if copies is None:
         return None
-    kept_keys = keep_copies(parts.data_keys, copies, ended_batches(parts.journal, Chain(parts.keys.chain)))
+    vault = DataKeys(parts.data_keys, *load_machine_keys(parts.settings.machine_key_file))
+    ended = ended_batches(parts.journal, Chain(parts.keys.chain))
+    kept_keys = keep_copies(parts.data_keys, copies, ended, vault.can_open)
     give_to_owner(copies, copies)
     return kept_keys
 
@@ -136,12 +171,12 @@ def _view(done: Done) -> dict[str, object]:
         "without": list(done.left_out),
         "removed": done.removed,
         "carried": done.carried,
-        "keys": None if keys is None else {"copied": keys.copied, "destroyed": keys.destroyed, "lost": list(keys.lost)},
+        "keys": None if keys is None else asdict(keys),
         "took_s": round(done.took_s, 3),
     }
 
 
-def _show(done: Done) -> None:
+def _show(done: Done, parts: Parts) -> None:
     manifest = done.manifest
     print(
         printable(
@@ -155,13 +190,20 @@ def _show(done: Done) -> None:
         note(without(done.left_out))
     if done.keys is not None:
         print(f"data keys: {done.keys.copied} copied, {done.keys.destroyed} destroyed")
-        if done.keys.lost:
-            note(
-                f"{len(done.keys.lost)} data key(s) are only in the copies: lost here? posd backup restore brings them"
-            )
+        _note_keys(done.keys, parts)
     if done.carried:
         print("carried by backup.command")
     for name in done.removed:
         print(f"removed: {name} (backup.keep)")
     if manifest.final:
         note("this journal is ended: posd does not start on it any more; restore the backup on the other machine")
+
+
+def _note_keys(keys: Kept, parts: Parts) -> None:
+    """What is wrong with the keys here; the journal is good, so nothing has to be restored for that."""
+    copies, here = parts.settings.backup.keys_to, parts.data_keys
+    if keys.lost:
+        note(f"{len(keys.lost)} data key(s) are only in the copies: lost here? cp -an {copies}/*.key {here}/")
+    if keys.damaged:
+        names = ", ".join(f"{key_id}.key" for key_id in keys.damaged)
+        note(f"damaged in {here}, or of another machine key: {names}; their copies in {copies} were left as they are")

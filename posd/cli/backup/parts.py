@@ -65,7 +65,7 @@ def distrust(manifest: Manifest, parts: Parts) -> str:
 
 def without(months: Iterable[str]) -> str:
     """What a person is told of a backup that has not all of the archive."""
-    return f"without {', '.join(months)}: archived, and elsewhere when it was made; keep them well where they are"
+    return f"without {', '.join(months)}: archived, and elsewhere when it was made, or damaged since; keep them well"
 
 
 def size(count: int) -> str:

@@ -18,7 +18,7 @@ from posd.cli.screen import Progress, note, paint, print_json, printable
 from posd.daemon.clock import SystemClock
 from posd.errors import PosdError, StorageFailed
 from posd.journal.backups.manifest import Manifest, TerminalAt, differing, read_manifest
-from posd.journal.backups.sets import archive_of, copy_set, find, left_out
+from posd.journal.backups.sets import copy_set, damaged_segments, find, left_out
 from posd.journal.chain import Chain
 from posd.journal.connect import storage
 from posd.journal.room import free_bytes
@@ -65,7 +65,7 @@ def prove(folder: Path, parts: Parts, scratch: Path | None = None) -> Proof:
         manifest = read_manifest(folder)
     except StorageFailed as error:
         return Proof(None, folder, (str(error),), 0, clock.monotonic_s() - begun_s)
-    findings = list(judged(folder, manifest, parts))
+    findings = [*judged(folder, manifest, parts), *damaged_segments(folder, manifest).values()]
     rows = 0
     missing: tuple[str, ...] = ()
     if not findings:
@@ -78,14 +78,14 @@ def prove(folder: Path, parts: Parts, scratch: Path | None = None) -> Proof:
 
 
 def judged(folder: Path, manifest: Manifest, parts: Parts) -> Iterator[str]:
-    """What is wrong with a backup by its manifest and the sums of its files; nothing of it is opened before."""
+    """What is wrong with a backup by its manifest and the sums of its files, but for the archive's; nothing of it is
+    opened before."""
     if why := distrust(manifest, parts):
         yield why
         return
     if manifest.name != folder.name:
         yield f"{folder}: its manifest says that it is {manifest.name}"
     yield from differing(folder, manifest.files)
-    yield from differing(archive_of(folder), manifest.segments)
 
 
 class _Place:

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
+
 from posd.cli import exit_status
 from posd.cli.backup.moving import opened
 from posd.cli.backup.parts import Parts, parts_of, without
@@ -26,7 +28,7 @@ from posd.errors import ConfigError, StorageFailed
 from posd.journal.backups.manifest import Manifest, differing, read_manifest
 from posd.journal.backups.owner import give_to_owner
 from posd.journal.backups.placing import Restoring, interrupted, is_there, place, require_place
-from posd.journal.backups.sets import copy_set, find, left_out, mark_used, was_used
+from posd.journal.backups.sets import copy_set, damaged_segments, find, left_out, mark_used, was_used, went_on
 from posd.journal.connect import JOURNAL_FILE, SCHEMA_VERSION, open_reader, read_head, read_identity
 from posd.journal.segment import ARCHIVE_FOLDER
 from posd.security.machine import NEXT
@@ -43,6 +45,7 @@ class Wanted:
     last_stans: Sequence[str] = ()
     keys_from: Path | None = None
     by: str | None = None
+    without_damaged: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +89,7 @@ def _last_stans(words: Sequence[str], parts: Parts) -> Mapping[Tid, Stan]:
 
 def _restore(parts: Parts, wanted: Wanted, jump: Jump, by: str) -> Restored:
     folder = find(parts.settings.backup.path, wanted.name)
-    manifest = _believed(folder, parts)
+    manifest = _believed(folder, parts, wanted.without_damaged)
     before = interrupted(parts.journal)
     require_place(parts.journal, wanted.move_aside or before is not None)
     now = SystemClock().now()
@@ -112,20 +115,27 @@ def _restore(parts: Parts, wanted: Wanted, jump: Jump, by: str) -> Restored:
             )
 
     aside = place(parts.journal, Restoring(manifest.name, newest, _aside(parts.journal, now)), fill)
+    if aside is None and before is not None and before.aside:
+        aside = parts.journal.with_name(before.aside)  # the restore that was ended half way had moved it
     brought = bring_keys(parts, wanted.keys_from)
     missing = left_out(folder, manifest)
     return Restored(manifest, newest, why_older, aside, marked, brought, unreadable(parts), missing)
 
 
-def _believed(folder: Path, parts: Parts) -> Manifest:
-    """Raises ConfigError (a newer journal), StorageFailed (anything that is not as posd wrote it)."""
+def _believed(folder: Path, parts: Parts, without_damaged: bool) -> Manifest:
+    """What is to be restored: all of it, or with `without_damaged` all but archived months that are not as posd wrote
+    them. Raises ConfigError (a newer journal), StorageFailed (anything that is not as posd wrote it)."""
     manifest = read_manifest(folder)
     if manifest.schema > SCHEMA_VERSION:
         known = f"its journal has schema {manifest.schema}, this posd knows {SCHEMA_VERSION}"
         raise ConfigError(f"{folder}: {known}; restore it with the posd that made it, or a newer one")
     for finding in judged(folder, manifest, parts):
         raise StorageFailed(f"backup: {finding}; it is not restored, use another backup")
-    return manifest
+    bad = damaged_segments(folder, manifest)
+    if bad and not without_damaged:
+        what = f"{next(iter(bad.values()))}: of an archived month; restore it from another copy of this backup"
+        raise StorageFailed(f"backup: {what}, or without that month: --without-damaged-months")
+    return msgspec.structs.replace(manifest, segments=tuple(one for one in manifest.segments if one not in bad))
 
 
 def _why_older(folder: Path, manifest: Manifest, parts: Parts, before: Restoring | None) -> str:
@@ -138,6 +148,9 @@ def _why_older(folder: Path, manifest: Manifest, parts: Parts, before: Restoring
         return "it was restored before, or taken back, and its journal may have gone on"
     if is_there(parts.journal) and (more := _rows_beyond(parts.journal, manifest)):
         return f"the journal here has {more} row(s) more"
+    for path in {folder.parent, parts.settings.backup.path or folder.parent}:
+        if later := went_on(path, manifest):
+            return f"{later} was made of the same journal after it"
     return ""
 
 

@@ -85,6 +85,10 @@ def backup_restore(
     keys_from: Annotated[
         Path | None, typer.Option("--keys-from", metavar="DIR", help="Copies of data keys; else backup.keys_to.")
     ] = None,
+    without_damaged: Annotated[
+        bool,
+        typer.Option("--without-damaged-months", help="Leave out archived months that are damaged in the backup."),
+    ] = False,
     by: By = None,
     as_json: Json = False,
 ) -> int:
@@ -95,7 +99,8 @@ def backup_restore(
     """
     from posd.cli.backup.restore import Wanted, restore_command
 
-    return restore_command(config, Wanted(name, move_aside, stan_gap, last_stan or (), keys_from, by), as_json)
+    wanted = Wanted(name, move_aside, stan_gap, last_stan or (), keys_from, by, without_damaged)
+    return restore_command(config, wanted, as_json)
 
 
 @group.command("take-back", epilog='Example: posd backup take-back --by "Li Na" --reason "the new box never ran"')

@@ -164,16 +164,25 @@ def _month_and_size(segment: Path) -> tuple[str, int]:
 def _keep_segments(part: Path, journal: Path, path: Path) -> Iterator[FileSum]:
     """Those that the copied journal knows. They never change: each is copied once, for all backups.
 
-    One that is not here, and was not when a backup before was made, is left out (sets.left_out). Raises StorageFailed.
+    One that is not here, and of which no backup before has a good copy, is left out (sets.left_out). Raises
+    StorageFailed.
     """
     with storage("keeping the archive's segments"):
         for segment in _catalog(part):
             wanted = kept_segment(segment.month, segment.file_bytes, segment.file_sum.hex())
             copy, here = path / ARCHIVE_FOLDER / wanted.name, segment_path(journal, segment)
-            if copy.is_file() and copy.stat().st_size == wanted.size:
-                yield wanted  # whether it is still good there is what `posd backup verify` asks
+            if _is_good(copy, wanted):
+                yield wanted
             elif here.is_file():
                 yield _keep(here, copy.parent, segment.month)
+
+
+def _is_good(copy: Path, wanted: FileSum) -> bool:
+    """Every backup relies on this one copy, so it is read each time: what has gone bad is copied anew."""
+    try:
+        return file_sum(copy) == wanted
+    except OSError:
+        return False
 
 
 def _catalog(part: Path) -> tuple[Segment, ...]:

@@ -83,13 +83,20 @@ def _locked(journal: Path) -> Lock:
 def _swap(journal: Path, staged: Path, what: Restoring) -> Path | None:
     marker, folder = marker_of(journal), journal.parent
     aside = journal.with_name(what.aside) if what.aside else None
-    if not marker.exists():
+    if is_there(journal) and (aside is None or aside.exists()):
+        raise StorageFailed(f"journal: {journal}: there is a journal, and no free name to move it to")
+    begun = not marker.exists()
+    if begun:
         write_new(marker, msgspec.json.encode(what) + b"\n")
         sync_folder(folder)
     if is_there(journal):
-        if aside is None or aside.exists():
-            raise StorageFailed(f"journal: {journal}: there is a journal, and no free name to move it to")
-        os.rename(journal, aside)
+        assert aside is not None
+        try:
+            os.rename(journal, aside)
+        except OSError:
+            if begun:  # nothing was moved: posd may go on with it
+                marker.unlink()
+            raise
         sync_folder(folder)
     elif journal.is_dir():
         shutil.rmtree(journal)  # a lock, a ballast: no journal was ever in it

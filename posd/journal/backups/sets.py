@@ -20,7 +20,7 @@ import msgspec
 from posd.errors import ConfigError, StorageFailed
 from posd.journal.anchor import sync_folder
 from posd.journal.backups.copying import sync_file
-from posd.journal.backups.manifest import MANIFEST_FILE, Manifest, read_manifest
+from posd.journal.backups.manifest import MANIFEST_FILE, FileSum, Manifest, differing, read_manifest
 from posd.journal.connect import storage
 from posd.journal.reader import JournalReader
 from posd.journal.segment import ARCHIVE_FOLDER
@@ -30,6 +30,7 @@ LOCK_FILE = ".lock"
 PART, GONE = ".part-", ".gone-"
 """Before the name of what is being made, or removed."""
 USED_FILE = "restored.json"
+CARRIED_FILE = "carried"
 NAME = re.compile(r"\d{8}T\d{9}Z-\d{9,}(-final)?")
 SHOWN_CHARACTERS_MAX = 80
 
@@ -106,7 +107,7 @@ def _kept(folder: Path) -> Kept:
 
 def _sizes_differ(folder: Path, manifest: Manifest) -> Iterator[str]:
     places = [(folder / one.name, one) for one in manifest.files]
-    places += [(archive_of(folder) / one.name, one) for one in manifest.segments]
+    places += [(segment_of(folder, one), one) for one in manifest.segments]
     for place, wanted in places:
         try:
             size = place.stat().st_size
@@ -117,10 +118,17 @@ def _sizes_differ(folder: Path, manifest: Manifest) -> Iterator[str]:
             yield f"{place}: {size} bytes instead of {wanted.size}"
 
 
-def archive_of(folder: Path) -> Path:
-    """Where the segments of a backup are: beside it, or, of one that was carried elsewhere, in it."""
-    inside = folder / ARCHIVE_FOLDER
-    return inside if inside.is_dir() else folder.parent / ARCHIVE_FOLDER
+def segment_of(folder: Path, segment: FileSum) -> Path:
+    """Where a segment of a backup is: in the archive beside it, or, where it was carried to, in it, beside it without a
+    folder (rsync), or in a folder of its own name (rclone)."""
+    usual, name = folder.parent / ARCHIVE_FOLDER / segment.name, segment.name
+    carried = (folder / ARCHIVE_FOLDER / name, folder.parent / name, folder.parent / name / name)
+    return next((path for path in (usual, *carried) if path.is_file()), usual)
+
+
+def damaged_segments(folder: Path, manifest: Manifest) -> dict[FileSum, str]:
+    """Those of a backup that are missing, or not as they were; what is wrong with each."""
+    return {one: found for one in manifest.segments for found in differing(segment_of(folder, one).parent, (one,))}
 
 
 def find(path: Path | None, name: str | None) -> Path:
@@ -143,21 +151,22 @@ def find(path: Path | None, name: str | None) -> Path:
 
 
 def keep_newest(path: Path, count: int, made: str) -> list[str]:
-    """Remove what is older than the newest `count` whole backups; their names. A final one stays: a person removes it.
+    """Remove what is older than the newest `count` whole backups of the journal of which `made` is; their names.
 
-    So does `made`, the one that was just made, which is not the newest by its name if a clock was wrong. The caller
-    holds `alone`. Raises StorageFailed.
+    A final one stays: a person removes it. So does `made`, the one that was just made, which is not the newest by its
+    name if a clock was wrong. The caller holds `alone`. Raises StorageFailed.
     """
-    whole = [one for one in kept(path) if not one.trouble]
-    past = [one for one in whole[: max(len(whole) - count, 0)] if one.name != made]
-    old = [one for one in past if one.manifest is not None and not one.manifest.final]
+    whole = {one.name: one.manifest for one in kept(path) if one.manifest is not None and not one.trouble}
+    ours = [name for name, one in whole.items() if made in whole and one.journal_id == whole[made].journal_id]
+    past = ours[: max(len(ours) - count, 0)]
+    old = [name for name in past if name != made and not whole[name].final]
     with storage("removing an old backup"):
-        for one in old:
-            gone = path / f"{GONE}{one.name}"
-            os.rename(one.folder, gone)
+        for name in old:
+            gone = path / f"{GONE}{name}"
+            os.rename(path / name, gone)
             sync_folder(path)
             shutil.rmtree(gone)
-    return [one.name for one in old]
+    return old
 
 
 def mark_used(folder: Path, at_ms: int) -> bool:
@@ -189,6 +198,27 @@ def spend_finals(path: Path, journal_id: str, at_ms: int) -> None:
             sync_folder(one.folder)
 
 
+def mark_carried(folder: Path) -> None:
+    """The backup is at another place too, with its segments. Raises StorageFailed."""
+    with storage(f"marking {folder.name} as carried"):
+        (folder / CARRIED_FILE).touch(mode=FILE_MODE)
+
+
+def was_carried(folder: Path) -> bool:
+    """Whether it is known to be at another place too."""
+    return (folder / CARRIED_FILE).exists()
+
+
+def went_on(path: Path, manifest: Manifest) -> str:
+    """The name of a backup below `path` that was made of the same journal later; "": none is there, or can be seen."""
+    try:
+        later = [one.manifest for one in kept(path) if one.manifest is not None]
+    except ConfigError:
+        return ""
+    found = [one for one in later if one.journal_id == manifest.journal_id and one.made_at_ms > manifest.made_at_ms]
+    return found[-1].name if found else ""
+
+
 def left_out(folder: Path, manifest: Manifest) -> tuple[str, ...]:
     """Archived months whose segments were not here when it was made, and so are not in it. Raises StorageFailed."""
     with JournalReader(folder) as reader:
@@ -210,7 +240,7 @@ def copy_set(folder: Path, manifest: Manifest, target: Path) -> None:
         if manifest.segments:
             (target / ARCHIVE_FOLDER).mkdir(mode=FOLDER_MODE)
             for one in manifest.segments:
-                _copy(archive_of(folder) / one.name, target / ARCHIVE_FOLDER / one.in_journal.name)
+                _copy(segment_of(folder, one), target / ARCHIVE_FOLDER / one.in_journal.name)
             sync_folder(target / ARCHIVE_FOLDER)
         sync_folder(target)
 
