@@ -67,14 +67,17 @@ class House:
             self.settings["host"]["address"] = f"{self.scheme}://localhost:{self.host_port}/webtrans"
         self.config = write_configuration(self.folder, self.settings)
 
-    def _start_host(self) -> None:
-        settings = {
+    def host_settings(self) -> dict[str, Any]:
+        """What the host simulator is told."""
+        return {
             "terminals": [{"tid": tid, "mid": MID, "tmk": TMK} for tid in self.tids],
             "cards": [{"pan": CANARY, "balance": "9000000.00", "expiry": EXPIRY}],
             "faults": list(self.faults),
         }
+
+    def _start_host(self) -> None:
         path = self.outside / "host.yaml"
-        path.write_text(json.dumps(settings))
+        path.write_text(json.dumps(self.host_settings()))
         command = ["simulators.host", "--config", str(path), "--listen", "127.0.0.1:0", "--quiet", *self.host_arguments]
         self.host = subprocess.Popen(
             [sys.executable, "-m", *command, "--books", str(self.outside / "books.json")],
