@@ -316,6 +316,52 @@ def test_a_tmk_is_loaded_beside_a_stopped_service_and_belongs_to_it(shop: Shop) 
     shop.box.shell("posd keys remove --tid 10000001 --index 1 --by 'Li Na' --reason 'a try'")
 
 
+def test_a_tmk_in_the_clear_is_taken_over_as_the_changelog_says(shop: Shop) -> None:
+    """Stop posd, remove the setting, load the key or hand the old file to setup, start posd, compare, destroy."""
+    old, config = "/etc/posd/keys/10000001.tmk", "/etc/posd/posd.yaml"
+    name, remove = f"sed -i 's|^    tmk_file: .*|    tmk_file: {old}|' {config}", f"sed -i '/^    tmk_file:/d' {config}"
+    begin = f"systemctl stop posd; cp {config} /root/posd.yaml; rm {SEALED}; {name}; umask 077; echo {TMK} > {old}"
+    shop.box.shell(begin)
+    for command in (f"posd check-config {config}", "posd keys list", f"posd setup --tmk-file {old}"):
+        refused = shop.box.typed(command)
+        assert refused.returncode == 2
+        assert "remove tmk_file and run: posd keys load --tid 10000001" in refused.stderr
+    half = "1A2A4C4C5E5E707083A2B5C4D5E6F701"
+    other = f"{int(TMK, 16) ^ int(half, 16):032X}"
+    files = "--component-file /root/a --by 'Li Na' --component-file /root/b --by 'Wang Wei' --any-parity"
+    shop.box.shell(
+        f"{remove}; umask 077; echo {half} > /root/a; echo {other} > /root/b; posd keys load --tid 10000001 {files}"
+    )
+    shop.box.shell("systemctl start posd")
+    shop.sold("3.60")
+    shop.box.shell(f"{begin}; {remove}")
+    assert "08D7B4FB" in shop.box.shell(f"posd setup --tmk-file {old}")
+    shop.sold("3.61")
+    assert "08D7B4FB" in shop.box.shell("posd keys list")
+    assert shop.box.shell(f"stat -c %U:%a {SEALED}") == "posd:600"
+    shop.box.shell(f"shred -u {old} /root/a /root/b; posd check-config {config}; cat /root/posd.yaml > {config}")
+    shop.box.shell("systemctl restart posd")
+    shop.sold("3.62")
+
+
+def test_a_planned_move_as_the_readme_says(shop: Shop) -> None:
+    """The old machine's state is put away; what is carried is all that the new one gets."""
+    shop.sold("5.10")
+    shop.box.shell("systemctl stop posd && posd backup create --final --by 'Li Na'")
+    stick = "mkdir -p /root/usb && cp -r /var/backups/posd/*-final /var/backups/posd-keys /root/usb"
+    shop.box.shell(
+        f"{stick}; mv /var/lib/posd /root/before; mkdir /var/lib/posd && cp -r /root/before/tmk /var/lib/posd/"
+    )
+    shop.box.shell("chown -R posd:posd /var/lib/posd; posd setup --no-start")
+    shop.box.shell("posd backup restore /root/usb/*-final --keys-from /root/usb/posd-keys --move-aside")
+    shop.box.shell("systemctl start posd")
+    shop.sold("5.11")
+    assert json.loads(shop.box.shell("posd restore-gap list --json"))["gaps"] == []
+    assert shop.box.shell("find /var/lib/posd ! -user posd") == ""
+    shop.box.shell("posd journal verify; rm -r /root/before /root/usb")
+    assert shop.differences() == []
+
+
 def test_sealed_keys_need_no_clear_ones(shop: Shop) -> None:
     """posd-sealed-keys.conf, by the commands in it: posd, its backups, their proof and root's commands go on."""
     shipped = "/usr/src/posd/systemd/posd-sealed-keys.conf"
