@@ -14,6 +14,7 @@ from posd.errors import KeyTrouble, StorageFailed
 from posd.security import vault as vaults
 from posd.security.datakeyfile import Belongs, by_batch, destroy, key_files, read_key_file
 from posd.security.machine import MachineKey
+from posd.security.secretfile import write_new_secret
 from posd.security.vault import DataKeys, Sealed
 
 PLAIN = b"6225880123456789"
@@ -227,7 +228,7 @@ def test_a_rotation_misses_no_key_that_is_being_made(
     new, vault = machine_key.successor(), DataKeys(folder, machine_key)
     vault.begin(TID, 1)
     rotating = threading.Thread(target=lambda: vault.rotate(new, machine_key))
-    write = vaults.write_new_secret
+    write = write_new_secret
 
     def meanwhile(path: Path, content: bytes) -> None:
         rotating.start()
@@ -247,7 +248,7 @@ def test_a_number_is_read_while_a_rotation_ends(
     """The file was read before it was wrapped anew."""
     new, vault = machine_key.successor(), DataKeys(folder, machine_key)
     sealed = DataKeys(folder, machine_key).seal(PLAIN, AAD, TID, 1)
-    read = vaults.read_key_file
+    read = read_key_file
 
     def meanwhile(path: Path) -> Any:
         said = read(path)
