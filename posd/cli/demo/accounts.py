@@ -59,7 +59,9 @@ def _differences(entry: Entry, booked: Booked, evidence: Evidence) -> Iterator[s
         yield f"{name}: a {entry.kind} in the journal, a {booked.kind} at the host"
     if booked.card != entry.card:
         yield f"{name}: another card at the host"
-    original = evidence.ledger.entries.get(entry.original or "")
+    original = (
+        evidence.ledger.entries.get(entry.original or "") if entry.kind != "refund" else None
+    )  # booked by its card
     if (original.key[1] if original else None) != booked.original_stan:
         yield f"{name}: takes back another sale at the host"
 
