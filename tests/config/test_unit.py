@@ -39,6 +39,12 @@ def test_it_runs_posd_as_a_notifying_service(unit: configparser.ConfigParser) ->
     assert int(service["WatchdogSec"]) > 0
 
 
+@pytest.mark.parametrize("file", SERVICES, ids=lambda file: file.name)
+def test_it_executes_nothing_that_a_bare_debian_has_not(file: Path) -> None:
+    found = {line.partition("=")[2].split()[0] for line in directives(file) if line.startswith("Exec")}
+    assert found <= {"/opt/posd/bin/posd", "/bin/sh"}
+
+
 def test_a_bad_configuration_is_not_restarted_and_all_else_is(unit: configparser.ConfigParser) -> None:
     assert unit["Service"]["Restart"] == "on-failure"
     assert unit["Service"]["RestartPreventExitStatus"] == "2"

@@ -100,10 +100,10 @@ class Box:
         kept = shutil.ignore_patterns(".git", ".venv", "__pycache__", ".*_cache", "tests", ".hypothesis")
         shutil.copytree(source, self.disk / SOURCE.lstrip("/"), ignore=kept)
 
-    def before_boot(self, command: str) -> None:
+    def with_network(self, command: str) -> None:
         """On the box's disk, with this machine's network: only for what has to be fetched."""
         path = "PATH=/usr/sbin:/usr/bin:/sbin:/bin"
-        _run("chroot", str(self.disk), "env", path, "/bin/sh", "-ec", f"cd {SOURCE}; {command}")
+        _run("chroot", str(self.disk), "env", path, "/bin/sh", "-ec", f"mkdir -p {SOURCE}; cd {SOURCE}; {command}")
 
     def boot(self) -> None:
         """Switch it on; it is up when its systemd has reached multi-user.target."""

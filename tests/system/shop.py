@@ -43,7 +43,7 @@ class Shop:
         self.box.install()
         fetched, typed = split(commands_of_the_readme())
         for line in fetched:
-            self.box.before_boot(line)
+            self.box.with_network(line)
         self.box.boot()
         self.start_host()
         for line in typed:

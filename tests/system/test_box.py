@@ -435,7 +435,7 @@ def test_another_version_is_installed_by_the_readmes_command(shop: Shop) -> None
     (line,) = re.findall(r"(?m)^systemctl stop posd && (.*pip install.*) && (posd setup --yes)$", README.read_text())
     shop.sold("7.00")
     shop.box.shell("systemctl stop posd")
-    shop.box.before_boot(line[0])
+    shop.box.with_network(line[0])
     shop.box.shell(line[1])
     shop.box.until(shop.box.is_ready, "posd after the upgrade")
     assert '"7.00"' in shop.box.shell(f"{POSD} txn list --json")

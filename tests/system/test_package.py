@@ -84,7 +84,7 @@ def test_it_does_not_go_over_what_pip_made(shop: Shop) -> None:
 
 
 def test_it_is_installed_and_sells(shop: Shop) -> None:
-    shop.box.shell("apt-get install -y /srv/older.deb")
+    shop.box.with_network("apt-get install -y --no-install-recommends /srv/older.deb")
     shop.box.shell(SETUP, given=f"{TMK}\n")
     shop.box.shell("cd /etc/systemd/system; rm " + " ".join(name for name in LATER_UNITS if "@" not in name))
     shop.hurry()
