@@ -68,7 +68,8 @@ ON_STUCK_DEFAULT: Mapping[str, str] = MappingProxyType({UNIONPAY: "continue", NA
 UNIONPAY_ONLY = frozenset(
     {"header", "header_bytes", "sign_in", "mak", "sm4_key_block", "sm4_security_digit", "sm4_pin_block_bytes"}
     | {"track_encryption", "partial_approval", "sign_off_after_close", "refund_repeat", "operator"}
-    | {"parameters"}
+    | {"parameters", "field_22", "field_23", "field_61", "pad"}
+    | {"totals_groups", "upload_records_max", "end_without_items"}
 )
 """Settings of `host` that have no meaning with profile: nac."""
 

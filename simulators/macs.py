@@ -9,17 +9,12 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict
 
-from posd.iso8583.codec import Codec
-from posd.iso8583.unionpay import UNIONPAY, unionpay_spec
 from simulators import crypto
 
 SM4_BLOCK_BYTES = 16
 FIELD_64_BYTES = 8
 
 Block = Callable[[bytes], bytes]
-
-
-_WIDE_PIN_BLOCK = Codec(unionpay_spec(pin_block_bytes=SM4_BLOCK_BYTES))
 
 
 def _number(value: object) -> object:
@@ -42,11 +37,6 @@ class Keying(BaseModel):
     sm4_security_digit: Literal["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"] = "6"
     sm4_pin_block_bytes: Annotated[Literal[8, 16], BeforeValidator(_number)] = 8
     tracks: Literal["any", "clear", "encrypted"] = "any"
-
-    @property
-    def codec(self) -> Codec:
-        """The messages of those who agreed on this."""
-        return UNIONPAY if self.sm4_pin_block_bytes == crypto.BLOCK_BYTES else _WIDE_PIN_BLOCK
 
     def mac(self, mak: bytes, data: bytes) -> bytes:
         """Field 64: 8 bytes, raw or ASCII."""

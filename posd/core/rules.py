@@ -177,6 +177,7 @@ class CloseRules(Struct, frozen=True):
     `waits_for_reversals`: the totals are not asked while a reversal of the batch is owed, else only for the hold (D19).
     `uploads_on_repeat`: that the totals do not agree is believed of a repeat too; else a host that tells no totals of
     its own may have compared them with its next batch (D20).
+    `ends_without_items`: an end message follows totals that agree and ask for no record; else those close the batch.
     """
 
     agreed_closes: bool = False
@@ -185,6 +186,7 @@ class CloseRules(Struct, frozen=True):
     batch_gone: frozenset[str] = frozenset()
     waits_for_reversals: bool = False
     uploads_on_repeat: bool = True
+    ends_without_items: bool = True
 
 
 class Rules(Struct, frozen=True):
@@ -239,6 +241,8 @@ class Rules(Struct, frozen=True):
     sign_in_after_close: bool = True
     sign_off_after_close: bool = False
     upload_records_max: int = 8
+    foreign_apart: bool = True
+    """The totals have a group for foreign cards; else all of it is in one (reference 1.6)."""
     terminal_tells_batch: bool = True
     """A terminal's requests name its own batch; else it is known from its closes only (D25)."""
     has_invoices: bool = False

@@ -282,7 +282,7 @@ def totals_answered(draft: Draft, answer: HostAnswer) -> None:
         draft.at_once(SETTLE)
         if not balanced(draft.state.settlement):
             _say_out_of_balance(draft)
-        elif rules.agreed_closes:
+        elif rules.agreed_closes or not (rules.ends_without_items or draft.state.settlement.items):
             close(draft, CloseOutcome.AGREED, "")
 
 

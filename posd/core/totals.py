@@ -23,13 +23,13 @@ def counts(txn: Transaction, rules: Rules) -> bool:
 
 
 def totals_of(transactions: Iterable[Transaction], rules: Rules) -> Totals:
-    """Both groups, debits and credits."""
+    """Both groups, debits and credits; all in the first where the acquirer has one."""
     domestic, foreign = GroupCount(), GroupCount()
     for txn in transactions:
         if not counts(txn, rules):
             continue
         side = rules.kinds[txn.kind].side
-        if txn.foreign:
+        if txn.foreign and rules.foreign_apart:
             foreign = _add(foreign, side, txn.counted_minor)
         else:
             domestic = _add(domestic, side, txn.counted_minor)

@@ -52,6 +52,13 @@ def _unionpay(settings: Settings) -> Knobs:
         sm4_security_digit=host.sm4_security_digit,
         sm4_pin_block_bytes=host.sm4_pin_block_bytes,
         track_encryption=host.track_encryption == "yes",
+        field_22=host.field_22,
+        field_23=host.field_23,
+        field_61=host.field_61,
+        pad=host.pad,
+        totals_groups=host.totals_groups,
+        upload_records_max=host.upload_records_max,
+        ends_without_items=host.end_without_items == "send",
     )
 
 

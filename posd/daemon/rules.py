@@ -20,6 +20,7 @@ def rules_of(settings: Settings, terminal: TerminalSettings, profile: Profile) -
         terminal_tells_batch=profile.tells_batch,
         has_invoices=profile.has_invoices,
         upload_records_max=profile.upload_records_max,
+        foreign_apart=profile.foreign_apart,
         sign_in_needed=profile.has_keys or host.nac.logon == "required",
         sign_in_after_close=profile.has_keys or host.nac.logon_after_close == "yes",
         due_times=schedule.at,

@@ -4,11 +4,9 @@ The reference gives it as differences from UnionPay's table, and so it is here: 
 fields 60, 62 and 63 is read in nac_subfields.py; there is no message header (reference 2.1).
 """
 
-from dataclasses import replace
-from enum import Enum
-
 from posd.iso8583.codec import Codec
-from posd.iso8583.spec import Field, Kind, Pad, Spec
+from posd.iso8583.spec import Field, Kind, Spec
+from posd.iso8583.spec import VariablePad as VariablePad
 from posd.iso8583.unionpay import LL, LLL, unionpay_spec
 
 TEXT_MAX = 999
@@ -36,14 +34,6 @@ _DIFFERENCES = (
 )
 
 
-class VariablePad(Enum):
-    """How a host fills up an odd number of digits in fields 2, 32, 35 and 36 (reference 2.2, F2)."""
-
-    ZERO = "0"  # left-justified, a trailing nibble 0
-    F = "F"  # left-justified, a trailing nibble F
-    RIGHT = "right"  # right-justified, a leading nibble 0
-
-
 def nac_spec(*, pad: VariablePad = VariablePad.ZERO, ascii_wire: bool = False) -> Spec:
     """The dialect with its knobs (reference 2.2).
 
@@ -51,16 +41,8 @@ def nac_spec(*, pad: VariablePad = VariablePad.ZERO, ascii_wire: bool = False) -
     ASCII digits, bitmap and binary fields as they are; no host of the reference speaks it, foreign dissectors do.
     """
     base = unionpay_spec(f22_left=False).fields
-    spec = Spec.of("nac", [_padded(base[number], pad) for number in _SHARED]).changed("nac", _DIFFERENCES)
+    spec = Spec.of("nac", [base[number].filled(pad) for number in _SHARED]).changed("nac", _DIFFERENCES)
     return spec.in_ascii("nac-ascii") if ascii_wire else spec
-
-
-def _padded(field: Field, pad: VariablePad) -> Field:
-    if not field.prefix_bytes or field.kind not in (Kind.DIGITS, Kind.TRACK):
-        return field
-    if pad is VariablePad.RIGHT:
-        return replace(field, pad=Pad.LEFT)
-    return replace(field, pad_nibble=pad.value)
 
 
 NAC = Codec(nac_spec())

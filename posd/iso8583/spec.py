@@ -29,6 +29,14 @@ class Pad(Enum):
     RIGHT = "right_pad"
 
 
+class VariablePad(Enum):
+    """How a host fills up an odd number of digits in fields of variable length (reference 2.2, F2; "Dialect knobs")."""
+
+    ZERO = "0"  # left-justified, a trailing nibble 0
+    F = "F"  # left-justified, a trailing nibble F
+    RIGHT = "right"  # right-justified, a leading nibble 0
+
+
 @dataclass(frozen=True, slots=True)
 class Field:
     """One row of a field table.
@@ -46,6 +54,12 @@ class Field:
     pad_nibble: str = "0"
     ascii: bool = False
     """Digits, tracks and the length prefix are ASCII digits instead of packed ones; the padding means nothing then."""
+
+    def filled(self, pad: VariablePad) -> "Field":
+        """The same field, if it has digits of variable length, filled up in another way."""
+        if not self.prefix_bytes or self.kind not in (Kind.DIGITS, Kind.TRACK):
+            return self
+        return replace(self, pad=Pad.LEFT) if pad is VariablePad.RIGHT else replace(self, pad_nibble=pad.value)
 
     @property
     def prefix_width(self) -> int:
@@ -98,6 +112,10 @@ class Spec:
     def changed(self, name: str, fields: Iterable[Field]) -> "Spec":
         """This spec with rows replaced or added: a base and a difference."""
         return Spec(name, {**self.fields, **{field.number: field for field in fields}}, self.ascii)
+
+    def filled(self, pad: VariablePad) -> "Spec":
+        """This spec with odd numbers of variable length filled up in another way."""
+        return Spec(self.name, {number: field.filled(pad) for number, field in self.fields.items()}, self.ascii)
 
     def in_ascii(self, name: str) -> "Spec":
         """The same table with MTI, digits, tracks and length prefixes as ASCII digits; binary fields stay binary."""

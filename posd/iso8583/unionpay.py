@@ -4,7 +4,7 @@ Only the wire is said here; what fields mean, and which message carries which, i
 """
 
 from posd.iso8583.codec import Codec
-from posd.iso8583.spec import Field, Kind, Pad, Spec
+from posd.iso8583.spec import Field, Kind, Pad, Spec, VariablePad
 
 LL, LLL = 1, 2
 PIN_BLOCK_BYTES = 8
@@ -56,12 +56,14 @@ def unionpay_spec(
     f61_ascii: bool = False,
     with_f24: bool = False,
     pin_block_bytes: int = PIN_BLOCK_BYTES,
+    pad: VariablePad = VariablePad.ZERO,
 ) -> Spec:
     """The dialect with its knobs ("Dialect knobs" at the end of the reference).
 
     `f22_left`: field 22 is left-justified (`021` as 0210), else right-justified. `f23_right`: field 23 is
     right-justified, else left. `f61_ascii`: field 61 is ASCII and counts bytes. `with_f24`: field 24 exists
     (variant framing, sample A8). `pin_block_bytes`: length of field 52, which may be 16 with SM4 (reference 1.12).
+    `pad`: how odd numbers of variable length are filled up.
     """
     changes: list[Field] = []
     if not f22_left:
@@ -74,7 +76,7 @@ def unionpay_spec(
         changes.append(Field(52, "PIN block", Kind.BINARY, pin_block_bytes))
     if with_f24:
         changes.append(Field(24, "network international id", Kind.DIGITS, 3))
-    return Spec.of("unionpay", _FIELDS).changed("unionpay", changes)
+    return Spec.of("unionpay", _FIELDS).changed("unionpay", changes).filled(pad)
 
 
 UNIONPAY = Codec(unionpay_spec())

@@ -115,7 +115,8 @@ class Profile(Protocol):
     """A dialect, configured for one acquirer.
 
     `codes`: field 39. `has_keys`: a sign-in brings working keys. `tells_batch`: requests of a terminal name its batch.
-    `has_invoices`: each transaction has an invoice number. `reversal_finds_original`: as in core/rules.py.
+    `has_invoices`: each transaction has an invoice number. `reversal_finds_original`,
+    `foreign_apart`: as in core/rules.py.
     `download`: the management message with which the host's parameters are asked for; empty: there is none.
     """
 
@@ -128,6 +129,7 @@ class Profile(Protocol):
     has_invoices: bool
     reversal_finds_original: bool
     upload_records_max: int
+    foreign_apart: bool
     download: str
 
     def arrive(self, frame: bytes) -> Arrived:

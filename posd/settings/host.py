@@ -109,6 +109,10 @@ class FailoverSettings(Section):
     pause_s: SecondsOrOff = 5.0
 
 
+UPLOAD_RECORDS_MAX = 8
+"""Magnetic records that field 48 of a 0320 has room for (reference 1.7)."""
+
+
 @dataclass(frozen=True, slots=True)
 class Route:
     """One way to the acquirer, with everything that it does not say itself filled in. `name` is empty for the only
@@ -165,6 +169,13 @@ class HostSettings(Section):
     sm4_security_digit: SecurityDigit = "6"
     sm4_pin_block_bytes: Annotated[int, AfterValidator(_pin_block_bytes)] = 8
     track_encryption: Literal["no", "yes"] = "no"
+    field_22: Literal["left", "right"] = "left"
+    field_23: Literal["left", "right"] = "right"
+    field_61: Literal["bcd", "ascii"] = "bcd"
+    pad: Literal["0", "F", "right"] = "0"
+    totals_groups: Annotated[int, Field(ge=1, le=2)] = 2
+    upload_records_max: Annotated[int, Field(ge=1, le=UPLOAD_RECORDS_MAX)] = UPLOAD_RECORDS_MAX
+    end_without_items: Literal["send", "skip"] = "send"
     unmaced_decline: Literal["accept", "reverse"] = "accept"
     partial_approval: Literal["reverse", "accept"] = "reverse"
     refund_repeat: Literal["never", "once"] = "never"

@@ -58,7 +58,8 @@ class Acquirer:
     def __init__(self, settings: HostSettings, seed: int = 0, *, codec: Codec | None = None) -> None:
         self.settings = settings
         self.seed = seed
-        self.codec = codec or settings.behaviour.keys.codec
+        keys, wire = settings.behaviour.keys, settings.behaviour.wire
+        self.codec = codec or wire.codec(keys.sm4_pin_block_bytes)
         self._keying = settings.behaviour.keys
         self.books = Books.open(settings)
 

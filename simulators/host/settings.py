@@ -12,6 +12,7 @@ from simulators.fields import Unreadable
 from simulators.host.faults import Rule
 from simulators.host.parameters import ParameterSettings
 from simulators.macs import Keying
+from simulators.wire_form import WireForm
 
 UNIONPAY_FAULTS = frozenset({"forget_keys", "header_digit", "drop_script", "bad_arpc"})
 NAC_BEHAVIOUR = frozenset({"reverse_unknown", "utc_offset_minutes", "keys", "completion_percent_max", "repeat_advice"})
@@ -133,6 +134,7 @@ class Behaviour(Model):
     utc_offset_minutes: int = Field(default=480, ge=-720, le=840)
     institution: Digits = Field(default="48020000", max_length=11)
     keys: Keying = Keying()
+    wire: WireForm = WireForm()
     completion_percent_max: int = Field(default=115, ge=1, le=1_000, description="of the hold; above it: 61")
     tip_percent_max: int = Field(default=20, ge=0, le=1_000, description="of the sale; above it: 61")
     repeat_advice: Literal["94", "same"] = "94"

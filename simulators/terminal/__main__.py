@@ -25,6 +25,7 @@ from simulators.terminal.nac_client import NacClient
 from simulators.terminal.nac_client import listing as nac_listing
 from simulators.terminal.nac_core import NacTerminal
 from simulators.terminal.steps import listing
+from simulators.wire_form import WireForm
 
 EXIT_UNUSABLE = 2
 TLS = "tls://"
@@ -130,7 +131,7 @@ def _nac_terminal(options: argparse.Namespace) -> NacTerminal:
 def _terminal(options: argparse.Namespace) -> Terminal:
     tmk = _key(options, "tmk", (8, 16))
     keying = Keying(**{name: getattr(options, name) for name in Keying.model_fields})
-    sign_in_code, codec = options.sign_in_code, keying.codec
+    sign_in_code, codec = options.sign_in_code, WireForm().codec(keying.sm4_pin_block_bytes)
     return Terminal(options.tid, options.mid, tmk, options.batch, options.stan, sign_in_code, codec, keying=keying)
 
 

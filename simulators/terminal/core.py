@@ -65,6 +65,7 @@ class Terminal:
     today: str = "261122"
     settled_groups: tuple[bool, bool] = (True, True)
     keying: Keying = USUAL
+    totals_groups: int = 2
 
     def sign_in(self) -> Sent:
         return self.management("sign_in", "0800", self.sign_in_code, {63: OPERATOR})
@@ -121,8 +122,10 @@ class Terminal:
         return Field61(batch, stan, NO_DATE if row.reversal61 == 16 else None).format()
 
     def settle(self) -> Sent:
-        """The 0500 with this terminal's own totals, two groups."""
-        groups = "".join(self.totals(foreign).format() for foreign in (False, True))
+        """The 0500 with this terminal's own totals, in two groups or in one."""
+        domestic, foreign = self.totals(False), self.totals(True)
+        both = self.totals_groups > 1
+        groups = domestic.format() + foreign.format() if both else domestic.plus(foreign).format()
         return self.management("settle", "0500", "201", {48: groups, 49: CURRENCY, 63: OPERATOR})
 
     def uploads(self) -> Iterable[Sent]:

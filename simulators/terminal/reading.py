@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from posd.iso8583.message import Message
 from simulators.chip import SCRIPTS, read_55
 from simulators.crypto import BLOCK_BYTES, open_key_block
-from simulators.fields import Field60, Field61, Unreadable
+from simulators.fields import GROUP_DIGITS, Field60, Field61, Unreadable
 from simulators.host.kinds import MATRIX, Kind
 from simulators.terminal.logbook import Logged, Sent
 
@@ -82,9 +82,9 @@ def _signed_in(terminal: Terminal, answer: Message) -> dict[str, object]:
 
 def _settled(terminal: Terminal, answer: Message) -> dict[str, object]:
     text = answer.get(48) or ""
-    if answer.get(39) not in (None, "00") or len(text) < 62:
+    if answer.get(39) not in (None, "00") or len(text) < terminal.totals_groups * GROUP_DIGITS:
         return {"outcome": "declined"}
-    terminal.settled_groups = (text[30] == "1", text[61] == "1")
+    terminal.settled_groups = (text[30] == "1", text[30 if terminal.totals_groups == 1 else 61] == "1")
     return {"outcome": "balanced" if all(terminal.settled_groups) else "unbalanced"}
 
 

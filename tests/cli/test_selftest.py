@@ -98,8 +98,10 @@ def test_it_speaks_chinese(capsys: pytest.CaptureFixture[str]) -> None:
         {"sign_in": "006", "mac_algorithm": "sm4-cbc", "sm4_pin_block_bytes": 16},
         {"track_encryption": "yes", "mode": "one_shot", "unmaced_decline": "reverse", "partial_approval": "accept"},
         {"address": "https://host.example:8443/path", "mode": "one_shot", "sign_off_after_close": "yes"},
+        {"field_22": "right", "field_23": "left", "field_61": "ascii", "pad": "F", "upload_records_max": 2},
+        {"pad": "right", "totals_groups": 1, "end_without_items": "skip", "completion_percent_max": 100},
     ],
-    ids=["tpdu", "header of 2", "no header", "x9.19", "sm4", "tracks", "https"],
+    ids=["tpdu", "header of 2", "no header", "x9.19", "sm4", "tracks", "https", "wire", "one group"],
 )
 def test_the_day_is_played_by_the_shops_own_settings(
     host: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]

@@ -163,6 +163,8 @@ HOST_VALUE = [
     ("mac_algorithm: ecb", "host.mac_algorithm: must be 'unionpay-ecb', 'x9.9', "),
     ("mac_output: ascii", "host.mac_output: must be 'usual', 'hex' or 'raw'"),
     ("mak: triple", "host.mak: must be 'single' or 'double'"),
+    ("upload_records_max: 9", "host.upload_records_max: must be less than or equal to 8"),
+    ("totals_groups: 3", "host.totals_groups: must be less than or equal to 2"),
     ("sm4_pin_block_bytes: 12", "host.sm4_pin_block_bytes: must be 8 or 16"),
     ("sm4_pin_block_bytes: 16", "host.sm4_pin_block_bytes: is for SM4 keys, but host.sign_in (004), default, brings"),
     ("sm4_security_digit: 66", "host.sm4_security_digit: must be one digit"),

@@ -87,7 +87,8 @@ def test_a_unionpay_file_is_as_it_was(tmp_path: Path) -> None:
 def test_what_only_unionpay_has_is_refused(tmp_path: Path, name: str) -> None:
     value = {"header": '"603100310100"', "sm4_pin_block_bytes": "8", "sign_in": '"004"', "mak": "single"}.get(name)
     others = {"sm4_key_block": "with_tdk", "sm4_security_digit": '"6"', "operator": '"01 "', "refund_repeat": "never"}
-    others |= {"parameters": "show"}
+    others |= {"parameters": "show", "field_22": "left", "field_23": "right", "field_61": "bcd", "pad": '"0"'}
+    others |= {"totals_groups": "2", "upload_records_max": "8", "end_without_items": "send"}
     value = value or others.get(name) or ("reverse" if name == "partial_approval" else '"no"')
     said = refused(tmp_path, f"{SMALL}  {name}: {value}\n{TERMINAL}")
     assert f"posd.yaml:8:3: host.{name}: has no meaning with profile: nac; remove it" in said

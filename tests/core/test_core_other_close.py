@@ -7,12 +7,21 @@ from msgspec.structs import replace
 
 from posd.core import events as e
 from posd.core import records as r
-from posd.core.answers import AnswerClass, ExchangeKind, GroupCount, GroupResult, HostTotals, MacCheck, Totals
+from posd.core.answers import (
+    AnswerClass,
+    AnswerFacts,
+    ExchangeKind,
+    GroupCount,
+    GroupResult,
+    HostTotals,
+    MacCheck,
+    Totals,
+)
 from posd.core.effects import Refusal, SendUpload
 from posd.core.originals import root_of
 from posd.core.rules import CloseRules, KindRules, OnStuck, OriginalRules, Rules, Side, TxnKind, Upload
 from posd.core.state import AdviceStatus, CloseOutcome, Settled, SettlementPhase, TxnStatus
-from posd.values import Minor, Stan
+from posd.values import Minor, Rrn, Stan
 from tests.core.playbook import (
     RULES,
     SETTLE_NOW,
@@ -21,6 +30,8 @@ from tests.core.playbook import (
     after_sales,
     alerted,
     answered,
+    balanced,
+    chip_sale,
     done,
     given_keys,
     late,
@@ -37,6 +48,7 @@ from tests.core.playbook import (
     taken_back,
     terminal_signs_in,
     told,
+    unbalanced,
     void,
 )
 
@@ -393,3 +405,32 @@ def test_d25_the_end_of_a_terminals_close_names_what_it_did_not_upload() -> None
     play >> e.TerminalTotalsGiven(1, totals, "end", Stan(10), ends=True)
     play << recorded(r.TerminalUploadEnded, missing=(request_id(1),)) << alerted("terminal_upload_incomplete")
     play >> e.TerminalTotalsGiven(1, totals, "end", Stan(10), ends=True) << not_recorded(r.TerminalUploadEnded)
+
+
+# --- a UnionPay host that closes by its totals, or has one group of them (reference, "Dialect knobs") ----------------
+
+
+def test_d18_totals_that_agree_and_want_nothing_close_the_batch_without_an_end_message() -> None:
+    by_totals = replace(RULES, close=CloseRules(ends_without_items=False))
+    play = settling(after_sales(1, by_totals)) >> balanced()
+    play << recorded(r.BatchClosed, outcome=CloseOutcome.AGREED) << sent(SIGN_IN)
+
+
+@pytest.mark.parametrize("word", [GroupResult.BALANCED, GroupResult.UNBALANCED])
+def test_d21_where_there_is_something_to_upload_the_end_message_follows(word: GroupResult) -> None:
+    by_totals = replace(RULES, close=CloseRules(ends_without_items=False))
+    play = settling(ready(by_totals) >> chip_sale(1) >> answered() >> sale(2) >> answered())
+    play >> (balanced() if word is GroupResult.BALANCED else unbalanced()) << sent(UPLOAD)
+    while play.state.settlement.phase is SettlementPhase.UPLOADING:
+        play >> answered()
+    play << sent(TRAILER) >> answered() << recorded(r.BatchClosed)
+
+
+def test_foreign_cards_stand_in_the_one_group_that_there_is() -> None:
+    play = ready(replace(RULES, foreign_apart=False)) >> sale(1) >> answered()
+    play >> sale(2) >> answered(facts=AnswerFacts("00", rrn=Rrn("000000000002"), scheme="VIS"))
+    settling(play)
+    assert play.state.settlement.totals == Totals(GroupCount(2000, 2))
+    both = HostTotals(play.state.settlement.totals, GroupResult.UNBALANCED, GroupResult.UNBALANCED)
+    play >> answered("", host_totals=both) << sent(UPLOAD)
+    assert [one.foreign for one in play.sent[-1].message.transactions] == [False, True]

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from simulators.macs import Keying
+from simulators.wire_form import WireForm
 from tests.daemon.stage import CARD, EXPIRY, TID, Stage, play
 
 MakeStage = Callable[..., Stage]
@@ -70,7 +71,7 @@ def test_d27_a_pin_block_of_sixteen_bytes_goes_on_unopened(staged: MakeStage) ->
 
     sm4 = {"mac_algorithm": "sm4-ecb", "sm4_security_digit": "3", "sm4_pin_block_bytes": 16}
     keying = Keying.model_validate(sm4)
-    terminal = {"sign_in_code": "006", "keying": keying, "codec": keying.codec}
+    terminal = {"sign_in_code": "006", "keying": keying, "codec": WireForm().codec(keying.sm4_pin_block_bytes)}
     play(staged(change={"host": {**sm4, "sign_in": "006"}}, behaviour={"keys": sm4}, terminals=terminal), story)
 
 

@@ -17,6 +17,7 @@ from simulators.host.settings import HostSettings
 from simulators.macs import Keying
 from simulators.terminal.client import TerminalClient
 from simulators.terminal.core import Terminal
+from simulators.wire_form import WireForm
 
 CARD, OTHER, POOR, CHIP = "6225880123456789", "6222021234567890123", "6225880000000014", "6225880000000022"
 FOREIGN, EXPIRY, PIN = "4111111111111111", "3012", "246810"
@@ -63,6 +64,11 @@ def _keying(settings: Settings, tracks: Literal["any", "clear", "encrypted"]) ->
     )
 
 
+def _wire(settings: Settings) -> WireForm:
+    host = settings.host
+    return WireForm.model_validate({name: getattr(host, name) for name in WireForm.model_fields})
+
+
 def _host(settings: Settings, house: House) -> HostSettings:
     terminal = settings.terminals[0]
     cards: list[dict[str, Any]] = [{"pan": CARD, "expiry": EXPIRY, "balance": "100000.00"}]
@@ -80,6 +86,9 @@ def _host(settings: Settings, house: House) -> HostSettings:
                 "header_bytes": settings.host.header_bytes,
                 "utc_offset_minutes": round(offset.total_seconds() / 60),
                 "keys": _keying(settings, "encrypted" if settings.host.track_encryption == "yes" else "any"),
+                "wire": _wire(settings),
+                "close_at": "totals" if settings.host.end_without_items == "skip" else "end",
+                "completion_percent_max": settings.host.completion_percent_max,
             },
         }
     )
@@ -95,7 +104,8 @@ def _before_part(number: int, acquirer: AnyAcquirer) -> None:
 def _terminal(settings: Settings, house: House, port: int) -> TerminalClient:
     host, own = settings.host, settings.terminals[0]
     terminal = Terminal(own.tid, own.mid, house.tmk, sign_in_code=host.sign_in, keying=_keying(settings, "clear"))
-    terminal.codec = terminal.keying.codec
+    wire = _wire(settings)
+    terminal.codec, terminal.totals_groups = wire.codec(terminal.keying.sm4_pin_block_bytes), wire.totals_groups
     tpdu, header = bytes.fromhex(host.tpdu), bytes.fromhex(host.header)
     return TerminalClient(terminal, LOOPBACK, port, timeout_s=TERMINAL_TIMEOUT_S, tpdu=tpdu, header=header)
 

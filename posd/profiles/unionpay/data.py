@@ -174,6 +174,7 @@ KINDS: Mapping[TxnKind, KindRules] = MappingProxyType(
 )
 """Reversible, totals, original, upload (reference 1.6, 1.7, 1.8, 1.10)."""
 
+
 KIND_OF: Mapping[tuple[str, str, str, str], TxnKind] = MappingProxyType(
     {(row.mti, row.processing_code, row.condition_code, row.type_code): kind for kind, row in MATRIX.items()}
 )

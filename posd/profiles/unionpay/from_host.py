@@ -69,6 +69,7 @@ def read_answer(
     echoed: Mapping[int, str] | None,
     keying: Keying,
     codes: Mapping[str, Code],
+    foreign_apart: bool,
 ) -> HostAnswer:
     """Raises MalformedMessage when this is no answer of the dialect."""
     message = arrived.message
@@ -93,7 +94,7 @@ def read_answer(
         host_clock=_host_clock(message),
         wrapped_keys=keys,
         key_trouble=trouble,
-        host_totals=_host_totals(message) if kind is ExchangeKind.TOTALS else None,
+        host_totals=_host_totals(message, foreign_apart) if kind is ExchangeKind.TOTALS else None,
         attention=attention,
         wants="" if attention == "0" else ATTENTION.get(attention, "something that the reference does not name"),
         wants_sign_in=attention == SIGN_IN_AGAIN,
@@ -202,14 +203,15 @@ def _keys(message: Message, terminal: Terminal, keying: Keying) -> tuple[str | N
     return block, ""
 
 
-def _host_totals(message: Message) -> HostTotals | None:
+def _host_totals(message: Message, foreign_apart: bool) -> HostTotals | None:
+    """The host's word on its one group is its word on all."""
     try:
         fields = Field48Totals.parse(message.get(48) or "")
     except MalformedMessage:
         return None
     foreign = fields.foreign or GroupTotals(0, 0, 0, 0)
     totals = Totals(_group(fields.domestic), _group(foreign))
-    return HostTotals(totals, _result(fields.domestic), _result(foreign))
+    return HostTotals(totals, _result(fields.domestic), _result(foreign if foreign_apart else fields.domestic))
 
 
 def _group(group: GroupTotals) -> GroupCount:

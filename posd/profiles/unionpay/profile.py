@@ -1,7 +1,6 @@
 """The UnionPay direct-connect dialect, configured for one acquirer (reference, Profile 1)."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from posd.core.answers import ExchangeKind, HostAnswer
 from posd.core.effects import HostMessage, Refusal, Refused, SendSignIn, ToTerminal
@@ -12,7 +11,8 @@ from posd.framing.tpdu import Envelope, split
 from posd.iso8583.codec import Codec
 from posd.iso8583.masking import masked_fields
 from posd.iso8583.message import Message
-from posd.iso8583.unionpay import PIN_BLOCK_BYTES, UNIONPAY, unionpay_spec
+from posd.iso8583.spec import VariablePad
+from posd.iso8583.unionpay import UNIONPAY, unionpay_spec
 from posd.profiles.answering import wants_an_answer
 from posd.profiles.codes import Code
 from posd.profiles.contract import Arrived, Material, Order, Outgoing, ReadRequest, Terminal
@@ -23,42 +23,22 @@ from posd.profiles.unionpay.codes import CODES
 from posd.profiles.unionpay.data import (
     KINDS,
     MAC_COVERED,
-    MAGNETIC_RECORDS_MAX,
     NO_SECURITY_CONTROL,
     PARAMETERS,
     REFUSALS,
     REVERSAL_REASONS,
 )
 from posd.profiles.unionpay.from_terminal import RequestReader
+from posd.profiles.unionpay.knobs import Knobs as Knobs
 from posd.profiles.unionpay.order import read_order
 from posd.profiles.unionpay.seal import Keying, host_mak, keys_of, pack, terminal_mak
 from posd.profiles.unionpay.tracks import with_encrypted_tracks
 from posd.security.cipherkey import CipherKey
 from posd.security.keys import SM4, layout_of
-from posd.security.mac import ALGORITHMS, DEFAULT, Output, mac_of
+from posd.security.mac import ALGORITHMS, mac_of
 from posd.values import Now, Stan
 
 BATCH_DIGITS = 6
-
-
-@dataclass(frozen=True, slots=True)
-class Knobs:
-    """What differs between acquirers. `header` decides how many header bytes both sides have."""
-
-    tpdu: bytes = bytes.fromhex("6000030000")
-    header: bytes = bytes.fromhex("603100310100")
-    lri_accepted: bool = True
-    sign_in: str = "004"
-    operator: str = "01 "
-    zone: str = "Asia/Shanghai"
-    partial_approval: bool = False
-    mac_algorithm: str = DEFAULT
-    mac_output: Output = "usual"
-    mak: str = "single"
-    sm4_key_block: str = "with_tdk"
-    sm4_security_digit: str = "6"
-    sm4_pin_block_bytes: int = PIN_BLOCK_BYTES
-    track_encryption: bool = False
 
 
 class UnionPay:
@@ -66,19 +46,18 @@ class UnionPay:
 
     kinds: Mapping[TxnKind, KindRules] = KINDS
     reversal_reasons: Mapping[Why, str] = REVERSAL_REASONS
-    close = CloseRules()
     has_keys = True
     tells_batch = True
     has_invoices = False
     reversal_finds_original = True
-    upload_records_max = MAGNETIC_RECORDS_MAX
     download = PARAMETERS
 
     def __init__(self, knobs: Knobs, difference: Difference = NO_DIFFERENCE) -> None:
         self.knobs, self._difference = knobs, difference
         self.codes: Mapping[str, Code] = difference.with_codes(CODES)
-        usual = knobs.sm4_pin_block_bytes == PIN_BLOCK_BYTES
-        self._codec = UNIONPAY if usual else Codec(unionpay_spec(pin_block_bytes=knobs.sm4_pin_block_bytes))
+        self.close = CloseRules(ends_without_items=knobs.ends_without_items)
+        self.foreign_apart, self.upload_records_max = knobs.totals_groups > 1, knobs.upload_records_max
+        self._codec = _codec(knobs)
         self._envelope = Envelope(knobs.tpdu, b"", knobs.header)
         layout = layout_of(knobs.sign_in, knobs.mak, knobs.sm4_key_block)
         if layout.mak_bytes not in ALGORITHMS[knobs.mac_algorithm].key_bytes:
@@ -101,7 +80,7 @@ class UnionPay:
     def encode(self, message: HostMessage, terminal: Terminal, session: Session, material: Material) -> Outgoing:
         if isinstance(message, SendSignIn):
             _require_reach(terminal)
-        built = to_host.build(message, terminal, material, self.knobs.sign_in, self.knobs.operator, self._control)
+        built = to_host.build(message, terminal, material, self.knobs, self._control)
         built = self._difference.applied(message, built, material)
         if self.knobs.track_encryption:
             built = with_encrypted_tracks(built, terminal, session, self._keying)
@@ -111,7 +90,7 @@ class UnionPay:
     def read_answer(
         self, arrived: Arrived, terminal: Terminal, session: Session, echoed: Mapping[int, str] | None
     ) -> HostAnswer:
-        return from_host.read_answer(arrived, terminal, session, echoed, self._keying, self.codes)
+        return from_host.read_answer(arrived, terminal, session, echoed, self._keying, self.codes, self.foreign_apart)
 
     def read_request(
         self,
@@ -132,7 +111,7 @@ class UnionPay:
     def encode_answer(
         self, request: Arrived, answer: ToTerminal, terminal: Terminal, session: Session, now: Now
     ) -> Outgoing:
-        built = to_terminal.build(request.message, answer, session, now, self.knobs.zone)
+        built = to_terminal.build(request.message, answer, session, now, self.knobs)
         try:
             mak = self._terminal_mak(request, built, terminal, session)
             return pack(self._codec, _answered(request.envelope), built, mak, self._keying.mac)
@@ -175,6 +154,17 @@ class UnionPay:
         if answer.mti not in MAC_COVERED or answer.get(39) == REFUSALS[Refusal.SIGN_IN_FIRST]:
             return None
         return terminal_mak(request, terminal, session, self._keying)
+
+
+def _codec(knobs: Knobs) -> Codec:
+    spec = unionpay_spec(
+        f22_left=knobs.field_22 == "left",
+        f23_right=knobs.field_23 == "right",
+        f61_ascii=knobs.field_61 == "ascii",
+        pin_block_bytes=knobs.sm4_pin_block_bytes,
+        pad=VariablePad(knobs.pad),
+    )
+    return UNIONPAY if spec == UNIONPAY.spec else Codec(spec)
 
 
 def _require_reach(terminal: Terminal) -> None:

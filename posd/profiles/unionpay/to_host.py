@@ -28,6 +28,7 @@ from posd.profiles.unionpay.data import (
     STATUS,
     Row,
 )
+from posd.profiles.unionpay.knobs import Knobs
 from posd.profiles.unionpay.named import NamedOriginal
 from posd.security.cards import CardData
 from posd.values import BatchNumber, RequestId, Stan
@@ -37,8 +38,7 @@ def build(
     message: fx.HostMessage,
     terminal: Terminal,
     material: Material,
-    sign_in: str,
-    operator: str,
+    knobs: Knobs,
     control: str = NO_SECURITY_CONTROL,
 ) -> Message:
     """The fields of a message to the host, without its MAC. Raises CannotEncode.
@@ -47,7 +47,11 @@ def build(
     """
     match message:
         case fx.SendSignIn():
-            fields = {11: _trace(message.stan), 60: _management(message.batch_number, sign_in), 63: operator}
+            fields = {
+                11: _trace(message.stan),
+                60: _management(message.batch_number, knobs.sign_in),
+                63: knobs.operator,
+            }
             return _message("0800", terminal, fields)
         case fx.SendSignOff():
             fields = {11: _trace(message.stan), 60: _management(message.batch_number, SIGN_OFF)}
@@ -69,10 +73,10 @@ def build(
         case fx.SendTotals():
             fields = {
                 11: _trace(message.stan),
-                48: totals_48(message.totals).format(),
+                48: totals_48(message.totals, knobs.totals_groups).format(),
                 49: CURRENCY,
                 60: _management(message.batch_number, SETTLEMENT),
-                63: operator,
+                63: knobs.operator,
             }
             return _message("0500", terminal, fields)
         case fx.SendUpload():
@@ -201,9 +205,9 @@ def _approval_code(txn: Transaction, original: Transaction | None) -> str | None
     return next((code for code in (*given, *told) if code), None)
 
 
-def totals_48(totals: Totals) -> Field48Totals:
-    """Both groups, results 0."""
-    return Field48Totals(_group(totals.domestic), _group(totals.foreign))
+def totals_48(totals: Totals, groups: int) -> Field48Totals:
+    """Results 0; in one group where the acquirer has no other."""
+    return Field48Totals(_group(totals.domestic), _group(totals.foreign) if groups > 1 else None)
 
 
 def _group(group: GroupCount) -> GroupTotals:

@@ -10,6 +10,7 @@ from posd.iso8583.message import Message
 from posd.iso8583.subfields import Field48Totals, GroupTotals
 from posd.profiles.answering import host_time, wants_an_answer
 from posd.profiles.unionpay.data import BLOCK_003_BYTES, REFUSALS
+from posd.profiles.unionpay.knobs import Knobs
 from posd.profiles.unionpay.to_host import totals_48
 from posd.values import Now
 
@@ -31,11 +32,11 @@ ECHOED_OTHERWISE = (3, 11, 41, 42, 60)
 RESULTS = {GroupResult.BALANCED: 1, GroupResult.UNBALANCED: 2, GroupResult.UNCLEAR: 3}
 
 
-def build(request: Message, answer: fx.ToTerminal, session: Session, now: Now, zone: str) -> Message:
+def build(request: Message, answer: fx.ToTerminal, session: Session, now: Now, knobs: Knobs) -> Message:
     """The fields of the answer, without its MAC. Raises CannotEncode for what is no request."""
     if not wants_an_answer(request.mti):
         raise CannotEncode(f"MTI {request.mti} is no request: there is no answer to it")
-    fields = _base(request, session, now, zone)
+    fields = _base(request, session, now, knobs.zone)
     match answer.answer:
         case fx.Result(facts=facts, approved_minor=part, icc=icc):
             fields |= _told(facts) | ({4: f"{part:012d}"} if part is not None else {})  # D15
@@ -47,7 +48,7 @@ def build(request: Message, answer: fx.ToTerminal, session: Session, now: Now, z
         case fx.ManagementResult(code=code, block=block):
             fields |= {39: code} | ({62: block} if block else {})
         case fx.TotalsResult() as totals:
-            fields[48] = _field_48(totals)
+            fields[48] = _field_48(totals, knobs.totals_groups)
         case _:
             assert_never(answer.answer)
     return Message(answer_mti(request.mti), fields)
@@ -93,12 +94,10 @@ def _served(request: Message, keys: str) -> str:
     return keys[: 2 * BLOCK_003_BYTES] if code == "003" else keys
 
 
-def _field_48(answer: fx.TotalsResult) -> str:
-    ours = totals_48(answer.totals)
-    assert ours.foreign is not None
-    return Field48Totals(
-        _with_result(ours.domestic, answer.domestic), _with_result(ours.foreign, answer.foreign)
-    ).format()
+def _field_48(answer: fx.TotalsResult, groups: int) -> str:
+    ours = totals_48(answer.totals, groups)
+    foreign = _with_result(ours.foreign, answer.foreign) if ours.foreign is not None else None
+    return Field48Totals(_with_result(ours.domestic, answer.domestic), foreign).format()
 
 
 def _with_result(group: GroupTotals, result: GroupResult) -> GroupTotals:
