@@ -258,7 +258,9 @@ def test_d29_card_numbers_in_segments_and_under_another_machine_key_are_named(
     told(posd, "backup", "create")
     path = place.folder / "machine.key"
     old = path.read_bytes()
+    (place.folder / "copies").rename(place.folder / "unplugged")
     told(posd, "keys", "rotate", "--by", "Li Na")
+    (place.folder / "unplugged").rename(place.folder / "copies")
     shutil.rmtree(place.settings.state_dir / "keys")
     done = told(posd, "backup", "restore", "--move-aside", status=1)
     assert done["keys_brought"] == 1

@@ -13,8 +13,10 @@ from posd.cli.backup.moving import opened
 from posd.cli.backup.parts import parts_of
 from posd.cli.backup.unreadable import unreadable
 from posd.core import events as e
+from posd.core.station import STATION
 from posd.errors import ConfigError
 from posd.journal.backups.sets import kept
+from posd.journal.connect import SCHEMA_VERSION
 from posd.journal.contract import MessageRow
 from posd.journal.reader import JournalReader
 from posd.security.datakeyfile import Belongs, by_batch, destroy
@@ -22,6 +24,7 @@ from posd.security.machine import load_machine_key
 from tests.cli.keys.test_rotate import dying, make_shop, only_the_new_opens, opens, rotate
 from tests.cli.test_backup_meets import Posd, archives, end_gaps, told
 from tests.daemon.shop import OTHER_TID, TID
+from tests.daemon.test_old_journals import schema_of, unpacked
 
 
 @pytest.fixture
@@ -131,6 +134,64 @@ def test_a_backup_amid_a_rotation_that_was_ended_is_restored_whole(
         if not finished:
             only_the_new_opens(settings, sealed, before)
     assert at > 30
+
+
+def test_after_a_rotation_the_copies_open_under_the_new_key_alone(
+    posd: Posd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The disk dies before the next backup, and the old machine key is destroyed."""
+    settings, sealed = make_shop(tmp_path / "shop")
+    folder = settings.machine_key_file.parent
+    with (folder / "posd.yaml").open("a") as config:
+        config.write("backup: {path: backups, keys_to: copies}\n")
+    for name in ("backups", "copies"):
+        (folder / name).mkdir()
+    monkeypatch.setenv("POSD_CONFIG", str(folder / "posd.yaml"))
+    told(posd, "backup", "create")
+    said = posd("keys", "rotate", "--by", "Li Na")
+    assert (said.status, "still under the old machine key" in said.err) == (0, False)
+    for name in ("journal", "keys"):
+        shutil.rmtree(settings.state_dir / name)
+    assert told(posd, "backup", "restore", status=1)["unreadable"]["keys"] == []
+    opens(settings, sealed)
+    shutil.rmtree(folder / "copies")
+    said = posd("keys", "rotate", "--by", "Li Na")
+    assert said.status == 0
+    assert "still under the old machine key: backup.keys_to:" in said.err
+
+
+# --- journals of other posds -----------------------------------------------------------------------------------------
+
+
+def test_d34_a_backup_of_an_earlier_schema_is_proven_and_restored_upgraded(
+    posd: Posd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Made before posd was upgraded; the copy is of the schema that it was made from."""
+    folder = tmp_path / "old"
+    unpacked("trunk", folder)
+    assert schema_of(folder) == 1
+    with JournalReader(folder / "state" / "journal") as reader:
+        tids = [tid for tid in reader.tids() if tid != STATION]
+    terminals = ", ".join(f'{{tid: "{tid}", mid: "898100012345678", tmk_file: "{tid}.tmk"}}' for tid in tids)
+    (folder / "posd.yaml").write_text(
+        'version: 1\nhost: {address: "127.0.0.1:5000"}\nstate_dir: state\ncontrol_socket: control\n'
+        "machine_key_file: machine.key\njournal: {ballast_bytes: 4096, free_bytes_min: 0}\n"
+        f"terminals: [{terminals}]\n"
+        "backup: {path: backups, keys_to: copies}\n"
+    )
+    for name in ("backups", "copies"):
+        (folder / name).mkdir()
+    monkeypatch.setenv("POSD_CONFIG", str(folder / "posd.yaml"))
+    name = told(posd, "backup", "create")["name"]
+    assert [one["schema"] for one in told(posd, "backup", "list")["backups"]] == [1]
+    assert told(posd, "backup", "verify")["good"]
+    done = told(posd, "backup", "restore", "--move-aside", status=1)
+    assert (schema_of(folder), len(done["terminals"])) == (SCHEMA_VERSION, len(tids))
+    assert posd("journal", "verify").status == 0
+    monkeypatch.setattr("posd.cli.backup.restore.SCHEMA_VERSION", 0)  # as an older posd, for which it is too new
+    refused = posd("backup", "restore", name, "--move-aside")
+    assert refused.status == 2
+    assert "its journal has schema 1, this posd knows 0; restore it with the posd that made it" in refused.err
 
 
 # --- terminals, retention, the archive -------------------------------------------------------------------------------

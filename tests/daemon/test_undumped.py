@@ -35,6 +35,13 @@ def test_d29_no_core_is_written(tmp_path: Path) -> None:
     assert cores(tmp_path) == []
 
 
+def test_d29_no_command_is_dumped_either() -> None:
+    """Ctrl-\\ while the component of a key is typed."""
+    program = "import ctypes; from posd.__main__ import main; main(['version']); print(ctypes.CDLL(None).prctl(3))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "0"
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may raise the limit again")
 def test_without_it_there_is_a_core_with_the_number(tmp_path: Path) -> None:
     """A negative control, where cores are plain files."""

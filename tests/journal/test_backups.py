@@ -202,3 +202,12 @@ def test_posd_does_not_start_on_a_journal_that_is_being_restored(opened: Opened,
     with pytest.raises(ConfigError, match="being restored"):
         opened()
     assert not folder.exists()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can work for another user")
+def test_what_root_locks_the_service_can_lock_too(tmp_path: Path) -> None:
+    """Root's run may fail right after; the nightly one is the service's."""
+    os.chown(tmp_path, 65_534, 65_534)
+    with alone(tmp_path):
+        pass
+    assert (tmp_path / ".lock").stat().st_uid == 65_534

@@ -116,7 +116,7 @@ def _follow(parts: Parts, manifest: Manifest) -> tuple[Kept | None, list[str]]:
     troubles: list[str] = []
     keys = None
     with _told_later(troubles):
-        keys = _copy_keys(parts)
+        keys = copy_keys(parts)
     with _told_later(troubles):
         _carry(parts, manifest)
     removed = keep_newest(parts.path, parts.settings.backup.keep, manifest.name)
@@ -148,13 +148,19 @@ def _carry(parts: Parts, manifest: Manifest) -> None:
     mark_carried(parts.path / manifest.name)
 
 
-def _copy_keys(parts: Parts) -> Kept | None:
+def copy_keys(parts: Parts) -> Kept | None:
+    """Bring the copies of the data keys in step; None: there is no place for them. The caller holds `sets.alone`.
+
+    Raises StorageFailed.
+    """
     copies = parts.settings.backup.keys_to
     if copies is None:
         return None
-    vault = DataKeys(parts.data_keys, *load_machine_keys(parts.settings.machine_key_file))
-    ended = ended_batches(parts.journal, Chain(parts.keys.chain))
-    kept_keys = keep_copies(parts.data_keys, copies, ended, vault.can_open)
+
+    def opens(key_id: str) -> bool:  # asked anew each time: a rotation may be under way
+        return DataKeys(parts.data_keys, *load_machine_keys(parts.settings.machine_key_file)).can_open(key_id)
+
+    kept_keys = keep_copies(parts.data_keys, copies, ended_batches(parts.journal, Chain(parts.keys.chain)), opens)
     give_to_owner(copies, copies)
     return kept_keys
 

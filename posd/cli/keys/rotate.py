@@ -1,8 +1,13 @@
 """`posd keys rotate`: another machine key, while posd goes on. May be killed anywhere and run again.
 
 1. The new key is made beside the present one (`machine.key.new`): from here on both are valid, also for a posd that is
-   started now. 2. The running daemon, or this command beside a stopped one, wraps everything anew under it. 3. The new
-file takes the place of the old one. 4. The old key is destroyed. What is found half done is gone on with.
+   started now.
+2. The running daemon, or this command beside a stopped one, wraps everything anew under it; then the copies of the data
+   keys (backup.keys_to) follow.
+3. The new file takes the place of the old one.
+4. The old key is destroyed.
+
+What is found half done is gone on with.
 """
 
 import os
@@ -10,13 +15,16 @@ from pathlib import Path
 
 from posd.cli import exit_status
 from posd.cli.asking import settings_at
+from posd.cli.backup.create import copy_keys
+from posd.cli.backup.parts import parts_of
 from posd.cli.keys.doing import do
 from posd.cli.keys.words import say
 from posd.cli.lang import Lang
 from posd.cli.screen import note, print_json, printable
 from posd.daemon.control.arguments import who
 from posd.daemon.keys.rotation import wrapped_for
-from posd.errors import ConfigError, StorageFailed
+from posd.errors import ConfigError, PosdError, StorageFailed
+from posd.journal.backups.sets import alone
 from posd.security.datakeyfile import destroy
 from posd.security.machine import LAST, NEXT, MachineKey, load_machine_key
 from posd.security.secretfile import is_handed_over, sync_folder, write_new_secret
@@ -39,7 +47,10 @@ def rotate_command(config: Path, by: str, as_json: bool, lang: Lang) -> int:
         return exit_status.GOOD
     present, new = load_machine_key(path), _new_key(path)
     said = do(settings, "keys.rotate", {"wrapped": wrapped_for(new, present).hex(), "by": by})
+    behind = _copies_behind(config)
     _put_in_place(path)
+    if behind:
+        note(printable(say(lang, "copies_behind", why=behind)))
     if as_json:
         print_json(said)
     else:
@@ -48,6 +59,20 @@ def rotate_command(config: Path, by: str, as_json: bool, lang: Lang) -> int:
         for lost in said["unreadable"]:
             note(printable(say(lang, "rotated_unreadable", file=lost)))
     return exit_status.FINDINGS if said["unreadable"] else exit_status.GOOD
+
+
+def _copies_behind(config: Path) -> str:
+    """The copies of the data keys follow while there are both keys: a disk that dies before the next backup would leave
+    copies that only the destroyed one opens. Why they could not; empty: they have."""
+    parts = parts_of(config)
+    if parts.settings.backup.keys_to is None:
+        return ""
+    try:
+        with alone(parts.path):
+            copy_keys(parts)
+    except PosdError as error:
+        return str(error)
+    return ""
 
 
 def _finished(path: Path) -> bool:

@@ -59,8 +59,12 @@ TEXTS: Mapping[str, tuple[str, str]] = {
         "本机主密钥 {old} 已更换为 {new}；重新封装 {count} 个文件",
     ),
     "rotated_next": (
-        "Keep a copy of {file} elsewhere. Now run posd backup create: older copies of data keys need the old key.",
-        "请将 {file} 备份到本机以外，并立即执行 posd backup create：此前的数据密钥副本只能用旧密钥打开。",
+        "Keep a copy of {file} elsewhere. Copies of data keys that are kept elsewhere need the old key: renew them.",
+        "请将 {file} 备份到本机以外。另存他处的数据密钥副本只能用旧密钥打开，请予更新。",
+    ),
+    "copies_behind": (
+        "the copies of the data keys are still under the old machine key: {why}; mend it, then: posd backup create",
+        "数据密钥副本仍由旧的本机主密钥封装：{why}；排除后请执行 posd backup create",
     ),
     "rotated_unreadable": (
         "{file} opens under no machine key that posd has: it was lost before, and was left alone",

@@ -45,6 +45,9 @@ def alone(path: Path) -> Iterator[None]:
         raise ConfigError(f"backup.path: {path}: there is no such folder; mount its disk, or make it for posd's user")
     try:
         descriptor = os.open(path / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE_MODE)
+        if os.geteuid() == 0:
+            with suppress(PermissionError):  # a share that knows one owner only
+                os.fchown(descriptor, path.stat().st_uid, path.stat().st_gid)  # the service has to open it too
     except OSError as error:
         why = (error.strerror or str(error)).lower()
         raise ConfigError(f"backup.path: {path}: {why}; it has to be a folder that posd's user may write") from None
