@@ -16,11 +16,13 @@ from posd.core import (
     advices,
     chips,
     engine,
+    exchanges,
     originals,
     refunds,
     reversals,
     settlement,
     totals,
+    totals_exchange,
     transactions,
     verdict,
 )
@@ -103,7 +105,7 @@ def new_stan_on_totals_repeat() -> AbstractContextManager[None]:
 
     def ask(draft: Any) -> None:
         draft.state = structs.replace(draft.state, settlement=structs.replace(draft.state.settlement, stan=None))
-        settlement.ask_totals(draft)
+        totals_exchange.ask(draft)
 
     return entry(engine._STEPS, EngineStep.ASK_TOTALS, ask)
 
@@ -167,7 +169,7 @@ def unknown_outcome_owes_nothing() -> AbstractContextManager[None]:
 
 def restart_forgets() -> AbstractContextManager[None]:
     """What was in flight when posd died is taken for declined."""
-    lost = engine._lost
+    lost = exchanges.lost
 
     def forget(draft: Any, why: Why, detail: str) -> None:
         exchange = draft.state.exchange
@@ -178,7 +180,7 @@ def restart_forgets() -> AbstractContextManager[None]:
                 return
         lost(draft, why, detail)
 
-    return patched(engine, "_lost", forget)
+    return patched(exchanges, "lost", forget)
 
 
 def card_number_in_the_clear() -> AbstractContextManager[None]:
