@@ -54,7 +54,8 @@ from simulators.host.server import HostServer
 LOOPBACK = "127.0.0.1"
 TMK_BYTES = 16
 REPLY_TIMEOUT_S, CONNECT_TIMEOUT_S, TERMINAL_TIMEOUT_S = 3.0, 3.0, 15.0
-PATIENCE_S = 20.0
+"""One answer is lost in a day, so the first of these is waited for once."""
+PATIENCE_S = 60.0
 """For anything to become true; it takes so long only where something is wrong."""
 
 BALLAST_BYTES = 1 << 20
@@ -137,8 +138,9 @@ async def opened(house: House, acquirer: AnyAcquirer) -> AsyncIterator[None]:
         house.daemon = assemble(rehearsed(house, host_port))
         life = asyncio.create_task(house.daemon.live())
         try:
-            await house.until("posd starts", lambda: house.daemon and (house.daemon.ready or life.done()))
+            await asyncio.sleep(0)  # it has begun, and taken the signals
             _end_on_signals()
+            await house.until("posd starts", lambda: house.daemon and (house.daemon.ready or life.done()))
             yield
         finally:
             house.daemon.stop()
@@ -241,6 +243,7 @@ def _free_port() -> int:
 @asynccontextmanager
 async def house_of(settings: Settings) -> AsyncIterator[House]:
     """A house in a folder of its own that is gone afterwards; short, for the control socket's path."""
+    _end_on_signals()
     os.environ.pop("NOTIFY_SOCKET", None)  # the service manager is not told of a rehearsal
     folder = Path(tempfile.mkdtemp(prefix="posd-"))
     if len(os.fsencode(folder)) > FOLDER_BYTES_MAX:  # the kernel wants the control socket's path short
