@@ -9,9 +9,10 @@ from simulators.world.nac import run
 from simulators.world.nac.bugs import NAC_BUGS
 
 SEEDS, CHUNK = range(1, 61), 10
-FAILED = (70, 71, 93, 106, 129, 171, 219, 458, 739, 787, 1346)
+FAILED = (70, 71, 93, 106, 129, 171, 219, 458, 739, 787, 1346, 20439, 20562, 20774)
 """What they showed: an approval after an acknowledged reversal, a reset terminal, totals that agreed without an advice,
-a batch skipped with half of what it had to tell, a malfunction that was none."""
+a batch skipped with half of what it had to tell, a malfunction that was none, a clock that was far ahead when an advice
+came, and two frames of advices that came after the close."""
 
 CAUGHT_IN = {
     "acknowledgement_believed": (6, 70, 89),

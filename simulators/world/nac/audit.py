@@ -64,6 +64,8 @@ def _one(stage: Stage, known: Known, entries: list[Entry], books: Books) -> None
     amount = 0 if known.kind == "void_notice" else known.amount
     if any(entry.requested_minor != amount for entry in entries):
         stage.violate(f"{what}, with another amount")
+    if known.evidence == "upload" and any(entry.batch != known.batch for entry in standing):
+        stage.count("suspect: an advice that the upload told, booked in the next batch by a late frame")
     if len(standing) > 1 or (len(entries) > 1 and standing):
         stage.count("suspect: doubled by the line after the close")
     elif known.status == "sent" or (known.advice and known.status == "stored"):
