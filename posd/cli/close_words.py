@@ -10,6 +10,7 @@ from typing import Any
 from posd.cli.lang import Lang
 from posd.cli.reason_words import reason
 from posd.cli.speech import DEEDS, OUTCOMES, PHASES, PROPOSAL_ENDS
+from posd.daemon.shown import words
 from posd.daemon.shown.views import View
 
 LABELS: Mapping[str, tuple[str, str]] = {
@@ -22,12 +23,14 @@ LABELS: Mapping[str, tuple[str, str]] = {
     "result": ("HOST SAYS", "主机结论"),
     "domestic": ("domestic", "内卡"),
     "foreign": ("foreign", "外卡"),
+    "all": ("all cards", "全部"),
     "debit": ("debit", "借记"),
     "credit": ("credit", "贷记"),
     "balanced": ("agreed", "对账平"),
     "unbalanced": ("not agreed", "对账不平"),
     "unclear": ("does not say", "未说明"),
     "no_host": ("the host has not given its totals", "主机尚未给出总计"),
+    "no_host_ever": ("this host gives no totals of its own", "该主机不提供总计"),
     "items": ("Uploaded: {uploaded} of {all}, set aside: {set_aside}", "已上送 {uploaded}/{all}，搁置 {set_aside}"),
     "suspects": ("First suspects:", "首先核对："),
     "no_suspects": (
@@ -119,6 +122,7 @@ EVENTS: Mapping[str, str] = {
     "totals_unanswered": "对账无有效应答",
     "totals_not_sent": "线路未收，总计未发出，主机未被询问",
     "totals_answered": "主机对账结果：内卡{domestic}，外卡{foreign}；需上送 {items} 笔",
+    "totals_judged": "主机对账结果：{domestic}；需上送 {items} 笔",
     "settlement_unconfirmed": "无法确认主机是否已结算",
     "settlement_decided": "人工认定：主机{decided}",
     "upload_sent": "上送 {count} 笔（此前 {cursor} 笔），流水号 {stan:06d}",
@@ -270,7 +274,7 @@ def event(lang: Lang, shown: View) -> str:
     facts["line"] = "已连接" if facts.get("up") else "断开"
     facts["decided"] = "已结算" if facts.get("closed") else "未结算"
     facts["agreed"] = "与本机一致" if facts.get("agreed") else "与本机不一致"
-    text = {**EVENTS, **BESIDE}[shown["kind"]].format(**facts)
+    text = {**EVENTS, **BESIDE}[words.sentence_of(shown["kind"], facts)].format(**facts)
     text += label(lang, "attempt", attempt=facts["attempt"]) if facts.get("attempt", 1) > 1 else ""
     text += label(lang, "by", by=facts["by"]) if facts.get("by") else ""
     text += f"（{facts['who']}）" if facts.get("who", facts.get("by")) != facts.get("by") else ""

@@ -38,14 +38,15 @@ def _totals(report: View, lang: Lang) -> list[str]:
     lines = []
     for row in report["groups"]:
         empty = not row["ours_count"] and not row["host_count"]
-        if empty and not (row["group"] == "domestic" and row["side"] == "debit"):
+        if empty and row is not report["groups"][0]:
             continue
         name = f"{label(lang, row['group'])} {label(lang, row['side'])}"
         lines.append(_amount(name, row["ours_count"], row["ours"], lang))
         if row["differs"]:
             lines.append(_amount(f"  {label(lang, 'host')}", row["host_count"], row["host"], lang))
             lines.append(_amount(f"  {label(lang, 'difference')}", row["difference_count"], row["difference"], lang))
-    if report["host"] is None and report["outcome"] != "empty":
+    one_group = report["groups"][0]["group"] == "all"
+    if report["host"] is None and report["outcome"] != "empty" and not one_group:
         lines += _wrapped(label(lang, "no_host"))
     return lines
 

@@ -209,6 +209,7 @@ def _lines(txn: View, utc: bool) -> list[tuple[str, str]]:
         ("entry mode", txn["entry_mode"]),
         ("reference", txn["reference"]),
         ("tip in it", txn["tip"] or ""),
+        ("invoice", txn["invoice"] or ""),
         ("batch", both(txn["batch"], txn["terminal_batch"])),
         ("STAN", both(txn["stan"], txn["terminal_stan"])),
         ("RRN", txn["rrn"] or ""),
@@ -247,7 +248,7 @@ def _scripts(txn: View) -> str:
 
 def both(ours: int | None, terminals: int | None) -> str:
     """Our number and the terminal's own, as far as there are any."""
-    if terminals is None:
+    if not terminals:
         return number(ours)
     return f"{number(ours) or 'none'} (the terminal's: {number(terminals)})"
 

@@ -8,8 +8,16 @@ from typing import Any
 
 import pytest
 
+from posd.cli.lang import Lang
+from posd.cli.settlement import _lines as lines_of
+from posd.cli.slip import slip
+from posd.cli.txn import _lines as told
 from posd.core import events as e
 from posd.core.state import AdviceStatus, CloseOutcome, ReversalStatus, SettlementPhase, TxnStatus
+from posd.daemon.shown.settlement_report import settlement_report
+from posd.daemon.shown.views import Around, transaction_view
+from posd.journal.reader import JournalReader
+from posd.values import Now, Tid
 from simulators.terminal.core import CardInHand, Sent
 from tests.daemon.nac_stage import CARD, EXPIRY, OTHER, TID, NacStage, stage
 from tests.daemon.stage import play
@@ -358,3 +366,41 @@ def test_how_much_more_than_it_holds_is_completed_is_the_acquirers_to_say(nac: A
 
     host = {"completion_percent_max": percent}
     play(nac(change={"host": host}, behaviour=host), story)
+
+
+# --- what people are shown -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("disagree", ["never", "totals"])
+def test_what_is_shown_of_a_close_knows_no_foreign_cards(nac: Any, disagree: str) -> None:
+    """This dialect has one group (2.4): a slip that calls every card domestic would be wrong about most of them."""
+
+    async def story(shop: NacStage) -> None:
+        await shop.start()
+        await shop.sale("10.00")
+        assert await settled(shop) is CloseOutcome.AGREED
+        rules = shop.daemon.lanes[Tid(TID)].lane.engine.rules
+        with JournalReader(shop.folder / "state" / "journal") as reader:
+            report = settlement_report(reader, Tid(TID), 1, Around(rules, Now(shop.state().last_close.closed_at_ms, 0)))
+        assert report is not None
+        assert {row["group"] for row in (*report["groups"], *report["items"])} == {"all"}
+        for lang in Lang:
+            paper = slip(report, "000000012345678", "2026-03-02 23:00:09", lang)
+            every = "\n".join([paper, *lines_of(report, lang)])
+            assert not [word for word in ("domestic", "foreign", "内卡", "外卡") if word in every]
+            assert "1" in paper
+            assert "10.00" in paper
+
+    play(nac(nac={"disagree": disagree}), story)
+
+
+def test_a_transaction_is_shown_with_the_invoice_number_of_its_receipt(nac: Any) -> None:
+    async def story(shop: NacStage) -> None:
+        await shop.start()
+        sold = await shop.sale("10.00")
+        rules = shop.daemon.lanes[Tid(TID)].lane.engine.rules
+        (txn,) = shop.state().transactions.values()
+        shown = dict(told(transaction_view(txn, shop.state(), Around(rules, Now(txn.at_ms, 0))), utc=True))
+        assert (shown["invoice"], shown["batch"]) == (sold["invoice"], "000001")
+
+    play(nac(), story)

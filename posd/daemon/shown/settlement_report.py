@@ -58,6 +58,8 @@ FOLDED = frozenset(words.EVENT) - CARRIED_OVER - OF_THE_TERMINAL - OF_TWO_PEOPLE
 
 MAC = "64"
 CODE = "39"
+ONE_GROUP = "all"
+"""Of a dialect whose totals know no foreign cards."""
 SHOWN = ("request_id", "at", "kind", "amount", "amount_minor", "card", "stan", "rrn", "code", "status", "text")
 
 
@@ -96,7 +98,7 @@ def _report(reader: JournalReader, tid: Tid, batch: BatchRows, around: Around) -
     started = [RequestId(row.request_id) for row in batch.rows if row.kind in STARTED and row.request_id]
     states = {of: alone(reader.records(request_id=of), of) for of in started}
     ours = settlement.totals or (last.totals if last else _counted(states, around))
-    groups = _groups(ours, settlement.host)
+    groups = _groups(ours, settlement.host, around)
     items = _items(settlement, states, around)
     differs = last is not None and last.outcome not in GOOD
     differs = differs or settlement.phase is SettlementPhase.UNCONFIRMED or any(row["differs"] for row in groups)
@@ -152,9 +154,12 @@ def _counted(states: dict[RequestId, State], around: Around) -> Totals:
 # --- ours and theirs -----------------------------------------------------------------------------------------------
 
 
-def _groups(ours: Totals, host: HostTotals | None) -> list[View]:
+def _groups(ours: Totals, host: HostTotals | None, around: Around) -> list[View]:
     """A row for each side of each group: ours, the host's, and by how much ours is more."""
     told = host.totals if host else None
+    if around.rules.close.one_group:
+        one, said = told.domestic if told else None, host.domestic if host else None
+        return list(_sides(ONE_GROUP, ours.domestic, one, said))
     return [
         *_sides("domestic", ours.domestic, told.domestic if told else None, host.domestic if host else None),
         *_sides("foreign", ours.foreign, told.foreign if told else None, host.foreign if host else None),
@@ -210,7 +215,8 @@ def _shown(of: RequestId, state: State, around: Around) -> View:
     assert txn is not None, "a transaction is folded from its first record"
     view = transaction_view(txn, state, around)
     counted = {"amount": format_amount(txn.counted_minor), "amount_minor": txn.counted_minor}  # D15
-    return {**{name: view[name] for name in SHOWN}, **counted, "group": "foreign" if txn.foreign else "domestic"}
+    group = ONE_GROUP if around.rules.close.one_group else "foreign" if txn.foreign else "domestic"
+    return {**{name: view[name] for name in SHOWN}, **counted, "group": group}
 
 
 def _is_report(of: RequestId, state: State) -> bool:
@@ -327,7 +333,8 @@ def facts_of(payload: dict[str, Any], around: Around) -> View:
             case list():
                 facts[name] = len(value)
             case dict() if "domestic" in value and isinstance(value["domestic"], str):
-                facts |= {"domestic": value["domestic"], "foreign": value["foreign"]}
+                facts |= {"domestic": value["domestic"]}
+                facts |= {} if around.rules.close.one_group else {"foreign": value["foreign"]}
             case dict() if name == "who":
                 facts[name] = Who(**value).name
             case dict():

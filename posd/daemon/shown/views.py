@@ -78,6 +78,7 @@ def transaction_view(txn: Transaction, state: State, around: Around) -> View:
         "at": around.when(txn.at_ms),
         "batch": txn.batch_number,
         "stan": txn.stan,
+        "invoice": f"{txn.invoice:06d}" if txn.invoice else None,
         "terminal_batch": txn.terminal_batch,
         "terminal_stan": txn.terminal_stan,
         "rrn": facts.rrn if facts else None,

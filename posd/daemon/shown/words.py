@@ -254,6 +254,9 @@ HELD_TO_DO = (
     "--reason TEXT"
 )
 
+JUDGED = "totals_judged"
+"""The answer to totals of one group, from a host that tells none of its own."""
+
 EVENT: Mapping[str, str] = {
     "settlement_wanted": "wanted by {cause}",
     "batch_number_set": "the open batch was given number {number:06d}",
@@ -271,6 +274,7 @@ EVENT: Mapping[str, str] = {
     "totals_unanswered": "no usable answer to the totals",
     "totals_not_sent": "the line took none of the totals: the host was not asked",
     "totals_answered": "the host's totals: domestic {domestic}, foreign {foreign}; {items} item(s) to upload",
+    JUDGED: "the host on our totals: {domestic}; {items} item(s) to upload",
     "settlement_unconfirmed": "not known whether the host closed the batch",
     "settlement_decided": "decided that the host {decided}",
     "upload_sent": "upload of {count} item(s) after the first {cursor}, trace {stan:06d}",
@@ -324,6 +328,11 @@ DAY_CAUSE: Mapping[str, str] = {
 }
 
 
+def sentence_of(kind: str, facts: Mapping[str, Any]) -> str:
+    """Which sentence tells this record."""
+    return JUDGED if kind == "totals_answered" and "foreign" not in facts else kind
+
+
 def event(kind: str, facts: Mapping[str, Any]) -> str:
     """One record of a close in a sentence; `facts` as in settlement_report."""
     said = dict(facts)
@@ -339,7 +348,7 @@ def event(kind: str, facts: Mapping[str, Any]) -> str:
     said["line"] = "came up" if facts.get("up") else "went down"
     said["decided"] = "closed it" if facts.get("closed") else "did not close it"
     said["agreed"] = "are ours" if facts.get("agreed") else "DIFFER from ours"
-    text = {**EVENT, **BESIDE}[kind].format(**said)
+    text = {**EVENT, **BESIDE}[sentence_of(kind, facts)].format(**said)
     text += f", attempt {facts['attempt']}" if facts.get("attempt", 1) > 1 else ""
     text += f", by {facts['by']}" if facts.get("by") else ""
     text += f" ({facts['who']})" if facts.get("who", facts.get("by")) != facts.get("by") else ""
