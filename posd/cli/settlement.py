@@ -55,8 +55,7 @@ def _lines(report: View, lang: Lang) -> list[str]:
     lines += [f"{moment(step['at'], seconds=True)}  {printable(event(lang, step))}" for step in report["events"]]
     lines += ["", _groups(report, lang)]
     if report["host"] is None:
-        one_group = report["groups"][0]["group"] == "all"
-        lines.append(label(lang, "no_host_ever" if one_group else "no_host"))
+        lines.append(label(lang, "no_host" if report["host_tells_totals"] else "no_host_ever"))
     if report["items"]:
         counted = {"uploaded": report["uploaded"], "all": len(report["items"]), "set_aside": report["set_aside"]}
         lines += ["", label(lang, "items", **counted), _transactions(report["items"], "fate", lang)]

@@ -45,8 +45,7 @@ def _totals(report: View, lang: Lang) -> list[str]:
         if row["differs"]:
             lines.append(_amount(f"  {label(lang, 'host')}", row["host_count"], row["host"], lang))
             lines.append(_amount(f"  {label(lang, 'difference')}", row["difference_count"], row["difference"], lang))
-    one_group = report["groups"][0]["group"] == "all"
-    if report["host"] is None and report["outcome"] != "empty" and not one_group:
+    if report["host"] is None and report["outcome"] != "empty" and report["host_tells_totals"]:
         lines += _wrapped(label(lang, "no_host"))
     return lines
 

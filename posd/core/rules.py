@@ -181,8 +181,6 @@ class CloseRules(Struct, frozen=True):
     """
 
     agreed_closes: bool = False
-    one_group: bool = False
-    """The totals are one: no card counts as foreign (reference 2.4). Only said, never decided by."""
     end_agrees: bool = False
     end_out_of_balance: frozenset[str] = frozenset()
     batch_gone: frozenset[str] = frozenset()

@@ -59,7 +59,7 @@ FOLDED = frozenset(words.EVENT) - CARRIED_OVER - OF_THE_TERMINAL - OF_TWO_PEOPLE
 MAC = "64"
 CODE = "39"
 ONE_GROUP = "all"
-"""Of a dialect whose totals know no foreign cards."""
+"""Of an acquirer whose totals are one group, with foreign cards in it."""
 SHOWN = ("request_id", "at", "kind", "amount", "amount_minor", "card", "stan", "rrn", "code", "status", "text")
 
 
@@ -116,6 +116,7 @@ def _report(reader: JournalReader, tid: Tid, batch: BatchRows, around: Around) -
         "transactions": sum(not _is_report(of, state) for of, state in states.items()),
         "ours": totals_view(ours),
         "host": totals_view(told) if (told := settlement.host and settlement.host.totals) else None,
+        "host_tells_totals": settlement.host is None or settlement.host.totals is not None,
         "groups": groups,
         "items": items,
         "uploaded": sum(item["fate"] == "uploaded" for item in items),
@@ -157,7 +158,7 @@ def _counted(states: dict[RequestId, State], around: Around) -> Totals:
 def _groups(ours: Totals, host: HostTotals | None, around: Around) -> list[View]:
     """A row for each side of each group: ours, the host's, and by how much ours is more."""
     told = host.totals if host else None
-    if around.rules.close.one_group:
+    if not around.rules.foreign_apart:
         one, said = told.domestic if told else None, host.domestic if host else None
         return list(_sides(ONE_GROUP, ours.domestic, one, said))
     return [
@@ -215,7 +216,8 @@ def _shown(of: RequestId, state: State, around: Around) -> View:
     assert txn is not None, "a transaction is folded from its first record"
     view = transaction_view(txn, state, around)
     counted = {"amount": format_amount(txn.counted_minor), "amount_minor": txn.counted_minor}  # D15
-    group = ONE_GROUP if around.rules.close.one_group else "foreign" if txn.foreign else "domestic"
+    group = "foreign" if txn.foreign else "domestic"
+    group = group if around.rules.foreign_apart else ONE_GROUP
     return {**{name: view[name] for name in SHOWN}, **counted, "group": group}
 
 
@@ -334,7 +336,7 @@ def facts_of(payload: dict[str, Any], around: Around) -> View:
                 facts[name] = len(value)
             case dict() if "domestic" in value and isinstance(value["domestic"], str):
                 facts |= {"domestic": value["domestic"]}
-                facts |= {} if around.rules.close.one_group else {"foreign": value["foreign"]}
+                facts |= {"foreign": value["foreign"]} if around.rules.foreign_apart else {}
             case dict() if name == "who":
                 facts[name] = Who(**value).name
             case dict():

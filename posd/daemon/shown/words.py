@@ -255,7 +255,7 @@ HELD_TO_DO = (
 )
 
 JUDGED = "totals_judged"
-"""The answer to totals of one group, from a host that tells none of its own."""
+"""The answer to totals of one group."""
 
 EVENT: Mapping[str, str] = {
     "settlement_wanted": "wanted by {cause}",

@@ -122,7 +122,6 @@ def _advice(side: Side, original: OriginalRules | None = None) -> KindRules:
 
 CLOSE_RULES = CloseRules(
     agreed_closes=True,
-    one_group=True,
     end_agrees=True,
     end_out_of_balance=frozenset({"77", TRANSFER}),
     batch_gone=frozenset({"80", "85"}),

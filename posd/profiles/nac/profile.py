@@ -41,7 +41,7 @@ class Nac:
     has_invoices = True
     reversal_finds_original = False
     upload_records_max = 1
-    foreign_apart = True
+    foreign_apart = False
     download = ""
 
     def __init__(self, knobs: Knobs, difference: Difference = NO_DIFFERENCE) -> None:

@@ -89,6 +89,7 @@ class NacWorld(World):
             terminal_tells_batch=False,
             has_invoices=True,
             reversal_finds_original=profile.reversal_finds_original,
+            foreign_apart=profile.foreign_apart,
             reverses_what_never_came=self.plan.reversal_of_nothing == "00",
             upload_records_max=profile.upload_records_max,
             sign_in_needed=self.plan.logon,
