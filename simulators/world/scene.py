@@ -9,11 +9,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from random import Random
 
-from posd.core.answers import ExchangeKind
-from posd.core.confirmations import still_open
 from posd.core.rules import Rules
 from posd.core.schedule import newest_due_ms, next_due_ms
-from posd.core.state import ReversalStatus, SettlementPhase, State, TxnStatus
+from posd.core.state import TxnStatus
 from posd.daemon.till.orders import TILL
 from posd.profiles.contract import Profile, Terminal
 from posd.profiles.unionpay.profile import Knobs, UnionPay
@@ -22,6 +20,7 @@ from posd.values import Tid
 from simulators.host.books import Batch
 from simulators.host.settings import CardSettings, HostSettings, TerminalSettings
 from simulators.terminal.core import Terminal as Core
+from simulators.world.at_rest import AFTER_DUE_MS, at_rest
 from simulators.world.audit import Forgotten, audit
 from simulators.world.faults import Faults
 from simulators.world.host import Host
@@ -47,7 +46,6 @@ EVENING_MS = 14 * HOUR_MS
 ZONE = "Asia/Shanghai"
 MID = "898100012345678"
 PEACE_MS = 3 * HOUR_MS
-AFTER_DUE_MS = 3 * HOUR_MS
 OFF_DAYS_MAX = 5
 RESTART_S = (0.5, 120.0)
 POWER_OFF_S = (60.0, 2.5 * 86_400.0)
@@ -393,7 +391,8 @@ class World:
         machine = self.machine
         machine.check_replay()
         for tid, lane in machine.lanes.items():
-            self._at_rest(tid, lane.engine.state)
+            last_view = list(self.agents[tid].views.values())[-1:]
+            at_rest(self.stage, tid, lane.engine.state, machine.rules[tid], sold_last=last_view == [View.APPROVED])
         self._compare(Ledger.read(machine.store.records()))
 
     def _compare(self, ledger: Ledger) -> None:
@@ -403,29 +402,3 @@ class World:
         agents, tills = self.agents.values(), self.tills.values()
         forgotten = Forgotten(self.witness.lost, self.loss.gaps)
         audit(stage, ledger, books, agents, tills, forgotten, unmaced_declines=unmaced, forced=forced)
-
-    def _at_rest(self, tid: str, state: State) -> None:
-        """After the peace nothing is under way, and nothing is owed but what a person has to end."""
-        owed = [rev for rev in state.unended_reversals() if rev.status is not ReversalStatus.CONFLICT]
-        if owed:
-            self.stage.violate(f"{tid} still owes {[rev.request_id for rev in owed]} on a perfect day")
-        busy = state.exchange is not None and state.exchange.kind is not ExchangeKind.ECHO
-        if busy or state.settlement.phase is not SettlementPhase.OPEN:
-            self.stage.violate(f"{tid} is not at rest: {state.exchange}, {state.settlement.phase}")
-        if state.gap is not None or state.held():
-            self.stage.violate(f"{tid}: nobody could end what is not known since the restore: {state.gap}")
-        if state.undelivered_advices():
-            self.stage.violate(f"{tid} still has to deliver {list(state.advices)} on a perfect day")
-        if still_open(state):
-            self.stage.violate(f"{tid} still waits for the confirmation of {still_open(state)}")
-        if state.in_doubt():
-            self.stage.violate(f"{tid}: refunds in doubt that nobody could end: {state.in_doubt()}")
-        if not state.session.signed_in:
-            self.stage.violate(f"{tid} is signed out on a perfect day: {state.session.out_because}")
-        rules = self.machine.rules[Tid(tid)]
-        due_ms = newest_due_ms(self.stage.now_ms, rules.due_times, rules.zone)
-        last = state.last_close
-        if last is None or not due_ms <= last.begun_at_ms <= due_ms + AFTER_DUE_MS:
-            self.stage.violate(f"{tid} did not close what was due last: {last}")
-        if not any(view is View.APPROVED for view in list(self.agents[Tid(tid)].views.values())[-1:]):
-            self.stage.violate(f"{tid}: the last sale of a perfect day was not approved")
