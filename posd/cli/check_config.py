@@ -4,6 +4,8 @@ It must never change anything, and it never shows a value that could be a secret
 """
 
 import json
+import os
+import pwd
 import sys
 from contextlib import suppress
 from dataclasses import asdict
@@ -38,9 +40,20 @@ def check_config_command(path: Path, as_json: bool) -> int:
     elif problems:
         for problem in problems:
             print(f"posd: {problem}", file=sys.stderr)
+        _say_for_whom(path)
     else:
         print(f"{path}: good")
     return EXIT_BAD if problems else EXIT_GOOD
+
+
+def _say_for_whom(path: Path) -> None:
+    """Rights are looked at for the one who asks, who may be somebody else than the service."""
+    with suppress(PosdError, OSError, KeyError):
+        owner = load_document(path)[0].state_dir.stat().st_uid
+        if os.geteuid() not in (0, owner):
+            note(
+                f"this is so for you; posd runs as {pwd.getpwuid(owner).pw_name}: check as root, who sees what that may"
+            )
 
 
 def _say_of_an_upgrade(path: Path) -> None:

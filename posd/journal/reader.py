@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from posd.errors import StorageFailed
+from posd.errors import ConfigError, StorageFailed
 from posd.journal.chain import MESSAGE_COLUMNS, RECORD_COLUMNS, Chain
 from posd.journal.connect import JOURNAL_FILE, open_reader, query, read_head, read_identity
 from posd.journal.contract import MessageView, RecordView
@@ -28,6 +28,9 @@ _RECORDS = f"SELECT {', '.join(RECORD_COLUMNS)} FROM record"
 _MESSAGES = f"SELECT {', '.join(MESSAGE_COLUMNS)} FROM message"
 
 
+READERS = "only root and posd's own user may read it; ask as one of them"
+
+
 class JournalReader:
     """`path`: the journal's folder, or its file. Raises ConfigError: no journal, not ours, or a newer one.
 
@@ -38,8 +41,11 @@ class JournalReader:
     """
 
     def __init__(self, path: Path) -> None:
-        file = path / JOURNAL_FILE if path.is_dir() else path
-        self._connection, self._folder = open_reader(file), file.parent
+        try:
+            file = path / JOURNAL_FILE if path.is_dir() else path
+            self._connection, self._folder = open_reader(file), file.parent
+        except PermissionError:
+            raise ConfigError(f"journal: {path}: {READERS}") from None
         self.not_here: list[Segment] = []
         try:
             self._shelf = Shelf(self._connection, file.parent, self._miss)

@@ -145,7 +145,7 @@ def _remedy(path: Path, error: OSError) -> str:
     if os.path.exists(sealed):
         return f"it is sealed ({sealed}): only the running service has it; start posd, or put the clear file back"
     if isinstance(error, PermissionError):
-        return f"run: chown {_user()} {path}, and let that user into its folder"
+        return f"run this as root; or, if {_user()} is to run posd: chown {_user()} {path}, and let it into the folder"
     return "create it, mode 0600 and owned by posd's user"
 
 

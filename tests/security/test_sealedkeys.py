@@ -159,7 +159,7 @@ def test_a_wrong_owner_is_named(tmp_path: Path, store: SealedKeys) -> None:
         try:
             store.open(TID, 0)
         except ConfigError as error:
-            os._exit(0 if f"permission denied; run: chown 65533 {path}" in str(error) else 1)
+            os._exit(0 if f"if 65533 is to run posd: chown 65533 {path}" in str(error) else 1)
         os._exit(2)
     assert os.waitpid(child, 0)[1] == 0
 

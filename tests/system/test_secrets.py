@@ -78,7 +78,7 @@ def test_a_secret_that_is_missing_open_or_another_users_is_named_with_its_remedy
         file.chmod(0o600)
         if os.geteuid() == 0:
             os.chown(file, NOBODY, NOBODY)
-            refused_with(f"{named}permission denied; run: chown root {file}")
+            refused_with(f"{named}permission denied; run this as root; or, if root is to run posd: chown root {file}, ")
             os.chown(file, 0, 0)
         away = file.rename(file.with_suffix(".away"))
         missing = f"{named}no such file or directory; create it, mode 0600 and owned by posd's user"
