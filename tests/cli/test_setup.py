@@ -135,6 +135,28 @@ def test_one_key_is_not_given_to_two_terminals(tmp_path: Path) -> None:
         machine.require_tmks(machine.Keys(tmp_path / "machine.key", (TID, "10000002"), None, tmp_path), TMK)
 
 
+def test_backups_where_the_service_cannot_see_them_are_refused(tmp_path: Path) -> None:
+    given = Given("10.1.2.3:5000", TID, MID, str(tmp_path / "tmk"), yes=True, instance="nothere", backup="/home/posd")
+    (tmp_path / "tmk").touch(mode=0o600)
+    (tmp_path / "tmk").write_text(TMK)
+    with pytest.raises(ConfigError, match=r"backup\.path: /home/posd lies where a service cannot see it"):
+        _wishes(given, Place("nothere"), Lang.EN)
+
+
+def test_a_key_that_the_service_could_not_read_is_not_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Settings of before `posd setup`, or from the NAC example: their machine key is no credential."""
+    monkeypatch.setattr(Place, "etc", property(lambda place: tmp_path))
+    (tmp_path / "posd.yaml").write_text(
+        "version: 1\nmachine_key_file: machine.key\nhost: {profile: nac, address: '127.0.0.1:5000'}\n"
+        f"terminals: [{{tid: '{TID}', mid: '{MID}'}}]\n"
+    )
+    with pytest.raises(ConfigError, match=r"write credential:keys_machine\.key"):
+        machine.keys_of(Place(), None)
+    text = (tmp_path / "posd.yaml").read_text().replace(": machine.key", ": credential:keys_machine.key")
+    (tmp_path / "posd.yaml").write_text(text)
+    assert machine.keys_of(Place(), None).machine == tmp_path / "keys" / "machine.key"
+
+
 def test_it_says_what_yes_lacks(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="--host, --mid, --tmk-file"):
         _wishes(Given(tid=TID, yes=True, instance="nothere"), Place("nothere"), Lang.EN)

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from posd.journal.reader import READERS
 from tests.daemon.stage import TMK
 from tests.system.box import ROOT
 from tests.system.shop import POSD, Shop, commands_of_the_readme, split
@@ -428,6 +429,35 @@ def test_instances_do_not_see_each_other(shop: Shop) -> None:
         shop.box.shell(f"{POSD} status --config /etc/posd-north/posd.yaml")
     finally:
         shop.box.shell(f"systemctl disable --now posd@north {' '.join(timers)}")
+
+
+def test_people_with_a_role_are_answered_and_sent_on(shop: Shop) -> None:
+    """What the daemon knows, they see; of files that are not theirs, and of keys, they are told whom to ask."""
+    shop.sold("6.00")
+    shop.box.shell("useradd lina; usermod -aG posd lina; useradd guest")
+
+    def said(command: str, user: str = "lina") -> tuple[int, str]:
+        done = shop.box.typed(command, user=user)
+        return done.returncode, done.stdout + done.stderr
+
+    for command in ("posd status", "posd routes", "posd txn list", "posd proposals list", "posd restore-gap list"):
+        assert said(command)[0] == 0, said(command)
+    sold = json.loads(shop.box.typed("posd txn list --json", user="lina").stdout)["transactions"][-1]
+    status, text = said(f"posd txn show {sold['request_id']}")
+    assert (status, "6.00" in text, "its history is not shown" in text) == (0, True, True)
+    for command in ("posd check 2026-03-02", "posd settle --show", "posd journal show"):
+        assert said(command) == (2, f"posd: journal: /var/lib/posd/journal: {READERS}\n")
+    for command in ("posd journal verify", "posd backup create", "posd backup restore --move-aside"):
+        assert "permission denied; run this as root" in said(command)[1], command
+    assert "needs the role 'keys'; you are lina" in said("posd keys list")[1]
+    status, text = said("posd check-config /etc/posd/posd.yaml")
+    assert (status, "posd runs as posd: check as root" in text) == (2, True)
+    doctor = said("posd doctor")[1]
+    assert [line for line in doctor.splitlines() if line.startswith("! ") and "in step" not in line] == []
+    assert said("posd status", user="guest") == (
+        2,
+        "posd: /etc/posd/posd.yaml: permission denied; give the path of a readable file\n",
+    )
 
 
 def test_another_version_is_installed_by_the_readmes_command(shop: Shop) -> None:

@@ -4,7 +4,7 @@ import os
 import pwd
 from pathlib import Path
 
-from posd.cli.setup.machine import command
+from posd.cli.setup.machine import StepFailed, command, last_words
 from posd.cli.setup.place import UNITS, Place
 from posd.journal.backups.sets import kept
 from posd.settings import BackupSettings
@@ -29,7 +29,11 @@ def have_first_backup(place: Place, path: Path) -> bool:
     """One by the service itself: it shows that its user, its sandbox and its keys allow it. Raises StepFailed."""
     if kept(path):
         return False
-    command("systemctl", "start", place.timers[0].replace(".timer", ".service"))
+    unit = place.timers[0].replace(".timer", ".service")
+    try:
+        command("systemctl", "start", unit)
+    except StepFailed as error:
+        raise StepFailed(f"{error}\n{last_words(unit)}") from None
     return True
 
 

@@ -19,7 +19,7 @@ from posd.cli.screen import paint, print_json, printable
 from posd.cli.setup import machine
 from posd.cli.setup.backups import have_backups, have_first_backup
 from posd.cli.setup.config import Wishes, configuration
-from posd.cli.setup.place import Place, place_of, program
+from posd.cli.setup.place import Place, place_of, program, require_seen
 from posd.cli.setup.words import say
 from posd.cli.speech import finding
 from posd.cli.status import moment
@@ -199,7 +199,10 @@ def _try(wishes: Wishes, place: Place) -> None:
     with tempfile.TemporaryDirectory() as folder:
         draft = Path(folder) / "posd.yaml"
         draft.write_text(configuration(wishes, place), encoding="utf-8")
-        load(draft)
+        backup = load(draft).backup
+    for what, place_of_it in (("backup.path", backup.path), ("backup.keys_to", backup.keys_to)):
+        if place_of_it is not None:
+            require_seen(place_of_it, what)
 
 
 # --- what is done ----------------------------------------------------------------------------------------------------

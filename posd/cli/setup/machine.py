@@ -79,7 +79,11 @@ def keys_of(place: Place, wishes: Wishes | None) -> Keys:
         token = place.keys / "till.token" if wishes.till else None
         return Keys(place.keys / "machine.key", (wishes.tid,), token, place.state)
     settings = load(place.config)
-    return Keys(settings.machine_key_file, lacking(settings), settings.till.token_file, settings.state_dir)
+    key = settings.machine_key_file
+    if key.parent != place.keys and not key.exists():
+        what = f"{place.config}: machine_key_file: {key} is not there"
+        raise ConfigError(f"{what}; write credential:keys_machine.key, and setup makes one that is root's")
+    return Keys(key, lacking(settings), settings.till.token_file, settings.state_dir)
 
 
 def lacking(settings: Settings) -> tuple[str, ...]:
@@ -214,7 +218,7 @@ def have_started(place: Place, changed: bool) -> bool:
     try:
         command("systemctl", "restart" if running else "start", place.unit)
     except StepFailed as error:
-        raise StepFailed(f"{error}\n{last_words(place)}") from None
+        raise StepFailed(f"{error}\n{last_words(place.unit)}") from None
     return True
 
 
@@ -223,10 +227,10 @@ def is_active(place: Place) -> bool:
     return done.returncode == 0
 
 
-def last_words(place: Place, lines: int = 5) -> str:
-    """What the service said last; empty when nobody may say."""
+def last_words(unit: str, lines: int = 5) -> str:
+    """What a service said last; empty when nobody may say."""
     done = subprocess.run(
-        ("journalctl", "--quiet", "--output=cat", f"--lines={lines}", f"--unit={place.unit}"),
+        ("journalctl", "--quiet", "--output=cat", f"--lines={lines}", f"--unit={unit}"),
         capture_output=True,
         text=True,
         check=False,

@@ -68,6 +68,12 @@ class Place:
         return "posd@.service" if self.instance else "posd.service"
 
 
+def require_seen(path: Path, what: str) -> None:
+    """Raises ConfigError for a place that a service cannot see."""
+    if any(path.is_relative_to(hidden) for hidden in HIDDEN):
+        raise ConfigError(f"{what}: {path} lies where a service cannot see it ({', '.join(HIDDEN)}); choose another")
+
+
 def place_of(instance: str | None) -> Place:
     """Raises ConfigError for a name that users, folders and units cannot all have."""
     if instance is not None and re.fullmatch(r"[a-z][a-z0-9]{0,23}", instance) is None:
