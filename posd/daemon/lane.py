@@ -63,7 +63,8 @@ class Lane:
     """An engine with its dialect.
 
     `sealed_facts` and `highest_request` are as Past has them.
-    `unasked_per_minute_max`: answers that nobody waits for and that change nothing are kept so often a minute (D32).
+    `unasked_per_minute_max`: echoes of the terminal, and answers that nobody waits for, that change nothing are kept so
+    often a minute (D32).
     """
 
     def __init__(
@@ -101,10 +102,13 @@ class Lane:
                 at_fault = RequestId(error.at_fault) if error.at_fault is not None else None
                 event = draft.cannot_encode(str(error), for_now, at_fault)  # D1: only this draft is forgotten
                 continue
-            if not isinstance(item, FromHost) or awaited or self._is_kept(draft):
+            echo = isinstance(event, e.TerminalEchoed)
+            if not (echo or (isinstance(item, FromHost) and not awaited)) or self._is_kept(draft, echo):
                 yield self._step(draft, outgoing)
-            else:
-                self._memory.riding.pop()
+                return
+            self._memory.riding.pop()
+            if echo:
+                yield Step((), to_terminal=self._answers(draft), draft=draft)
             return
         raise InvariantBroken(f"more than {UNSAYABLE_MAX} messages in a row cannot be encoded")
 
@@ -112,16 +116,17 @@ class Lane:
         exchange = self.engine.state.exchange
         return exchange is not None and self.profile.answer_key(arrived) == (exchange.kind, exchange.stan)
 
-    def _is_kept(self, draft: Draft) -> bool:
-        """Of an answer that nobody waits for: whatever changes something or leads to something; else so many a minute.
+    def _is_kept(self, draft: Draft, echo: bool) -> bool:
+        """Of an answer that nobody waits for, and of a terminal's echo: what changes something or leads to something.
 
-        What is not kept is as if it had never come: a host in a loop must fill neither the disk nor the log (D32).
+        Else so many a minute: a host or a terminal in a loop must fill neither the disk nor the log (D32).
         """
-        if draft.to_host is not None or draft.to_terminal or draft.state != self.engine.state:
+        leads = draft.to_host is not None or (bool(draft.to_terminal) and not echo)
+        if leads or draft.state != self.engine.state:
             return True
-        unsaid = self._unasked.unsaid("host", draft.now)
+        unsaid = self._unasked.unsaid("terminal" if echo else "host", draft.now)
         if unsaid:
-            draft.note("answers_not_kept", unsaid=unsaid)
+            draft.note("echoes_not_kept" if echo else "answers_not_kept", unsaid=unsaid)
         return unsaid is not None
 
     def adopt(self, step: Step) -> None:

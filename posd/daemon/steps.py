@@ -37,7 +37,8 @@ Item = FromHost | FromTerminal | FromTill | Happened
 class Step(Quiet, frozen=True):
     """One decision: rows to make durable, then what leaves, then the effects.
 
-    `rows` empty: nothing leaves either, but the station's refusals of what is not kept any more (D32).
+    `rows` empty: nothing leaves either, but the station's refusals, and answers to echoes, that are not kept any more
+    (D32).
     """
 
     rows: tuple[Row, ...]

@@ -323,6 +323,22 @@ def test_d32_nonsense_does_not_fill_the_journal(staged: MakeStage) -> None:
     play(staged(change={"journal": {"unreadable_per_minute_max": 4}}), story)
 
 
+def test_d32_a_terminal_that_echoes_without_end_is_answered_and_fills_no_disk(staged: MakeStage) -> None:
+    async def story(stage: Stage) -> None:
+        await stage.start()
+        rows, lines = len(stage.rig.durable), len(stage.log.getvalue().splitlines())
+        terminal = stage.terminal()
+        for _ in range(60):
+            assert (await terminal.do({"do": "echo"}))["outcome"] == "approved"
+        assert len(stage.rig.durable) - rows == 2 * 4
+        assert len(stage.log.getvalue().splitlines()) - lines < 5
+        assert (await stage.sale("1.00"))["outcome"] == "approved"
+        await stage.end()
+        assert stage.differences() == []
+
+    play(staged(change={"journal": {"unreadable_per_minute_max": 4}}), story)
+
+
 def test_any_bytes_at_the_door_leave_everybody_alive(staged: MakeStage) -> None:
     """Real messages with bytes changed, cut, doubled; random noise. Nothing is fenced, nobody dies, all is bounded."""
 
