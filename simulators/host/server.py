@@ -134,8 +134,8 @@ class HostServer:
         self._emit({"event": "connected", "peer": connection.peer, "port": port})
         try:
             await self._read(connection, reader)
-        except (ConnectionError, TimeoutError):
-            pass
+        except (ConnectionError, TimeoutError, asyncio.CancelledError):
+            pass  # cancelled by close(): asyncio would print a traceback for a connection that ends so
         finally:
             del self._connections[task]
             self._emit({"event": "disconnected", "peer": connection.peer})

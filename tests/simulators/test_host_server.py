@@ -255,3 +255,20 @@ def test_a_used_port_is_status_2() -> None:
         assert error.decode().count("\n") == 1
 
     play(scene)
+
+
+def test_a_host_that_ends_with_terminals_connected_says_nothing_but_that() -> None:
+    """asyncio prints a traceback for a connection's task that was cancelled."""
+    said: list[dict[str, Any]] = []
+
+    async def story() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: said.append(context))
+        host = HostServer(Acquirer(settings()), Faults((), 1), emit=lambda _: None)
+        _, writer = await asyncio.open_connection("127.0.0.1", await host.start("127.0.0.1", 0))
+        await asyncio.sleep(0.05)
+        await host.close()
+        await asyncio.sleep(0.05)
+        writer.close()
+
+    asyncio.run(story())
+    assert said == []
