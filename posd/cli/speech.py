@@ -198,6 +198,7 @@ FINDINGS: Mapping[str, str] = {
     "certificate_early": "{role}（{of}）自 {begins} 起才有效，或本机时钟不准",
     "host_not_verified": "未验证 {where} 的主机证书：任何人都可冒充主机",
     "second_person_needed": "待第二人复核：{said_by} 提出{deed}，金额 {at_stake}，{ends_at} 失效",
+    "sales_blocked": "冲正未完成，暂停新的交易（reversal.on_stuck: block）",
     "reversals_conflict": "{count} 笔冲正与主机记录冲突，须由专人处理",
     "refunds_in_doubt": "{count} 笔退货存疑，无法确认款项是否已退，请联系收单行核实",
     "advices_refused": "{count} 笔离线交易被主机拒绝，请联系收单行核实",

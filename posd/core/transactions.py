@@ -27,8 +27,8 @@ from posd.core.answers import AnswerClass, AnswerFacts, ExchangeKind, HostAnswer
 from posd.core.draft import Draft
 from posd.core.effects import ForgetCard, Refusal, Refused, Result, SendTransaction, ToTerminal
 from posd.core.events import TransactionRequested
-from posd.core.rules import OnStuck, UnmacedDecline, Why
-from posd.core.state import ReversalStatus, Transaction, TxnStatus
+from posd.core.rules import OnStuck, Rules, UnmacedDecline, Why
+from posd.core.state import ReversalStatus, State, Transaction, TxnStatus
 from posd.core.verdict import SEEN_BEFORE, Verdict, Worth, judge
 from posd.values import Minor
 
@@ -123,14 +123,23 @@ def _refusal(draft: Draft, event: TransactionRequested) -> tuple[Refusal, str] |
         return Refusal.MALFORMED, "an advice carries no PIN: it is kept until it is delivered"
     if event.amount_minor == 0 and kind.has_amount:
         return Refusal.AMOUNT_INVALID, "the amount is zero"
-    if draft.rules.on_stuck is OnStuck.BLOCK and (kind.reversible or kind.in_doubt):
-        for status in NEED_SOMEBODY & {rev.status for rev in draft.state.reversals.values()}:
-            return Refusal.BLOCKED, f"a reversal is {status} and the configuration blocks new transactions"
-        if any(rev.held for rev in draft.state.reversals.values()):
-            return Refusal.BLOCKED, "a reversal is held since a restore and the configuration blocks new transactions"
+    if (kind.reversible or kind.in_doubt) and (why := blocked_by(draft.state, draft.rules)):
+        return Refusal.BLOCKED, f"{why} and the configuration blocks new transactions"
     if limits.full(draft, kind):
         return Refusal.BATCH_FULL, "the batch is full: it has to be settled first"  # D22
     return invoices.refusal(draft.state, draft.rules, event)
+
+
+def blocked_by(state: State, rules: Rules) -> str:
+    """The reversal that keeps new requests of this terminal from leaving; empty: none does."""
+    if rules.on_stuck is not OnStuck.BLOCK:
+        return ""
+    for reversal in state.reversals.values():
+        if reversal.status in NEED_SOMEBODY:
+            return f"a reversal is {reversal.status}"
+        if reversal.held:
+            return "a reversal is held since a restore"
+    return ""
 
 
 NEED_SOMEBODY = frozenset({ReversalStatus.STUCK, ReversalStatus.CONFLICT})

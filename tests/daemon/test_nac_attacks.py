@@ -15,7 +15,8 @@ from posd.cli.txn import _lines as told
 from posd.core import events as e
 from posd.core.state import AdviceStatus, CloseOutcome, ReversalStatus, SettlementPhase, TxnStatus
 from posd.daemon.shown.settlement_report import settlement_report
-from posd.daemon.shown.views import Around, transaction_view
+from posd.daemon.shown.terminal_view import blockers, terminal_view
+from posd.daemon.shown.views import Around, diagnosis_view, transaction_view
 from posd.journal.reader import JournalReader
 from posd.values import Now, Tid
 from simulators.terminal.core import CardInHand, Sent
@@ -238,6 +239,14 @@ def test_a_blocked_reversal_holds_the_totals_over_a_power_cut(nac: Any) -> None:
         await shop.until(lambda: len(leaving(shop, "0400")) > 0)
         assert shop.state().settlement.phase is SettlementPhase.DRAINING
         assert (await shop.sale("20.00"))["code"] == "96"
+        around = Around(shop.daemon.lanes[Tid(TID)].lane.engine.rules, Now(0, 0))
+        view = terminal_view(shop.state(), around)
+        assert view["sales_blocked"] == "a reversal is stuck"
+        waits = {one["code"]: one["text"] for one in blockers(shop.state(), around)}["reversals"]
+        assert "it waits until they are" in waits, "no hold ends it"
+        (reversal,) = shop.state().reversals.values()
+        shown = diagnosis_view(reversal, shop.state(), around)
+        assert "attempt: answered 96" in [one["text"] for one in shown["evidence"]]
         told = await shop.do("offline_sale", amount="7.00", card=OTHER, expiry=EXPIRY, approval="123456")
         assert told["outcome"] == "approved", "what has happened is taken all the same"
         assert shop.received("0500", TID) == []

@@ -148,6 +148,9 @@ def _money(view: View) -> Iterable[View]:
     if count := owed["conflict"]:
         text = f"{count} reversal(s) in conflict with the host: a person must end this"
         yield finding_of("reversals_conflict", ALERT, text, listed, count=count)
+    if view["sales_blocked"]:
+        text = f"no new sale is sent: {view['sales_blocked']} (reversal.on_stuck: block)"
+        yield finding_of("sales_blocked", ALERT, text, f"{listed}; it says how to end it")
     if doubts := view["refunds_in_doubt"]:
         text = f"{len(doubts)} refund(s) in doubt: nobody knows whether the customer has the money"
         to_do = f"posd txn list --tid {view['tid']} --status in_doubt; then: posd txn resolve ID --happened yes|no"

@@ -13,6 +13,7 @@ from posd.core.rules import Rules, TxnKind
 from posd.core.schedule import next_due_ms
 from posd.core.state import NOT_TAKEN, AdviceStatus, LastClose, ReversalStatus, SettlementPhase, State
 from posd.core.totals import counts, totals_of
+from posd.core.transactions import blocked_by
 from posd.daemon.shown import words
 from posd.daemon.shown.download_view import failure_view, parameters_view
 from posd.daemon.shown.gap_view import gap_view
@@ -57,6 +58,7 @@ def terminal_view(state: State, around: Around) -> View:
             "conflict": statuses.count(ReversalStatus.CONFLICT),
             "held": sum(of in state.reversals for of in held),
         },
+        "sales_blocked": blocked_by(state, around.rules),
         "advices": {
             "owed": advised.count(AdviceStatus.OWED),
             "stuck": advised.count(AdviceStatus.STUCK),
@@ -228,8 +230,10 @@ def blockers(state: State, around: Around) -> list[View]:
     if state.settlement.phase is SettlementPhase.UNCONFIRMED:
         found.append(("unconfirmed", "it is not known whether the host closed the batch; a person decides"))
     elif state.settlement.phase is SettlementPhase.DRAINING and owed:
-        longest_s = round(around.rules.settle_hold_max_s)
-        found.append(("reversals", f"{len(owed)} reversal(s) not acknowledged yet; they hold it {longest_s} s at most"))
+        hold = f"they hold it {round(around.rules.settle_hold_max_s)} s at most"
+        if around.rules.close.waits_for_reversals:
+            hold = "it waits until they are, or until posd reversals resolve ends them"
+        found.append(("reversals", f"{len(owed)} reversal(s) not acknowledged yet; {hold}"))
     undelivered = undelivered_in_batch(state)
     if state.settlement.phase is SettlementPhase.DRAINING and undelivered:
         longest_s = round(around.rules.settle_hold_max_s)

@@ -247,7 +247,8 @@ def _sign(sign: Sign, around: Around) -> str:
     elif sign.why is not None:
         outcome = words.WHY[sign.why]
     why = words.WHY[sign.why] if sign.why is not None else ""
-    return words.SIGN[sign.of].format(why=why, reason=sign.reason, outcome=outcome, detail=sign.detail).rstrip(": ")
+    reason = f" with reason {sign.reason}" if sign.reason else ""  # not every dialect sends one
+    return words.SIGN[sign.of].format(why=why, reason=reason, outcome=outcome, detail=sign.detail).rstrip(": ")
 
 
 def _next_try(reversal: Reversal, around: Around) -> str | None:

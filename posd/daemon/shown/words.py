@@ -136,7 +136,7 @@ LOOK_AT: Mapping[Cause, str] = {
 
 SIGN: Mapping[SignOf, str] = {
     SignOf.OWED: "owed: {why}",
-    SignOf.ATTEMPT: "attempt with reason {reason}: {outcome}",
+    SignOf.ATTEMPT: "attempt{reason}: {outcome}",
     SignOf.CANNOT_ENCODE: "it cannot be encoded: {detail}",
     SignOf.NOT_RUNNING: "posd is not running",
     SignOf.LINE_DOWN: "the line is down: {detail}",
