@@ -42,6 +42,7 @@ from posd.daemon.lane import Lane
 from posd.daemon.links.backoff import Backoff
 from posd.daemon.links.linking import routes_of
 from posd.daemon.log import alert, log, set_up, take_over_strays
+from posd.daemon.lost import refuse_lost
 from posd.daemon.moved import refuse_moved
 from posd.daemon.notify import Notifier
 from posd.daemon.recover import Recovered, configured_away, known, owes, recover, sign_out
@@ -260,9 +261,11 @@ def _recovered(settings: Settings, store: SqliteStore, terminal: Terminal, profi
 
 def store_of(settings: Settings, machine_key: MachineKey, keys: DataKeys) -> SqliteStore:
     """The journal that the settings name, locked for this process. Raises ConfigError, StorageFailed."""
+    journal = settings.state_dir / JOURNAL_FOLDER
+    refuse_lost(journal, settings.backup.path, machine_key.derive("chain"))
     keys.require_folder()
     store = open_store(
-        settings.state_dir / JOURNAL_FOLDER,
+        journal,
         machine_key.derive("chain"),
         machine_key.derive("digest"),
         keys,
@@ -272,7 +275,7 @@ def store_of(settings: Settings, machine_key: MachineKey, keys: DataKeys) -> Sql
     if store.upgraded_from:
         log.info("journal_upgraded", before=store.upgraded_from, now=SCHEMA_VERSION, no_way_back=True)
     try:
-        refuse_moved(settings.state_dir / JOURNAL_FOLDER)
+        refuse_moved(journal)
     except BaseException:
         store.close()
         raise

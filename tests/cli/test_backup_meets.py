@@ -25,6 +25,7 @@ from posd.journal.contract import MessageRow
 from posd.journal.reader import JournalReader
 from posd.journal.segment import archive_folder
 from posd.values import Now
+from tests.cli.test_program import run
 from tests.daemon.shop import OTHER_TID, TID, a_shop
 
 Posd = Callable[..., Any]
@@ -438,6 +439,36 @@ def test_a_journal_that_cannot_be_moved_aside_goes_on(
     assert "resource busy" in said.err
     with opened(parts, parts.journal) as store:
         assert known(store, TID) is not None
+
+
+def test_no_journal_is_begun_where_one_is_missed(place: Any, posd: Posd, backups: Path) -> None:
+    """Its disk is not mounted, or died and the machine was installed anew: trace numbers would begin at 1 again."""
+    place.store.close()
+    name = told(posd, "backup", "create")["name"]
+    journal, elsewhere = journal_folder(place.settings), place.folder / "not mounted"
+    journal.rename(elsewhere)
+    what = f"has backups of one, the newest is {name}: is its disk mounted? If it is lost"
+    refused = posd("keys", "load", "--tid", TID, *components(place.folder))
+    assert (refused.status, what in refused.err) == (3, True)
+    started = run("run", place=place)
+    assert (started.returncode, what in started.stderr) == (3, True)
+    assert told(posd, "keys", "list")["keys"] == []
+    assert not journal.exists(), "looking at keys begins none either"
+    elsewhere.rename(journal)
+    assert posd("keys", "load", "--tid", TID, *components(place.folder)).status == 0
+    (place.folder / "machine.key").write_text("ab" * 32 + "\n")  # a new shop beside the old one's backups
+    other_machine(place)
+    assert posd("keys", "load", "--tid", TID, "--index", "1", *components(place.folder)).status == 0
+
+
+def components(folder: Path) -> list[str]:
+    words = []
+    for number, digits in enumerate(("0123456789ABCDEFFEDCBA9876543210", "1A2A4C4C5E5E707083A2B5C4D5E6F701")):
+        path = folder / f"component{number}"
+        path.touch(mode=0o600)
+        path.write_text(digits)
+        words += ["--component-file", str(path), "--by", f"holder {number}"]
+    return words
 
 
 def test_a_restore_that_fails_leaves_an_empty_place_empty(place: Any, posd: Posd, backups: Path) -> None:

@@ -354,7 +354,7 @@ def test_a_planned_move_as_the_readme_says(shop: Shop) -> None:
         f"{stick}; mv /var/lib/posd /root/before; mkdir /var/lib/posd && cp -r /root/before/tmk /var/lib/posd/"
     )
     shop.box.shell("chown -R posd:posd /var/lib/posd; posd setup --no-start")
-    shop.box.shell("posd backup restore /root/usb/*-final --keys-from /root/usb/posd-keys --move-aside")
+    shop.box.shell("posd backup restore /root/usb/*-final --keys-from /root/usb/posd-keys")
     shop.box.shell("systemctl start posd")
     shop.sold("5.11")
     assert json.loads(shop.box.shell("posd restore-gap list --json"))["gaps"] == []

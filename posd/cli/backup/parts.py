@@ -1,6 +1,5 @@
 """What every command about backups needs: the settings with their place, and the keys that prove a backup."""
 
-import hmac
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +9,7 @@ from posd.daemon.assemble import DATA_KEYS_FOLDER
 from posd.daemon.shown.offline import journal_folder
 from posd.errors import ConfigError
 from posd.journal.backups.making import Keys
-from posd.journal.backups.manifest import Manifest
+from posd.journal.backups.manifest import Manifest, manifest_key
 from posd.security.machine import MachineKey, load_machine_key
 from posd.settings import Settings
 
@@ -34,9 +33,9 @@ class Parts:
 
     @property
     def keys(self) -> Keys:
-        """The manifest's follows from the chain's, which stays when the machine key is rotated."""
+        """Derived for these two purposes."""
         chain = self.machine_key.derive("chain")
-        return Keys(chain, hmac.digest(chain, b"posd backup", "sha256"))
+        return Keys(chain, manifest_key(chain))
 
     @property
     def path(self) -> Path:

@@ -121,6 +121,11 @@ class Manifest(Struct, frozen=True):
         return msgspec.json.format(msgspec.json.encode(self), indent=2) + b"\n"
 
 
+def manifest_key(chain_key: bytes) -> bytes:
+    """Of the MAC: it follows from the chain's, which stays when the machine key is rotated."""
+    return hmac.digest(chain_key, b"posd backup", "sha256")
+
+
 def read_manifest(folder: Path) -> Manifest:
     """The manifest of the backup in `folder`; not yet believed. Raises StorageFailed."""
     path = folder / MANIFEST_FILE

@@ -20,7 +20,7 @@ import msgspec
 from posd.errors import ConfigError, StorageFailed
 from posd.journal.anchor import sync_folder
 from posd.journal.backups.copying import sync_file
-from posd.journal.backups.manifest import MANIFEST_FILE, FileSum, Manifest, differing, read_manifest
+from posd.journal.backups.manifest import MANIFEST_FILE, FileSum, Manifest, differing, manifest_key, read_manifest
 from posd.journal.connect import storage
 from posd.journal.reader import JournalReader
 from posd.journal.segment import ARCHIVE_FOLDER
@@ -220,6 +220,16 @@ def went_on(path: Path, manifest: Manifest) -> str:
         return ""
     found = [one for one in later if one.journal_id == manifest.journal_id and one.made_at_ms > manifest.made_at_ms]
     return found[-1].name if found else ""
+
+
+def newest_of(path: Path, chain_key: bytes) -> str:
+    """The newest backup below `path` that was made under this machine key; "": there is none, or none can be seen."""
+    key = manifest_key(chain_key)
+    try:
+        ours = [one.name for one in kept(path) if one.manifest is not None and one.manifest.is_authentic(key)]
+    except ConfigError:
+        return ""
+    return ours[-1] if ours else ""
 
 
 def left_out(folder: Path, manifest: Manifest) -> tuple[str, ...]:
