@@ -12,6 +12,7 @@ import fcntl
 import json
 import os
 import pty
+import re
 import select
 import shutil
 import signal
@@ -239,6 +240,18 @@ class Box:
         return [json.loads(line) for line in lines if line.startswith("{")]
 
     # --- outside of it -------------------------------------------------------------------------------------------
+
+    def from_here(self, pid: int) -> int:
+        """What a process of the box is called outside of it."""
+        for status in Path("/proc").glob("[0-9]*/status"):
+            with suppress(OSError):
+                names = re.search(r"^NSpid:\t(\d+)\t(.*\t)?(\d+)$", status.read_text(), re.MULTILINE)
+                if names is not None and int(names[3]) == pid and self._is_ours(status.parent):
+                    return int(names[1])
+        raise AssertionError(f"no process {pid} in the box")
+
+    def _is_ours(self, process: Path) -> bool:
+        return os.readlink(process / "ns/pid") == os.readlink(f"/proc/{self._leader}/ns/pid")
 
     def gets_the_address(self, address: str) -> None:
         """As from a DHCP server that takes its time."""

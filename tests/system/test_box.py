@@ -3,6 +3,8 @@
 import itertools
 import json
 import re
+import shutil
+import subprocess
 from typing import Any
 
 import pytest
@@ -243,7 +245,23 @@ def test_d35_a_reload_takes_what_it_can_and_refuses_the_impossible(shop: Shop) -
         shop.box.shell("cp -p /root/good /etc/posd/posd.yaml")
 
 
-def test_a_posd_that_hangs_is_ended_by_the_watchdog(shop: Shop) -> None:
+@pytest.mark.skipif(shutil.which("strace") is None, reason="no strace here: apt-get install strace")
+def test_a_loop_that_hangs_is_ended_by_the_watchdog(shop: Shop) -> None:
+    """The process lives and is scheduled; only its loop gets no further: each wait for events takes 6 s."""
+    pid = shop.box.pid()
+    hang = ["-qq", "-e", "inject=epoll_wait:delay_enter=6000000", "-p", str(shop.box.from_here(pid))]
+    with subprocess.Popen(["strace", "-o", "/dev/null", *hang], stderr=subprocess.DEVNULL) as strace:
+        try:
+            shop.restarted(pid)
+        finally:
+            strace.kill()
+    assert shop.box.unit("Result") == ["success"]
+    ended = shop.box.shell("journalctl --quiet --output=cat --unit=posd --grep='Watchdog timeout'")
+    assert "Watchdog timeout" in ended
+    shop.sold("1.99")
+
+
+def test_a_posd_that_is_stopped_is_ended_by_the_watchdog(shop: Shop) -> None:
     pid = shop.box.pid()
     shop.box.shell(f"kill -STOP {pid}")
     shop.restarted(pid)
