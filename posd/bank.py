@@ -16,19 +16,26 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from posd.core.answers import AnswerClass
+from posd.core.rules import KindRules, TxnKind
 from posd.dialects import with_defaults
 from posd.errors import CannotEncode
 from posd.iso8583.codec import Codec
 from posd.iso8583.message import Message
 from posd.iso8583.nac import VariablePad, nac_spec
 from posd.iso8583.unionpay import UNIONPAY
-from posd.profiles.difference import MESSAGES, NEVER_GIVEN, NEVER_REMOVED
+from posd.profiles.difference import EVERY, MESSAGES, NEVER_GIVEN, NEVER_REMOVED, OTHER_MESSAGES
+from posd.profiles.nac.data import kinds_of
+from posd.profiles.unionpay.data import KINDS as UNIONPAY_KINDS
 from posd.settings import SUCCESS_CODE, HostSettings, ResponseCode, Section
 from posd.yamlmarks import ConfigProblems, Document, Place, Problem, did_you_mean, read_document
 
 NAME_CHARACTERS_MAX = 60
 OWN_SETTINGS = frozenset({"profile", "profile_file", "routes", "address"})
 """What the shop says itself."""
+
+KINDS: Mapping[str, Mapping[TxnKind, KindRules]] = {"unionpay": UNIONPAY_KINDS, "nac": kinds_of("excluded")}
+ABSENT: Mapping[str, frozenset[str]] = {"unionpay": frozenset(), "nac": frozenset({"sign_off", "chip_detail"})}
+"""Messages of the core that a dialect has not."""
 
 
 def _field(number: int) -> int:
@@ -102,10 +109,29 @@ def load_bank(path: Path) -> tuple[Bank, Mapping[str, Any]]:
     if problems:
         raise ConfigProblems(problems)
     bank = document.validate(Bank)
-    problems = _not_given_here(bank, document) or _unsayable(bank, document)
+    problems = _of_no_use(bank, document) or _not_given_here(bank, document) or _unsayable(bank, document)
     if problems:
         raise ConfigProblems(problems)
     return bank, raw
+
+
+def _of_no_use(bank: Bank, document: Document) -> list[Problem]:
+    """What would be read and do nothing: messages that the dialect has not, and fields of a terminal's own message
+    where that is not at hand any more."""
+    kinds = KINDS[bank.base]
+    names = {EVERY, *OTHER_MESSAGES, *(kind.value for kind in kinds)} - ABSENT[bank.base]
+    at_hand = {EVERY, *(kind.value for kind, rules in kinds.items() if not rules.advice)}
+    problems = []
+    for message, change in bank.fields.items():
+        if message not in names:
+            what = f"base: {bank.base} has no such message"
+            problems.append(document.problem(("fields", message), what, did_you_mean(message, names)))
+        elif change.pass_on and message not in at_hand:
+            what = "does nothing: when this is sent, the terminal's own message is not at hand"
+            problems.append(
+                document.problem(("fields", message, "pass_on"), what, "remove it; write add for a constant")
+            )
+    return problems
 
 
 def _not_given_here(bank: Bank, document: Document) -> list[Problem]:

@@ -16,7 +16,8 @@ from posd.profiles.codes import Code
 from posd.profiles.contract import Material
 
 OTHER_MESSAGES = ("sign_in", "sign_off", "echo", "reversal", "totals", "upload", "chip_detail", "end")
-MESSAGES = frozenset((*OTHER_MESSAGES, "every", *(kind.value for kind in TxnKind)))
+EVERY = "every"
+MESSAGES = frozenset((*OTHER_MESSAGES, EVERY, *(kind.value for kind in TxnKind)))
 """The names that a bank's file may give: a kind of transaction, another message, or every one."""
 
 NEVER_REMOVED = frozenset({3, 4, 11, 41, 64})
@@ -57,7 +58,7 @@ class Difference:
         if not self.changes:
             return built
         fields = dict(built.fields)
-        for name in ("every", _name_of(message)):
+        for name in (EVERY, _name_of(message)):
             change = self.changes.get(name)
             if change is None:
                 continue

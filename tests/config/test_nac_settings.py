@@ -206,6 +206,13 @@ WRONG = [
         BANK.replace("nac", "unionpay") + "fields:\n  sale:\n    add: {61: '1'}\n",
         "bank.yaml:5:11: fields.sale.add.61: may not be given here",
     ),
+    (
+        BANK + "fields:\n  tip:\n    pass_on: [49]\n",
+        "bank.yaml:5:5: fields.tip.pass_on: does nothing: when this is sent, the terminal's own message is not at hand",
+    ),
+    (BANK + "fields:\n  reversal:\n    pass_on: [49]\n", "bank.yaml:5:5: fields.reversal.pass_on: does nothing"),
+    (BANK + "fields:\n  completion: {remove: [42]}\n", "no such message; did you mean 'completion_notice'?"),
+    (BANK + "fields:\n  sign_off: {remove: [42]}\n", "bank.yaml:4:3: fields.sign_off: base: nac has no such message"),
     (BANK + "fields:\n  sale:\n    add: {99: 'x'}\n", "must be a field number, 2 to 64"),
     (BANK + "fields:\n  sale:\n    add: {49: '1'}\n", "bank.yaml:5:11: fields.sale.add.49: "),
 ]
