@@ -217,6 +217,7 @@ class Playbook:
             assert state.exchange is not None
             assert state.exchange.kind is draft.to_host.kind
         check_money(state, self.rules)
+        check_used_once(state)
 
     # --- time ----------------------------------------------------------------------------------------------------
 
@@ -331,6 +332,35 @@ def check_money(state: State, with_rules: Rules) -> None:
             owing = state.find(of)
             assert owing is not None, "what is owed keeps its transaction"
             assert owing.status is TxnStatus.UNKNOWN
+
+
+CAPTURES = frozenset({TxnKind.COMPLETION, TxnKind.COMPLETION_NOTICE})
+VOIDS = frozenset({TxnKind.VOID, TxnKind.COMPLETION_VOID})
+COUNTED = frozenset({TxnStatus.APPROVED, TxnStatus.STORED, TxnStatus.REFUSED})
+
+
+def check_used_once(state: State) -> None:
+    """No hold has two completions that stand, and no sale gives back more than was sold, whatever people found out."""
+    every = {**state.closed, **state.transactions}
+    first = {of: _sold(every, txn) for of, txn in every.items()}
+    voids = [txn for txn in every.values() if txn.kind in VOIDS and txn.status is TxnStatus.APPROVED]
+    voided = {txn.original for txn in voids}
+    captured = [txn for txn in every.values() if txn.kind in CAPTURES and txn.status in COUNTED]
+    holds = [txn.original for txn in captured if txn.request_id not in voided and txn.original in every]
+    assert len(holds) == len(set(holds)), "a hold is captured once"
+    for of, sale in every.items():
+        if sale.kind is not TxnKind.SALE:
+            continue
+        refunds = [txn for txn in every.values() if txn.kind is TxnKind.REFUND and txn.status is TxnStatus.APPROVED]
+        back = [txn for txn in (*voids, *refunds) if first.get(txn.original) == of and txn.found_out is None]
+        most = max(txn.counted_minor for other, txn in every.items() if first[other] == of and txn.kind not in VOIDS)
+        assert sum(txn.counted_minor for txn in back) <= most, "no sale gives back more than was sold"
+
+
+def _sold(every: dict[RequestId, Transaction], txn: Transaction) -> RequestId:
+    while txn.kind in (TxnKind.TIP, TxnKind.ADJUST) and txn.original in every:
+        txn = every[txn.original]
+    return txn.request_id
 
 
 # --- events ----------------------------------------------------------------------------------------------------------

@@ -34,6 +34,7 @@ from tests.core.playbook import (
     preauth,
     refers,
     refund,
+    refund_of,
     request_id,
     rules,
     sale,
@@ -67,9 +68,12 @@ NAMING = [
     TxnKind.COMPLETION_NOTICE,
     TxnKind.PREAUTH_VOID,
     TxnKind.COMPLETION_VOID,
+    TxnKind.EC_SALE,
+    TxnKind.EC_REFUND,
 ]
 WORDS = ["retry", "resolve", "closed", "not closed", "happened", "did not happen", "tell", "end"]
-TAKEN_BACK = ["sale", "sale", "void", "refund", "offline_sale", "tip", "preauth", "completion"]
+ENDS = ["completion", "completion_void"]
+TAKEN_BACK = ["sale", "sale", "void", "refund", "offline_sale", "tip", "preauth", "completion", "completion_void"]
 RESULTS = st.sampled_from(list(GroupResult))
 SHOPS = st.builds(
     rules,
@@ -248,11 +252,20 @@ class Days(RuleBasedStateMachine):
         event: Any = offline_sale(self.number(back), amount)
         self.feed(replace(event(self.play), reply_to=self.reply()))
 
-    @rule(of=BACK, kind=st.sampled_from(NAMING), amount=AMOUNTS)
-    def what_names_another(self, of: int, kind: TxnKind, amount: int) -> None:
+    @rule(of=BACK, kind=st.sampled_from(NAMING), amount=AMOUNTS, till=st.booleans())
+    def what_names_another(self, of: int, kind: TxnKind, amount: int, till: bool) -> None:
         number = self.number(of)
         self.numbers += 1
         event: Any = refers(kind, self.numbers, number, amount)
+        self.feed(replace(event(self.play), reply_to=self.reply(), from_till=till))
+
+    @rule(of=BACK, amount=AMOUNTS)
+    def a_refund_by_its_slip(self, of: int, amount: int) -> None:
+        known = self.play.state.find(request_id(self.number(of)))
+        if known is None or known.facts is None or known.facts.rrn is None:
+            return
+        event: Any = refund_of(self.numbers + 1, self.number(of), amount, date=None)
+        self.numbers += 1
         self.feed(replace(event(self.play), reply_to=self.reply()))
 
     @rule(amount=AMOUNTS)
@@ -601,9 +614,11 @@ class Walk:
         if self.with_advices:
             happenings += [
                 (12, lambda: days.an_offline_sale_perhaps_a_repeat(pick([0, 0, 0, back]), amount)),
-                (12, lambda: days.what_names_another(back, pick(NAMING), amount)),
+                (12, lambda: days.what_names_another(back, pick(NAMING), amount, pick([False, False, True]))),
+                (4, lambda: days.a_refund_by_its_slip(back, amount)),
+                (3, lambda: days.a_void(back, amount)),
                 (6, lambda: days.a_hold(amount)),
-                (3, lambda: days.a_terminals_reversal(back, pick(["offline_sale", "tip", "completion"]), amount)),
+                (3, lambda: days.a_terminals_reversal(back, pick(["offline_sale", "tip", *ENDS]), amount)),
                 (2, lambda: days.a_person(pick(["tell", "tell", "end"]))),
             ]
         weights, actions = zip(*happenings, strict=True)
