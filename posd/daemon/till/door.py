@@ -18,13 +18,14 @@ from posd.daemon.doors.terminal_door import not_to_be_had
 from posd.daemon.tasks import end, spawn
 from posd.daemon.till.caller import Tell, TokenGate, Tokens, of_the_socket
 from posd.daemon.till.http import Handler, HttpConnection, hang_up
+from posd.daemon.till.problem import problem
 
 BACKLOG_CONNECTIONS = 32
 BUFFER_BYTES = 16 * 1024
 LAST_ANSWERS_S = 2.0
 """How long the answers that are on their way when posd stops may take."""
 
-FULL = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+FULL = problem(503, "door_full", "too many connections are open: close one, or come again in a moment", sent=False)
 
 REFUSING_MAX = 16
 """Clients that are being told so; more are cut off without a word."""
@@ -166,7 +167,9 @@ class TillDoor:
 
 
 async def _say_full(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    writer.write(FULL)
+    said = f"Content-Type: {FULL.content_type}\r\nContent-Length: {len(FULL.body)}\r\nRetry-After: 1"
+    head = f"HTTP/1.1 {FULL.status} Service Unavailable\r\n{said}\r\nConnection: close\r\n\r\n"
+    writer.write(head.encode() + FULL.body)
     with suppress(OSError):
         await hang_up(reader, writer)
     writer.close()

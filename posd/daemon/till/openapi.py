@@ -57,12 +57,19 @@ NAMES = {
     408: "The request took too long to come.",
     409: "It is not as the request supposes: the key was used for another order, the sale is voided, and the like.",
     413: "The body is too long.",
+    414: "The path is too long.",
     415: "The body is not application/json.",
     422: "JSON, but not an order; `where` says what is wrong.",
+    429: "Too many wrong tokens within a minute (TCP only).",
+    431: "The headers are too long, or too many.",
     500: "A fault of posd's own.",
+    501: "A transfer encoding that is not served.",
     503: "Not now, and nothing was sent.",
     504: "No outcome: `outcome_unknown` is a failure that is undone, `in_doubt` a refund that is not.",
 }
+
+OF_EVERY_VERB = frozenset({400, 401, 405, 408, 413, 414, 429, 431, 500, 501, 503})
+"""What any request may be told, by the door, before or instead of its verb."""
 
 
 def document(cards_accepted: bool, tids: Sequence[str]) -> dict[str, Any]:
@@ -115,34 +122,34 @@ def _paths(tid: dict[str, Any]) -> dict[str, Any]:
             "parameters": [tid],
             "post": _verb(
                 "order", "Order a transaction", _ok(200, "It is done: look at its status.", "Transaction"),
-                (400, 403, 404, 409, 413, 415, 422, 500, 503, 504), [KEY_HEADER], _order_body(),
+                (403, 404, 409, 415, 422, 504), [KEY_HEADER], _order_body(),
             ),
             "get": _verb(
                 "list", "Those of the last batches", _ok(200, "The newest, oldest first.", "TransactionList"),
-                (400, 404, 500), FILTERS,
+                (404,), FILTERS,
             ),
         },
         transactions + "/{id}": {
             "parameters": [tid, ID],
-            "get": _verb("show", "One transaction", _ok(200, "As it is now.", "Transaction"), (400, 404, 409, 500)),
+            "get": _verb("show", "One transaction", _ok(200, "As it is now.", "Transaction"), (404, 409)),
         },
         transactions + "/{id}/confirm": {
             "parameters": [tid, ID],
             "post": _verb(
                 "confirm", "Say that the till has the approval", _ok(200, "It stands.", "Transaction"),
-                (400, 404, 409, 413, 415, 422, 500, 503, 504), [], _empty_body(),
+                (403, 404, 409, 415, 422, 504), [], _empty_body(),
             ),
         },
         "/v1/terminals/{tid}/settlements": {
             "parameters": [tid],
             "post": _verb(
                 "settle", "Make the settlement due now", _ok(202, "It goes on by itself.", "SettlementAccepted"),
-                (400, 404, 409, 413, 415, 422, 500, 503), [WISH_HEADER], _empty_body(),
+                (403, 404, 409, 415, 422), [WISH_HEADER], _empty_body(),
             ),
         },
         "/v1/events": {"get": _events()},
-        "/v1/health": {"get": _verb("health", "How posd is", _ok(200, "Look at `good`.", "Health"), (400, 500))},
-        "/v1/openapi.json": {"get": _verb("openapi", "This document", _document(), (400, 500))},
+        "/v1/health": {"get": _verb("health", "How posd is", _ok(200, "Look at `good`.", "Health"), ())},
+        "/v1/openapi.json": {"get": _verb("openapi", "This document", _document(), ())},
     }  # fmt: skip
 
 
@@ -154,7 +161,7 @@ def _verb(
     parameters: list[dict[str, Any]] | None = None,
     body: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
-    responses = {**good, **{str(status): _problem(status) for status in sorted({401, 408, 405, *problems})}}
+    responses = {**good, **{str(status): _problem(status) for status in sorted({*OF_EVERY_VERB, *problems})}}
     said: dict[str, Any] = {"operationId": name, "summary": summary, "responses": responses}
     if parameters:
         said["parameters"] = parameters
@@ -198,4 +205,4 @@ def _events() -> dict[str, Any]:
     ]
     described = "Server-sent events; the id of each is its journal sequence, its data one JSON object."
     good = {"200": {"description": described, "content": {"text/event-stream": {"schema": {"type": "string"}}}}}
-    return _verb("events", "What happens, as it becomes durable", good, (400, 500, 503), parameters)
+    return _verb("events", "What happens, as it becomes durable", good, (), parameters)

@@ -62,3 +62,35 @@ def test_schemathesis_finds_nothing(staged: Callable[..., Stage]) -> None:
 def test_it_says_whether_cards_are_taken(accepted: bool) -> None:
     said = document(accepted, [TID])["info"]["description"]
     assert ("accepted" in said) is accepted
+
+
+def test_whatever_the_door_answers_by_itself_stands_in_it(staged: Callable[..., Stage]) -> None:
+    """To a token that may only look, to wrong tokens, and to requests that are too long."""
+    stage = staged()
+    display = stage.folder / "display.token"
+    display.touch(mode=0o600)
+    display.write_text("display-" + "0123456789abcdef" * 2)
+    till = with_till(stage, tokens=[{"name": "display", "file": str(display), "role": "view"}], token_file="")
+    paths = document(True, [TID])["paths"]
+
+    def is_said(verb: str, path: str, status: int) -> bool:
+        return str(status) in paths[path][verb]["responses"]
+
+    async def story(stage: Stage) -> None:
+        await stage.start()
+        looks = {"Authorization": f"Bearer {display.read_text()}", "Idempotency-Key": "k"}
+        asked = [(verb, path) for path, verbs in paths.items() for verb in ("get", "post") if verb in verbs]
+        for verb, path in asked:
+            real = path.replace("{tid}", TID).replace("{id}", "s-1")
+            for change in ({}, {"X-Long": "x" * 40_000}, {"Authorization": "Bearer wrong"}, {"Authorization": ""}):
+                if path != "/v1/events" or change:  # that one is endless
+                    said = await till.ask(verb.upper(), real, headers=looks | change, tcp=True)
+                    assert is_said(verb, path, said.status), (verb, path, said.status)
+        statuses = [
+            (await till.ask("GET", "/v1/health", headers={"Authorization": "Bearer wrong"}, tcp=True)).status
+            for _ in range(12)
+        ]
+        assert statuses[-1] == 429
+        assert is_said("get", "/v1/health", 429)
+
+    play(stage, story)
