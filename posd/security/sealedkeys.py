@@ -13,12 +13,13 @@ from typing import Any
 from urllib.parse import quote
 
 from posd.errors import ConfigError, KeyTrouble, StorageFailed
+from posd.security.datakeyfile import destroy
 from posd.security.guarded import Guarded
 from posd.security.keys import ClearTmk
 from posd.security.keystore import KeyInfo, NewTmk, NoSuchKey, exists_already
 from posd.security.machine import MachineKey
 from posd.security.rewrapped import Rewrapped
-from posd.security.secretfile import FOLDER_MODE, read_private, replace_secret, sync_folder, write_new_secret
+from posd.security.secretfile import FOLDER_MODE, read_private, replace_secret, write_new_secret
 from posd.security.wrapping import Wrapping
 
 PURPOSE = "tmk"
@@ -75,13 +76,16 @@ class SealedKeys(Guarded):
         return info
 
     def remove(self, tid: str, index: int) -> None:
-        """The file goes; a copy of it, as in a backup, still opens under the machine key until that is rotated."""
-        try:
-            with self._turn:
-                self._path(tid, index).unlink()
-        except FileNotFoundError:
-            raise NoSuchKey(tid, index) from None
-        sync_folder(self._folder)
+        """The file is overwritten and goes, with what a killed rotation left of it; a copy of it, as in a backup, still
+        opens under the machine key until that is rotated. Raises StorageFailed."""
+        path = self._path(tid, index)
+        with self._turn:
+            if not path.exists():
+                raise NoSuchKey(tid, index)
+            try:
+                destroy([path])
+            except OSError as error:
+                raise StorageFailed(f"TMK: {path}: {(error.strerror or 'cannot be removed').lower()}") from None
 
     def rotate(self, new: MachineKey, old: MachineKey) -> Rewrapped:
         """Seal every TMK anew, as the vault does with its data keys. Raises StorageFailed."""

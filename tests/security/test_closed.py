@@ -19,6 +19,7 @@ from rich.console import Console
 from rich.pretty import Pretty
 
 from posd.daemon.log import alert, log, set_up
+from posd.daemon.till.schema import Card, SaleOrder
 from posd.iso8583.message import Message
 from posd.journal.contract import MessageRow, RecordRow
 from posd.profiles.contract import Outgoing
@@ -103,6 +104,16 @@ def test_p5_what_carries_bytes_of_a_message_is_not_pickled_or_encoded(what: str,
     with pytest.raises((TypeError, ValueError, RuntimeError, Exception)) as caught:
         REFUSED[how](QUIET[what])
     assert leaks("".join(traceback.format_exception(caught.value))) == []
+
+
+@pytest.mark.parametrize("how", [how for how in SHOWING if how not in ("format", "f-string")])
+def test_p5_a_tills_order_shows_nothing_of_its_card(how: str) -> None:
+    """It is encoded for its digest alone (D6)."""
+    order = SaleOrder(amount="1.00", card=Card(number=PAN, expiry="3012"))
+    assert leaks(SHOWING[how](order)) == []
+    for refused in (pickle.dumps, copy.deepcopy):
+        with pytest.raises(TypeError, match="never pickled"):
+            refused(order)
 
 
 def test_p5_a_hook_for_unknown_objects_opens_nothing() -> None:

@@ -171,6 +171,18 @@ def test_a_disk_that_takes_nothing(tmp_path: Path, machine_key: MachineKey) -> N
         store.add(new())
 
 
+def test_what_is_removed_is_overwritten_with_what_a_kill_left_of_it(tmp_path: Path, store: SealedKeys) -> None:
+    store.add(new())
+    store.add(new(index=1))
+    (path, other) = store.files()
+    content, draft = path.read_bytes(), path.with_name(f".{path.name}.next")
+    draft.write_bytes(content)
+    (tmp_path / "witness").hardlink_to(path)
+    store.remove(TID, 0)
+    assert [one.name for one in path.parent.iterdir()] == [other.name]
+    assert content[-100:] not in (tmp_path / "witness").read_bytes()
+
+
 @pytest.mark.parametrize("step", ["write_new_secret", "replace_secret"])
 def test_a_rotation_misses_no_key_and_brings_none_back(
     tmp_path: Path, machine_key: MachineKey, monkeypatch: pytest.MonkeyPatch, step: str

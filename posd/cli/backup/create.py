@@ -129,7 +129,7 @@ def _follow(parts: Parts, manifest: Manifest) -> tuple[Kept | None, list[str]]:
 def _told_later(troubles: list[str]) -> Iterator[None]:
     try:
         yield
-    except StorageFailed as error:
+    except PosdError as error:
         troubles.append(str(error))
 
 

@@ -4,7 +4,7 @@ They are said once: the same types refuse a body that does not fit and make the 
 are decimal text with two places, times local ISO 8601; a card number stands in no answer.
 """
 
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
@@ -46,6 +46,12 @@ class Card(Struct, forbid_unknown_fields=True, frozen=True):
 
     def __repr__(self) -> str:
         return "<Card>"
+
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        return []
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a card is never pickled")
 
 
 class NamedSale(Struct, forbid_unknown_fields=True, frozen=True):
