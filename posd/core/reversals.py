@@ -32,6 +32,9 @@ from posd.values import RequestId
 DENIALS = frozenset({"12", "25"})
 """Codes with which a host says that it knows of no original (D11)."""
 
+STANDING = frozenset({TxnStatus.SENT, TxnStatus.APPROVED, TxnStatus.STORED, TxnStatus.IN_DOUBT})
+"""Money may have moved, and nothing is on its way to undo it."""
+
 REASON_NO_ANSWER, REASON_OTHER, REASON_MAC = Why.TIMEOUT, Why.UNREADABLE, Why.MAC
 """What the next attempt names as its reason, after each kind of failed attempt (reference 1.10)."""
 
@@ -229,16 +232,31 @@ def _taken_back(draft: Draft, txn: Transaction) -> None:
 
 
 def _without_original(draft: Draft, event: ReversalRequested, over: Transaction | None) -> None:
-    """Nothing of it was sent, and from here on nothing will be (D17). After a restore that is not known, nor where it
-    is like `over`, of a batch that its terminal has closed: that one stands, so nobody is told that it is undone."""
+    """Nothing of it was sent, and from here on nothing will be (D17). After a restore that is not known; and of what is
+    like something that stands nobody is told that it is undone: not of `over`, of a batch that its terminal has
+    closed, nor of a transaction with another trace or invoice number than the terminal says now."""
     for of in _meant(event):
         _refuse_in_advance(draft, of)
     stands = over is not None and event.amount_minor in (over.amount_minor, over.counted_minor)
-    if draft.rules.reverses_what_never_came and draft.state.gap is None and not stands:
+    if like := _like_it(draft, event):
+        draft.alert("terminal_reversal_ambiguous", request_id=like.request_id)
+    if draft.rules.reverses_what_never_came and draft.state.gap is None and not stands and like is None:
         draft.note("terminal_reversed_nothing", request_id=event.original)
         draft.answer(ToTerminal(event.reply_to, Result(AnswerFacts("00"), event.original)))
     else:
         draft.refuse(event.reply_to, Refusal.NO_ORIGINAL, "there is no such request", event.original)
+
+
+def _like_it(draft: Draft, event: ReversalRequested) -> Transaction | None:
+    """What stands, and may be meant under numbers that are not wholly its own."""
+    every = (*draft.state.transactions.values(), *draft.state.closed.values())
+    standing = (txn for txn in every if txn.status in STANDING and not txn.over and txn.kind in event.kinds)
+    for txn in standing:
+        numbers = (bool(txn.invoice) and txn.invoice == event.invoice) or txn.terminal_stan == event.terminal_stan
+        amounts = event.amount_minor in (txn.amount_minor, txn.counted_minor)
+        if numbers and amounts and (event.card is None or txn.card is None or event.card == txn.card.digest):
+            return txn
+    return None
 
 
 def _refuse_in_advance(draft: Draft, original: RequestId) -> None:

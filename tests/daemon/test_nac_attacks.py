@@ -95,6 +95,26 @@ def test_d17_a_terminal_that_can_live_with_it_is_told_78(nac: Any) -> None:
     play(nac(change={"host": {"nac": {"reversal_of_nothing": "78"}}}), story)
 
 
+@pytest.mark.parametrize("field", [{"f62": "000777"}, {"f11": "000777"}, {"f3": "002000"}])
+def test_d17_what_stands_is_not_said_to_be_undone_under_a_number_that_is_not_its_own(
+    nac: Any, field: dict[str, str]
+) -> None:
+    """00 would tell the terminal that the customer has not paid."""
+
+    async def story(shop: NacStage) -> None:
+        await shop.start()
+        sold = await shop.sale("10.00")
+        terminal = shop.nac_terminal().terminal
+        reversal = again(shop, terminal.reverse(sold["stan"]), "0400", **field)
+        assert (await say(shop, reversal))["code"] == "78"
+        assert shop.alerts("terminal_reversal_ambiguous")
+        assert shop.spent() == 1_000
+        lost = terminal.void(sold["stan"])
+        assert (await shop.do("reverse", stan=lost.stan))["code"] == "00", "a void that never came is another thing"
+
+    play(nac(), story)
+
+
 def test_d17_a_0400_takes_an_advice_back_only_before_it_has_left(nac: Any) -> None:
     async def story(shop: NacStage) -> None:
         await shop.start()

@@ -80,6 +80,10 @@ class ReversalRequested(Struct, frozen=True):
     """The other ids that its original may have had, where the dialect's 0400 does not tell which of them it is."""
     card: str | None = None
     """The keyed digest of the card number, where it is told."""
+    terminal_stan: Stan | None = None
+    invoice: int = 0
+    kinds: frozenset[TxnKind] = frozenset()
+    """Its original's own numbers, and what that may have been: what is like it cannot be called unknown."""
 
 
 class TerminalSignInRequested(Struct, frozen=True):

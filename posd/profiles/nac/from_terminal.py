@@ -248,6 +248,9 @@ def _reversal(message: Message, terminal: Terminal, digest_key: bytes, reply_to:
         reply_to=reply_to,
         or_originals=tuple(ids[1:]),
         card=keyed_digest(digest_key, pan) if pan is not None else None,
+        terminal_stan=trace(message),
+        invoice=Field62Invoice.parse(need(message, 62)).invoice,
+        kinds=frozenset(KIND_OF[mti, process[:2]] for mti in mtis),
     )
 
 
