@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 
-from posd.core import advices, originals, reversals, settlement, upload
+from posd.core import advices, originals, reversals, totals_exchange, upload
 from posd.core.fold import apply as fold
 from posd.core.rules import Rules, Side
 from posd.core.state import Reversal, State, Transaction
@@ -22,7 +22,7 @@ NAC_BUGS: Mapping[str, Callable[[], AbstractContextManager[None]]] = {
     "acknowledgement_believed": lambda: patched(reversals, "_may_stand", _only_denied),
     "old_approval_told": lambda: patched(originals, "repeat_is_over", lambda *_: False),
     "old_sale_taken_back": lambda: patched(fold, "over_until", _unchanged),
-    "uploaded_into_the_next_batch": lambda: patched(settlement, "_wants_items", lambda host: False),
+    "uploaded_into_the_next_batch": lambda: patched(totals_exchange, "_wants_items", lambda host: False),
     "repeated_end_believed": lambda: patched(upload, "_closed_before", lambda draft, code: False),
     "totals_prove_what_they_lack": lambda: patched(advices, "counts", _money_or_not),
 }
