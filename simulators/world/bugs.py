@@ -18,7 +18,6 @@ from posd.core import (
     engine,
     exchanges,
     originals,
-    refunds,
     reversals,
     settlement,
     totals,
@@ -32,17 +31,18 @@ from posd.core.answers import AnswerFacts, MacCheck
 from posd.core.effects import Result, ToTerminal
 from posd.core.next_action import Step as EngineStep
 from posd.core.payload import dump_state
-from posd.core.rules import TxnKind, Why
-from posd.core.state import Evidence, ReversalStatus, State, TxnStatus
+from posd.core.rules import Why
+from posd.core.state import ReversalStatus, State, TxnStatus
 from posd.core.tables import transactions as table
 from posd.daemon.lane import Lane
 from posd.daemon.steps import Step
 from posd.journal.contract import RecordRow, Row
-from posd.profiles.unionpay import data, from_terminal, seal
+from posd.profiles.unionpay import data, seal
 from posd.profiles.unionpay.profile import UnionPay
 from posd.values import Stan, Tid
 from simulators.host.faults import Rule
 from simulators.world import bugs_lines as lines
+from simulators.world import bugs_refunds as giving
 from simulators.world import bugs_restored as lost
 from simulators.world import bugs_tills as tills
 from simulators.world import machine as machines
@@ -306,50 +306,6 @@ def adjusted_counts_twice() -> AbstractContextManager[None]:
     return patched(totals, "counts", both)
 
 
-def refund_of_anything() -> AbstractContextManager[None]:
-    """A terminal's refund names a sale that posd knows, and nobody looks what became of that."""
-    original = from_terminal._original
-
-    def none_of_ours(message: Any, kind: TxnKind, row: Any, named: Any) -> Any:
-        return None if kind is TxnKind.REFUND else original(message, kind, row, named)
-
-    return patched(from_terminal, "_original", none_of_ours)
-
-
-def with_slips(plan: Plan) -> Plan:
-    """Customers who bring back what they bought."""
-    return replace(plain(plan), slips=0.9)
-
-
-def refund_reversed() -> AbstractContextManager[None]:
-    """A refund without an answer is reversed like a sale."""
-    kinds = {kind: structs.replace(rules, reversible=True, in_doubt=False) for kind, rules in data.KINDS.items()}
-    return patched(UnionPay, "kinds", kinds)
-
-
-def refund_sent_until_answered() -> AbstractContextManager[None]:
-    """A refund in doubt is repeated as long as its terminal waits, not once."""
-    return patched(refunds, "_may_repeat", _still_in_doubt)
-
-
-def _still_in_doubt(draft: Any, request_id: Any) -> bool:
-    txn = draft.state.find(request_id)
-    repeat = draft.agenda.repeat
-    in_time = repeat is not None and repeat[0] == request_id and repeat[1] > draft.now.monotonic_s
-    return in_time and txn is not None and txn.status is TxnStatus.IN_DOUBT
-
-
-def doubt_ends_as_approved() -> AbstractContextManager[None]:
-    """Any totals settle what is in doubt: it will have happened."""
-
-    def happened(draft: Any, host: Any) -> None:
-        for txn in draft.state.transactions.values():
-            if txn.status is TxnStatus.IN_DOUBT:
-                draft.record(r.RefundResolved(txn.request_id, True, Evidence.RECONCILIATION))
-
-    return patched(refunds, "reconcile", happened)
-
-
 ROUGH = Faults(lose=0.15, delay=0.1, duplicate=0.1, cut=0.05, terminal_line=0.1, impatient=0.1, refuse=0.1)
 
 BUGS: Mapping[str, Bug] = {
@@ -374,10 +330,10 @@ BUGS: Mapping[str, Bug] = {
     "doubt_forgotten": Bug(doubt_forgotten, adjust=with_a_refused_repeat),
     "tip_without_ceiling": Bug(tip_without_ceiling, adjust=with_tips),
     "tip_on_a_tip": Bug(tip_on_a_tip, adjust=with_tips),
-    "refund_of_anything": Bug(refund_of_anything, adjust=with_slips),
-    "refund_reversed": Bug(refund_reversed, faults=replace(ROUGH, lose=0.3)),
-    "refund_sent_until_answered": Bug(refund_sent_until_answered, faults=replace(ROUGH, lose=0.4)),
-    "doubt_ends_as_approved": Bug(doubt_ends_as_approved, faults=replace(ROUGH, lose=0.3)),
+    "refund_of_anything": Bug(giving.refund_of_anything, adjust=giving.with_slips),
+    "refund_reversed": Bug(giving.refund_reversed, faults=replace(ROUGH, lose=0.3)),
+    "refund_sent_until_answered": Bug(giving.refund_sent_until_answered, faults=replace(ROUGH, lose=0.4)),
+    "doubt_ends_as_approved": Bug(giving.doubt_ends_as_approved, faults=replace(ROUGH, lose=0.3)),
     "taking_back_is_promised_only": Bug(taking_back_is_promised_only, faults=Faults(takes_back=0.4)),
     "advice_answered_94_is_done": Bug(advice_answered_94_is_done, faults=Faults(reused=0.5)),
     "certificates_forgotten": Bug(certificates_forgotten, adjust=with_chips),
