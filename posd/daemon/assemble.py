@@ -194,20 +194,10 @@ def _assemble(
     removed = _refuse_forgotten(settings, store, first_rules)
     writer = Writer(store)
     exits = Exits()
-    table = Lanes(profile, len(bytes.fromhex(settings.host.header)))
     digest_key = machine_keys[0].derive("digest")
-    for configured in settings.terminals:
-        terminal = _terminal(settings, configured, tmks)
-        rules = rules_of(settings, configured, profile)
-        recovered = _recovered(settings, store, terminal, profile, clock.now().wall_ms)
-        highest = store.highest_request(terminal.tid)
-        engine, unasked_max = Engine(rules, recovered.state), settings.journal.unreadable_per_minute_max
-        lane = Lane(terminal, engine, profile, digest_key, store.secret, highest, unasked_max)
-        table.lanes[terminal.tid] = LaneRunner(
-            lane, writer, exits, clock.now, recovered.fenced, recovered.snapshot_sequence
-        )
+    table = _lanes(settings, profile, store, tmks, writer, exits, clock, digest_key)
     station = Station(settings.journal.unreadable_per_minute_max)
-    table.station = StationRunner(StationLane(station, profile), writer, exits, clock.now)
+    table.station = runner = StationRunner(StationLane(station, profile), writer, exits, clock.now)
     host_side = HostSide(table)
     link = exits.link = host_side.link = routes_of(settings.host, host_side, clock.now)
     door_side = DoorSide(table, clock.now)
@@ -223,11 +213,11 @@ def _assemble(
         batches,
         lambda: vouched_ms(clock.now(), synchronised(), table.lanes.values()),
     )
-    daemon.keys, daemon.remember = tmks, table.station.remember
-    rotating = Rotation(keys, tmks, machine_keys, table.station.remember)
-    custody = Custody(settings, tmks, table.station.remember, clock.now)
+    daemon.keys, daemon.remember = tmks, runner.remember
+    rotating = Rotation(keys, tmks, machine_keys, runner.remember)
+    custody = Custody(settings, tmks, runner.remember, clock.now)
     zone = settings.schedule_of(settings.terminals[0]).zone
-    daemon.archivist = Archivist(store, writer, table.lanes, clock, zone, table.station.remember)
+    daemon.archivist = Archivist(store, writer, table.lanes, clock, zone, runner.remember)
     access = Access(settings.access, table.tell_station)
     alert_unknown(settings)
     control = Control(daemon, access, KeyVerbs(settings, custody, rotating), daemon.archivist)
@@ -241,6 +231,31 @@ def _assemble(
         renewal = Renewal(profile, table, link, doors, access, daemon)
         daemon.reload = Reload(config_path, daemon, renewal.prepare)
     return daemon
+
+
+def _lanes(
+    settings: Settings,
+    profile: Profile,
+    store: SqliteStore,
+    tmks: KeyStore,
+    writer: Writer,
+    exits: Exits,
+    clock: SystemClock,
+    digest_key: bytes,
+) -> Lanes:
+    """Each configured terminal's, recovered."""
+    table = Lanes(profile, len(bytes.fromhex(settings.host.header)))
+    unasked_max = settings.journal.unreadable_per_minute_max
+    for configured in settings.terminals:
+        terminal = _terminal(settings, configured, tmks)
+        recovered = _recovered(settings, store, terminal, profile, clock.now().wall_ms)
+        engine = Engine(rules_of(settings, configured, profile), recovered.state)
+        highest = store.highest_request(terminal.tid)
+        lane = Lane(terminal, engine, profile, digest_key, store.secret, highest, unasked_max)
+        table.lanes[terminal.tid] = LaneRunner(
+            lane, writer, exits, clock.now, recovered.fenced, recovered.snapshot_sequence
+        )
+    return table
 
 
 def _recovered(settings: Settings, store: SqliteStore, terminal: Terminal, profile: Profile, at_ms: int) -> Recovered:

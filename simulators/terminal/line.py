@@ -6,6 +6,7 @@ It never raises for what a line or a host does: no answer, a cut line and nonsen
 import asyncio
 import contextlib
 import ssl
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Generic, Protocol, TypeVar
@@ -44,7 +45,7 @@ T = TypeVar("T", bound=Speaker)
 
 
 @dataclass(slots=True, repr=False)
-class Line(Generic[T]):
+class Line(ABC, Generic[T]):
     """One terminal connected to HOST:PORT, or to the port `serial` where that is given.
 
     It connects at the first step and again after the line was cut; by `tls`, where given, to whoever proves to be
@@ -91,13 +92,13 @@ class Line(Generic[T]):
         """The result of a step that sends nothing; None for any other."""
         return None
 
+    @abstractmethod
     def build(self, step: Step) -> Sent | None:
         """The message of one step; None for a step that this dialect has not. KeyError, ValueError, CannotEncode."""
-        raise NotImplementedError
 
+    @abstractmethod
     async def settle(self, timeout_s: float) -> Result:
         """The whole settlement of a dialect."""
-        raise NotImplementedError
 
     async def close(self) -> None:
         """Cut the line."""
