@@ -33,6 +33,7 @@ class NacSettings(BaseModel):
     logon_after_close: Literal["no", "yes"] = "no"
     pad: Literal["0", "F", "right"] = "0"
     wire: Literal["bcd", "ascii"] = "bcd"
+    length: Literal["binary", "bcd", "inclusive"] = "binary"
     totals_digits: Annotated[int, AfterValidator(_totals_digits)] = 90
     times: Literal["advices", "always"] = "advices"
     more_follows: Literal["no", "yes"] = "no"

@@ -27,6 +27,7 @@ def check(settings: Settings, document: Document) -> list[Problem]:
         *_one_shot_budget(settings, document),
         *_lines(settings, document),
         *_ways_to_host(settings, document),
+        *_length(settings, document),
         *_gaps(settings, document),
     ]
 
@@ -160,6 +161,16 @@ def _ways_to_host(settings: Settings, document: Document) -> list[Problem]:
             place = (*_who_says(document, at, name), name)
             problems += [document.problem(place, *said) for said in troubles(route, document, at)]
     return list(dict.fromkeys(problems))  # of the host's own settings once, not once for each route
+
+
+def _length(settings: Settings, document: Document) -> list[Problem]:
+    """A serial line has a framing of its own, and the body of a POST has the usual length."""
+    said = settings.host.nac.length
+    others = [one for one in settings.host.every_route() if isinstance(one.address, SerialAddress | HttpAddress)]
+    if said == "binary" or not others:
+        return []
+    what = f"{said} is for TCP and TLS, and {others[0].address} is neither"
+    return [document.problem(("host", "nac", "length"), what, "write length: binary")]
 
 
 def _who_says(document: Document, at: Place, name: str) -> Place:

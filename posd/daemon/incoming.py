@@ -7,7 +7,7 @@ with the length and the first bytes of what could not be read (D32 journals leng
 from dataclasses import dataclass
 
 from posd.errors import MalformedMessage
-from posd.framing.length_prefix import LENGTH_BYTES, BrokenStream, LengthPrefixed
+from posd.framing.length_prefix import LENGTH_BYTES, BrokenStream, Length, LengthPrefixed
 
 HEAD_BYTES_MAX = 64
 
@@ -24,8 +24,8 @@ class Fault:
 class Incoming:
     """One stream's frames; total: any bytes give frames and at most one fault, never an exception."""
 
-    def __init__(self, frame_bytes_max: int) -> None:
-        self._framer = LengthPrefixed(frame_bytes_max)
+    def __init__(self, frame_bytes_max: int, length: Length = Length.BINARY) -> None:
+        self._framer = LengthPrefixed(frame_bytes_max, length)
 
     @property
     def pending(self) -> int:

@@ -6,7 +6,7 @@ Bounded: a peer that does not read is dropped at UNSENT_BYTES_MAX.
 import asyncio
 from dataclasses import dataclass, field
 
-from posd.framing.length_prefix import LengthPrefixed
+from posd.framing.length_prefix import LengthPrefixed, with_length
 from posd.framing.tpdu import Envelope
 from posd.iso8583.message import Message
 from simulators.host.faults import Rule
@@ -27,6 +27,10 @@ class Connection:
     frames: LengthPrefixed = field(default_factory=LengthPrefixed)
     mute: bool = False
     storming: bool = False
+
+    def framed(self, frame: bytes) -> bytes:
+        """With its length, as this peer has it."""
+        return with_length(frame, self.frames.length)
 
     @property
     def closing(self) -> bool:

@@ -54,7 +54,7 @@ async def pour(connection: Connection, frames: Iterator[bytes], rate: int, ms: i
     while (past := loop.time() - began) < ms / MILLISECONDS:
         while sent <= past * rate and connection.unsent_bytes < STORM_UNSENT_BYTES_MAX:
             frame = next(frames, None)
-            if frame is None or not connection.write(frame):
+            if frame is None or not connection.write(connection.framed(frame)):
                 return sent
             sent += 1
         await asyncio.sleep(STORM_TICK_S)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from posd.errors import CannotEncode, MalformedMessage
-from posd.framing.length_prefix import BrokenStream, with_length
+from posd.framing.length_prefix import BrokenStream, Length, LengthPrefixed
 from posd.framing.tpdu import Envelope, join, split
 from posd.iso8583.codec import Unreadable
 from simulators.host.acquirer import Answer
@@ -130,6 +130,7 @@ class HostServer:
         kind = Connection if self._web is None or self._web.frames else WebConnection
         port = int(writer.get_extra_info("sockname")[1])
         connection = kind(writer, str(writer.get_extra_info("peername")), port)
+        connection.frames = LengthPrefixed(length=Length(self.acquirer.settings.nac.length))
         self._connections[task] = connection
         self._emit({"event": "connected", "peer": connection.peer, "port": port})
         try:
@@ -241,12 +242,12 @@ class HostServer:
                 self._emit({"event": "holding until reversed", **self.acquirer.described(arrived.message)})
                 return
             case "partial" if answer.body is not None:
-                frame = with_length(join(arrived.envelope.answered(), answer.body))
+                frame = connection.framed(join(arrived.envelope.answered(), answer.body))
                 connection.write(frame[: len(frame) // 2])
                 connection.close()
                 return
             case "garbage":
-                connection.write(noise(answer))
+                connection.write(connection.framed(noise(answer)))
                 return
             case "http_status" | "http_type" | "http_cut" | "http_chunked" | "http_drip":
                 if isinstance(connection, WebConnection):
@@ -332,7 +333,7 @@ class HostServer:
     ) -> None:
         if body is None:
             return
-        if not connection.write(with_length(join(envelope.answered(), body))):
+        if not connection.write(connection.framed(join(envelope.answered(), body))):
             self._emit({"event": "not sent", "peer": connection.peer})
         elif answer is not None and answer.message is not None:
             remarks = {"remarks": list(answer.remarks)} if answer.remarks else {}

@@ -171,6 +171,7 @@ class NacBehaviour(Model):
     pad: Literal["0", "F", "right"] = Field(default="0", description="odd variable-length numbers (2.2)")
     mac_key: str = Field(default="", pattern=r"^([0-9A-Fa-f]{32})?$", repr=False, description="empty: no MAC at all")
     ascii_wire: bool = Field(default=False, description="digits and lengths as ASCII, for foreign dissectors")
+    length: Literal["binary", "bcd", "inclusive"] = Field(default="binary", description="before each message (2.1)")
 
     @model_validator(mode="after")
     def _one_wire(self) -> Self:

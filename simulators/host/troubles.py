@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from itertools import cycle
 
 from posd.errors import CannotEncode
-from posd.framing.length_prefix import with_length
 from posd.framing.tpdu import Envelope, join
 from posd.iso8583.message import Message
 from simulators.chip import ISSUER_AUTHENTICATION, SCRIPTS, elements_55, write_55
@@ -58,7 +57,7 @@ def _flipped(value: bytes) -> bytes:
 
 def noise(answer: Answer) -> bytes:
     """A frame that is no message; the same answer makes the same noise."""
-    return with_length(hashlib.sha256(answer.body or b"").digest()[:GARBAGE_BYTES])
+    return hashlib.sha256(answer.body or b"").digest()[:GARBAGE_BYTES]
 
 
 def with_digit(envelope: Envelope, digit: int) -> Envelope:
@@ -76,4 +75,4 @@ def echoes(acquirer: AnyAcquirer, envelope: Envelope, trigger: Message) -> Itera
         bodies = [acquirer.codec.encode(Message(one.mti, dict(sorted(one.fields.items())))) for one in said]
     except CannotEncode:
         return
-    yield from cycle([with_length(join(envelope.answered(), body)) for body in bodies])
+    yield from cycle([join(envelope.answered(), body) for body in bodies])

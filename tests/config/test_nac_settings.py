@@ -105,12 +105,19 @@ REFUSED = [
         TERMINAL.replace('"}', '", tmk_file: a}'),
         "host.nac.wire: the ASCII wire carries no MAC",
     ),
+    ("  nac: {length: hex}\n", TERMINAL, "host.nac.length: must be 'binary', 'bcd' or 'inclusive'"),
     (
         'door: {listen: "0.0.0.0:7000"}\n',
         TERMINAL.replace('"}', '", unsigned: accept}'),
         "terminals[0].unsigned: door.listen (line 8) can be reached from other machines",
     ),
 ]
+
+
+def test_a_serial_line_has_a_framing_of_its_own(tmp_path: Path) -> None:
+    line = '"serial:///dev/ttyS9?baud=9600&framing=length"'
+    said = refused(tmp_path, SMALL.replace("127.0.0.1:5000", line) + "  nac: {length: bcd}\n" + TERMINAL)
+    assert "posd.yaml:8:9: host.nac.length: bcd is for TCP and TLS, and serial:///dev/ttyS9" in said
 
 
 @pytest.mark.parametrize(("host", "terminals", "expected"), REFUSED)

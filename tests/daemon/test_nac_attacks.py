@@ -433,3 +433,24 @@ def test_a_transaction_is_shown_with_the_invoice_number_of_its_receipt(nac: Any)
         assert (shown["invoice"], shown["batch"]) == (sold["invoice"], "000001")
 
     play(nac(), story)
+
+
+@pytest.mark.parametrize("mode", ["persistent", "one_shot"])
+@pytest.mark.parametrize("length", ["bcd", "inclusive"])
+def test_a_host_with_another_length_before_its_messages(nac: Any, length: str, mode: str) -> None:
+    """Reference 2.1: a few hosts say it in decimal digits, or count the length itself."""
+
+    async def story(shop: NacStage) -> None:
+        await shop.start()
+        assert (await shop.sale("10.00"))["outcome"] == "approved"
+        lost = await shop.sale("66.00")
+        assert lost["outcome"] == "declined"
+        await shop.until(
+            lambda: [one.status for one in shop.state().reversals.values()] == [ReversalStatus.ACKNOWLEDGED]
+        )
+        assert await settled(shop) is CloseOutcome.AGREED
+        assert shop.not_agreed() == []
+
+    rule = {"do": "lose_answer", "mti": "0200", "amount": "66.00", "times": 1}
+    change = {"host": {"nac": {"length": length}, "mode": mode, "connect_timeout_s": 0.5, "reply_timeout_s": 2}}
+    play(nac(faults=(rule,), change=change, nac={"length": length}), story)

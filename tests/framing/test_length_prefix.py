@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from posd.errors import CannotEncode, MalformedMessage
-from posd.framing.length_prefix import FRAME_BYTES_MAX, BrokenStream, LengthPrefixed, with_length
+from posd.framing.length_prefix import FRAME_BYTES_MAX, BrokenStream, Length, LengthPrefixed, with_length
 
 frames = st.lists(st.binary(min_size=1, max_size=300), max_size=8)
 
@@ -86,3 +86,41 @@ def test_any_bytes_give_frames_or_the_named_fault_in_bounded_memory(chunks: list
 def test_what_two_bytes_cannot_say_is_not_sent(frame: bytes) -> None:
     with pytest.raises(CannotEncode, match="frame"):
         with_length(frame)
+
+
+@pytest.mark.parametrize(
+    ("length", "prefix", "most"),
+    [
+        (Length.BINARY, "0104", 65_535),
+        (Length.BCD, "0260", 9_999),
+        (Length.INCLUSIVE, "0106", 65_533),
+    ],
+)
+def test_the_forms_of_a_length(length: Length, prefix: str, most: int) -> None:
+    """260 bytes in each (reference 2.1), the longest, and what is too long to be said."""
+    assert with_length(bytes(260), length).hex().startswith(prefix)
+    framing = LengthPrefixed(65_535, length)
+    for frame in (b"x", bytes(260), bytes(most)):
+        assert framing.feed(with_length(frame, length)) == [frame]
+    for frame in (b"", bytes(most + 1)):
+        with pytest.raises(CannotEncode):
+            with_length(frame, length)
+
+
+@pytest.mark.parametrize(("length", "prefix"), [(Length.BCD, "00a1"), (Length.BCD, "0000"), (Length.INCLUSIVE, "0002")])
+def test_a_length_that_its_form_cannot_say_ends_the_stream(length: Length, prefix: str) -> None:
+    framing = LengthPrefixed(length=length)
+    with pytest.raises(BrokenStream, match=rf"frame length 0x{prefix} \({length}\) is not within") as caught:
+        framing.feed(with_length(b"answer", length) + bytes.fromhex(prefix) + b"more")
+    assert caught.value.frames == [b"answer"]
+
+
+@given(st.sampled_from(Length), st.binary(max_size=600))
+def test_any_bytes_give_frames_or_a_fault(length: Length, data: bytes) -> None:
+    framing = LengthPrefixed(length=length)
+    try:
+        frames = framing.feed(data)
+    except BrokenStream as error:
+        frames = error.frames
+    said = b"".join(with_length(frame, length) for frame in frames)
+    assert data.startswith(said)

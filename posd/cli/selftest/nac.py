@@ -99,6 +99,7 @@ def _host(settings: Settings, house: House) -> HostSettings:
                 "voids": nac.voids,
                 "pad": nac.pad,
                 "ascii_wire": nac.wire == "ascii",
+                "length": nac.length,
                 "mac_key": _mac_key(settings, house).hex(),
             },
         }

@@ -19,7 +19,7 @@ from posd.daemon.incoming import Incoming
 from posd.daemon.links.backoff import Backoff
 from posd.daemon.tasks import end, spawn
 from posd.errors import MalformedMessage
-from posd.framing.length_prefix import with_length
+from posd.framing.length_prefix import Length, with_length
 from posd.transport.contract import Channel, ConfirmingChannel
 
 OUTBOX_FRAMES_MAX = 1024
@@ -85,9 +85,10 @@ class HostLink:
         frame_bytes_max: int,
         backoff: Backoff,
         clock_monotonic: Callable[[], float],
+        length: Length = Length.BINARY,
     ) -> None:
         self._connect, self._listener, self._backoff = connect, listener, backoff
-        self._frame_bytes_max, self._clock = frame_bytes_max, clock_monotonic
+        self._frame_bytes_max, self._length, self._clock = frame_bytes_max, length, clock_monotonic
         self._channel: Channel | None = None
         self._outbox: deque[_Outgoing] = deque()
         self._leaving: _Outgoing | None = None
@@ -134,7 +135,7 @@ class HostLink:
         `withdraw` and `withdrawn`; it must be unique among the frames that wait. Raises CannotEncode when the
         frame is empty or longer than its length can say.
         """
-        data = with_length(frame)
+        data = with_length(frame, self._length)
         if not self.up or self._stopping or deadline_s <= self._clock():
             return False
         if len(self._outbox) >= OUTBOX_FRAMES_MAX:
@@ -218,7 +219,7 @@ class HostLink:
 
     async def _read(self, channel: Channel) -> str:
         """Deliver frames until the stream ends; the reason why it ended."""
-        incoming = Incoming(self._frame_bytes_max)
+        incoming = Incoming(self._frame_bytes_max, self._length)
         while data := await channel.receive():
             frames, fault = incoming.feed(data)
             for frame in frames:

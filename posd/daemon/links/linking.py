@@ -14,6 +14,7 @@ from posd.daemon.links.route import Connect, Way
 from posd.daemon.links.route_choice import Limits
 from posd.daemon.links.routes import Routes, RoutesListener
 from posd.daemon.log import log
+from posd.framing.length_prefix import Length
 from posd.settings import HostSettings, Route
 from posd.transport.contract import ConfirmingChannel
 from posd.transport.serial_line import connect_serial
@@ -34,10 +35,14 @@ def way_of(host: HostSettings, route: Route, now: Callable[[], Now]) -> Way:
 
     def build(connect: Connect, listener: LinkListener) -> Link:
         backoff = Backoff(route.reconnect.first_s, route.reconnect.max_s, random.Random())
-        size = host.frame_bytes_max
+        size, length = host.frame_bytes_max, Length(host.nac.length)
+
+        def clock() -> float:
+            return now().monotonic_s
+
         if route.mode == "one_shot":
-            return OneShotLink(connect, listener, size, backoff, lambda: now().monotonic_s, host.connections_max)
-        return HostLink(connect, listener, size, backoff, lambda: now().monotonic_s)
+            return OneShotLink(connect, listener, size, backoff, clock, host.connections_max, length)
+        return HostLink(connect, listener, size, backoff, clock, length)
 
     return Way(route.name, _shown(route), connect_of(host, route), build, route.verified)
 

@@ -32,7 +32,7 @@ from posd.daemon.incoming import Incoming
 from posd.daemon.links.backoff import Backoff
 from posd.daemon.links.host_link import OUTBOX_FRAMES_MAX, LinkListener
 from posd.daemon.tasks import end, spawn
-from posd.framing.length_prefix import with_length
+from posd.framing.length_prefix import Length, with_length
 from posd.transport.contract import ConfirmingChannel
 
 LATE_ANSWER_S = 120.0
@@ -70,9 +70,11 @@ class OneShotLink:
         backoff: Backoff,
         clock_monotonic: Callable[[], float],
         connections_max: int,
+        length: Length = Length.BINARY,
     ) -> None:
         self._connect, self._listener, self._backoff = connect, listener, backoff
         self._frame_bytes_max, self._clock, self._connections_max = frame_bytes_max, clock_monotonic, connections_max
+        self._length = length
         self._waiting: deque[_Exchange] = deque()
         self._open: dict[str, _Exchange] = {}
         self._late: dict[str, _Exchange] = {}
@@ -112,7 +114,7 @@ class OneShotLink:
 
     def send(self, token: str, frame: bytes, deadline_s: float) -> bool:
         """As HostLink.send: take a frame (without length) that has to leave before `deadline_s`; False: it will not."""
-        data = with_length(frame)
+        data = with_length(frame, self._length)
         self._expire()
         if not self._up or self._stopping or deadline_s <= self._clock() or len(self._waiting) >= OUTBOX_FRAMES_MAX:
             return False
@@ -202,7 +204,7 @@ class OneShotLink:
 
     async def _read(self, exchange: _Exchange, channel: ConfirmingChannel) -> str:
         """Deliver frames until the connection ends; the reason why it ended."""
-        incoming = Incoming(self._frame_bytes_max)
+        incoming = Incoming(self._frame_bytes_max, self._length)
         while data := await channel.receive():
             frames, fault = incoming.feed(data)
             for frame in frames:
