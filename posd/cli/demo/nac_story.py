@@ -81,8 +81,9 @@ class NacStory:
         self._teller.act("Voids, tips, holds, and what happened without the host", "撤销、小费、预授权与脱机")
         first, second = self._approved()[:2]
         self._do({"do": "void", "of_stan": first["stan"]}, "void", "撤销", _money(first))
-        tip, held, captured, told, back, _ = self._plan.spare_amounts
-        self._do({"do": "tip", "of_stan": second["stan"], "tip": _text(tip % 500 + 1)}, "tip on a sale", "小费调整")
+        drawn, held, captured, told, back, _ = self._plan.spare_amounts
+        tip = drawn % (int(second["amount"]) // 5) + 1  # a fifth is the most (advice.tip_percent_max)
+        self._do({"do": "tip", "of_stan": second["stan"], "tip": _text(tip)}, "tip on a sale", "小费调整")
         self._do({"do": "void", "of_stan": self._approved()[3]["stan"]}, "another void", "再次撤销")
         card = self._plan.cards[0]
         money = {"card": card.pan, "expiry": EXPIRY}
