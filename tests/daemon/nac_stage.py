@@ -1,5 +1,6 @@
 """The stage for a NAC shop: the same posd in this process, the simulated NAC host and terminals on real sockets."""
 
+import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -106,6 +107,11 @@ class NacStage(Stage):
         """What a person asks for; whether it was done."""
         self.commands += 1
         return (await self.daemon.lanes[Tid(TID)].command(event(f"c{self.commands}"))).ok
+
+    async def insist(self, event: Callable[[str], Command]) -> None:
+        """A command that has to wait while a message is on its way to the host."""
+        while not await self.command(event):
+            await asyncio.sleep(0.02)
 
     def batches(self) -> list[dict[str, Any]]:
         books: Any = self.acquirer.dump()

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -34,12 +33,6 @@ def nac(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     return lambda **how: stage(tmp_path, monkeypatch, **how)
 
 
-async def insist(shop: NacStage, event: Callable[[str], e.Command]) -> None:
-    """A command that has to wait while a message is on its way to the host."""
-    while not await shop.command(event):
-        await asyncio.sleep(0.02)
-
-
 async def say(shop: NacStage, sent: Sent) -> dict[str, Any]:
     return dict(await shop.nac_terminal().exchange(sent, 6.0))
 
@@ -61,7 +54,7 @@ def leaving(shop: NacStage, mti: str) -> list[dict[str, str]]:
 
 async def settled(shop: NacStage) -> CloseOutcome:
     identity = shop.state().batch.identity
-    await insist(shop, lambda of: e.SettleNow(of, "anna"))
+    await shop.insist(lambda of: e.SettleNow(of, "anna"))
     await shop.until(lambda: shop.state().batch.identity > identity)
     last = shop.state().last_close
     assert last is not None
@@ -252,7 +245,7 @@ def test_a_blocked_reversal_holds_the_totals_over_a_power_cut(nac: Any) -> None:
         await shop.sale("66.00")
         stuck = lambda: [one.status for one in shop.state().reversals.values()] == [ReversalStatus.STUCK]  # noqa: E731
         await shop.until(stuck)
-        await insist(shop, lambda of: e.SettleNow(of, "anna"))
+        await shop.insist(lambda of: e.SettleNow(of, "anna"))
         await shop.until(lambda: shop.state().settlement.phase is SettlementPhase.DRAINING)
         await shop.end()
         await shop.start()
@@ -271,7 +264,7 @@ def test_a_blocked_reversal_holds_the_totals_over_a_power_cut(nac: Any) -> None:
         assert told["outcome"] == "approved", "what has happened is taken all the same"
         assert shop.received("0500", TID) == []
         (of,) = shop.state().reversals
-        await insist(shop, lambda command: e.ResolveReversal(command, "anna", "undone by the acquirer", of))
+        await shop.insist(lambda command: e.ResolveReversal(command, "anna", "undone by the acquirer", of))
         await shop.until(lambda: shop.state().batch.identity == 2)
         assert (await shop.sale("20.00"))["outcome"] == "approved"
         assert shop.spent(OTHER) == 700

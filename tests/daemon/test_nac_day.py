@@ -1,8 +1,6 @@
 """Days of a NAC shop: the simulated terminal, posd, and the simulated host, over real sockets (reference 2)."""
 
-import asyncio
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -27,12 +25,6 @@ async def settle(shop: NacStage) -> None:
     identity = shop.state().batch.identity
     assert await shop.command(lambda of: e.SettleNow(of, "anna"))
     await shop.until(lambda: shop.state().batch.identity > identity)
-
-
-async def insist(shop: NacStage, event: Callable[[str], e.Command]) -> None:
-    """A command that has to wait while a message is on its way to the host."""
-    while not await shop.command(event):
-        await asyncio.sleep(0.02)
 
 
 def outcome(shop: NacStage) -> CloseOutcome | None:
@@ -182,7 +174,7 @@ def test_a_named_person_unblocks(nac: Any) -> None:
         await shop.sale("66.00")
         await shop.until(lambda: [one.status for one in shop.state().reversals.values()] == [ReversalStatus.STUCK])
         (of,) = shop.state().reversals
-        await insist(shop, lambda command: e.ResolveReversal(command, "anna", "the host never had it", of))
+        await shop.insist(lambda command: e.ResolveReversal(command, "anna", "the host never had it", of))
         assert (await shop.sale("10.00"))["outcome"] == "approved"
 
     play(nac(faults=faults), story)
@@ -230,7 +222,7 @@ def test_d20_a_batch_that_is_gone_waits_for_a_person(nac: Any, code: str) -> Non
         await shop.sale()
         await shop.command(lambda of: e.SettleNow(of, "anna"))
         await shop.until(lambda: shop.state().settlement.phase == "unconfirmed")
-        await insist(shop, lambda command: e.DecideSettlement(command, "anna", "seen at the acquirer", True))
+        await shop.insist(lambda command: e.DecideSettlement(command, "anna", "seen at the acquirer", True))
         assert outcome(shop) is CloseOutcome.UNCONFIRMED
         assert (await shop.sale())["outcome"] == "approved"
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +24,6 @@ from tests.daemon.till.client import with_till
 @pytest.fixture
 def nac(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     return lambda **how: stage(tmp_path, monkeypatch, **how)
-
-
-async def insist(shop: NacStage, event: Callable[[str], e.Command]) -> None:
-    """A command that has to wait while a message is on its way to the host."""
-    while not await shop.command(event):
-        await asyncio.sleep(0.02)
 
 
 HELD = CardInHand(CARD, EXPIRY)
@@ -58,7 +51,7 @@ def test_d20_nothing_is_uploaded_after_95_to_a_repeat_until_a_person_knows(nac: 
         await shop.command(lambda of: e.SettleNow(of, "anna"))
         await shop.until(lambda: shop.state().settlement.phase == "unconfirmed")
         assert shop.received("0320", TID) == []
-        await insist(shop, lambda command: e.DecideSettlement(command, "anna", "the acquirer says so", closed))
+        await shop.insist(lambda command: e.DecideSettlement(command, "anna", "the acquirer says so", closed))
         await shop.until(lambda: shop.state().batch.identity == 2)
         last = shop.state().last_close
         assert last is not None
@@ -77,7 +70,7 @@ def test_d20_a_host_that_compares_a_repeat_with_its_next_batch_books_nothing_twi
         await shop.until(lambda: shop.state().settlement.phase == "unconfirmed")
         assert shop.received("0320", TID) == []
         assert [one["state"] for one in shop.batches()] == ["closed", "open"]
-        await insist(shop, lambda command: e.DecideSettlement(command, "anna", "paid out", True))
+        await shop.insist(lambda command: e.DecideSettlement(command, "anna", "paid out", True))
         assert (await shop.sale("20.00"))["outcome"] == "approved"
 
     play(nac(faults=(LOST_TOTALS,), nac={"repeat_after_close": "95"}), story)
@@ -232,7 +225,7 @@ def test_d13_where_the_acquirer_takes_no_reversal_of_a_refund_it_is_in_doubt(nac
         assert (await shop.do("reverse", stan=lost["stan"]))["code"] == "12"
         (doubt,) = shop.state().in_doubt()
         assert shop.received("0400", TID) == []
-        await insist(shop, lambda of: e.ResolveRefund(of, "anna", "seen at the acquirer", doubt.request_id, True))
+        await shop.insist(lambda of: e.ResolveRefund(of, "anna", "seen at the acquirer", doubt.request_id, True))
         await shop.command(lambda of: e.SettleNow(of, "anna"))
         await shop.until(lambda: shop.state().batch.identity == 2)
         assert shop.batches()[0]["settlements"][0]["code"] == "00"
@@ -451,7 +444,7 @@ def test_d11_a_reversal_that_the_host_contradicts_blocks_until_a_person_ends_it(
         await shop.until(lambda: [one.status for one in shop.state().reversals.values()] == [ReversalStatus.CONFLICT])
         assert (await shop.sale("10.00"))["code"] == "96"
         (of,) = shop.state().reversals
-        await insist(shop, lambda command: e.ResolveReversal(command, "anna", "the acquirer has undone it", of))
+        await shop.insist(lambda command: e.ResolveReversal(command, "anna", "the acquirer has undone it", of))
         assert (await shop.sale("10.00"))["outcome"] == "approved"
 
     refused = {"do": "refuse", "mti": "0400", "code": "25"}
